@@ -1,0 +1,146 @@
+"""Spread Python tasks over several processors or machines.
+
+Names are loaded when they are first used: a slave imports this package too, and must not wait for
+what only a master needs. Slave classes that plugins bring can be imported from here as well.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from ._context import Context
+    from ._errors import (
+        ClosedError,
+        Error,
+        LaunchError,
+        NetworkError,
+        NoMoreSlavesError,
+        NoSlaveStartedError,
+        PicklingError,
+        PluginError,
+        ProtocolError,
+        RemoteError,
+        SetupError,
+        TaskLostError,
+    )
+    from ._events import (
+        ContextDone,
+        Event,
+        EventsMissed,
+        SlaveChanged,
+        TaskDone,
+        TaskStarted,
+    )
+    from ._hookspecs import hookimpl
+    from ._launching import (
+        Bootstrap,
+        Launch,
+        LaunchPhase,
+        LaunchState,
+        Slave,
+        SlaveArray,
+        read_tail,
+    )
+    from ._manager import Manager
+    from ._slave_info import SlaveInfo
+    from ._stream import SocketStream, Stream
+    from ._transport import Transport
+
+_MODULES = {
+    "_context": ("Context",),
+    "_errors": (
+        "ClosedError",
+        "Error",
+        "LaunchError",
+        "NetworkError",
+        "NoMoreSlavesError",
+        "NoSlaveStartedError",
+        "PicklingError",
+        "PluginError",
+        "ProtocolError",
+        "RemoteError",
+        "SetupError",
+        "TaskLostError",
+    ),
+    "_events": (
+        "ContextDone",
+        "Event",
+        "EventsMissed",
+        "SlaveChanged",
+        "TaskDone",
+        "TaskStarted",
+    ),
+    "_hookspecs": ("hookimpl",),
+    "_launching": (
+        "Bootstrap",
+        "Launch",
+        "LaunchPhase",
+        "LaunchState",
+        "Slave",
+        "SlaveArray",
+        "read_tail",
+    ),
+    "_manager": ("Manager",),
+    "_slave_info": ("SlaveInfo",),
+    "_stream": ("SocketStream", "Stream"),
+    "_transport": ("Transport",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "Bootstrap",
+    "ClosedError",
+    "Context",
+    "ContextDone",
+    "Error",
+    "Event",
+    "EventsMissed",
+    "Launch",
+    "LaunchError",
+    "LaunchPhase",
+    "LaunchState",
+    "Manager",
+    "NetworkError",
+    "NoMoreSlavesError",
+    "NoSlaveStartedError",
+    "PicklingError",
+    "PluginError",
+    "ProtocolError",
+    "RemoteError",
+    "SetupError",
+    "Slave",
+    "SlaveArray",
+    "SlaveChanged",
+    "SlaveInfo",
+    "SocketStream",
+    "Stream",
+    "TaskDone",
+    "TaskLostError",
+    "TaskStarted",
+    "Transport",
+    "__version__",
+    "hookimpl",
+    "read_tail",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOMES.get(name)
+    if module is not None:
+        value = getattr(import_module(f".{module}", __name__), name)
+    elif name.startswith("_") or not name[0].isupper():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    else:
+        from ._plugins import find_slave_type
+
+        value = find_slave_type(name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

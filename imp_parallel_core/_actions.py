@@ -1,0 +1,113 @@
+"""What the scheduler decides: the actions that the engine performs, and the outcomes of tasks."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class OutcomeKind(enum.Enum):
+    """How a task ended."""
+
+    VALUE = "value"
+    RAISED = "raised"
+    LOST = "lost"
+    SETUP_FAILED = "set-up failed"
+
+
+class Outcome(NamedTuple):
+    """The one outcome of a task.
+
+    ``content`` is opaque here: the segments that the runner wrote for VALUE, RAISED and a set-up
+    that raised; a sequence of sentences, one for each attempt, otherwise.
+    """
+
+    kind: OutcomeKind
+    content: Sequence[Any]
+    slave: int
+    size_bytes: int = 0
+
+
+class Task:
+    """A task in the queue: what travels, and what has become of it so far."""
+
+    __slots__ = ("bundle", "context", "done", "history", "id", "payload", "slaves", "timeout_s")
+
+    def __init__(
+        self, id: int, context: int, payload: Sequence[Any], bundle: int = 0, timeout_s: float = 0.0
+    ) -> None:
+        self.id = id
+        self.context = context
+        self.payload = payload
+        self.bundle = bundle
+        """The last bundle of definitions that the payload refers to."""
+        self.timeout_s = timeout_s
+        """How long an attempt may take, from its own start; 0 for no limit."""
+        self.history: tuple[str, ...] = ()
+        """How each charged attempt ended."""
+        self.slaves: tuple[int, ...] = ()
+        """The slaves that have it, each for one attempt."""
+        self.done = False
+
+    def __repr__(self) -> str:
+        return f"<Task {self.id} of context {self.context}>"
+
+
+class SendSetup(NamedTuple):
+    """Send a context's set-up to a slave, as the given item."""
+
+    slave: int
+    item: int
+    context: int
+
+
+class SendTasks(NamedTuple):
+    """Send tasks of one context to a slave: (item, task) pairs, to be run in this order."""
+
+    slave: int
+    tasks: list[tuple[int, Task]]
+
+
+class TakeBack(NamedTuple):
+    """Ask a slave to hand back every item that it has not begun."""
+
+    slave: int
+
+
+class EndAttempt(NamedTuple):
+    """End the runner of a slave if it is still at this item: nobody needs it any more."""
+
+    slave: int
+    item: int
+
+
+class NextRunner(NamedTuple):
+    """Tell a slave that the loss of its runner is understood; what follows is for the next."""
+
+    slave: int
+
+
+class CloseContext(NamedTuple):
+    """Tell a slave to drop a context's values."""
+
+    slave: int
+    context: int
+
+
+class Relaunch(NamedTuple):
+    """Launch a slave again that ran and was lost."""
+
+    slave: int
+
+
+class Deliver(NamedTuple):
+    """Hand a task's outcome to its context. Happens once for every task."""
+
+    task: Task
+    outcome: Outcome
+
+
+Action = (
+    SendSetup | SendTasks | TakeBack | EndAttempt | NextRunner | CloseContext | Relaunch | Deliver
+)

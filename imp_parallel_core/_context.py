@@ -1,0 +1,260 @@
+"""A context: tasks that share one set-up, and their results."""
+
+from __future__ import annotations
+
+import pickle
+import reprlib
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from ._actions import OutcomeKind, Task
+from ._definitions import DefinitionBook
+from ._engine import Engine, EngineContext
+from ._errors import ClosedError, Error, PicklingError, RemoteError, SetupError, TaskLostError
+from ._inbox import Delivery
+from ._references import resolving
+
+if TYPE_CHECKING:
+    from ._manager import Manager
+
+_repr = reprlib.Repr()
+_repr.maxother = _repr.maxstring = 200
+
+OnError = Literal["raise", "return"]
+
+
+class Context:
+    """Tasks that share one set-up. Made by ``Manager.get_context``.
+
+    A context may be used by several threads. Its set-up's values live on the slaves until it is
+    closed, or no longer referred to.
+    """
+
+    def __init__(
+        self,
+        manager: Manager,
+        engine: Engine,
+        id: int,
+        startup: Callable[[], Any] | None,
+        *,
+        task_timeout_s: float | None,
+        setup_timeout_s: float | None,
+        max_attempts: int,
+    ) -> None:
+        self._manager = manager  # it must live as long as its contexts
+        self._engine = engine
+        self._book = DefinitionBook()
+        self._task_timeout_s = task_timeout_s or 0.0
+        self._is_closed = False
+        setup = self._pickle((startup or _no_setup, ()), "the set-up")
+        self._served = EngineContext(id, self._book, setup, setup_timeout_s or 0.0)
+        engine.open_context(self._served, max_attempts)
+        self._finalizer = weakref.finalize(self, engine.close_context, id)
+        self._finalizer.atexit = False  # the Manager ends everything then
+
+    def add_task(self, task: Callable[..., Any], *args: Any) -> None:
+        """Add a task: ``task(*values_of_the_setup, *args)`` is called on some slave.
+
+        Everything is pickled now: what is changed afterwards is not seen by the task. May be
+        called at any time, also while results are read.
+
+        Args:
+            task: any callable: a function, a lambda, an instance of a class with ``__call__``;
+                defined in a module, in the script itself, in a notebook.
+            args: more arguments, after those that the set-up returned.
+
+        Raises:
+            TypeError: ``task`` can't be called.
+            PicklingError: something in it can't be pickled; the message names it.
+            ClosedError: the Context or its Manager has been closed.
+        """
+        self._check_open()
+        if not callable(task):
+            raise TypeError(f"a task must be callable, and {_repr.repr(task)} is not")
+        payload, bundle = self._pickle((task, args), "the task")
+        inbox = self._served.inbox
+        self._engine.post(
+            Task(inbox.count_added(), self._served.id, payload, bundle, self._task_timeout_s)
+        )
+
+    def get_results_unordered(self, *, on_error: OnError = "raise") -> Iterator[Any]:
+        """Yield the result of each task as it completes, until none is outstanding.
+
+        Tasks that are added meanwhile are included. May be called again: when it is exhausted and
+        there are new tasks, or after an error, to go on with the others; nothing is lost. Several
+        threads may iterate at once; each result goes to one of them.
+
+        Args:
+            on_error: what happens where the result of a failed task would be: ``"raise"`` its
+                error (which ends this iterator), or ``"return"`` (yield) it.
+
+        Raises:
+            RemoteError: a task raised an exception (see its ``exc`` and ``traceback``).
+            SetupError: the set-up failed.
+            TaskLostError: a task ended its runner in each of its attempts.
+            NoMoreSlavesError: tasks are left, but no slave is, or is to come.
+            ClosedError: the Context or its Manager has been closed.
+        """
+        return self._results(on_error, in_order=False)
+
+    def get_results(self, *, on_error: OnError = "raise") -> Iterator[Any]:
+        """Yield the results in the order in which the tasks were added.
+
+        Otherwise like :meth:`get_results_unordered`. Results that come before their turn wait on
+        the master; how many is bounded (see the Manager's ``credit``).
+        """
+        return self._results(on_error, in_order=True)
+
+    def close(self) -> None:
+        """Forget the tasks, end those that run, and drop the set-up's values on the slaves.
+
+        Done by itself when the context is no longer referred to. May be called twice.
+        """
+        if not self._is_closed:
+            self._is_closed = True
+            self._finalizer()
+            self._served.inbox.close(ClosedError("this Context has been closed"))
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Context {self._served.id} of {self._manager!r}>"
+
+    # ---- from here on, private
+
+    def _check_open(self) -> None:
+        self._engine.check_open()
+        if self._is_closed:
+            raise ClosedError("this Context has been closed")
+
+    def _pickle(self, thing: tuple[Callable[..., Any], tuple[Any, ...]], name: str) -> Any:
+        try:
+            return self._book.pickle(thing)
+        except Exception as problem:
+            from ._culprit import find_culprit
+
+            function, args = thing
+            what, part = (name, function) if not self._can_pickle(function) else ("args", args)
+            culprit = find_culprit(part, what, self._can_pickle)
+            raise PicklingError(
+                f"{culprit} can't be pickled: {type(problem).__name__}: {problem}",
+                culprit=culprit,
+            ) from problem
+
+    def _can_pickle(self, thing: Any) -> bool:
+        try:
+            self._book.pickle(thing)
+        except Exception:
+            return False
+        return True
+
+    def _results(self, on_error: OnError, *, in_order: bool) -> Iterator[Any]:
+        if on_error not in ("raise", "return"):
+            raise ValueError(f"on_error={on_error!r}: it must be 'raise' or 'return'")
+        self._check_open()
+        return self._iterate(on_error == "return", in_order=in_order)
+
+    def _iterate(self, returns_errors: bool, *, in_order: bool) -> Iterator[Any]:
+        while True:
+            self._engine.check_open()
+            delivery = self._served.inbox.take(in_order=in_order)
+            if delivery is None:
+                return
+            try:
+                value = self._open(delivery)
+            except Error as error:
+                if not returns_errors:
+                    raise
+                value = error
+            yield value
+
+    def _open(self, delivery: Delivery) -> Any:
+        """Return a task's value, or raise its error."""
+        outcome = delivery.outcome
+        if outcome.kind is OutcomeKind.VALUE:
+            try:
+                return self._unpickle(outcome.content)
+            except Exception as problem:
+                where = self._describe_slave(outcome.slave)
+                raise RemoteError(
+                    f"the value of task {delivery.number}, which ran on {where}, can't be unpickled"
+                    f" on the master: {type(problem).__name__}: {problem}",
+                    exc=problem,
+                    slave=where,
+                ) from problem
+        task = self._rebuild(delivery.task)
+        if outcome.kind is OutcomeKind.LOST:
+            raise self._lost_error(delivery, task)
+        raise self._remote_error(delivery, task)
+
+    def _remote_error(self, delivery: Delivery, task: Any) -> RemoteError:
+        outcome = delivery.outcome
+        slave = self._engine.slave_names(outcome.slave)
+        is_setup = outcome.kind is OutcomeKind.SETUP_FAILED
+        what = "the set-up of its context" if is_setup else f"task {delivery.number}"
+        error_type = SetupError if is_setup else RemoteError
+        where = self._describe_slave(outcome.slave)
+        name, host = slave
+        about = "" if task is None else f"\n  the task: {_describe(task)}"
+        if len(outcome.content) < 3:  # the set-up did not raise: it took its runner down
+            message = f"{what} ended its runner: {outcome.content[0]}{about}"
+            return error_type(message, slave=name, host=host, task=task)
+        traceback, line = (bytes(part).decode(errors="replace") for part in outcome.content[:2])
+        exc = self._unpickle_exception(outcome.content[2:])
+        message = (
+            f"{line}\n  raised by {what} on {where}{about}\n  traceback on the slave:\n{traceback}"
+        )
+        error = error_type(message, exc=exc, traceback=traceback, slave=name, host=host, task=task)
+        error.__cause__ = exc
+        return error
+
+    def _lost_error(self, delivery: Delivery, task: Any) -> TaskLostError:
+        attempts = delivery.outcome.content
+        about = "" if task is None else f" ({_describe(task)})"
+        history = "\n".join(f"  {n}. {attempt}" for n, attempt in enumerate(attempts, 1))
+        return TaskLostError(
+            f"task {delivery.number}{about} was given up after {len(attempts)} attempts, each of "
+            f"which ended its runner:\n{history}",
+            attempts=attempts,
+            task=task,
+        )
+
+    def _describe_slave(self, index: int) -> str:
+        name, host = self._engine.slave_names(index)
+        return f"{name} ({host})" if host else name
+
+    def _unpickle(self, segments: Sequence[Any]) -> Any:
+        with resolving(self._book):
+            return pickle.loads(segments[0], buffers=segments[1:])
+
+    def _unpickle_exception(self, segments: Sequence[Any]) -> BaseException | None:
+        try:
+            exc = self._unpickle(segments)
+        except Exception:  # its text has travelled apart
+            return None
+        return exc if isinstance(exc, BaseException) else None
+
+    def _rebuild(self, task: Task | None) -> Any:
+        """Return a copy of a failed task's callable, for its error; None if that can't be made."""
+        if task is None:
+            return None
+        try:
+            return self._unpickle(task.payload)[0]
+        except Exception:  # it is for the message only
+            return None
+
+
+def _no_setup() -> None:
+    """Stand in for a set-up where none is given."""
+
+
+def _describe(task: Any) -> str:
+    try:
+        return _repr.repr(task)
+    except Exception:  # the user's __repr__
+        return f"an instance of {type(task).__qualname__}"

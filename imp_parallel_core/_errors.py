@@ -1,0 +1,145 @@
+"""Every error of the library, in one tree.
+
+    Error
+    ├── RemoteError              a task raised an exception on its slave
+    ├── SetupError               a context's set-up failed; its tasks can't run
+    ├── TaskLostError            a task took its runner down, every time it was tried
+    ├── PicklingError            something can't travel; raised where it was given to us
+    ├── NetworkError             a slave could not be reached, or went away
+    ├── NoMoreSlavesError        tasks are left, but no slave is or will be there to run them
+    │   └── NoSlaveStartedError  … because none ever started (also a NetworkError)
+    ├── LaunchError              a slave can't be launched
+    ├── ProtocolError            a peer sent what the protocol does not allow
+    ├── PluginError              no plugin takes a slave or a transport, or a plugin is broken
+    └── ClosedError              the Manager or Context was used after its end, or in a forked child
+
+All of them survive pickling, and carry their evidence as attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class Error(Exception):
+    """The base of every error that this library raises on purpose."""
+
+
+class RemoteError(Error):
+    """A task raised an exception on its slave. The slave goes on.
+
+    Attributes:
+        exc: the original exception (also ``__cause__``), or None if it can't be unpickled here.
+        traceback: the full traceback on the slave, as text.
+        slave: the name of the slave that ran the task.
+        host: the name of that slave's machine.
+        task: a copy of the task, or None if it can't be rebuilt.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        exc: BaseException | None = None,
+        traceback: str = "",
+        slave: str = "",
+        host: str = "",
+        task: Any = None,
+    ) -> None:
+        super().__init__(message)
+        self.exc = exc
+        self.traceback = traceback
+        self.slave = slave
+        self.host = host
+        self.task = task
+
+
+class SetupError(RemoteError):
+    """A context's set-up raised, hung or died on as many slaves as it may be tried on.
+
+    Each task of the context ends with this error; other contexts go on.
+    """
+
+
+class TaskLostError(Error):
+    """A task ended its runner in each of its attempts, and was given up.
+
+    Attributes:
+        attempts: one sentence for each attempt, in order: where it ran and how it ended.
+        task: a copy of the task, or None if it can't be rebuilt.
+    """
+
+    def __init__(self, message: str, *, attempts: Sequence[str] = (), task: Any = None) -> None:
+        super().__init__(message)
+        self.attempts = tuple(attempts)
+        self.task = task
+
+
+class PicklingError(Error):
+    """A task, an argument or a set-up can't be pickled. Raised by the call that was given it.
+
+    Attributes:
+        culprit: the path to the innermost part that can't be pickled, such as ``args[0].lock``.
+    """
+
+    def __init__(self, message: str, *, culprit: str = "") -> None:
+        super().__init__(message)
+        self.culprit = culprit
+
+
+class NetworkError(Error):
+    """A slave could not be reached, or its connection was lost for good."""
+
+
+class NoMoreSlavesError(Error):
+    """Tasks are waiting, but no slave is running, starting, reconnecting or to be relaunched.
+
+    The tasks stay in the queue: add a slave and read on.
+
+    Attributes:
+        failures: for each slave that failed, a text that says how, with the end of its output.
+    """
+
+    def __init__(self, message: str, *, failures: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.failures = tuple(failures)
+
+
+class NoSlaveStartedError(NoMoreSlavesError, NetworkError):
+    """No slave is left, and none had ever started."""
+
+
+class LaunchError(Error):
+    """A slave can't be launched: the command, how it ended, the end of its output.
+
+    Attributes:
+        command: the command line that was run, if it came that far.
+        exit_code: its exit code; negative for a signal; None if it did not run or still runs.
+        output: the last lines of its output.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        command: Sequence[str] = (),
+        exit_code: int | None = None,
+        output: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.command = tuple(command)
+        self.exit_code = exit_code
+        self.output = output
+
+
+class ProtocolError(Error):
+    """A peer sent bytes that the protocol does not allow (see docs/protocol.md)."""
+
+
+class PluginError(Error):
+    """No installed plugin takes this slave or transport, or a plugin broke its contract."""
+
+
+class ClosedError(Error):
+    """The Manager or the Context has been closed, or belongs to the parent of this process."""

@@ -1,0 +1,78 @@
+"""What the two ends of a connection tell each other first, and whether they fit together."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from typing import Any
+
+from ._protocol import VERSION
+from ._version import __version__
+
+PYTHON = [sys.version_info[0], sys.version_info[1]]
+
+
+def slave_identity(index: int) -> dict[str, Any]:
+    """Return what a slave says of itself, but for what its runner adds (cloudpickle's version)."""
+    return {
+        "protocol": VERSION,
+        "package": __version__,
+        "python": PYTHON,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "index": index,
+        "boot": os.urandom(8).hex(),
+        "session": None,
+    }
+
+
+def hello_of(identity: dict[str, Any], received: int) -> bytes:
+    """Return the body of a HELLO."""
+    return json.dumps({**identity, "received": received}).encode()
+
+
+def welcome(cloudpickle: str, heartbeat_timeout_s: float, reconnect_timeout_s: float) -> bytes:
+    """Return the body of a WELCOME."""
+    return json.dumps(
+        {
+            "protocol": VERSION,
+            "package": __version__,
+            "python": PYTHON,
+            "cloudpickle": cloudpickle,
+            "session": os.urandom(16).hex(),
+            "received": 0,
+            "heartbeat_timeout_s": heartbeat_timeout_s,
+            "reconnect_timeout_s": reconnect_timeout_s,
+        }
+    ).encode()
+
+
+def refusal(reason: str) -> bytes:
+    """Return the body of a REFUSE."""
+    return json.dumps({"reason": reason}).encode()
+
+
+def refusal_of(peer: dict[str, Any], own: dict[str, Any]) -> str | None:
+    """Return why two ends don't fit together; None if they do.
+
+    Both ends ask, before either has unpickled anything: pickles of another minor version of Python
+    or another cloudpickle would fail much later, and in stranger ways.
+    """
+    names = {"protocol": "the protocol", "python": "Python", "cloudpickle": "cloudpickle"}
+    differences = [
+        f"{name} {_version(own.get(key))} here, {_version(peer.get(key))} there"
+        for key, name in names.items()
+        if own.get(key) != peer.get(key)
+    ]
+    if not differences:
+        return None
+    return (
+        f"master and slave don't fit together: {'; '.join(differences)}. "
+        "Run both with the same versions (the slave's Python is the one that python= names)."
+    )
+
+
+def _version(value: Any) -> str:
+    return ".".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,153 @@
+"""The thread of one launch: calls the plugin, which may wait, so that the engine never does."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ._launching import LaunchPhase, LaunchState, describe_command
+from ._plugins import Plugins
+
+if TYPE_CHECKING:
+    from ._launching import Bootstrap, Launch, Slave
+    from ._stream import Stream
+
+_logger = logging.getLogger("imp_parallel.launch")
+
+_FIRST_POLL_S = 0.1
+_LAST_POLL_S = 30.0
+_POLL_GROWTH = 1.5
+_ENDING_S = 0.5  # how long after a connection's end the launch may take to notice
+_ENDING_POLL_S = 0.005
+
+
+class LaunchReports:
+    """What a watch tells, from its thread. The fleet implements it."""
+
+    def launch_failed(self, indices: Sequence[int], error: Exception) -> None:
+        """The plugin could not launch these slaves."""
+
+    def stream_made(self, index: int, stream: Stream) -> None:
+        """The launch made a slave's stream."""
+
+    def launch_state(self, index: int, state: LaunchState) -> None:
+        """What the launch knows of a slave that has not connected has changed."""
+
+    def explained(self, index: int, state: LaunchState | None, tail: str, command: str) -> None:
+        """The answer to :meth:`LaunchWatch.explain`."""
+
+
+class LaunchWatch(threading.Thread):
+    """Launches slaves, looks after them until they have connected, and explains their ends.
+
+    Args:
+        plugins: whom to ask for the launch.
+        slaves: the description.
+        bootstraps: one for each slave.
+        reports: whom to tell.
+    """
+
+    def __init__(
+        self,
+        plugins: Plugins,
+        slaves: Slave,
+        bootstraps: Sequence[Bootstrap],
+        reports: LaunchReports,
+    ) -> None:
+        super().__init__(name=f"imp_parallel launch of {slaves!r}", daemon=True)
+        self._plugins = plugins
+        self._slaves = slaves
+        self._bootstraps = bootstraps
+        self._reports = reports
+        self._requests: queue.SimpleQueue[Callable[[Launch], None] | None] = queue.SimpleQueue()
+        self._unconnected = {bootstrap.index for bootstrap in bootstraps}
+        self._states: dict[int, LaunchState] = {}
+        self._streams: list[Stream] = []
+        self._is_cancelled = threading.Event()
+        self._grace_s = 0.0
+
+    # ---- called by the engine
+
+    def connected(self, index: int) -> None:
+        """A slave has connected: it need not be polled for."""
+        self._requests.put(lambda _: self._unconnected.discard(index))
+
+    def explain(self, index: int, *, has_ended: bool) -> None:
+        """Report how a slave is, and the end of its output.
+
+        Args:
+            has_ended: its connection has ended, so the launch should see it end soon.
+        """
+        self._requests.put(lambda launch: self._explain(launch, index, has_ended))
+
+    def cancel(self, grace_s: float) -> None:
+        """End all slaves of the launch, then the thread."""
+        self._grace_s = grace_s
+        self._is_cancelled.set()
+        self._requests.put(None)
+
+    # ---- the thread
+
+    def run(self) -> None:
+        """Launch, poll, answer; until cancelled."""
+        try:
+            launch = self._plugins.launch(self._slaves, self._bootstraps)
+        except Exception as error:  # a plugin's: it becomes the reason
+            self._reports.launch_failed([b.index for b in self._bootstraps], error)
+            return
+        try:
+            self._watch(launch)
+        except Exception as error:  # a plugin's bug must not leave anybody waiting
+            _logger.exception("the launch of %r failed", self._slaves)
+            self._reports.launch_failed([b.index for b in self._bootstraps], error)
+        finally:
+            self._is_cancelled.wait()
+            self._cancel(launch)
+
+    def _watch(self, launch: Launch) -> None:
+        for bootstrap in self._bootstraps:
+            stream = launch.stream(bootstrap.index)
+            if stream is not None:
+                self._streams.append(stream)
+                self._reports.stream_made(bootstrap.index, stream)
+        pause_s = _FIRST_POLL_S
+        while not self._is_cancelled.is_set():
+            try:
+                request = self._requests.get(timeout=pause_s if self._unconnected else None)
+            except queue.Empty:
+                self._poll(launch)
+                pause_s = min(pause_s * _POLL_GROWTH, _LAST_POLL_S)
+            else:
+                if request is not None:
+                    request(launch)
+
+    def _poll(self, launch: Launch) -> None:
+        for index, state in launch.poll().items():
+            if index in self._unconnected and self._states.get(index) != state:
+                self._states[index] = state
+                self._reports.launch_state(index, state)
+
+    def _explain(self, launch: Launch, index: int, has_ended: bool) -> None:
+        state = launch.poll().get(index)
+        waited_s = 0.0
+        while has_ended and waited_s < _ENDING_S and not _is_over(state):
+            self._is_cancelled.wait(_ENDING_POLL_S)
+            waited_s += _ENDING_POLL_S
+            state = launch.poll().get(index)
+        command = describe_command(launch.command)
+        self._reports.explained(index, state, launch.log_tail(index), command)
+
+    def _cancel(self, launch: Launch) -> None:
+        for stream in self._streams:  # one may have been made too late for the engine to take it
+            stream.close()
+        try:
+            launch.cancel(self._grace_s)
+        except Exception as error:  # a plugin's: say what may have been left
+            _logger.warning("could not end %r: %s: %s", self._slaves, type(error).__name__, error)
+
+
+def _is_over(state: LaunchState | None) -> Any:
+    return state is not None and state.phase is LaunchPhase.ENDED

@@ -1,0 +1,208 @@
+"""What a launcher plugin writes against: descriptions of slaves, bootstraps, launches, transports.
+
+The way of a slave: the user gives ``Manager.add_slave`` a *description* (:class:`Slave` or
+:class:`SlaveArray`); the core makes a :class:`Bootstrap` for each slave in it and calls the hook
+``imp_parallel_launch``; the plugin that knows the description starts the slaves and returns a
+:class:`Launch`, which the core then asks how they are.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from ._stream import Stream
+
+_PLAIN_WORD = re.compile(r"[\w@%+=:,./-]+")
+_TAIL_BYTES = 8192
+_TAIL_LINES = 20
+
+
+class Slave:
+    """The description of one slave. Plugins derive from it; the core only passes it on."""
+
+    is_relaunchable = True
+    """Whether the core may launch it again after it ran and was lost."""
+
+    def __len__(self) -> int:
+        """Return how many slaves it describes."""
+        return 1
+
+    def check(self) -> None:
+        """Raise an Error if it can be known at once that it can't be launched.
+
+        Called by ``add_slave``, in the user's thread; must return within a second or so.
+        """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class SlaveArray(Slave):
+    """The description of several slaves that are launched by one submission.
+
+    Args:
+        count: how many slaves it describes, at least 1.
+
+    Raises ValueError.
+    """
+
+    is_relaunchable = False
+
+    def __init__(self, count: int) -> None:
+        if count < 1:
+            raise ValueError(f"an array of {count} slaves: there must be at least one")
+        self._count = count
+
+    def __len__(self) -> int:
+        """Return how many slaves it describes."""
+        return self._count
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._count})"
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """What one slave needs in order to begin. Made by the core, one for each slave of a launch.
+
+    Attributes:
+        index: the slave's number, from 0; also what a Launch calls it by.
+        python: the user's ``python=`` line, or the path of the master's Python.
+        cwd: the master's working directory.
+        output_path: where the slave's output goes; None for nowhere.
+        sys_path: the master's ``sys.path``.
+        environment: what to add to the slave's environment; never a secret.
+        transport: the name of the transport that the slave dials by; "" if its launch makes the
+            stream.
+        addresses: the addresses to dial, in the order to try them.
+        secret: the transport's credentials. It reaches the slave through its standard input, an
+            inherited descriptor or a file of mode 0600, and no other way.
+    """
+
+    index: int
+    python: str
+    cwd: str
+    output_path: Path | None
+    sys_path: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    transport: str = ""
+    addresses: Sequence[str] = ()
+    secret: bytes = field(default=b"", repr=False)
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the argv that starts the slave program.
+
+        Args:
+            arguments: how the program finds its bootstrap document: ``"stdin"`` if its standard
+                input is a socket that carries first the document, then the stream.
+        """
+        program = _PROGRAM.format(version=tuple(sys.version_info[:2]), code_path=_code_path())
+        if _PLAIN_WORD.fullmatch(self.python) or Path(self.python).exists():
+            return [self.python, "-c", program, *arguments]
+        # a line for a shell; -e: a part that fails ends it, with its own words
+        return ["bash", "-ec", f'{self.python} "$@"', "bash", "-c", program, *arguments]
+
+    def document(self) -> bytes:
+        """Return the bootstrap document: one line of JSON. Holds no secret."""
+        document = {
+            "index": self.index,
+            "sys_path": list(self.sys_path),
+            "base_prefix": sys.base_prefix,
+            "transport": self.transport,
+            "addresses": list(self.addresses),
+        }
+        return json.dumps(document).encode() + b"\n"
+
+
+# Must run on any Python, also one that is too old for the rest of the package.
+_PROGRAM = """\
+import sys
+if sys.version_info[:2] != {version!r}:
+    sys.exit("imp_parallel: this is Python %d.%d (%s), but the master runs Python %d.%d. "
+        "Let python= name one of the same version."
+        % (tuple(sys.version_info[:2]) + (sys.executable,) + {version!r}))
+sys.path.insert(0, {code_path!r})
+from imp_parallel_core._slave import main
+main()
+"""
+
+
+def _code_path() -> str:
+    return str(Path(__file__).resolve().parent.parent)
+
+
+class LaunchPhase(enum.Enum):
+    """How far the launch of a slave has come."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class LaunchState(NamedTuple):
+    """What a launch knows of one slave.
+
+    ``detail`` says more in the launcher's own words, such as a batch system's reason for waiting;
+    ``exit_code`` is negative for a signal, and None if it isn't known.
+    """
+
+    phase: LaunchPhase
+    detail: str = ""
+    exit_code: int | None = None
+
+
+class Launch(Protocol):
+    """Slaves that a plugin has started.
+
+    The core calls these methods from a thread that it has for each launch, one at a time; they may
+    wait (for a hung ``qstat``, say), but should have a deadline of their own.
+    """
+
+    command: Sequence[str]
+    """The command line that was run, for error messages."""
+
+    def stream(self, index: int) -> Stream | None:
+        """Return a slave's stream, if the launch itself makes it; called once for each slave."""
+
+    def poll(self) -> Mapping[int, LaunchState]:
+        """Return the state of each slave.
+
+        Called often while slaves have not connected, ever more seldom as time passes, and when a
+        connection ends.
+        """
+
+    def cancel(self, grace_s: float) -> None:
+        """End all slaves: let them leave by themselves for ``grace_s``, then end them by force.
+
+        The core has told those that are connected to leave. Called once.
+        """
+
+    def log_tail(self, index: int) -> str:
+        """Return the last lines of a slave's output, for error messages."""
+
+
+def read_tail(path: Path | None) -> str:
+    """Return the last lines of an output file (at most 20); "" if it can't be read."""
+    if path is None:
+        return ""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-_TAIL_LINES:])
+
+
+def describe_command(command: Sequence[str]) -> str:
+    """Return a command line as it would be typed; the slave program itself is left out."""
+    return shlex.join("…" if "\n" in word else word for word in command)

@@ -1,0 +1,212 @@
+"""The Manager, where a script begins.
+
+The way of a task, and the order in which to read the code:
+
+    user's thread                engine thread                       slave
+    ─────────────                ─────────────                       ─────
+    Manager    (_manager)
+    Context    (_context)   ──>  Engine     (_engine)
+      pickles: _definitions        Scheduler  (_scheduler) decides
+      results: _inbox         <──  Fleet      (_fleet) slaves   <──>  Supervisor (_supervisor)
+                                   Connection (_connection, _protocol)  Runner   (_runner)
+
+The user's threads pickle and unpickle; the engine's moves bytes; the scheduler is pure. Slaves are
+launched by plugins (_plugins, _launching), each launch in a thread of its own (_launch_watch).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import weakref
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from ._context import Context
+from ._engine import Engine
+from ._errors import LaunchError
+from ._launching import Bootstrap, Slave
+from ._plugins import Plugins
+from ._scheduler_state import Policy
+from ._slave_info import SlaveInfo
+from ._slave_record import SlaveRecord
+
+
+class Manager:
+    """Owns the slaves, and spreads the tasks of its contexts over them.
+
+    Use it in a ``with`` statement, or call :meth:`close`; at the end of the script, however it
+    comes, its slaves end too.
+
+    Args:
+        python: what starts Python on a slave: a path, or a line for a shell, such as ``"module
+            load imp; imppy.sh python"``. By default this process's own Python.
+        host: the only address or name at which slaves reach this master over a network; by default
+            they try all that it has.
+        output: where the output of each slave goes: a path with ``%d`` for the slave's number;
+            None for nowhere.
+        max_relaunches: how often a slave is launched again that ran and was lost.
+        credit: how many results of a context may wait to be read before no further task is
+            started; what waits takes at most 256 MiB or so.
+        plugins: plugins to use besides those that are installed.
+
+    Raises ValueError for a bad ``output`` or bound, PluginError for a plugin that breaks the
+    contract.
+    """
+
+    connect_timeout: float = 120.0
+    """How long a slave may run, in seconds, before it has connected. A class or instance may set
+    it; it holds for the slaves that are added then."""
+
+    heartbeat_timeout: float = 30.0
+    """How long a slave may be silent, in seconds, before its tasks may begin elsewhere, likewise.
+    A slave answers also while a task holds the interpreter lock."""
+
+    def __init__(
+        self,
+        python: str | None = None,
+        host: str | None = None,
+        output: str | None = "slave%d.output",
+        *,
+        max_relaunches: int = 3,
+        credit: int = 10_000,
+        plugins: Iterable[Any] = (),
+    ) -> None:
+        if max_relaunches < 0 or credit < 1:
+            raise ValueError("max_relaunches must be at least 0, credit at least 1")
+        self._python = python or sys.executable
+        self._host = host
+        self._output = None if output is None else str(Path(_check_output(output)).absolute())
+        policy = Policy(max_relaunches=max_relaunches, credit_outcomes=credit)
+        self._engine = Engine(Plugins(plugins), policy)
+        self._slave_numbers = itertools.count()
+        self._context_numbers = itertools.count(1)
+        self._finalizer = weakref.finalize(self, self._engine.close)
+
+    def add_slave(self, slave: Slave) -> None:
+        """Add a slave or an array of slaves, and begin to launch it. May be called at any time.
+
+        Args:
+            slave: its description, such as ``LocalSlave()``.
+
+        Raises:
+            TypeError: it describes no slave.
+            LaunchError: it can be known at once that it can't be launched; or its output file
+                can't be written.
+            ClosedError: the Manager has been closed.
+        """
+        self._engine.check_open()
+        if not isinstance(slave, Slave):
+            raise TypeError(f"{slave!r} describes no slave (such as LocalSlave() does)")
+        slave.check()
+        records = [self._new_record(slave) for _ in range(len(slave))]
+        self._engine.launch(records)
+
+    def get_context(
+        self,
+        startup: Callable[[], Any] | None = None,
+        *,
+        task_timeout_s: float | None = None,
+        setup_timeout_s: float | None = None,
+        max_attempts: int = 3,
+    ) -> Context:
+        """Return a new context: tasks that share one set-up.
+
+        Args:
+            startup: the set-up, called once on each slave before its first task of this context.
+                What it returns is passed to the tasks: a tuple is spread over their first
+                arguments, None is no argument, anything else is one. It stays on the slave and
+                need not be picklable.
+            task_timeout_s: how long a task may take, from its own start; it is killed then, which
+                counts as a failed attempt. By default there is no limit.
+            setup_timeout_s: likewise for the set-up.
+            max_attempts: how often a task may end its runner before it is given up, and on how
+                many slaves the set-up may fail.
+
+        Raises:
+            TypeError, ValueError: for bad arguments.
+            PicklingError: something in the set-up can't be pickled.
+            ClosedError: the Manager has been closed.
+        """
+        self._engine.check_open()
+        if startup is not None and not callable(startup):
+            raise TypeError(f"a set-up must be callable, and {startup!r} is not")
+        if max_attempts < 1:
+            raise ValueError("max_attempts must be at least 1")
+        for limit_s in (task_timeout_s, setup_timeout_s):
+            if limit_s is not None and not limit_s > 0:
+                raise ValueError(f"a time limit of {limit_s!r} s: it must be more than 0")
+        return Context(
+            self,
+            self._engine,
+            next(self._context_numbers),
+            startup,
+            task_timeout_s=task_timeout_s,
+            setup_timeout_s=setup_timeout_s,
+            max_attempts=max_attempts,
+        )
+
+    @property
+    def slaves(self) -> list[SlaveInfo]:
+        """What each slave is doing now. Raises ClosedError if the Manager has been closed."""
+        self._engine.check_open()
+        return self._engine.slaves()
+
+    def close(self) -> None:
+        """End all slaves, and wait until they have gone (some seconds at most).
+
+        May be called twice, and from any thread; whoever waits for results gets a ClosedError.
+        """
+        self._finalizer()
+
+    def __enter__(self) -> Manager:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        try:
+            count = len(self.slaves)
+        except Exception:  # closed, or in a forked child
+            return "<Manager, closed>"
+        return f"<Manager of {count} slave{'' if count == 1 else 's'}>"
+
+    def _new_record(self, slave: Slave) -> SlaveRecord:
+        index = next(self._slave_numbers)
+        bootstrap = Bootstrap(
+            index=index,
+            python=self._python,
+            cwd=str(Path.cwd()),
+            output_path=None if self._output is None else _open_output(self._output % index),
+            sys_path=[str(Path(entry).absolute()) for entry in sys.path],
+        )
+        return SlaveRecord(slave, bootstrap, self.heartbeat_timeout, self.connect_timeout)
+
+
+def _check_output(output: str) -> str:
+    try:
+        distinct = output % 0 != output % 1
+    except (TypeError, ValueError):
+        distinct = False
+    if not distinct:
+        raise ValueError(
+            f"output={output!r} must hold one %d, for the number of the slave, such as "
+            "'slave%d.output'"
+        )
+    return output
+
+
+def _open_output(name: str) -> Path:
+    """Make the output file, empty. Raises LaunchError."""
+    path = Path(name)
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666))
+    except OSError as problem:
+        raise LaunchError(
+            f"the output of a slave can't be written to {path}: {problem.strerror}. Give Manager "
+            "an output= in a folder that exists and can be written to, or output=None."
+        ) from problem
+    return path

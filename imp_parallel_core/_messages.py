@@ -1,0 +1,178 @@
+"""The heads of messages: what each kind carries (docs/protocol.md), packed and unpacked.
+
+An *item* is what a runner does one at a time: a context's set-up or an attempt of a task. Item 0
+is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from struct import Struct, error
+from typing import NamedTuple
+
+from ._errors import ProtocolError
+
+_BUNDLE = Struct("!II")  # context, number
+_SETUP = Struct("!QIId")  # item, context, bundle, time limit (s)
+_TASK = Struct("!QIIdH")  # item, context, bundle, time limit (s), number of segments
+_ITEM = Struct("!Q")
+_CONTEXT = Struct("!I")
+_RUNNER_READY = Struct("!II")  # pid, how many runners this slave has had
+_OUTCOME = Struct("!QBd")  # item, VALUE or RAISED, duration (s)
+_RUNNER_LOST = Struct("!QQ?")  # item to blame, peak memory (bytes), whether the master asked
+
+VALUE, RAISED = 0, 1
+
+
+class TaskHead(NamedTuple):
+    """What the master says of one task in a TASKS message."""
+
+    item: int
+    context: int
+    bundle: int
+    timeout_s: float
+    segments: int
+
+
+class SetupHead(NamedTuple):
+    """The head of a SETUP message; its segments are the pickled set-up."""
+
+    item: int
+    context: int
+    bundle: int
+    timeout_s: float
+
+
+class BundleHead(NamedTuple):
+    """The head of a BUNDLE message; its segments are the pickled definitions."""
+
+    context: int
+    number: int
+
+
+class OutcomeHead(NamedTuple):
+    """The head of an OUTCOME: how an item ended, and how long it ran.
+
+    The segments are the pickled value (VALUE), or the traceback as UTF-8, a line that names the
+    exception, and the pickled exception (RAISED).
+    """
+
+    item: int
+    status: int
+    duration_s: float
+
+
+class RunnerLostHead(NamedTuple):
+    """The head of a RUNNER_LOST; its one segment is a sentence that says how the runner ended."""
+
+    item: int
+    peak_memory_bytes: int
+    was_asked: bool
+
+
+class RunnerReadyHead(NamedTuple):
+    """The head of a RUNNER_READY."""
+
+    pid: int
+    ordinal: int
+
+
+def _unpack(layout: Struct, head: bytes) -> tuple[int, ...]:
+    try:
+        return layout.unpack(head)
+    except error as problem:
+        raise ProtocolError(f"a head of {len(head)} bytes instead of {layout.size}") from problem
+
+
+def pack_tasks(tasks: Iterable[TaskHead]) -> bytes:
+    """Return the head of a TASKS message."""
+    return b"".join([_TASK.pack(*task) for task in tasks])
+
+
+def unpack_tasks(head: bytes) -> list[TaskHead]:
+    """Return the tasks in a TASKS message's head. Raises ProtocolError."""
+    try:
+        return [TaskHead(*fields) for fields in _TASK.iter_unpack(head)]
+    except error as problem:
+        raise ProtocolError(f"a TASKS head of {len(head)} bytes") from problem
+
+
+def pack_setup(head: SetupHead) -> bytes:
+    """Return a SETUP message's head as bytes."""
+    return _SETUP.pack(*head)
+
+
+def unpack_setup(head: bytes) -> SetupHead:
+    """Return a SETUP message's head. Raises ProtocolError."""
+    return SetupHead(*_unpack(_SETUP, head))
+
+
+def pack_bundle(head: BundleHead) -> bytes:
+    """Return a BUNDLE message's head as bytes."""
+    return _BUNDLE.pack(*head)
+
+
+def unpack_bundle(head: bytes) -> BundleHead:
+    """Return a BUNDLE message's head. Raises ProtocolError."""
+    return BundleHead(*_unpack(_BUNDLE, head))
+
+
+def pack_outcome(head: OutcomeHead) -> bytes:
+    """Return an OUTCOME message's head as bytes."""
+    return _OUTCOME.pack(*head)
+
+
+def unpack_outcome(head: bytes) -> OutcomeHead:
+    """Return an OUTCOME message's head. Raises ProtocolError."""
+    return OutcomeHead(*_unpack(_OUTCOME, head))
+
+
+def pack_item(item: int) -> bytes:
+    """Return the head of a BEGAN or END_ATTEMPT message."""
+    return _ITEM.pack(item)
+
+
+def unpack_item(head: bytes) -> int:
+    """Return the item in a BEGAN or END_ATTEMPT message's head. Raises ProtocolError."""
+    return _unpack(_ITEM, head)[0]
+
+
+def pack_items(items: Sequence[int]) -> bytes:
+    """Return the head of a TAKEN_BACK message."""
+    return Struct(f"!{len(items)}Q").pack(*items)
+
+
+def unpack_items(head: bytes) -> list[int]:
+    """Return the items in a TAKEN_BACK message's head. Raises ProtocolError."""
+    return list(_unpack(Struct(f"!{len(head) // 8}Q"), head))
+
+
+def pack_context(context: int) -> bytes:
+    """Return the head of a CLOSE_CONTEXT message."""
+    return _CONTEXT.pack(context)
+
+
+def unpack_context(head: bytes) -> int:
+    """Return the context in a CLOSE_CONTEXT message's head. Raises ProtocolError."""
+    return _unpack(_CONTEXT, head)[0]
+
+
+def pack_runner_ready(head: RunnerReadyHead) -> bytes:
+    """Return a RUNNER_READY message's head as bytes."""
+    return _RUNNER_READY.pack(*head)
+
+
+def unpack_runner_ready(head: bytes) -> RunnerReadyHead:
+    """Return a RUNNER_READY message's head. Raises ProtocolError."""
+    return RunnerReadyHead(*_unpack(_RUNNER_READY, head))
+
+
+def pack_runner_lost(head: RunnerLostHead) -> bytes:
+    """Return a RUNNER_LOST message's head as bytes."""
+    return _RUNNER_LOST.pack(*head)
+
+
+def unpack_runner_lost(head: bytes) -> RunnerLostHead:
+    """Return a RUNNER_LOST message's head. Raises ProtocolError."""
+    item, peak_memory_bytes, was_asked = _unpack(_RUNNER_LOST, head)
+    return RunnerLostHead(item, peak_memory_bytes, bool(was_asked))

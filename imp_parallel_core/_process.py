@@ -1,0 +1,72 @@
+"""What a slave asks of the operating system beyond Python's own modules. Linux where it says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+_PR_SET_CHILD_SUBREAPER = 36
+_RUNNER_OOM_SCORE = 500  # of 1000: the system kills a runner rather than what else is there
+
+
+def _prctl(option: int, argument: int) -> None:
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes  # only here: it costs some milliseconds
+
+    ctypes.CDLL(None).prctl(option, argument, 0, 0, 0)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have this process killed when its parent ends, even while C code holds the interpreter lock.
+
+    Args:
+        parent: the parent's pid; if that has gone already, this process ends at once.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent has died, so that they can be ended."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def prefer_for_out_of_memory_kill() -> None:
+    """Ask the system to kill this process first when memory runs out."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - no pathlib: start-up
+            file.write(str(_RUNNER_OOM_SCORE))
+    except OSError:
+        pass  # not Linux, or not allowed: it is a preference only
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the pids of a process's children; none where the system can't tell."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:  # noqa: PTH123 - as above
+            return [int(child) for child in file.read().split()]
+    except OSError:
+        return []
+
+
+def kill_quietly(pid: int, signal_number: int = signal.SIGKILL) -> None:
+    """Send a signal to a process that may have ended."""
+    try:
+        os.kill(pid, signal_number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def describe_exit(status: int) -> str:
+    """Say in words how a process ended, from its wait status."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"

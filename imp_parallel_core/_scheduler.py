@@ -1,0 +1,245 @@
+"""The scheduler: a pure state machine. Events in, actions out; no clock, socket or thread.
+
+The engine calls one method for each thing that happens, with the time of it, and performs the
+actions that come back. Each added task is delivered exactly once, whatever the order of events.
+
+Events are here. What they change is next door: who gets work (``_scheduler_work``), what becomes
+of it (``_scheduler_ends``), and the state that both share (``_scheduler_board``).
+"""
+
+from __future__ import annotations
+
+from . import _scheduler_ends as ends
+from . import _scheduler_work as work
+from ._actions import Action, NextRunner, Outcome, Relaunch, Task
+from ._scheduler_board import Board
+from ._scheduler_state import ContextState, Phase, Policy, SetupItem, SlaveState
+
+
+class Scheduler:
+    """Decides which slave does what.
+
+    Every event method takes ``now`` (monotonic seconds) where time matters and returns the actions
+    to perform, in order. Ids are the caller's: integers, never used twice.
+    """
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self._board = Board(policy or Policy())
+        self._slaves = self._board.slaves
+        self._contexts = self._board.contexts
+        self._asked_at = float("-inf")  # when slaves were last asked to hand back for idle ones
+
+    # ---- what can be asked
+
+    @property
+    def has_hope(self) -> bool:
+        """Whether any slave runs or may still come."""
+        return self._board.alive > 0
+
+    def items_of(self, slave: int) -> int:
+        """Return how many items a slave holds."""
+        return len(self._slaves[slave].items)
+
+    def doing(self, slave: int) -> tuple[Task | SetupItem, float] | None:
+        """Return the item that a slave is at, and since when; None if it has nothing to do."""
+        state = self._slaves[slave]
+        first = next(iter(state.items.values()), None)
+        return None if first is None else (first, state.progress_at)
+
+    def unstarted_tasks(self) -> int:
+        """Return how many tasks wait in queues, the ones that lack credit included."""
+        return sum(len(c.fresh) + len(c.retry) for c in self._contexts.values())
+
+    def next_tick(self) -> float | None:
+        """Return when :meth:`tick` wants to be called, if nothing else happens before."""
+        due = work.next_take_back(self._board)
+        if due is None:
+            return None
+        return max(due, self._asked_at + self._board.policy.patience_s)
+
+    # ---- events: contexts and tasks
+
+    def context_opened(self, context: int, max_attempts: int = 3) -> list[Action]:
+        """A context exists from now on."""
+        self._contexts[context] = ContextState(context, max_attempts)
+        return self._board.flush()
+
+    def tasks_added(self, tasks: list[Task], now: float) -> list[Action]:
+        """The user has added tasks of open contexts."""
+        for task in tasks:
+            context = self._contexts.get(task.context)
+            if context is not None:  # closed in the meantime: nobody is left to be told
+                context.fresh.append(task)
+        self._judge_setups()
+        return self._decide(now)
+
+    def outcomes_read(
+        self, context: int, outcomes: int, size_bytes: int, now: float
+    ) -> list[Action]:
+        """The user has taken outcomes, which frees credit."""
+        state = self._contexts.get(context)
+        if state is not None:
+            state.unread -= outcomes
+            state.unread_bytes -= size_bytes
+        return self._decide(now)
+
+    def context_closed(self, context: int, now: float) -> list[Action]:
+        """The user has closed or dropped a context: its tasks are forgotten, running ones ended."""
+        if self._contexts.pop(context, None) is None:
+            return self._board.flush()
+        for slave in self._slaves.values():
+            slave.excluded.discard(context)
+            if slave.serves == context:
+                slave.serves = None
+            if slave.phase is Phase.READY:
+                ends.withdraw(self._board, slave, context)
+        return self._decide(now)
+
+    # ---- events: slaves
+
+    def slave_added(self, slave: int, relaunchable: bool = False) -> list[Action]:
+        """A slave's launch has been asked for."""
+        self._slaves[slave] = SlaveState(slave, relaunchable)
+        self._board.alive += 1
+        return self._board.flush()
+
+    def runner_ready(self, slave: int, now: float) -> list[Action]:
+        """A slave's runner waits for its first item."""
+        state = self._slaves[slave]
+        state.phase = Phase.READY
+        state.has_joined = True
+        self._board.settle(state)
+        return self._decide(now)
+
+    def slave_suspected(self, slave: int, now: float) -> list[Action]:
+        """A slave has not been heard for too long: its tasks may begin elsewhere."""
+        state = self._slaves[slave]
+        if state.phase is Phase.GONE or state.is_suspected:
+            return self._board.flush()
+        state.is_suspected = True
+        self._board.settle(state)
+        ends.double(self._board, state)
+        return self._decide(now)
+
+    def slave_heard(self, slave: int, now: float) -> list[Action]:
+        """A suspected slave is there after all: it goes on where it was."""
+        state = self._slaves[slave]
+        if not state.is_suspected:
+            return self._board.flush()
+        state.is_suspected = False
+        ends.go_on(self._board, state)
+        self._board.settle(state)
+        return self._decide(now, state)
+
+    def slave_leaving(self, slave: int) -> list[Action]:
+        """A slave has announced that it will be ended: it gets no more work."""
+        state = self._slaves[slave]
+        state.is_leaving = True
+        if len(state.items) > 1:
+            self._board.take_back(state)
+        self._board.settle(state)
+        return self._board.flush()
+
+    def runner_lost(self, slave: int, charged: int, cause: str, now: float) -> list[Action]:
+        """A slave's runner has died; its supervisor starts another.
+
+        Args:
+            slave: whose runner it was.
+            charged: the item that is to blame; 0 for none. Nothing is charged on a slave that
+                is leaving: whoever ends it may end its runner first.
+            cause: how it died, for the history of that item's task.
+            now: when it is known.
+        """
+        state = self._slaves[slave]
+        items = state.items
+        state.phase = Phase.STARTING
+        state.forget_runner()
+        self._board.settle(state)
+        self._board.actions.append(NextRunner(slave))
+        ends.hand_back(self._board, state, items, 0 if state.is_leaving else charged, cause)
+        return self._decide(now)
+
+    def slave_lost(self, slave: int, is_charged: bool, cause: str, now: float) -> list[Action]:
+        """A slave has gone for good, with its supervisor.
+
+        Args:
+            slave: which one.
+            is_charged: whether the item that it was running may be to blame. Nothing is charged
+                on a slave that was leaving.
+            cause: how it went, for that item's history.
+            now: when it is known.
+        """
+        state = self._slaves[slave]
+        if state.phase is Phase.GONE:
+            return self._board.flush()
+        items = state.items
+        charged = next(iter(items), 0) if is_charged and not state.is_leaving else 0
+        self._launch_again_or_forget(state)
+        state.forget_runner()
+        state.forget_connection()
+        self._board.settle(state)
+        ends.hand_back(self._board, state, items, charged, cause)
+        self._judge_setups()
+        return self._decide(now)
+
+    def _launch_again_or_forget(self, slave: SlaveState) -> None:
+        can_return = slave.has_joined and slave.relaunchable and not slave.is_leaving
+        if can_return and slave.relaunches < self._board.policy.max_relaunches:
+            slave.relaunches += 1
+            slave.phase = Phase.STARTING
+            self._board.actions.append(Relaunch(slave.id))
+        else:
+            self._board.forget_slave(slave)
+
+    # ---- events: what becomes of items
+
+    def item_ended(
+        self, slave: int, item: int, outcome: Outcome, duration_s: float, now: float
+    ) -> list[Action]:
+        """A runner has written the outcome of an item: a task's, or a set-up's."""
+        state = self._slaves[slave]
+        what = state.items.pop(item, None)
+        if what is None:
+            return self._board.flush()  # of an attempt that has been given up already
+        self._board.note_progress(state, now)
+        if isinstance(what, SetupItem):
+            ends.setup_ended(self._board, state, what, outcome)
+        else:
+            context = self._contexts.get(what.context)
+            if context is not None:
+                context.note_duration(duration_s)
+            ends.task_ended(self._board, state, what, outcome)
+        self._board.settle(state)
+        return self._decide(now, state)
+
+    def items_returned(self, slave: int, items: list[int], now: float) -> list[Action]:
+        """A slave has handed back items that it had not begun: the answer to a TakeBack."""
+        state = self._slaves[slave]
+        state.awaits_return = False
+        returned = {item: state.items.pop(item) for item in items if item in state.items}
+        ends.hand_back(self._board, state, returned, 0, "")
+        ends.go_on(self._board, state)
+        self._board.settle(state)
+        return self._decide(now, state)
+
+    def tick(self, now: float) -> list[Action]:
+        """Time has passed (see :meth:`next_tick`)."""
+        due = self.next_tick()
+        if due is not None and due <= now and work.take_back_for_idle(self._board, now):
+            self._asked_at = now
+        return self._board.flush()
+
+    # ---- what follows from every event
+
+    def _decide(self, now: float, busy: SlaveState | None = None) -> list[Action]:
+        """Give out what has become startable: to idle slaves first, then to a busy one."""
+        if busy is not None and not busy.items:
+            busy = None
+        work.fill_idle(self._board, now)
+        if busy is not None:
+            work.fill(self._board, busy, now)
+        return self._board.flush()
+
+    def _judge_setups(self) -> None:
+        for context in list(self._contexts.values()):
+            ends.judge_setup(self._board, context)

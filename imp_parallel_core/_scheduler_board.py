@@ -1,0 +1,79 @@
+"""The board: what the scheduler's parts share, and the sets in which it keeps its slaves."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from ._actions import Action, TakeBack
+from ._scheduler_state import ContextState, Phase, Policy, SlaveState
+
+
+class Board:
+    """All slaves and contexts, and the actions that have been decided on so far."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.slaves: dict[int, SlaveState] = {}
+        self.contexts: dict[int, ContextState] = {}
+        self.idle: dict[int, SlaveState] = {}  # take work, with nothing to do
+        self.backlogged: dict[int, SlaveState] = {}  # hold more than the item that runs; the one
+        # whose running item began first comes first, but for those that were asked to hand back
+        self.alive = 0  # how many slaves run or may still come
+        self.actions: list[Action] = []
+        self.items = count(1)
+        self._turns = count(1)
+
+    def flush(self) -> list[Action]:
+        """Return the actions that have been decided on, and begin a new list."""
+        actions, self.actions = self.actions, []
+        return actions
+
+    def has_startable(self) -> bool:
+        """Whether any context has a task that may be sent now."""
+        return any(c.has_startable(self.policy) for c in self.contexts.values())
+
+    def note_progress(self, slave: SlaveState, now: float) -> None:
+        """Another item of a slave runs from now on."""
+        slave.progress_at = now
+        self.backlogged.pop(slave.id, None)  # settle() puts it behind those that began before
+
+    def settle(self, slave: SlaveState) -> None:
+        """Put a slave into the right ones of the sets: idle, backlogged."""
+        if not slave.items:
+            self.serve(slave, None)
+        if not slave.items and slave.takes_work:
+            self.idle[slave.id] = slave
+        else:
+            self.idle.pop(slave.id, None)
+        if len(slave.items) > 1 and slave.takes_work:
+            self.backlogged[slave.id] = slave
+        else:
+            self.backlogged.pop(slave.id, None)
+
+    def serve(self, slave: SlaveState, context: ContextState | None) -> None:
+        """Count a slave for the context that it works for."""
+        previous = self.contexts.get(slave.serves) if slave.serves is not None else None
+        if previous is not None:
+            previous.slaves -= 1
+        slave.serves = None
+        if context is not None:
+            context.chosen_at = next(self._turns)
+            context.slaves += 1
+            slave.serves = context.id
+
+    def take_back(self, slave: SlaveState) -> None:
+        """Ask a slave for the items that it has not begun; it gets nothing until it answers."""
+        if not slave.awaits_return:
+            slave.awaits_return = True
+            self.actions.append(TakeBack(slave.id))
+            self.settle(slave)
+
+    def may_run(self, slave: SlaveState, context: int) -> bool:
+        """Whether a slave may be given tasks of a context, once it has been set up."""
+        state = self.contexts.get(context)
+        return state is not None and not state.is_broken and context not in slave.excluded
+
+    def forget_slave(self, slave: SlaveState) -> None:
+        """A slave has gone and nobody will launch it again."""
+        slave.phase = Phase.GONE
+        self.alive -= 1

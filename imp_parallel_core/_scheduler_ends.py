@@ -1,0 +1,145 @@
+"""What becomes of items that a slave no longer has, and how tasks end."""
+
+from __future__ import annotations
+
+from ._actions import CloseContext, Deliver, EndAttempt, Outcome, OutcomeKind, Task
+from ._scheduler_board import Board
+from ._scheduler_state import ContextState, Phase, SetupItem, SlaveState
+
+
+def task_ended(board: Board, slave: SlaveState, task: Task, outcome: Outcome) -> None:
+    """A slave has written a task's outcome."""
+    _let_go(slave, task)
+    context = board.contexts.get(task.context)
+    if context is not None:
+        _finish(board, context, task, outcome)
+
+
+def setup_ended(board: Board, slave: SlaveState, item: SetupItem, outcome: Outcome) -> None:
+    """A slave has written how a set-up ended."""
+    context = board.contexts.get(item.context)
+    if outcome.kind is not OutcomeKind.VALUE:
+        if context is not None:
+            _setup_failed(board, slave, context, outcome)
+    elif context is None:
+        board.actions.append(CloseContext(slave.id, item.context))
+    else:
+        slave.contexts.add(item.context)
+
+
+def hand_back(
+    board: Board, slave: SlaveState, items: dict[int, Task | SetupItem], charged: int, cause: str
+) -> None:
+    """Put items that a slave no longer has back into their queues; charge the one to blame."""
+    for item, what in reversed(items.items()):
+        if isinstance(what, Task):
+            _let_go(slave, what)
+        context = board.contexts.get(what.context)
+        if context is None:
+            continue  # closed: nobody waits for it
+        if isinstance(what, SetupItem):
+            if item == charged:
+                failure = Outcome(OutcomeKind.SETUP_FAILED, (cause,), slave.id)
+                _setup_failed(board, slave, context, failure)
+            continue
+        if item == charged and not what.done:
+            what.history += (cause,)
+            if len(what.history) >= context.max_attempts:
+                lost = Outcome(OutcomeKind.LOST, what.history, slave.id)
+                _finish(board, context, what, lost)
+        _queue_again(board, context, what)
+        if context.is_broken:
+            judge_setup(board, context)
+
+
+def double(board: Board, slave: SlaveState) -> None:
+    """Let the tasks of a suspected slave begin elsewhere too."""
+    for what in reversed(slave.items.values()):
+        context = board.contexts.get(what.context)
+        # nobody else may begin what is left of a broken context
+        if isinstance(what, Task) and context is not None and not context.is_broken:
+            _queue_again(board, context, what)
+
+
+def go_on(board: Board, slave: SlaveState) -> None:
+    """A slave keeps what it has, but for tasks that have ended elsewhere in the meantime."""
+    for item, what in slave.items.items():
+        if not isinstance(what, Task):
+            continue
+        if what.done:
+            _end_attempt(board, slave, item)
+        else:
+            board.contexts[what.context].retry.pop(what.id, None)
+
+
+def withdraw(board: Board, slave: SlaveState, context: int) -> None:
+    """Take a closed context's items off a slave, and its values."""
+    for item, what in slave.items.items():
+        if what.context == context:
+            if isinstance(what, Task):
+                what.done = True
+            _end_attempt(board, slave, item)
+    if context in slave.contexts:
+        slave.contexts.discard(context)
+        board.actions.append(CloseContext(slave.id, context))
+
+
+def judge_setup(board: Board, context: ContextState) -> None:
+    """Give a context's tasks up if its set-up failed too often, or wherever it could run."""
+    failures = context.setup_failures
+    if not failures:
+        return
+    if len(failures) >= context.max_attempts:
+        context.is_broken = True
+    failed = sum(board.slaves[id].phase is not Phase.GONE for id in failures)
+    # with no slave at all it is for NoMoreSlavesError to say: another one may be added
+    if not context.is_broken and not 0 < failed == board.alive:
+        return
+    outcome = next(reversed(failures.values()))
+    context.running += len(context.fresh)
+    waiting = [*context.retry.values(), *context.fresh]
+    context.fresh.clear()
+    for task in waiting:
+        _finish(board, context, task, outcome)
+
+
+def _setup_failed(board: Board, slave: SlaveState, context: ContextState, outcome: Outcome) -> None:
+    slave.excluded.add(context.id)
+    context.setup_failures[slave.id] = outcome._replace(kind=OutcomeKind.SETUP_FAILED)
+    judge_setup(board, context)
+
+
+def _let_go(slave: SlaveState, task: Task) -> None:
+    others = len(task.slaves) > 1  # which is rare
+    task.slaves = tuple(id for id in task.slaves if id != slave.id) if others else ()
+
+
+def _queue_again(board: Board, context: ContextState, task: Task) -> None:
+    """Put a task in front of its queue, unless it has ended or a slave that is heard has it."""
+    if not task.done and all(board.slaves[id].is_suspected for id in task.slaves):
+        context.queue_again(task)
+
+
+def _finish(board: Board, context: ContextState, task: Task, outcome: Outcome) -> None:
+    """Deliver a task's outcome, unless it has one; end its other attempts."""
+    if task.done:
+        return
+    task.done = True
+    context.retry.pop(task.id, None)
+    context.running -= 1
+    context.unread += 1
+    context.unread_bytes += outcome.size_bytes
+    board.actions.append(Deliver(task, outcome))
+    for id in task.slaves:
+        slave = board.slaves[id]
+        if not slave.is_suspected:  # otherwise when it is heard will do
+            item = next(item for item, what in slave.items.items() if what is task)
+            _end_attempt(board, slave, item)
+
+
+def _end_attempt(board: Board, slave: SlaveState, item: int) -> None:
+    """Free a slave from an item that nobody needs any more."""
+    if item == next(iter(slave.items)):
+        board.actions.append(EndAttempt(slave.id, item))
+    else:
+        board.take_back(slave)

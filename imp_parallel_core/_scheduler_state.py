@@ -1,0 +1,167 @@
+"""What the scheduler knows of each slave and each context."""
+
+from __future__ import annotations
+
+import enum
+from collections import OrderedDict, deque
+from typing import NamedTuple
+
+from ._actions import Outcome, Task
+
+_AHEAD_S = 0.002  # short tasks are sent ahead for about this long …
+_AHEAD_LIMIT = 64  # … but no more than so many
+_ONE_AHEAD_BELOW_S = 0.1  # a round trip matters to tasks shorter than this
+
+
+class Policy(NamedTuple):
+    """The scheduler's bounds; each has a default that fits most runs."""
+
+    max_relaunches: int = 3
+    """How often one slave is launched again after it ran and was lost."""
+    credit_outcomes: int = 10_000
+    """How many outcomes of a context may wait for the user before no fresh task is started."""
+    credit_bytes: int = 1 << 28
+    """How many bytes of outcomes of a context may wait for the user, likewise."""
+    patience_s: float = 0.001
+    """How long a task may run before those behind it are taken back for an idle slave."""
+
+
+class Phase(enum.Enum):
+    """Where a slave is in its life, as far as giving it work goes."""
+
+    STARTING = "starting"  # its launch, its connection or its runner is on the way
+    READY = "ready"
+    GONE = "gone"
+
+
+class SetupItem(NamedTuple):
+    """The item by which a slave runs a context's set-up."""
+
+    context: int
+
+
+class SlaveState:
+    """What the scheduler knows of a slave."""
+
+    __slots__ = (
+        "awaits_return",
+        "contexts",
+        "excluded",
+        "has_joined",
+        "id",
+        "is_leaving",
+        "is_suspected",
+        "items",
+        "phase",
+        "progress_at",
+        "relaunchable",
+        "relaunches",
+        "serves",
+    )
+
+    def __init__(self, id: int, relaunchable: bool) -> None:
+        self.id = id
+        self.relaunchable = relaunchable
+        self.relaunches = 0
+        self.has_joined = False
+        self.excluded: set[int] = set()  # contexts whose set-up failed here
+        self.serves: int | None = None  # the context that it was last given work of
+        self.phase = Phase.STARTING
+        self.forget_runner()
+        self.forget_connection()
+
+    def forget_runner(self) -> None:
+        """Its runner has gone, and with it all that the runner had been given."""
+        self.items: dict[int, Task | SetupItem] = {}  # in the order sent; the first is running
+        self.contexts: set[int] = set()  # set up here
+        self.awaits_return = False  # a TakeBack has not been answered
+        self.progress_at = 0.0  # when its first item began
+
+    def forget_connection(self) -> None:
+        """Its supervisor has gone, and with it all that outlives a runner."""
+        self.is_suspected = False
+        self.is_leaving = False
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether it may be sent anything to run."""
+        return self.phase is Phase.READY and not (
+            self.is_suspected or self.is_leaving or self.awaits_return
+        )
+
+    @property
+    def is_setting_up(self) -> bool:
+        """Whether a set-up is what it runs."""
+        # a set-up is sent to an idle slave only, and nothing is sent behind it
+        return isinstance(next(iter(self.items.values()), None), SetupItem)
+
+
+class ContextState:
+    """What the scheduler knows of a context."""
+
+    __slots__ = (
+        "chosen_at",
+        "fresh",
+        "id",
+        "is_broken",
+        "max_attempts",
+        "mean_s",
+        "retry",
+        "running",
+        "setup_failures",
+        "slaves",
+        "unread",
+        "unread_bytes",
+    )
+
+    def __init__(self, id: int, max_attempts: int) -> None:
+        self.id = id
+        self.max_attempts = max_attempts
+        self.fresh: deque[Task] = deque()  # never started
+        self.retry: OrderedDict[int, Task] = OrderedDict()  # by id; these go first: all came back
+        self.running = 0  # tasks that have started and not ended, those in retry included
+        self.unread = 0  # outcomes that the user has not read
+        self.unread_bytes = 0
+        self.slaves = 0  # how many slaves serve it
+        self.chosen_at = 0  # a count: contexts with as many slaves take turns
+        self.mean_s: float | None = None  # how long its tasks take
+        self.setup_failures: dict[int, Outcome] = {}
+        self.is_broken = False  # its set-up failed too often; no slave will try again
+
+    def has_startable(self, policy: Policy) -> bool:
+        """Whether a task may be sent now. Neither a retry nor the oldest task needs credit."""
+        if self.retry:
+            return True
+        return bool(self.fresh) and (
+            self.running == 0
+            or (
+                self.running + self.unread < policy.credit_outcomes
+                and self.unread_bytes < policy.credit_bytes
+            )
+        )
+
+    def next_task(self, policy: Policy) -> Task | None:
+        """Take the task to be sent next out of its queue."""
+        if self.retry:
+            return self.retry.popitem(last=False)[1]
+        if not self.has_startable(policy):
+            return None
+        self.running += 1
+        return self.fresh.popleft()
+
+    def queue_again(self, task: Task) -> None:
+        """Put a task that has been started in front of all others."""
+        self.retry[task.id] = task
+        self.retry.move_to_end(task.id, last=False)
+
+    def note_duration(self, duration_s: float) -> None:
+        """Learn from a task that has ended how long its kind takes."""
+        mean = self.mean_s
+        self.mean_s = duration_s if mean is None else mean + 0.2 * (duration_s - mean)
+
+    @property
+    def depth(self) -> int:
+        """How many tasks a slave may hold at once, the running one included."""
+        if self.mean_s is None or self.mean_s >= _ONE_AHEAD_BELOW_S:
+            return 1
+        return min(_AHEAD_LIMIT, 2 + int(_AHEAD_S / max(self.mean_s, 1e-6)))

@@ -1,0 +1,115 @@
+"""Giving out work, and taking it back for slaves that have none."""
+
+from __future__ import annotations
+
+from ._actions import SendSetup, SendTasks, Task
+from ._scheduler_board import Board
+from ._scheduler_state import ContextState, SetupItem, SlaveState
+
+
+def fill_idle(board: Board, now: float) -> None:
+    """Give work to idle slaves, as far as there is any."""
+    if not board.idle or not board.has_startable():
+        return
+    for slave in list(board.idle.values()):
+        fill(board, slave, now)
+        if slave.id in board.idle and not slave.excluded:
+            return  # nothing is left that a slave could take
+
+
+def fill(board: Board, slave: SlaveState, now: float) -> None:
+    """Give a slave what it has room for."""
+    if not slave.takes_work or (slave.items and slave.is_setting_up):
+        return
+    context = _choose_context(board, slave)
+    if context is None:
+        board.settle(slave)
+    elif context.id in slave.contexts:
+        _send_tasks(board, slave, context, now)
+    elif not slave.items:  # a set-up is never sent ahead: it may take long
+        _send_setup(board, slave, context, now)
+
+
+def _choose_context(board: Board, slave: SlaveState) -> ContextState | None:
+    """Return the context with the fewest slaves; contexts with as many take turns."""
+    best, best_key = None, (0, 0)
+    for context in board.contexts.values():
+        if context.id in slave.excluded or not context.has_startable(board.policy):
+            continue
+        others = context.slaves - (slave.serves == context.id)
+        key = (others, context.chosen_at)
+        if best is None or key < best_key:
+            best, best_key = context, key
+    return best
+
+
+def _send_setup(board: Board, slave: SlaveState, context: ContextState, now: float) -> None:
+    item = next(board.items)
+    slave.items[item] = SetupItem(context.id)
+    board.note_progress(slave, now)
+    board.serve(slave, context)
+    board.actions.append(SendSetup(slave.id, item, context.id))
+    board.settle(slave)
+
+
+def _send_tasks(board: Board, slave: SlaveState, context: ContextState, now: float) -> None:
+    tasks: list[tuple[int, Task]] = []
+    for _ in range(_room(board, slave, context)):
+        task = context.next_task(board.policy)
+        if task is None:
+            break
+        task.slaves += (slave.id,)
+        tasks.append((next(board.items), task))
+    if tasks:
+        if not slave.items:
+            board.note_progress(slave, now)
+        slave.items.update(tasks)
+        board.serve(slave, context)
+        board.actions.append(SendTasks(slave.id, tasks))
+        board.settle(slave)
+
+
+def _room(board: Board, slave: SlaveState, context: ContextState) -> int:
+    """Return how many tasks of a context to send to a slave."""
+    depth = context.depth
+    room = depth - len(slave.items)
+    if room > 1:  # when few are left there must be something for the others
+        queued = len(context.fresh) + len(context.retry)
+        room = min(room, max(1, queued // max(1, context.slaves + len(board.idle))))
+    if slave.items and room * 2 < depth:
+        return 0  # short tasks are topped up by halves, so that they travel together
+    return max(0, room)
+
+
+def next_take_back(board: Board) -> float | None:
+    """Return when a slave will have been at one item for too long, with an idle one to help."""
+    if not board.idle:
+        return None
+    for slave in board.backlogged.values():
+        if _can_be_helped(board, slave):
+            return slave.progress_at + board.policy.patience_s
+    return None
+
+
+def take_back_for_idle(board: Board, now: float) -> bool:
+    """No task waits behind a long one while another slave is idle.
+
+    As many slaves are asked as are idle. Who asks again after the answers may have come does
+    not have to know how many tasks they bring, nor which slave will never answer.
+    """
+    latest = now - board.policy.patience_s
+    asked: list[SlaveState] = []
+    for slave in board.backlogged.values():
+        if slave.progress_at > latest or len(asked) >= len(board.idle):
+            break
+        if _can_be_helped(board, slave):
+            asked.append(slave)
+    for slave in asked:
+        board.take_back(slave)
+    return bool(asked)
+
+
+def _can_be_helped(board: Board, slave: SlaveState) -> bool:
+    """Whether an idle slave may run what waits here."""
+    waiting = {what.context for what in list(slave.items.values())[1:]}
+    return any(board.may_run(idle, context) for context in waiting for idle in board.idle.values())

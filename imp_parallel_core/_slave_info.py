@@ -1,0 +1,62 @@
+"""What ``Manager.slaves`` says of a slave."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class SlaveState(enum.Enum):
+    """The states of a slave as people see them."""
+
+    LAUNCHING = "launching"
+    QUEUED = "queued"
+    CONNECTED = "connected"  # its runner is not ready yet
+    IDLE = "idle"
+    SETTING_UP = "setting up"
+    WORKING = "working"
+    SUSPECTED = "suspected"
+    LEAVING = "leaving"
+    GONE = "gone"
+
+
+@dataclass(frozen=True)
+class SlaveInfo:
+    """A slave at one moment.
+
+    Attributes:
+        index: its number, from 0.
+        name: what messages call it.
+        description: the repr of what was given to ``add_slave``.
+        state: one of launching, queued, connected, idle, setting up, working, suspected, leaving,
+            gone.
+        state_s: for how long it has been in this state, in seconds.
+        detail: more about the state: a batch system's reason, how it was lost.
+        host: the name of its machine; "" before it has connected.
+        pid: of its supervisor there; None before it has connected.
+        runner_pid: of the process that runs its tasks.
+        tasks_done: how many tasks it has ended.
+        task: the number of the task that it runs, or None.
+        context: the number of the context that it works for, or None.
+        output_path: where its output goes, as text.
+    """
+
+    index: int
+    name: str
+    description: str
+    state: str
+    state_s: float
+    detail: str
+    host: str
+    pid: int | None
+    runner_pid: int | None
+    tasks_done: int
+    task: int | None
+    context: int | None
+    output_path: str
+
+    def __str__(self) -> str:
+        where = f" on {self.host}" if self.host else ""
+        what = f" at task {self.task}" if self.task is not None else ""
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{self.name}{where}: {self.state}{what} for {self.state_s:.0f} s{detail}"

@@ -1,0 +1,112 @@
+"""The engine's record of a slave: where it is in its life, its connection, what it was sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ._connection import Connection
+from ._launching import Bootstrap, Slave
+from ._protocol import Message
+from ._slave_info import SlaveInfo, SlaveState
+from ._stream import Stream
+
+if TYPE_CHECKING:
+    from ._launch_watch import LaunchWatch
+    from ._protocol import Buffer
+
+
+class SlaveRecord:
+    """A slave, from ``add_slave`` to its end.
+
+    Args:
+        description: what the user gave to ``add_slave``.
+        bootstrap: what this slave was started with.
+        heartbeat_timeout_s: how long it may be silent.
+        connect_timeout_s: how long it may run without having connected.
+    """
+
+    def __init__(
+        self,
+        description: Slave,
+        bootstrap: Bootstrap,
+        heartbeat_timeout_s: float,
+        connect_timeout_s: float,
+    ) -> None:
+        self.description = description
+        self.bootstrap = bootstrap
+        self.heartbeat_timeout_s = heartbeat_timeout_s
+        self.connect_timeout_s = connect_timeout_s
+        self.index = bootstrap.index
+        self.name = f"slave {bootstrap.index}"
+        self.watch: LaunchWatch | None = None
+        self.state = SlaveState.LAUNCHING
+        self.state_since = time.monotonic()
+        self.detail = ""
+        self.host = ""
+        self.pid: int | None = None
+        self.runner_pid: int | None = None
+        self.has_joined = False
+        self.is_leaving = False
+        self.tasks_done = 0
+        self.failure = ""
+        """How it was lost, for NoMoreSlavesError."""
+        self.stream: Stream | None = None
+        self.connection = Connection()
+        self.bundles_sent: dict[int, int] = {}
+        self.heard_at = 0.0
+        self.held: list[Message] | None = None
+        """Messages that wait until the loss before them has been explained."""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.host})" if self.host else self.name
+
+    def enter(self, state: SlaveState, detail: str = "") -> bool:
+        """Note a state; return whether it is another than before."""
+        changed = state is not self.state or detail != self.detail
+        if state is not self.state:
+            self.state_since = time.monotonic()
+        self.state = state
+        self.detail = detail
+        return changed
+
+    def connect(self, stream: Stream) -> None:
+        """Begin a new session over a stream."""
+        self.stream = stream
+        self.connection = Connection()
+        self.bundles_sent = {}
+        self.held = None
+        self.is_leaving = False
+        self.heard_at = time.monotonic()
+
+    def send(self, kind: int, head: bytes = b"", segments: Sequence[Buffer] = ()) -> None:
+        """Queue a message, if the slave is connected."""
+        if self.stream is not None:
+            self.connection.send(kind, head, segments)
+
+    def info(
+        self,
+        now: float,
+        state: SlaveState | None = None,
+        since: float = 0.0,
+        task: int | None = None,
+        context: int | None = None,
+    ) -> SlaveInfo:
+        """Return what there is to know of it; the scheduler may know better what it does."""
+        path = self.bootstrap.output_path
+        return SlaveInfo(
+            index=self.index,
+            name=self.name,
+            description=repr(self.description),
+            state=(state or self.state).value,
+            state_s=now - (since if state else self.state_since),
+            detail=self.detail,
+            host=self.host,
+            pid=self.pid,
+            runner_pid=self.runner_pid,
+            tasks_done=self.tasks_done,
+            task=task,
+            context=context,
+            output_path="" if path is None else str(path),
+        )

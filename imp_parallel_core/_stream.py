@@ -1,0 +1,101 @@
+"""Bytes to and from a peer: the Stream protocol, one made of a socket, and how both ends use it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from ._connection import Connection
+from ._protocol import Message
+
+if TYPE_CHECKING:
+    from ._protocol import Buffer
+
+READ_BYTES = 1 << 18
+
+
+class Stream(Protocol):
+    """One slave's bytes, in both directions. A transport or a launch makes it.
+
+    Called by the engine thread only (on a slave: by the supervisor); no method may wait.
+    """
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that can be selected for reading and writing.
+
+        None if there is no such thing; then the stream calls :meth:`on_wake_up`'s callback.
+        """
+
+    def on_wake_up(self, callback: Callable[[], None]) -> None:
+        """Take a function to call, from any thread, when there may be something to read or write.
+
+        A stream that has a descriptor never calls it.
+        """
+
+    def receive(self, limit_bytes: int) -> bytes:
+        """Return what has arrived, up to a limit; ``b""`` at the end of the stream.
+
+        Raises BlockingIOError if nothing is there, another OSError if the stream is broken.
+        """
+
+    def send(self, buffers: Sequence[Buffer]) -> int:
+        """Write the start of these buffers, and return how many bytes were taken.
+
+        Raises BlockingIOError if nothing can be taken now, another OSError if it is broken.
+        """
+
+    def close(self) -> None:
+        """Close it; may be called twice."""
+
+
+class SocketStream:
+    """A Stream that is a connected stream socket."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        connected.setblocking(False)
+        self._socket = connected
+
+    def fileno(self) -> int | None:
+        """Return the socket's descriptor."""
+        return self._socket.fileno()
+
+    def on_wake_up(self, callback: Callable[[], None]) -> None:
+        """Do nothing: the descriptor can be selected."""
+
+    def receive(self, limit_bytes: int) -> bytes:
+        """Return what has arrived; see :class:`Stream`."""
+        return self._socket.recv(limit_bytes)
+
+    def send(self, buffers: Sequence[Buffer]) -> int:
+        """Write what can be written; see :class:`Stream`."""
+        return self._socket.sendmsg(buffers)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+def flush(stream: Stream, connection: Connection) -> bool:
+    """Write what a connection wants to send, without waiting; return whether all was taken.
+
+    Raises OSError if the stream is broken.
+    """
+    while connection.has_unsent:
+        try:
+            connection.wrote(stream.send(connection.unsent()))
+        except BlockingIOError:
+            return False
+    return True
+
+
+def receive(stream: Stream, connection: Connection) -> list[Message] | None:
+    """Read once; return the messages that are complete now, or None at the end of the stream.
+
+    Raises OSError if the stream is broken, ProtocolError if the peer breaks the protocol.
+    """
+    try:
+        data = stream.receive(READ_BYTES)
+    except BlockingIOError:
+        return []
+    return connection.receive(data) if data else None

@@ -1,0 +1,89 @@
+"""Starting a slave as a child process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from imp_parallel_core import (
+    Bootstrap,
+    LaunchError,
+    LaunchPhase,
+    LaunchState,
+    SocketStream,
+    Stream,
+    read_tail,
+)
+
+_DOCUMENT_S = 10.0  # for the slave to begin to read; its socket's buffer takes most documents whole
+
+
+class LocalLaunch:
+    """One local slave: a process whose standard input is one end of a socket pair.
+
+    Raises LaunchError if the process can't be started.
+    """
+
+    def __init__(self, bootstrap: Bootstrap) -> None:
+        self.command: Sequence[str] = bootstrap.command("stdin")
+        self._bootstrap = bootstrap
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = self._start(theirs)
+        ours.settimeout(_DOCUMENT_S)
+        try:
+            ours.sendall(bootstrap.document())
+        except OSError:
+            pass  # it has ended already, which poll() will tell
+        self._stream = SocketStream(ours)
+
+    def _start(self, standard_input: socket.socket) -> subprocess.Popen[bytes]:
+        bootstrap = self._bootstrap
+        output_path = bootstrap.output_path or Path(os.devnull)
+        try:
+            with output_path.open("ab") as output:
+                return subprocess.Popen[bytes](
+                    self.command,
+                    stdin=standard_input.fileno(),
+                    stdout=output,
+                    stderr=output,
+                    cwd=bootstrap.cwd,
+                    env={**os.environ, **bootstrap.environment},
+                    start_new_session=True,  # Ctrl-C is for the script alone
+                )
+        except OSError as problem:
+            raise LaunchError(
+                f"the slave's Python can't be started: {problem.strerror}: {problem.filename!r}. "
+                "Give Manager a python= that exists and can be run.",
+                command=self.command,
+            ) from problem
+
+    def stream(self, index: int) -> Stream | None:
+        """Return the master's end of the socket pair."""
+        return self._stream
+
+    def poll(self) -> Mapping[int, LaunchState]:
+        """Return whether the process runs, or how it ended."""
+        code = self._process.poll()
+        phase = LaunchPhase.RUNNING if code is None else LaunchPhase.ENDED
+        return {self._bootstrap.index: LaunchState(phase, exit_code=code)}
+
+    def cancel(self, grace_s: float) -> None:
+        """Wait for the process to leave; kill it and all that it started, if it does not."""
+        try:
+            self._process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            pass
+        try:  # its shell may have left processes behind, also if it ended by itself
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+        self._process.wait()
+
+    def log_tail(self, index: int) -> str:
+        """Return the end of the output file."""
+        return read_tail(self._bootstrap.output_path)

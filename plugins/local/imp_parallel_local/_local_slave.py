@@ -1,0 +1,13 @@
+"""The description of a local slave."""
+
+from __future__ import annotations
+
+from imp_parallel_core import Slave
+
+
+class LocalSlave(Slave):
+    """A slave on the machine that the script itself runs on.
+
+    Add one for each core that the tasks may use. It has the script's ``sys.path``, working
+    directory and environment, and is launched again when it is lost.
+    """

@@ -1,0 +1,76 @@
+"""What the tests on real local slaves share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness import MARK, Processes
+from imp_parallel_local import LocalSlave
+
+from imp_parallel_core import Manager
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Processes]:
+    """Track the processes of a test; none may be left 2 s after it (what is left is killed)."""
+    found = Processes()
+    monkeypatch.setenv(MARK, found.mark)
+    yield found
+    left = found.gone_within(2.0)
+    for pid in left:
+        os.kill(pid, 9)
+    assert not left, f"left behind: {left}"
+
+
+@pytest.fixture(autouse=True)
+def _in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: Processes) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def manager(processes: Processes) -> Iterator[Manager]:
+    """Yield a Manager without slaves, and close it."""
+    with Manager() as made:
+        yield made
+
+
+@pytest.fixture
+def two_slaves(manager: Manager) -> Manager:
+    """Return a Manager with two local slaves."""
+    for _ in range(2):
+        manager.add_slave(LocalSlave())
+    return manager
+
+
+@pytest.fixture
+def one_slave(manager: Manager) -> Manager:
+    """Return a Manager with one local slave."""
+    manager.add_slave(LocalSlave())
+    return manager
+
+
+RunScript = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start_script(tmp_path: Path, processes: Processes) -> RunScript:
+    """Return a function that starts a script of its own, as a user would."""
+
+    def start(source: str, **options: object) -> subprocess.Popen[str]:
+        path = tmp_path / "script.py"
+        path.write_text(textwrap.dedent(source))
+        return subprocess.Popen(
+            [sys.executable, str(path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,  # type: ignore[call-overload]  # passed through
+        )
+
+    return start

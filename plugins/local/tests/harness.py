@@ -1,0 +1,53 @@
+"""Helpers of the tests on real local slaves."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+MARK = "IMP_PARALLEL_TESTMARK"
+
+
+class Processes:
+    """The processes that a test caused, found by a mark in their environment."""
+
+    def __init__(self) -> None:
+        self.mark = uuid.uuid4().hex
+
+    def alive(self) -> dict[int, str]:
+        """Return pid and command line of each process with the mark, but for this one."""
+        needle = f"{MARK}={self.mark}".encode()
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                if needle in (entry / "environ").read_bytes():
+                    state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                    if state not in "ZX":
+                        found[int(entry.name)] = (entry / "cmdline").read_text()
+            except OSError:
+                continue
+        return found
+
+    def of_kind(self, module: str) -> list[int]:
+        """Return the pids of supervisors ("_slave") or runners ("_runner")."""
+        return [pid for pid, line in self.alive().items() if f"imp_parallel_core.{module} " in line]
+
+    def gone_within(self, limit_s: float) -> dict[int, str]:
+        """Wait until none is alive; return those that are after all."""
+        deadline = time.monotonic() + limit_s
+        while (alive := self.alive()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return alive
+
+
+def wait_until(condition: Callable[[], object], limit_s: float = 20.0) -> None:
+    """Wait until a condition holds; fail if it does not within the limit."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.005)

@@ -1,0 +1,261 @@
+"""What the master can know from events alone, to hold every action against the promises."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from imp_parallel_core._actions import (
+    Action,
+    CloseContext,
+    Deliver,
+    EndAttempt,
+    NextRunner,
+    Outcome,
+    OutcomeKind,
+    Relaunch,
+    SendSetup,
+    SendTasks,
+    TakeBack,
+    Task,
+)
+from imp_parallel_core._scheduler_state import Policy
+
+
+class KnownSlave:
+    """A slave as the master knows it."""
+
+    def __init__(self) -> None:
+        self.failed: set[int] = set()  # contexts whose set-up failed here
+        self.is_suspected = False
+        self.is_leaving = False
+        self.is_gone = False
+        self.forget_runner()
+
+    def forget_runner(self) -> None:
+        self.is_ready = False
+        self.is_asked_to_return = False
+        self.items: dict[int, int | Task] = {}
+        self.set_up: set[int] = set()
+
+    @property
+    def may_be_sent_work(self) -> bool:
+        return self.is_ready and not (
+            self.is_suspected or self.is_leaving or self.is_gone or self.is_asked_to_return
+        )
+
+    @property
+    def tasks(self) -> list[Task]:
+        return [what for what in self.items.values() if isinstance(what, Task)]
+
+
+class KnownContext:
+    """A context as the master knows it."""
+
+    def __init__(self, max_attempts: int) -> None:
+        self.max_attempts = max_attempts
+        self.waiting: dict[int, Task] = {}  # not delivered, by id
+        self.started: set[int] = set()  # of those, the ones that have been sent at least once
+        self.unread: list[int] = []  # the sizes of the outcomes that the user has not read
+        self.failed_on: set[int] = set()
+
+    @property
+    def is_broken(self) -> bool:
+        return len(self.failed_on) >= self.max_attempts
+
+    def has_credit(self, policy: Policy) -> bool:
+        return not self.started or (
+            len(self.started) + len(self.unread) < policy.credit_outcomes
+            and sum(self.unread) < policy.credit_bytes
+        )
+
+
+class Ledger:
+    """Follows events and actions; asserts what has to hold for each action and between them."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.slaves: dict[int, KnownSlave] = {}
+        self.contexts: dict[int, KnownContext] = {}
+        self.closed: set[int] = set()
+        self.tasks: dict[int, Task] = {}
+        self.outcomes: dict[int, Outcome] = {}
+        self.charges: Counter[int] = Counter()
+        self.relaunches: Counter[int] = Counter()
+        self.last_item = 0
+
+    # ---- events
+
+    def context_opened(self, context: int, max_attempts: int) -> None:
+        self.contexts[context] = KnownContext(max_attempts)
+
+    def context_closed(self, context: int) -> None:
+        del self.contexts[context]
+        self.closed.add(context)
+
+    def tasks_added(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            self.tasks[task.id] = task
+            if task.context in self.contexts:
+                self.contexts[task.context].waiting[task.id] = task
+
+    def outcomes_read(self, context: int, outcomes: int) -> tuple[int, int]:
+        unread = self.contexts[context].unread
+        taken = unread[:outcomes]
+        del unread[:outcomes]
+        return len(taken), sum(taken)
+
+    def slave_added(self, slave: int) -> None:
+        self.slaves[slave] = KnownSlave()
+
+    def runner_ready(self, slave: int) -> None:
+        self.slaves[slave].is_ready = True
+
+    def slave_suspected(self, slave: int) -> None:
+        self.slaves[slave].is_suspected = True
+
+    def slave_heard(self, slave: int) -> None:
+        self.slaves[slave].is_suspected = False
+
+    def slave_leaving(self, slave: int) -> None:
+        self.slaves[slave].is_leaving = True
+
+    def runner_lost(self, slave: int, charged: int, cause: str) -> None:
+        known = self.slaves[slave]
+        self._charge(known, slave, charged)
+        known.forget_runner()
+
+    def slave_lost(self, slave: int, is_charged: bool, cause: str) -> None:
+        known = self.slaves[slave]
+        self._charge(known, slave, next(iter(known.items), 0) if is_charged else 0)
+        known.forget_runner()
+        known.is_gone, known.is_suspected = True, False
+
+    def item_ended(self, slave: int, item: int, outcome: Outcome, duration_s: float) -> None:
+        known = self.slaves[slave]
+        assert next(iter(known.items)) == item
+        context = known.items.pop(item)
+        if isinstance(context, Task):
+            return
+        if outcome.kind is OutcomeKind.VALUE:
+            known.set_up.add(context)
+        else:
+            self._setup_failed(known, slave, context)
+
+    def items_returned(self, slave: int, items: list[int]) -> None:
+        known = self.slaves[slave]
+        known.is_asked_to_return = False
+        for item in items:
+            del known.items[item]
+
+    def _charge(self, known: KnownSlave, slave: int, item: int) -> None:
+        what = known.items.get(item)
+        if known.is_leaving or what is None:
+            return
+        if not isinstance(what, Task):
+            self._setup_failed(known, slave, what)
+        elif what.id not in self.outcomes and what.context in self.contexts:
+            self.charges[what.id] += 1
+
+    def _setup_failed(self, known: KnownSlave, slave: int, context: int) -> None:
+        if context in self.contexts:
+            known.failed.add(context)
+            self.contexts[context].failed_on.add(slave)
+
+    # ---- actions
+
+    def check(self, action: Action) -> None:
+        match action:
+            case SendSetup(slave, item, context):
+                self._check_setup(self.slaves[slave], item, context)
+            case SendTasks(slave, tasks):
+                self._check_tasks(self.slaves[slave], tasks)
+            case TakeBack(slave):
+                known = self.slaves[slave]
+                assert known.is_ready
+                assert not known.is_asked_to_return
+                known.is_asked_to_return = True
+            case EndAttempt(slave, item):
+                self._check_end(self.slaves[slave], item)
+            case CloseContext(slave, context):
+                assert context in self.closed
+                self.slaves[slave].set_up.discard(context)
+            case Relaunch(slave):
+                known = self.slaves[slave]
+                assert known.is_gone
+                assert not known.is_leaving, "a slave that was sent away is launched again"
+                known.is_gone = False
+                self.relaunches[slave] += 1
+                assert self.relaunches[slave] <= self.policy.max_relaunches
+            case NextRunner(slave):
+                assert not self.slaves[slave].is_ready
+            case Deliver(task, outcome):
+                self._check_delivery(task, outcome)
+
+    def _new_item(self, slave: KnownSlave, item: int, what: int | Task) -> None:
+        assert slave.may_be_sent_work
+        assert item > self.last_item, "items are numbered in the order in which they are sent"
+        self.last_item = item
+        slave.items[item] = what
+
+    def _check_setup(self, slave: KnownSlave, item: int, context: int) -> None:
+        assert not slave.items, "a set-up waits behind something, or with something behind it"
+        assert context not in slave.set_up
+        assert context not in slave.failed
+        assert not self.contexts[context].is_broken
+        self._new_item(slave, item, context)
+
+    def _check_tasks(self, slave: KnownSlave, tasks: list[tuple[int, Task]]) -> None:
+        assert tasks
+        assert len({task.context for _, task in tasks}) == 1
+        for item, task in tasks:
+            context = self.contexts[task.context]
+            assert task.context in slave.set_up, "not set up in this runner"
+            assert task.id in context.waiting, "its outcome has been delivered"
+            assert not any(task in s.tasks for s in self.slaves.values() if not s.is_suspected)
+            if task.id not in context.started:
+                assert context.has_credit(self.policy), "no credit for a fresh task"
+                context.started.add(task.id)
+            self._new_item(slave, item, task)
+
+    def _check_end(self, slave: KnownSlave, item: int) -> None:
+        assert next(iter(slave.items)) == item
+        what = slave.items[item]
+        if isinstance(what, Task):
+            assert what.id in self.outcomes or what.context in self.closed
+        else:
+            assert what in self.closed
+
+    def _check_delivery(self, task: Task, outcome: Outcome) -> None:
+        context = self.contexts[task.context]
+        assert task.id not in self.outcomes, "delivered twice"
+        self.outcomes[task.id] = outcome
+        del context.waiting[task.id]
+        context.started.discard(task.id)
+        context.unread.append(outcome.size_bytes)
+        if outcome.kind is OutcomeKind.LOST:
+            assert self.charges[task.id] == context.max_attempts
+            assert outcome.content == task.history
+        if outcome.kind is OutcomeKind.SETUP_FAILED:
+            assert outcome.slave in context.failed_on
+            alive = {id for id, slave in self.slaves.items() if not slave.is_gone}
+            assert context.is_broken or alive <= context.failed_on
+
+    # ---- between the events
+
+    def check_state(self) -> None:
+        for task in self.tasks.values():
+            assert len(task.history) == self.charges[task.id], "each charge is remembered, no more"
+        heard = [s for s in self.slaves.values() if not s.is_suspected]
+        held = {task.id for slave in heard for task in slave.tasks}
+        startable = {id for id, context in self.contexts.items() if self._may_start(context, held)}
+        for slave in self.slaves.values():
+            if slave.may_be_sent_work and not slave.items:
+                assert startable <= slave.failed, "a slave is idle while there is work for it"
+
+    def _may_start(self, context: KnownContext, held: set[int]) -> bool:
+        if context.is_broken:
+            return False  # what is left of it runs where it is, or not at all
+        loose = [task for task in context.waiting if task not in held]
+        return any(task in context.started for task in loose) or (
+            bool(loose) and context.has_credit(self.policy)
+        )

@@ -1,0 +1,274 @@
+"""A tiny cluster that obeys the scheduler, with a wire between them on which things take time.
+
+What the scheduler sends lies in a slave's ``inbox`` until :meth:`FakeCluster.arrive`; what a slave
+says lies in its ``outbox`` until :meth:`FakeCluster.deliver`. So a driver chooses every race: a
+slave may begin an item before a TakeBack reaches it, or die with results that nobody has seen.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import count
+from typing import Any
+
+from imp_parallel_core._actions import (
+    Action,
+    CloseContext,
+    Deliver,
+    EndAttempt,
+    NextRunner,
+    Outcome,
+    OutcomeKind,
+    Relaunch,
+    SendSetup,
+    SendTasks,
+    TakeBack,
+    Task,
+)
+from imp_parallel_core._scheduler import Scheduler
+from imp_parallel_core._scheduler_state import Policy
+
+from .ledger import Ledger
+
+
+class FakeSlave:
+    """A supervisor and its runner, as they are in truth (the master may not know it yet)."""
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.is_launching = True
+        self.is_alive = True
+        self.restart()
+
+    def restart(self) -> None:
+        self.inbox: deque[Action] = deque()
+        self.outbox: deque[tuple[Any, ...]] = deque()
+        self.is_between_runners = False  # drops what was meant for the runner that died
+        self.new_runner()
+
+    def new_runner(self) -> None:
+        self.items: dict[int, int | Task] = {}  # the first runs; a context stands for its set-up
+        self.set_up: set[int] = set()
+        self.begun = 0
+
+    @property
+    def first(self) -> int:
+        """The item that runs, 0 for none."""
+        return next(iter(self.items), 0)
+
+    def lose_runner(self, charged: int, cause: str) -> None:
+        self.outbox.append(("runner_lost", charged, cause))
+        self.is_between_runners = True
+        self.new_runner()
+
+    def obey(self, action: Action) -> None:
+        match action:
+            case NextRunner():
+                self.is_between_runners = False
+                self.outbox.append(("runner_ready",))
+            case _ if self.is_between_runners:
+                pass
+            case SendSetup(item=item, context=context):
+                self.items[item] = context
+            case SendTasks(tasks=tasks):
+                self.items.update(tasks)
+            case TakeBack():
+                returned = list(self.items)[1:]
+                for item in returned:
+                    del self.items[item]
+                self.outbox.append(("items_returned", returned))
+            case EndAttempt(item=item) if item == self.first:
+                self.lose_runner(0, "ended")
+            case CloseContext(context=context):
+                self.set_up.discard(context)
+        self.begin_first()
+
+    def begin_first(self) -> None:
+        """The runner takes the next item as soon as it has ended the one before."""
+        if self.first in (0, self.begun):
+            return
+        assert self.first > self.begun, "begun in another order than sent"
+        self.begun = self.first
+        what = self.items[self.first]
+        if isinstance(what, Task):
+            assert what.context in self.set_up, "a task began before its set-up"
+        else:
+            assert what not in self.set_up, "a set-up ran twice in one runner"
+
+    def end_first(self, duration_s: float, size_bytes: int, fails: bool) -> None:
+        """The item that runs comes to its end, well or badly."""
+        item = self.first
+        what = self.items.pop(item)
+        kind = OutcomeKind.RAISED if fails else OutcomeKind.VALUE
+        if not isinstance(what, Task) and not fails:
+            self.set_up.add(what)
+        outcome = Outcome(kind, (item,), self.id, size_bytes)
+        self.outbox.append(("item_ended", item, outcome, duration_s))
+        self.begin_first()
+
+
+class FakeCluster:
+    """Slaves, the scheduler, and a clock that only the driver moves."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy()
+        self.scheduler = Scheduler(self.policy)
+        self.ledger = Ledger(self.policy)
+        self.slaves: dict[int, FakeSlave] = {}
+        self.now = 0.0
+        self.last: list[Action] = []
+        """The actions that followed the last event."""
+        self._ids = count(1)
+
+    # ---- what the user does
+
+    def open_context(self, max_attempts: int = 3) -> int:
+        context = next(self._ids)
+        self.ledger.context_opened(context, max_attempts)
+        self._perform(self.scheduler.context_opened(context, max_attempts))
+        return context
+
+    def add_tasks(self, context: int, number: int = 1) -> list[Task]:
+        tasks = [Task(next(self._ids), context, ()) for _ in range(number)]
+        self.ledger.tasks_added(tasks)
+        self._perform(self.scheduler.tasks_added(tasks, self.now))
+        return tasks
+
+    def read(self, context: int, outcomes: int) -> None:
+        number, size_bytes = self.ledger.outcomes_read(context, outcomes)
+        self._perform(self.scheduler.outcomes_read(context, number, size_bytes, self.now))
+
+    def close_context(self, context: int) -> None:
+        self.ledger.context_closed(context)
+        self._perform(self.scheduler.context_closed(context, self.now))
+
+    # ---- what happens to slaves
+
+    def add_slave(self, relaunchable: bool = False) -> FakeSlave:
+        slave = FakeSlave(next(self._ids))
+        self.slaves[slave.id] = slave
+        self.ledger.slave_added(slave.id)
+        self._perform(self.scheduler.slave_added(slave.id, relaunchable))
+        return slave
+
+    def add_ready_slave(self, relaunchable: bool = False) -> FakeSlave:
+        slave = self.add_slave(relaunchable)
+        self.join(slave)
+        self.exchange(slave)
+        return slave
+
+    def join(self, slave: FakeSlave) -> None:
+        """A slave that was launched has its first runner."""
+        if slave.is_launching and slave.is_alive:
+            slave.is_launching = False
+            slave.outbox.append(("runner_ready",))
+
+    def kill_runner(self, slave: FakeSlave, is_charged: bool = True) -> None:
+        if slave.is_alive and not slave.is_launching and not slave.is_between_runners:
+            slave.lose_runner(slave.first if is_charged else 0, f"killed on {slave.id}")
+
+    def kill_slave(self, slave: FakeSlave, is_charged: bool = True) -> None:
+        """It dies, and the master learns it; what was on the wire is lost."""
+        if slave.is_alive:
+            slave.is_alive = False
+            self._tell(slave, "slave_lost", is_charged, f"lost with {slave.id}")
+
+    def suspect(self, slave: FakeSlave) -> None:
+        if slave.is_alive:
+            self._tell(slave, "slave_suspected")
+
+    def hear(self, slave: FakeSlave) -> None:
+        if slave.is_alive:
+            self._tell(slave, "slave_heard")
+
+    def leave(self, slave: FakeSlave) -> None:
+        """It learns that it will be ended, and says so."""
+        if slave.is_alive and not slave.is_launching:
+            slave.outbox.append(("slave_leaving",))
+
+    def end_item(
+        self, slave: FakeSlave, duration_s: float = 1.0, size_bytes: int = 1, fails: bool = False
+    ) -> None:
+        if slave.items:
+            slave.end_first(duration_s, size_bytes, fails)
+
+    # ---- what moves
+
+    def arrive(self, slave: FakeSlave) -> None:
+        """The oldest message to a slave reaches it."""
+        if slave.inbox:
+            slave.obey(slave.inbox.popleft())
+
+    def deliver(self, slave: FakeSlave) -> None:
+        """The oldest message of a slave reaches the scheduler."""
+        if slave.outbox and not self.ledger.slaves[slave.id].is_suspected:
+            name, *arguments = slave.outbox.popleft()
+            self._tell(slave, name, *arguments)
+
+    def tick(self) -> None:
+        """The clock moves to when the scheduler wanted to be called."""
+        due = self.scheduler.next_tick()
+        if due is not None:
+            self.now = max(self.now, due)
+            self._perform(self.scheduler.tick(self.now))
+            again = self.scheduler.next_tick()
+            assert again is None or again > self.now, "the engine would spin"
+
+    def exchange(self, *slaves: FakeSlave) -> list[Action]:
+        """Everything that is on the wire of these (or all) slaves arrives; return what was sent."""
+        sent: list[Action] = []
+        among = slaves or tuple(self.slaves.values())
+        while any(self._can_move(slave) for slave in among):
+            for slave in among:
+                while slave.inbox:
+                    self.arrive(slave)
+                if self._can_move(slave):
+                    self.deliver(slave)
+                    sent += self.last
+        return sent
+
+    def finish_item(self, slave: FakeSlave, **how: Any) -> list[Action]:
+        """The item that runs on a slave ends, and the scheduler learns it."""
+        self.end_item(slave, **how)
+        return self.exchange(slave)
+
+    def run_to_quiescence(self, limit: int = 5_000) -> None:
+        """Let everything that is under way come to its end, and succeed."""
+        for _ in range(limit):
+            for slave in self.slaves.values():
+                self.join(slave)
+            self.exchange()
+            busy = [s for s in self.slaves.values() if s.items]
+            for slave in busy:
+                self.end_item(slave, duration_s=0.01)
+            self.tick()
+            if not busy and not any(self._can_move(s) for s in self.slaves.values()):
+                return
+        raise AssertionError("the cluster never comes to rest")
+
+    def _can_move(self, slave: FakeSlave) -> bool:
+        is_suspected = self.ledger.slaves[slave.id].is_suspected
+        return bool(slave.inbox or (slave.outbox and not is_suspected))
+
+    # ---- between the two
+
+    def _tell(self, slave: FakeSlave, event: str, *arguments: Any) -> None:
+        getattr(self.ledger, event)(slave.id, *arguments)
+        method = getattr(self.scheduler, event)
+        now = () if event == "slave_leaving" else (self.now,)
+        self._perform(method(slave.id, *arguments, *now))
+
+    def _perform(self, actions: list[Action]) -> None:
+        self.last = actions
+        for action in actions:
+            self.ledger.check(action)
+            if isinstance(action, Relaunch):
+                slave = self.slaves[action.slave]
+                slave.is_launching = slave.is_alive = True
+                slave.restart()
+            elif not isinstance(action, Deliver) and self.slaves[action.slave].is_alive:
+                self.slaves[action.slave].inbox.append(action)
+        for slave in self.slaves.values():
+            if not slave.is_alive:
+                slave.restart()
+        self.ledger.check_state()

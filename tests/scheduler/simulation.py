@@ -1,0 +1,231 @@
+"""A cluster simulated event by event, from a seed: the same seed gives the same run."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import random
+from collections import Counter, deque
+from itertools import count
+from typing import Any
+
+from imp_parallel_core._actions import (
+    Action,
+    Deliver,
+    EndAttempt,
+    NextRunner,
+    Outcome,
+    OutcomeKind,
+    Relaunch,
+    SendSetup,
+    SendTasks,
+    TakeBack,
+    Task,
+)
+from imp_parallel_core._scheduler import Scheduler
+from imp_parallel_core._scheduler_state import Policy
+
+WIRE_S = 0.0002
+SETUP_S = 1.0
+RESTART_S = 2.0
+RELAUNCH_S = 30.0
+SILENCE_S = 40.0
+BATCH = 20_000  # tasks are added so many at a time
+READ = 500  # outcomes are read so many at a time
+POISON = 9973  # every task whose id is a multiple of this kills its runner
+
+P_RUNNER_DIES = 0.001  # for each item
+P_SLAVE_DIES = 0.0003
+P_SLAVE_IS_CUT_OFF = 0.0002
+P_TASK_IS_LONG = 0.002  # … and holds up those that were sent ahead
+LONG_S = 5.0
+
+
+class SimulatedSlave:
+    """A slave whose first item ends at a time that is known when it begins."""
+
+    __slots__ = ("id", "is_cut_off", "items", "life")
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.life = 0  # events of an earlier life, or of a runner that was ended, are void
+        self.is_cut_off = False
+        self.items: deque[tuple[int, int | Task]] = deque()
+
+
+class Simulation:
+    """Slaves that set up, run, die and come back, and a user who adds and reads."""
+
+    def __init__(self, seed: int, slaves: int, tasks: int) -> None:
+        self.dice = random.Random(seed)
+        self.now = 0.0
+        self.scheduler = Scheduler(Policy(credit_outcomes=4 * slaves))
+        self.deliveries = bytearray(1 + tasks)  # by the task's id; ids begin with 1
+        self.kinds: Counter[OutcomeKind] = Counter()
+        self.survived_poison = 0
+        self.digest = hashlib.sha256()
+        self.events = 0
+        self._heap: list[tuple[float, int, Any, tuple[Any, ...]]] = []
+        self._numbers = count()
+        self._tick_at: float | None = None
+        self._unread = [0, 0]
+        self._to_add = tasks
+        self._next_id = count(1)
+        # one context of long tasks and one of short tasks, which are sent ahead
+        self._mean_s = (10.0, 0.0005)
+        self.slaves = [SimulatedSlave(id) for id in range(slaves)]
+        for context in range(len(self._mean_s)):
+            self.scheduler.context_opened(context)
+        for slave in self.slaves:
+            self.scheduler.slave_added(slave.id, relaunchable=True)
+            self._later(self.dice.uniform(0.0, 5.0), self._runner_starts, slave, slave.life)
+
+    def run(self) -> None:
+        """Run until nothing is left to happen."""
+        self._add()
+        heap = self._heap
+        while heap:
+            self.now, _, happens, arguments = heapq.heappop(heap)
+            self.events += 1
+            happens(*arguments)
+            self._plan_tick()
+
+    # ---- the user
+
+    def _add(self) -> None:
+        number = min(BATCH, self._to_add)
+        self._to_add -= number
+        contexts = self.dice.choices(range(len(self._mean_s)), weights=(3, 7), k=number)
+        tasks = [Task(next(self._next_id), context, ()) for context in contexts]
+        self._perform(self.scheduler.tasks_added(tasks, self.now))
+        if self._to_add:
+            self._later(0.5, self._add)
+
+    def _delivered(self, task: Task, outcome: Outcome) -> None:
+        self.deliveries[task.id] += 1
+        self.kinds[outcome.kind] += 1
+        self.survived_poison += task.id % POISON == 0 and outcome.kind is not OutcomeKind.LOST
+        self.digest.update(b"%d %d;" % (task.id, outcome.slave))
+        self._unread[task.context] += 1
+        if self._unread[task.context] == READ:
+            self._unread[task.context] = 0
+            self._later(0.0, self._read, task.context)
+
+    def _read(self, context: int) -> None:
+        self._perform(self.scheduler.outcomes_read(context, READ, 0, self.now))
+
+    # ---- slaves
+
+    def _runner_starts(self, slave: SimulatedSlave, life: int) -> None:
+        if life == slave.life:
+            self._perform(self.scheduler.runner_ready(slave.id, self.now))
+
+    def _begin_first(self, slave: SimulatedSlave) -> None:
+        """Cast the dice for what will become of the item that runs now."""
+        what = slave.items[0][1]
+        dice = self.dice.random()
+        if not isinstance(what, Task):
+            self._later(SETUP_S, self._item_ends, slave, slave.life, SETUP_S)
+            return
+        duration_s = self.dice.expovariate(1.0 / self._mean_s[what.context])
+        if self.dice.random() < P_TASK_IS_LONG:
+            duration_s += LONG_S
+        happens = self._item_ends
+        if what.id % POISON == 0 or dice < P_RUNNER_DIES:
+            happens = self._runner_dies
+        elif dice < P_RUNNER_DIES + P_SLAVE_DIES:
+            happens = self._slave_dies
+        elif dice < P_RUNNER_DIES + P_SLAVE_DIES + P_SLAVE_IS_CUT_OFF:
+            happens = self._slave_is_cut_off
+        self._later(duration_s, happens, slave, slave.life, duration_s)
+
+    def _item_ends(self, slave: SimulatedSlave, life: int, duration_s: float) -> None:
+        if life != slave.life:
+            return
+        item, _ = slave.items.popleft()
+        outcome = Outcome(OutcomeKind.VALUE, (), slave.id)
+        if slave.items:
+            self._begin_first(slave)
+        self._perform(self.scheduler.item_ended(slave.id, item, outcome, duration_s, self.now))
+
+    def _runner_dies(self, slave: SimulatedSlave, life: int, _: float) -> None:
+        if life == slave.life:
+            self._runner_ends(slave, slave.items[0][0])
+
+    def _runner_ends(self, slave: SimulatedSlave, charged: int) -> None:
+        self._forget(slave)
+        self._perform(self.scheduler.runner_lost(slave.id, charged, "killed", self.now))
+
+    def _slave_dies(self, slave: SimulatedSlave, life: int, _: float) -> None:
+        if life == slave.life:
+            self._forget(slave)
+            self._perform(self.scheduler.slave_lost(slave.id, True, "vanished", self.now))
+
+    def _slave_is_cut_off(self, slave: SimulatedSlave, life: int, duration_s: float) -> None:
+        if life == slave.life:
+            slave.is_cut_off = True
+            self._perform(self.scheduler.slave_suspected(slave.id, self.now))
+            self._later(SILENCE_S, self._slave_returns, slave, life, duration_s)
+
+    def _slave_returns(self, slave: SimulatedSlave, life: int, duration_s: float) -> None:
+        if life == slave.life:
+            slave.is_cut_off = False
+            self._perform(self.scheduler.slave_heard(slave.id, self.now))
+            self._item_ends(slave, life, duration_s)  # void if its attempt has just been ended
+
+    def _hand_back(self, slave: SimulatedSlave, life: int) -> None:
+        if life == slave.life:
+            first, *returned = [*slave.items] or [None]
+            slave.items = deque() if first is None else deque([first])
+            items = [item for item, _ in returned if item]
+            self._perform(self.scheduler.items_returned(slave.id, items, self.now))
+
+    def _forget(self, slave: SimulatedSlave) -> None:
+        slave.life += 1
+        slave.items.clear()
+
+    def _given(self, slave: SimulatedSlave, items: list[tuple[int, Any]]) -> None:
+        was_idle = not slave.items
+        slave.items.extend(items)
+        if was_idle:
+            self._begin_first(slave)
+
+    # ---- between the two
+
+    def _perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Deliver):
+                self._delivered(action.task, action.outcome)
+            elif isinstance(action, SendTasks):
+                self._given(self.slaves[action.slave], action.tasks)
+            elif isinstance(action, SendSetup):
+                self._given(self.slaves[action.slave], [(action.item, action.context)])
+            else:
+                self._perform_rare(action, self.slaves[action.slave])
+
+    def _perform_rare(self, action: Action, slave: SimulatedSlave) -> None:
+        if isinstance(action, TakeBack):
+            self._later(WIRE_S, self._hand_back, slave, slave.life)
+        elif isinstance(action, EndAttempt):
+            if slave.items and slave.items[0][0] == action.item:
+                slave.life += 1
+                self._later(0.0, self._runner_ends, slave, 0)
+        elif isinstance(action, NextRunner):
+            self._later(RESTART_S, self._runner_starts, slave, slave.life)
+        elif isinstance(action, Relaunch):
+            self._later(RELAUNCH_S, self._runner_starts, slave, slave.life)
+
+    def _plan_tick(self) -> None:
+        due = self.scheduler.next_tick()
+        if due is not None and (self._tick_at is None or due < self._tick_at):
+            self._tick_at = due
+            self._later(due - self.now, self._tick, due)
+
+    def _tick(self, due: float) -> None:
+        if due == self._tick_at:
+            self._tick_at = None
+        self._perform(self.scheduler.tick(self.now))
+
+    def _later(self, delay_s: float, happens: Any, *arguments: Any) -> None:
+        at = self.now + max(0.0, delay_s)
+        heapq.heappush(self._heap, (at, next(self._numbers), happens, arguments))

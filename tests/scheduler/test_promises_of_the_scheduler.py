@@ -1,0 +1,217 @@
+"""The promises of the scheduler, whatever happens and in whatever order."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from imp_parallel_core._scheduler_state import Policy
+
+from .model import FakeCluster, FakeSlave
+
+PICK = st.integers(0, 11)
+DURATIONS_S = (0.0001, 0.01, 0.5)
+TIGHT = Policy(max_relaunches=2, credit_outcomes=6, credit_bytes=40)
+WIDE = Policy(max_relaunches=1)
+
+
+def check_the_end(cluster: FakeCluster) -> None:
+    """Heal everything, add a slave that works, and let it run: nothing may be left.
+
+    Nobody reads an outcome meanwhile: no lack of credit may stop a run for good.
+    """
+    for slave in list(cluster.slaves.values()):
+        cluster.hear(slave)
+    cluster.add_slave()
+    cluster.run_to_quiescence()
+    for context in cluster.ledger.contexts.values():
+        assert not context.waiting, "tasks without an outcome"
+    assert cluster.scheduler.unstarted_tasks() == 0
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Everything that can happen, in every order; the ledger checks each step."""
+
+    @initialize(policy=st.sampled_from([TIGHT, WIDE]), relaunchable=st.booleans())
+    def start(self, policy: Policy, relaunchable: bool) -> None:
+        self.cluster = FakeCluster(policy)
+        for _ in range(2):
+            self.cluster.add_ready_slave(relaunchable)
+        self.cluster.add_tasks(self.cluster.open_context(), 3)
+
+    def slave(self, pick: int) -> FakeSlave:
+        slaves = list(self.cluster.slaves.values())
+        return slaves[pick % len(slaves)]
+
+    def context(self, pick: int) -> int:
+        contexts = list(self.cluster.ledger.contexts)
+        return contexts[pick % len(contexts)]
+
+    # ---- the user
+
+    @precondition(lambda self: len(self.cluster.ledger.contexts) < 4)
+    @rule(max_attempts=st.integers(1, 3))
+    def open_context(self, max_attempts: int) -> None:
+        self.cluster.open_context(max_attempts)
+
+    @precondition(lambda self: self.cluster.ledger.contexts)
+    @rule(pick=PICK, number=st.sampled_from([1, 2, 10, 80]))
+    def add_tasks(self, pick: int, number: int) -> None:
+        self.cluster.add_tasks(self.context(pick), number)
+
+    @precondition(lambda self: self.cluster.ledger.contexts)
+    @rule(pick=PICK, number=st.integers(1, 20))
+    def read_outcomes(self, pick: int, number: int) -> None:
+        self.cluster.read(self.context(pick), number)
+
+    @precondition(lambda self: self.cluster.ledger.contexts)
+    @rule(pick=PICK)
+    def close_context(self, pick: int) -> None:
+        self.cluster.close_context(self.context(pick))
+
+    # ---- slaves come and go
+
+    @precondition(lambda self: len(self.cluster.slaves) < 8)
+    @rule(relaunchable=st.booleans(), is_ready=st.booleans())
+    def add_slave(self, relaunchable: bool, is_ready: bool) -> None:
+        slave = self.cluster.add_slave(relaunchable)
+        if is_ready:
+            self.cluster.join(slave)
+            self.cluster.exchange(slave)
+
+    @rule(pick=PICK)
+    def join(self, pick: int) -> None:
+        self.cluster.join(self.slave(pick))
+
+    @rule(pick=PICK, is_charged=st.booleans())
+    def kill_runner(self, pick: int, is_charged: bool) -> None:
+        self.cluster.kill_runner(self.slave(pick), is_charged)
+
+    @rule(pick=PICK, is_charged=st.booleans())
+    def kill_slave(self, pick: int, is_charged: bool) -> None:
+        self.cluster.kill_slave(self.slave(pick), is_charged)
+
+    @rule(pick=PICK)
+    def leave(self, pick: int) -> None:
+        self.cluster.leave(self.slave(pick))
+
+    @rule(pick=PICK)
+    def suspect(self, pick: int) -> None:
+        self.cluster.suspect(self.slave(pick))
+
+    @rule(pick=PICK)
+    def hear(self, pick: int) -> None:
+        self.cluster.hear(self.slave(pick))
+
+    # ---- work goes on
+
+    @rule(
+        pick=PICK,
+        duration_s=st.sampled_from(DURATIONS_S),
+        size_bytes=st.sampled_from([0, 1, 50]),
+        fails=st.integers(0, 3).map(lambda n: n == 3),
+    )
+    def end_item(self, pick: int, duration_s: float, size_bytes: int, fails: bool) -> None:
+        self.cluster.end_item(self.slave(pick), duration_s, size_bytes, fails)
+
+    @rule(pick=PICK)
+    def arrive(self, pick: int) -> None:
+        self.cluster.arrive(self.slave(pick))
+
+    @rule(pick=PICK)
+    def deliver(self, pick: int) -> None:
+        self.cluster.deliver(self.slave(pick))
+
+    @rule()
+    def exchange_everything(self) -> None:
+        self.cluster.exchange()
+
+    @rule(pick=PICK, number=st.integers(1, 8))
+    def run_for_a_while(self, pick: int, number: int) -> None:
+        slave = self.slave(pick)
+        for _ in range(number):
+            self.cluster.end_item(slave, duration_s=0.001)
+            self.cluster.exchange()
+
+    @rule()
+    def tick(self) -> None:
+        self.cluster.tick()
+
+    @invariant()
+    def hope_is_a_slave_that_runs_or_may_come(self) -> None:
+        if hasattr(self, "cluster"):
+            alive = any(slave.is_alive for slave in self.cluster.slaves.values())
+            assert self.cluster.scheduler.has_hope == alive
+
+    def teardown(self) -> None:
+        if hasattr(self, "cluster"):
+            check_the_end(self.cluster)
+
+
+SchedulerMachine.TestCase.settings = settings(
+    max_examples=120,
+    stateful_step_count=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+TestEveryOrderOfEvents = SchedulerMachine.TestCase
+
+
+def walk(seed: int, steps: int) -> FakeCluster:
+    """Take random steps. Longer than what hypothesis tries, with fewer deaths in between."""
+    dice = random.Random(seed)
+    cluster = FakeCluster(dice.choice([TIGHT, WIDE]))
+    common = ["end", "arrive", "deliver", "exchange"] * 6 + ["read", "add", "tick"] * 3
+    rare = ["open", "close", "slave", "runner", "kill", "leave", "suspect", "hear", "hear", "join"]
+    cluster.open_context()
+    cluster.add_ready_slave(relaunchable=True)
+    for _ in range(steps):
+        slave = dice.choice(list(cluster.slaves.values()))
+        contexts = list(cluster.ledger.contexts) or [cluster.open_context(dice.randint(1, 3))]
+        context = dice.choice(contexts)
+        match dice.choice(common + rare):
+            case "end":
+                how = dice.choice(DURATIONS_S), dice.choice([0, 1, 50]), dice.random() < 0.1
+                cluster.end_item(slave, *how)
+            case "arrive":
+                cluster.arrive(slave)
+            case "deliver":
+                cluster.deliver(slave)
+            case "exchange":
+                cluster.exchange(slave)
+            case "read":
+                cluster.read(context, dice.randint(1, 10))
+            case "add":
+                cluster.add_tasks(context, dice.choice([1, 5, 40]))
+            case "tick":
+                cluster.tick()
+            case "open" if len(contexts) < 4:
+                cluster.open_context(dice.randint(1, 3))
+            case "close" if dice.random() < 0.3:
+                cluster.close_context(context)
+            case "slave" if sum(s.is_alive for s in cluster.slaves.values()) < 6:
+                cluster.join(cluster.add_slave(dice.random() < 0.5))
+            case "runner":
+                cluster.kill_runner(slave, dice.random() < 0.5)
+            case "kill" if dice.random() < 0.3:
+                cluster.kill_slave(slave, dice.random() < 0.5)
+            case "leave" if dice.random() < 0.3:
+                cluster.leave(slave)
+            case "suspect":
+                cluster.suspect(slave)
+            case "hear":
+                cluster.hear(slave)
+            case "join":
+                cluster.join(slave)
+    return cluster
+
+
+@pytest.mark.parametrize("first_seed", range(0, 100, 10))
+def test_every_task_has_one_outcome_after_a_long_random_walk(first_seed: int) -> None:
+    for seed in range(first_seed, first_seed + 10):
+        check_the_end(walk(seed, steps=500))

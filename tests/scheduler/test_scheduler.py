@@ -1,0 +1,612 @@
+"""What the scheduler does in each of the situations that matter, one by one."""
+
+from __future__ import annotations
+
+import pytest
+
+from imp_parallel_core._actions import (
+    Action,
+    CloseContext,
+    EndAttempt,
+    NextRunner,
+    OutcomeKind,
+    Relaunch,
+    SendSetup,
+    SendTasks,
+    TakeBack,
+    Task,
+)
+from imp_parallel_core._scheduler_state import Policy
+
+from .model import FakeCluster, FakeSlave
+
+
+def tasks_sent(actions: list[Action]) -> list[Task]:
+    return [t for a in actions if isinstance(a, SendTasks) for _, t in a.tasks]
+
+
+def kinds(actions: list[Action]) -> list[type]:
+    return [type(action) for action in actions]
+
+
+def running(slave: FakeSlave) -> int | Task | None:
+    return slave.items.get(slave.first)
+
+
+def cluster_that_runs_short_tasks(
+    tasks: int, slaves: int = 1, **policy: float
+) -> tuple[FakeCluster, int, list[FakeSlave]]:
+    """A cluster that has learned that the tasks of its context are short."""
+    cluster = FakeCluster(Policy(**policy))  # type: ignore[arg-type]
+    context = cluster.open_context()
+    ready = [cluster.add_ready_slave() for _ in range(slaves)]
+    cluster.add_tasks(context, tasks + slaves)
+    for slave in ready:
+        cluster.exchange()
+        cluster.finish_item(slave, duration_s=0.0)  # its set-up
+    for slave in ready:
+        cluster.finish_item(slave, duration_s=0.0001)
+    return cluster, context, ready
+
+
+def cluster_with_setup(slaves: int, tasks: int) -> tuple[FakeCluster, int, list[FakeSlave]]:
+    """A cluster whose slaves are set up, the first ones with a long task each."""
+    cluster = FakeCluster()
+    context = cluster.open_context()
+    ready = [cluster.add_ready_slave() for _ in range(slaves)]
+    cluster.add_tasks(context, slaves)
+    cluster.exchange()
+    for slave in ready:
+        cluster.finish_item(slave)
+    for slave in ready:
+        cluster.finish_item(slave)
+    cluster.add_tasks(context, tasks)
+    cluster.exchange()
+    return cluster, context, ready
+
+
+# ---- giving out work
+
+
+def test_a_set_up_comes_before_the_first_task_and_only_once() -> None:
+    cluster = FakeCluster()
+    context = cluster.open_context()
+    slave = cluster.add_ready_slave()
+    first, second = cluster.add_tasks(context, 2)
+    assert kinds(cluster.last) == [SendSetup]
+    cluster.exchange()
+    assert tasks_sent(cluster.finish_item(slave)) == [first]
+    assert tasks_sent(cluster.finish_item(slave)) == [second]
+
+
+def test_tasks_that_nobody_has_timed_yet_are_sent_one_by_one() -> None:
+    cluster = FakeCluster()
+    context = cluster.open_context()
+    slave = cluster.add_ready_slave()
+    cluster.add_tasks(context, 50)
+    cluster.exchange()
+    cluster.finish_item(slave)
+    assert cluster.scheduler.items_of(slave.id) == 1
+
+
+def test_short_tasks_are_sent_ahead() -> None:
+    cluster, _, (slave,) = cluster_that_runs_short_tasks(200)
+    assert 10 <= cluster.scheduler.items_of(slave.id) <= 64
+
+
+def test_short_tasks_that_are_topped_up_travel_together() -> None:
+    cluster, _, (slave,) = cluster_that_runs_short_tasks(200)
+    sent = [cluster.finish_item(slave, duration_s=0.0001) for _ in range(60)]
+    batches = [len(tasks_sent(actions)) for actions in sent if tasks_sent(actions)]
+    assert min(batches) > 5
+
+
+def test_long_tasks_are_not_sent_ahead() -> None:
+    cluster, _, slaves = cluster_with_setup(2, tasks=10)
+    for slave in slaves * 3:
+        cluster.finish_item(slave, duration_s=0.5)
+        assert cluster.scheduler.items_of(slave.id) == 1
+
+
+def test_when_few_short_tasks_are_left_every_idle_slave_gets_some() -> None:
+    cluster, context, slaves = cluster_that_runs_short_tasks(0, slaves=4)
+    cluster.add_tasks(context, 12)
+    held = [cluster.scheduler.items_of(slave.id) for slave in slaves]
+    assert max(held) == 12 // 4
+    assert min(held) >= 1
+
+
+def test_new_tasks_go_to_idle_slaves_at_once() -> None:
+    cluster, context, slaves = cluster_with_setup(3, tasks=0)
+    tasks = cluster.add_tasks(context, 3)
+    assert tasks_sent(cluster.last) == tasks
+    assert {a.slave for a in cluster.last} == {slave.id for slave in slaves}
+
+
+# ---- taking it back
+
+
+def test_what_waits_behind_a_long_task_is_taken_back_for_an_idle_slave_after_patience() -> None:
+    cluster, _, (slave,) = cluster_that_runs_short_tasks(5, patience_s=0.25)
+    assert cluster.scheduler.next_tick() is None, "nobody is idle"
+    cluster.exchange()
+    waiting = list(slave.items.values())[1:]
+    helper = cluster.add_ready_slave()
+    assert cluster.scheduler.next_tick() == pytest.approx(0.25)
+    assert cluster.scheduler.tick(0.2) == []
+    cluster.tick()
+    assert cluster.last == [TakeBack(slave.id)]
+    cluster.exchange()
+    assert kinds([*helper.items.values()]) == [int], "its set-up"  # type: ignore[list-item]
+    cluster.finish_item(helper)
+    assert running(helper) in waiting
+
+
+def test_nothing_is_taken_back_for_a_slave_that_may_not_run_it() -> None:
+    cluster = FakeCluster()
+    context = cluster.open_context()
+    good, bad = cluster.add_ready_slave(), cluster.add_ready_slave()
+    cluster.add_tasks(context, 20)
+    cluster.exchange()
+    cluster.finish_item(bad, fails=True)
+    cluster.finish_item(good)
+    for _ in range(3):
+        cluster.finish_item(good, duration_s=0.0001)
+    assert cluster.scheduler.items_of(good.id) > 1
+    assert cluster.scheduler.next_tick() is None, "the engine would spin"
+
+
+def test_only_as_many_slaves_are_asked_as_are_idle() -> None:
+    cluster, _, slaves = cluster_that_runs_short_tasks(100, slaves=4)
+    assert all(cluster.scheduler.items_of(slave.id) > 1 for slave in slaves)
+    while cluster.scheduler.unstarted_tasks():
+        cluster.finish_item(slaves[0], duration_s=0.0001)
+    cluster.add_ready_slave()
+    cluster.tick()
+    assert kinds(cluster.last) == [TakeBack]
+
+
+def test_a_slave_that_never_answers_does_not_keep_idle_ones_from_asking_others() -> None:
+    cluster, _, slaves = cluster_that_runs_short_tasks(12, slaves=3)
+    while cluster.scheduler.unstarted_tasks():
+        cluster.finish_item(slaves[0], duration_s=0.0001)
+    cluster.add_ready_slave()
+    asked = []
+    for _ in range(2):
+        cluster.tick()
+        asked += cluster.last
+    assert len({action.slave for action in asked}) == 2
+
+
+# ---- runners and slaves that die
+
+
+def test_the_task_that_killed_its_runner_is_charged_and_those_behind_it_are_not() -> None:
+    cluster, _, (slave,) = cluster_that_runs_short_tasks(6)
+    cluster.exchange()
+    guilty, *others = slave.items.values()
+    cluster.kill_runner(slave)
+    cluster.deliver(slave)
+    assert cluster.last == [NextRunner(slave.id)]
+    assert isinstance(guilty, Task)
+    assert guilty.history == (f"killed on {slave.id}",)
+    assert others
+    assert all(isinstance(task, Task) and task.history == () for task in others)
+
+
+def test_a_replaced_runner_is_set_up_again_and_goes_on_with_what_came_back() -> None:
+    cluster, context, (slave,) = cluster_with_setup(1, tasks=3)
+    task = running(slave)
+    cluster.kill_runner(slave)
+    actions = cluster.exchange()
+    assert [a.context for a in actions if isinstance(a, SendSetup)] == [context]
+    cluster.finish_item(slave)
+    assert running(slave) is task
+
+
+def test_a_task_that_keeps_killing_its_runner_is_given_up_with_its_whole_history() -> None:
+    cluster, _, (slave,) = cluster_with_setup(1, tasks=2)
+    task, innocent = (
+        t for t in cluster.ledger.tasks.values() if t.id not in cluster.ledger.outcomes
+    )
+    for _ in range(3):
+        assert running(slave) is task
+        cluster.kill_runner(slave)
+        cluster.exchange()
+        cluster.finish_item(slave)  # the set-up of the next runner
+    outcome = cluster.ledger.outcomes[task.id]
+    assert outcome.kind is OutcomeKind.LOST
+    assert list(outcome.content) == [f"killed on {slave.id}"] * 3
+    assert running(slave) is innocent
+
+
+def test_what_a_lost_slave_had_begins_elsewhere_before_anything_fresh() -> None:
+    cluster, context, (first, second) = cluster_with_setup(2, tasks=2)
+    task = running(first)
+    cluster.add_tasks(context, 5)
+    cluster.kill_slave(first, is_charged=False)
+    cluster.finish_item(second)
+    assert running(second) is task
+    assert isinstance(task, Task)
+    assert task.history == ()
+
+
+def test_a_slave_that_ran_is_launched_again_but_only_so_often() -> None:
+    cluster = FakeCluster(Policy(max_relaunches=2))
+    slave = cluster.add_ready_slave(relaunchable=True)
+    for _ in range(2):
+        cluster.kill_slave(slave)
+        assert cluster.last == [Relaunch(slave.id)]
+        cluster.join(slave)
+        cluster.exchange()
+    cluster.kill_slave(slave)
+    assert cluster.last == []
+    assert not cluster.scheduler.has_hope
+
+
+def test_a_slave_that_never_ran_is_not_launched_again() -> None:
+    cluster = FakeCluster()
+    slave = cluster.add_slave(relaunchable=True)
+    cluster.kill_slave(slave)
+    assert cluster.last == []
+
+
+def test_a_slave_that_is_lost_twice_is_lost_once() -> None:
+    cluster, _, (slave, other) = cluster_with_setup(2, tasks=0)
+    cluster.kill_slave(slave)
+    assert cluster.scheduler.slave_lost(slave.id, True, "again", 1.0) == []
+    assert cluster.scheduler.has_hope
+    cluster.kill_slave(other)
+    assert not cluster.scheduler.has_hope
+
+
+def test_tasks_wait_for_another_slave_when_all_are_gone() -> None:
+    cluster, _, (slave,) = cluster_with_setup(1, tasks=1)
+    cluster.kill_slave(slave, is_charged=False)
+    assert not cluster.scheduler.has_hope
+    assert cluster.scheduler.unstarted_tasks() == 1
+    cluster.add_slave()
+    assert cluster.scheduler.has_hope
+    cluster.run_to_quiescence()
+    assert cluster.scheduler.unstarted_tasks() == 0
+
+
+# ---- slaves that leave
+
+
+def test_a_slave_that_is_leaving_gets_no_more_work_and_is_not_launched_again() -> None:
+    cluster = FakeCluster()
+    context = cluster.open_context()
+    slave = cluster.add_ready_slave(relaunchable=True)
+    cluster.leave(slave)
+    cluster.exchange()
+    cluster.add_tasks(context, 1)
+    assert cluster.last == []
+    cluster.kill_slave(slave)
+    assert cluster.last == []
+
+
+def test_a_slave_that_is_leaving_charges_nothing() -> None:
+    cluster, _, slaves = cluster_with_setup(2, tasks=2)
+    tasks = [running(slave) for slave in slaves]
+    for slave in slaves:
+        cluster.leave(slave)
+        cluster.deliver(slave)
+    cluster.kill_runner(slaves[0], is_charged=True)
+    cluster.exchange()
+    cluster.kill_slave(slaves[1], is_charged=True)
+    assert all(isinstance(task, Task) and task.history == () for task in tasks)
+
+
+def test_a_slave_that_is_leaving_is_still_leaving_with_its_next_runner() -> None:
+    cluster, _, (slave,) = cluster_with_setup(1, tasks=2)
+    cluster.leave(slave)
+    cluster.kill_runner(slave)
+    cluster.exchange()
+    assert slave.items == {}
+    assert cluster.scheduler.items_of(slave.id) == 0
+
+
+def test_what_waits_on_a_slave_that_is_leaving_is_taken_back_at_once() -> None:
+    cluster, _, (slave,) = cluster_that_runs_short_tasks(5)
+    cluster.leave(slave)
+    cluster.deliver(slave)
+    assert cluster.last == [TakeBack(slave.id)]
+
+
+# ---- slaves that fall silent
+
+
+def test_the_tasks_of_a_suspected_slave_begin_elsewhere() -> None:
+    cluster, _, (silent, other) = cluster_with_setup(2, tasks=1)
+    task = running(silent)
+    cluster.suspect(silent)
+    assert tasks_sent(cluster.last) == [task]
+    assert cluster.last[0].slave == other.id  # type: ignore[union-attr]
+
+
+def test_of_two_attempts_the_first_outcome_wins_and_the_other_is_ended() -> None:
+    cluster, _, (silent, other) = cluster_with_setup(2, tasks=1)
+    task = running(silent)
+    cluster.suspect(silent)
+    cluster.exchange()
+    cluster.hear(silent)
+    actions = cluster.finish_item(silent)
+    assert [a.task for a in actions if hasattr(a, "task")] == [task]
+    assert [a.slave for a in actions if isinstance(a, EndAttempt)] == [other.id]
+
+
+def test_a_slave_that_comes_back_too_late_is_freed_from_its_attempt() -> None:
+    cluster, _, (silent, other) = cluster_with_setup(2, tasks=1)
+    item = silent.first
+    cluster.suspect(silent)
+    cluster.exchange()
+    cluster.finish_item(other)
+    cluster.hear(silent)
+    assert cluster.last == [EndAttempt(silent.id, item)]
+    assert cluster.exchange(silent)[0] == NextRunner(silent.id)
+
+
+def test_a_slave_that_comes_back_goes_on_and_nothing_of_it_is_begun_elsewhere() -> None:
+    cluster, context, (silent, busy) = cluster_with_setup(2, tasks=2)
+    task = running(silent)
+    (fresh,) = cluster.add_tasks(context, 1)
+    cluster.suspect(silent)
+    cluster.hear(silent)
+    assert cluster.last == []
+    cluster.finish_item(busy)
+    assert running(busy) is fresh
+    assert running(silent) is task
+
+
+def test_a_task_whose_second_slave_falls_silent_too_begins_on_a_third() -> None:
+    cluster, _, (first, second, third) = cluster_with_setup(3, tasks=1)
+    task = running(first)
+    cluster.suspect(first)
+    cluster.exchange()
+    assert running(second) is task
+    cluster.suspect(second)
+    cluster.exchange()
+    assert running(third) is task
+
+
+# ---- set-ups that fail
+
+
+def test_a_slave_whose_set_up_raised_gets_no_task_of_that_context_but_of_others() -> None:
+    cluster = FakeCluster()
+    bad, good = cluster.open_context(), cluster.open_context()
+    slave, _ = cluster.add_ready_slave(), cluster.add_ready_slave()
+    cluster.add_tasks(bad, 5)
+    cluster.exchange()
+    cluster.finish_item(slave, fails=True)
+    assert slave.items == {}
+    cluster.add_tasks(good, 1)
+    cluster.exchange()
+    assert running(slave) == good
+
+
+def test_a_set_up_that_fails_on_max_attempts_slaves_fails_every_task_and_no_other_context() -> None:
+    cluster = FakeCluster()
+    bad, good = cluster.open_context(max_attempts=2), cluster.open_context()
+    slaves = [cluster.add_ready_slave() for _ in range(3)]
+    doomed = cluster.add_tasks(bad, 4)
+    cluster.exchange()
+    for slave in slaves[:2]:
+        cluster.finish_item(slave, fails=True)
+    fine = cluster.add_tasks(good, 3)
+    doomed += cluster.add_tasks(bad, 2)
+    cluster.run_to_quiescence()
+    outcomes = cluster.ledger.outcomes
+    assert {outcomes[task.id].kind for task in doomed} == {OutcomeKind.SETUP_FAILED}
+    assert {outcomes[task.id].kind for task in fine} == {OutcomeKind.VALUE}
+
+
+def test_a_set_up_that_fails_on_every_slave_there_is_fails_every_task() -> None:
+    cluster = FakeCluster()
+    context = cluster.open_context()
+    slave, gone = cluster.add_ready_slave(), cluster.add_ready_slave()
+    tasks = cluster.add_tasks(context, 2)
+    cluster.exchange()
+    cluster.finish_item(slave, fails=True)
+    assert cluster.ledger.outcomes == {}, "the other one may do better"
+    cluster.kill_slave(gone, is_charged=False)
+    outcomes = [cluster.ledger.outcomes[task.id] for task in tasks]
+    assert {(o.kind, o.slave) for o in outcomes} == {(OutcomeKind.SETUP_FAILED, slave.id)}
+
+
+def test_a_set_up_that_kills_its_runner_counts_as_failed_with_the_cause() -> None:
+    cluster = FakeCluster()
+    slave = cluster.add_ready_slave()
+    (task,) = cluster.add_tasks(cluster.open_context(), 1)
+    cluster.exchange()
+    cluster.kill_runner(slave)
+    cluster.exchange()
+    outcome = cluster.ledger.outcomes[task.id]
+    assert outcome.kind is OutcomeKind.SETUP_FAILED
+    assert outcome.content == (f"killed on {slave.id}",)
+
+
+def test_a_set_up_whose_slave_was_lost_through_no_fault_of_its_is_tried_again() -> None:
+    cluster = FakeCluster()
+    slave = cluster.add_ready_slave()
+    (task,) = cluster.add_tasks(cluster.open_context(), 1)
+    cluster.exchange()
+    cluster.kill_runner(slave, is_charged=False)
+    cluster.run_to_quiescence()
+    assert cluster.ledger.outcomes[task.id].kind is OutcomeKind.VALUE
+
+
+# ---- several contexts
+
+
+def test_nested_contexts_take_turns_on_one_slave() -> None:
+    cluster = FakeCluster()
+    outer, inner = cluster.open_context(), cluster.open_context()
+    slave = cluster.add_ready_slave()
+    cluster.add_tasks(outer, 20)
+    cluster.add_tasks(inner, 20)
+    cluster.exchange()
+    ran = []
+    for _ in range(12):
+        what = running(slave)
+        if isinstance(what, Task):
+            ran.append(what.context)
+        cluster.finish_item(slave)
+    assert ran.count(outer) == ran.count(inner) == 5
+
+
+def test_contexts_share_the_slaves() -> None:
+    cluster = FakeCluster()
+    contexts = [cluster.open_context() for _ in range(2)]
+    for context in contexts:
+        cluster.add_tasks(context, 10)
+    slaves = [cluster.add_ready_slave() for _ in range(4)]
+    setting_up = sorted(what for slave in slaves for what in slave.items.values())  # type: ignore[type-var]
+    assert setting_up == sorted(contexts * 2)
+
+
+# ---- credit
+
+
+def test_without_credit_no_fresh_task_is_started_until_the_user_reads() -> None:
+    cluster = FakeCluster(Policy(credit_outcomes=3))
+    context = cluster.open_context()
+    slaves = [cluster.add_ready_slave() for _ in range(5)]
+    cluster.add_tasks(context, 20)
+    for _ in range(2):
+        cluster.exchange()
+        for slave in slaves:
+            cluster.end_item(slave)  # the set-ups
+    cluster.exchange()
+    busy = [slave for slave in slaves if cluster.scheduler.items_of(slave.id)]
+    while len(busy) > 1:
+        cluster.finish_item(busy.pop())
+        busy = [slave for slave in slaves if cluster.scheduler.items_of(slave.id)]
+    unread = len(cluster.ledger.contexts[context].unread)
+    assert unread >= 2
+    cluster.read(context, unread)
+    assert len(tasks_sent(cluster.last)) == 2
+
+
+def test_bytes_count_as_credit_too() -> None:
+    cluster = FakeCluster(Policy(credit_bytes=100))
+    context = cluster.open_context()
+    first, second = cluster.add_ready_slave(), cluster.add_ready_slave()
+    cluster.add_tasks(context, 20)
+    for slave in (first, second):
+        cluster.exchange()
+        cluster.finish_item(slave)
+    cluster.finish_item(first, size_bytes=100)
+    assert running(first) is None
+    cluster.read(context, 1)
+    assert len(tasks_sent(cluster.last)) == 1
+
+
+def test_a_retry_needs_no_credit() -> None:
+    cluster = FakeCluster(Policy(credit_outcomes=2))
+    context = cluster.open_context()
+    first, second = cluster.add_ready_slave(), cluster.add_ready_slave()
+    cluster.add_tasks(context, 20)
+    for slave in (first, second):
+        cluster.exchange()
+        cluster.finish_item(slave)
+    task = running(second)
+    cluster.finish_item(first)
+    assert running(first) is None, "one outcome is unread and one task runs"
+    cluster.kill_runner(second)
+    cluster.deliver(second)
+    assert tasks_sent(cluster.last) == [task]
+
+
+def test_the_oldest_unfinished_task_needs_no_credit() -> None:
+    cluster = FakeCluster(Policy(credit_outcomes=1))
+    context = cluster.open_context()
+    cluster.add_ready_slave()
+    tasks = cluster.add_tasks(context, 5)
+    cluster.run_to_quiescence()  # and nobody reads
+    assert list(cluster.ledger.outcomes) == [task.id for task in tasks]
+
+
+def test_the_oldest_task_goes_to_an_idle_slave_if_the_one_that_ended_the_last_is_leaving() -> None:
+    cluster = FakeCluster(Policy(credit_outcomes=1))
+    context = cluster.open_context()
+    first = cluster.add_ready_slave()
+    cluster.add_tasks(context, 2)
+    cluster.exchange()
+    cluster.finish_item(first)
+    second = cluster.add_ready_slave()
+    cluster.leave(first)
+    cluster.exchange()
+    assert running(second) is None, "no credit"
+    cluster.finish_item(first)
+    cluster.exchange()
+    assert running(second) == context
+
+
+# ---- closing a context
+
+
+def test_closing_a_context_ends_its_running_attempt_and_takes_the_rest_back() -> None:
+    cluster, context, (slave,) = cluster_that_runs_short_tasks(20)
+    cluster.exchange()
+    item = slave.first
+    cluster.close_context(context)
+    assert cluster.last == [
+        EndAttempt(slave.id, item),
+        TakeBack(slave.id),
+        CloseContext(slave.id, context),
+    ]
+    cluster.exchange()
+    assert cluster.scheduler.unstarted_tasks() == 0
+    assert cluster.scheduler.items_of(slave.id) == 0
+
+
+def test_a_task_of_a_closed_context_that_began_before_it_could_be_taken_back_is_ended() -> None:
+    cluster, context, (slave,) = cluster_that_runs_short_tasks(20)
+    cluster.exchange()
+    cluster.end_item(slave)
+    cluster.close_context(context)
+    begun = slave.first
+    actions = cluster.exchange()
+    assert EndAttempt(slave.id, begun) in actions
+    assert slave.items == {}
+
+
+def test_closing_a_context_drops_its_values_where_it_was_set_up() -> None:
+    cluster, context, slaves = cluster_with_setup(2, tasks=0)
+    cluster.close_context(context)
+    assert cluster.last == [CloseContext(slave.id, context) for slave in slaves]
+
+
+def test_a_set_up_that_ends_after_its_context_was_closed_leaves_nothing_behind() -> None:
+    cluster = FakeCluster()
+    slave = cluster.add_ready_slave()
+    context = cluster.open_context()
+    cluster.add_tasks(context, 1)
+    cluster.exchange()
+    cluster.end_item(slave)
+    cluster.close_context(context)
+    assert kinds(cluster.last) == [EndAttempt]
+    assert CloseContext(slave.id, context) in cluster.exchange()
+    assert slave.set_up == set()
+
+
+def test_closing_one_context_leaves_the_tasks_of_another_to_go_on() -> None:
+    cluster = FakeCluster()
+    closed, other = cluster.open_context(), cluster.open_context()
+    cluster.add_ready_slave()
+    cluster.add_tasks(closed, 5)
+    tasks = cluster.add_tasks(other, 5)
+    cluster.exchange()
+    cluster.close_context(closed)
+    cluster.run_to_quiescence()
+    assert set(cluster.ledger.outcomes) == {task.id for task in tasks}
+
+
+def test_tasks_for_a_closed_context_are_forgotten() -> None:
+    cluster, context, _ = cluster_with_setup(1, tasks=0)
+    cluster.close_context(context)
+    cluster.add_tasks(context, 3)
+    assert cluster.last == []
+    assert cluster.scheduler.unstarted_tasks() == 0

@@ -1,0 +1,41 @@
+"""Whole runs with many slaves that die and come back."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from imp_parallel_core._actions import OutcomeKind
+
+from .simulation import Simulation
+
+
+def run(seed: int, slaves: int, tasks: int) -> Simulation:
+    simulation = Simulation(seed, slaves, tasks)
+    simulation.run()
+    assert simulation.deliveries == b"\0" + b"\1" * tasks, "tasks without an outcome, or with two"
+    assert simulation.scheduler.unstarted_tasks() == 0
+    assert simulation.survived_poison == 0
+    return simulation
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    first, second = (run(seed=7, slaves=100, tasks=20_000) for _ in range(2))
+    assert first.digest.hexdigest() == second.digest.hexdigest()
+    assert first.now == second.now
+
+
+def test_another_seed_gives_another_run() -> None:
+    first, second = (run(seed, slaves=100, tasks=5_000) for seed in (1, 2))
+    assert first.digest.hexdigest() != second.digest.hexdigest()
+
+
+@pytest.mark.timeout(300)
+def test_ten_thousand_slaves_run_a_million_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    started_at = time.monotonic()
+    simulation = run(seed=2024, slaves=10_000, tasks=1_000_000)
+    duration_s = time.monotonic() - started_at
+    with capsys.disabled():
+        print(f"\n{simulation.events:,} events of {simulation.now:,.0f} s in {duration_s:.1f} s")
+    assert simulation.kinds[OutcomeKind.LOST] >= 1_000_000 // 9973
