@@ -39,13 +39,15 @@ class Board:
 
     def settle(self, slave: SlaveState) -> None:
         """Put a slave into the right ones of the sets: idle, backlogged."""
-        if not slave.items:
+        held = len(slave.items)
+        if held == 0 and slave.serves is not None:
             self.serve(slave, None)
-        if not slave.items and slave.takes_work:
+        takes_work = slave.takes_work
+        if takes_work and held == 0:
             self.idle[slave.id] = slave
         else:
             self.idle.pop(slave.id, None)
-        if len(slave.items) > 1 and slave.takes_work:
+        if takes_work and held > 1:
             self.backlogged[slave.id] = slave
         else:
             self.backlogged.pop(slave.id, None)

@@ -9,8 +9,8 @@ from ._scheduler_state import ContextState, SetupItem, SlaveState
 
 def fill_idle(board: Board, now: float) -> None:
     """Give work to idle slaves, as far as there is any."""
-    if not board.idle or not board.has_startable():
-        return
+    if len(board.idle) > 1 and not board.has_startable():
+        return  # without looking at each of them: thousands may be idle
     for slave in list(board.idle.values()):
         fill(board, slave, now)
         if slave.id in board.idle and not slave.excluded:

@@ -300,11 +300,11 @@ class Supervisor:
         runner = self._runner
         while self._runner_wire_ended_at is None:  # what it wrote before its end counts
             self._from_runner(selectors.EVENT_READ)
+        end = runner.reaped(status, _peak_memory_bytes(usage))
         runner.close()
         self._kill_orphans()
         if self._exit_code is not None:
             return
-        end = runner.reaped(status, _peak_memory_bytes(usage))
         if not runner.is_ready:
             self._failed_starts += 1
             say(f"the runner {end.description} before it was ready")

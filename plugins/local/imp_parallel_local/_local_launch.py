@@ -33,7 +33,11 @@ class LocalLaunch:
         self._bootstrap = bootstrap
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = self._start(theirs)
+            try:
+                self._process = self._start(theirs)
+            except BaseException:
+                ours.close()
+                raise
         ours.settimeout(_DOCUMENT_S)
         try:
             ours.sendall(bootstrap.document())

@@ -1,0 +1,431 @@
+"""Whatever a task, an argument, a result or an exception does: one outcome each, and no more."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness import wait_until
+from imp_parallel_local import LocalSlave
+
+from imp_parallel_core import (
+    Context,
+    Error,
+    Manager,
+    PicklingError,
+    RemoteError,
+    SetupError,
+    TaskLostError,
+)
+
+
+class NoWayThere:
+    """Can't be unpickled on a slave."""
+
+    def __reduce__(self) -> object:
+        return eval, ("1/0",)
+
+
+class NoWayOut:
+    """Can't be pickled."""
+
+    def __reduce__(self) -> object:
+        raise OSError("I stay here")
+
+
+class OnlyOnTheMaster:
+    """Can't be unpickled on the master: makes something only a slave may load."""
+
+    def __init__(self, master: int) -> None:
+        self.master = master
+
+    def __reduce__(self) -> object:
+        return _refuse, (self.master,)
+
+
+def _refuse(pid: int) -> str:
+    if os.getpid() == pid:
+        raise KeyError("not here")
+    return "elsewhere"
+
+
+class OddError(Exception):
+    """Pickles, but can't be unpickled: its arguments are not those of its class."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} is not {second}")
+
+
+class LockedError(Exception):
+    """Can't be pickled."""
+
+    def __init__(self) -> None:
+        super().__init__("locked")
+        self.lock = threading.Lock()
+
+
+class MuteError(Exception):
+    """Has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class GoodError(Exception):
+    """An ordinary exception of the user's."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"bad luck: {detail}")
+        self.detail = detail
+
+
+def throw(make: Callable[[], BaseException]) -> None:
+    raise make()
+
+
+def recurse(depth: int = 0) -> int:
+    return recurse(depth + 1) + 1
+
+
+def only_error(context: Context) -> Error:
+    """Return the one error among the results; the rest must be those of two good tasks."""
+    context.add_task(lambda *_: "good")
+    results = list(context.get_results_unordered(on_error="return"))
+    (error,) = (r for r in results if r != "good")
+    assert results.count("good") == len(results) - 1
+    assert isinstance(error, Error)
+    return error
+
+
+def test_an_exception_is_raised_where_the_result_would_have_been(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    context.add_task(lambda: throw(lambda: GoodError("rain")))
+    context.add_task(lambda: 7)
+    results = []
+    errors = []
+    for _ in range(2):
+        try:
+            results += list(context.get_results_unordered())
+        except RemoteError as error:
+            errors.append(error)
+    assert results == [7]
+    (error,) = errors
+    assert isinstance(error.exc, GoodError)
+    assert error.__cause__ is error.exc
+    assert error.exc.detail == "rain"
+    assert "bad luck: rain" in str(error)
+    assert "in throw" in error.traceback
+    assert "_runner.py" not in error.traceback
+    assert error.slave == "slave 0"
+    assert error.host == os.uname().nodename
+    assert callable(error.task)
+
+
+def test_a_remote_error_survives_pickling(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    context.add_task(int, "x")
+    (error,) = context.get_results_unordered(on_error="return")
+    copy = pickle.loads(pickle.dumps(error))
+    assert str(copy) == str(error)
+    assert (copy.slave, copy.host, copy.traceback) == (error.slave, error.host, error.traceback)
+    assert isinstance(copy.exc, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        (lambda: sys.exit(3), "SystemExit: 3"),
+        (lambda: throw(KeyboardInterrupt), "KeyboardInterrupt"),
+        (lambda: throw(GeneratorExit), "GeneratorExit"),
+        (recurse, "RecursionError"),
+        (lambda: NoWayOut(), "I stay here"),
+        (lambda: threading.Lock(), "lock"),
+        (lambda: (i for i in range(3)), "generator"),
+        (lambda: throw(lambda: OddError(1, 2)), "1 is not 2"),
+        (lambda: throw(LockedError), "LockedError: locked"),
+        (lambda: throw(MuteError), "MuteError"),
+        (lambda: throw(lambda: GoodError("\udcff\x00 ☃")), "☃"),
+        (lambda: throw(lambda: ExceptionGroup("several", [ValueError("one")])), "one"),
+        (lambda: os.kill(os.getpid(), signal.SIGINT) or time.sleep(5), "KeyboardInterrupt"),
+        (lambda: bytearray(1 << 62), "MemoryError"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_whatever_a_task_raises_or_returns_only_it_fails(
+    one_slave: Manager, task: Callable[[], object], words: str
+) -> None:
+    context = one_slave.get_context(max_attempts=1)
+    context.add_task(lambda: "good")
+    context.add_task(task)
+    error = only_error(context)
+    assert isinstance(error, RemoteError)
+    assert words in str(error)
+    assert one_slave.slaves[0].runner_pid is not None
+
+
+def test_an_exception_that_can_not_be_unpickled_still_has_its_text(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    context.add_task(lambda: throw(lambda: OddError(1, 2)))
+    error = only_error(context)
+    assert isinstance(error, RemoteError)
+    assert error.exc is None
+    assert "OddError: 1 is not 2" in str(error)
+
+
+def test_a_task_that_can_not_be_unpickled_on_the_slave_fails_alone(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    context.add_task(int, NoWayThere())
+    error = only_error(context)
+    assert isinstance(error, RemoteError)
+    assert isinstance(error.exc, ZeroDivisionError)
+    assert "while the task was unpickled on the slave" in str(error)
+
+
+def test_a_value_that_can_not_be_unpickled_on_the_master_fails_alone(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    master = os.getpid()
+    context.add_task(lambda: OnlyOnTheMaster(master))
+    error = only_error(context)
+    assert "can't be unpickled on the master" in str(error)
+    assert "not here" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("args", "culprit"),
+    [
+        ((1, threading.Lock()), "args[1]"),
+        (({"a": [threading.Lock()]},), "args[0]['a'][0]"),
+        ((NoWayOut(),), "args[0]"),
+    ],
+)
+def test_what_can_not_be_pickled_fails_in_add_task_and_is_named(
+    one_slave: Manager, args: tuple[object, ...], culprit: str
+) -> None:
+    context = one_slave.get_context()
+    with pytest.raises(PicklingError) as caught:
+        context.add_task(print, *args)
+    assert culprit in caught.value.culprit
+    context.add_task(lambda: "good")
+    assert list(context.get_results_unordered()) == ["good"]
+
+
+def test_a_task_that_can_not_be_called_is_refused(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    with pytest.raises(TypeError, match="callable"):
+        context.add_task(3)  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(TypeError, match="callable"):
+        one_slave.get_context(3)  # type: ignore[arg-type]  # likewise
+
+
+def test_bad_arguments_are_refused_where_they_are_given(manager: Manager, tmp_path: Path) -> None:
+    for bad in ({"max_attempts": 0}, {"task_timeout_s": 0}, {"setup_timeout_s": -1.0}):
+        with pytest.raises(ValueError, match="must be"):
+            manager.get_context(**bad)  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(ValueError, match="on_error"):
+        manager.get_context().get_results_unordered(on_error="ignore")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="describes no slave"):
+        manager.add_slave("localhost")  # type: ignore[arg-type]  # likewise
+    for output in ("slave.output", "%s%s", "%q"):
+        with pytest.raises(ValueError, match="%d"):
+            Manager(output=output)
+
+
+def raise_error() -> None:
+    raise GoodError("in the set-up")
+
+
+def exit_quietly() -> None:
+    os._exit(0)
+
+
+def hang() -> None:
+    time.sleep(600)
+
+
+@pytest.mark.parametrize(
+    ("setup", "words"),
+    [
+        (raise_error, "bad luck: in the set-up"),
+        (exit_quietly, "exited with code 0"),
+        (lambda: sys.exit("enough"), "enough"),
+        (hang, "overran its time limit of 0.5 s"),
+    ],
+    ids=["raises", "exits", "sys.exit", "hangs"],
+)
+def test_a_setup_that_fails_fails_its_tasks_and_no_other_context(
+    two_slaves: Manager, setup: Callable[[], None], words: str
+) -> None:
+    bad = two_slaves.get_context(setup, setup_timeout_s=0.5)
+    good = two_slaves.get_context(lambda: 5)
+    for _ in range(4):
+        bad.add_task(lambda: 1)
+        good.add_task(lambda five: five)
+    assert list(good.get_results_unordered()) == [5] * 4
+    errors = list(bad.get_results_unordered(on_error="return"))
+    assert len(errors) == 4
+    for error in errors:
+        assert isinstance(error, SetupError)
+        assert words in str(error)
+    bad.add_task(lambda: 1)
+    with pytest.raises(SetupError):
+        list(bad.get_results_unordered())
+
+
+def test_a_setup_that_fails_on_one_slave_only_is_done_by_the_others(
+    two_slaves: Manager, tmp_path: Path
+) -> None:
+    first = tmp_path / "first"
+
+    def setup() -> str:
+        try:
+            first.touch(exist_ok=False)
+        except FileExistsError:
+            return "fine"
+        raise OSError("no licence left")
+
+    context = two_slaves.get_context(setup)
+    for _ in range(6):
+        context.add_task(lambda value: value)
+    assert list(context.get_results_unordered()) == ["fine"] * 6
+
+
+def test_the_values_of_a_setup_may_be_odd(one_slave: Manager) -> None:
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("do not compare me")
+
+        __hash__ = None  # type: ignore[assignment]  # that is the point
+
+        def __bool__(self) -> bool:
+            raise RuntimeError("do not ask me")
+
+        def __iter__(self) -> object:
+            raise RuntimeError("do not spread me")
+
+    context = one_slave.get_context(Odd)
+    context.add_task(lambda odd: type(odd).__name__)
+    assert list(context.get_results_unordered()) == ["Odd"]
+
+
+def test_a_flood_of_output_breaks_nothing(one_slave: Manager) -> None:
+    def flood() -> str:
+        block = "x" * (1 << 20)
+        for _ in range(200):
+            print(block)
+        return "done"
+
+    context = one_slave.get_context()
+    context.add_task(flood)
+    context.add_task(lambda: "next")
+    assert sorted(context.get_results_unordered()) == ["done", "next"]
+
+
+def _close_stdout() -> None:
+    sys.stdout.close()
+    os.close(1)
+
+
+def _replace_stdout() -> None:
+    sys.stdout = sys.stderr = None  # type: ignore[assignment]  # tasks do that
+
+
+def _replace_handlers() -> None:
+    for number in range(1, 65):
+        try:
+            signal.signal(number, signal.SIG_IGN)
+        except (OSError, ValueError):
+            pass
+
+
+def _start_threads() -> None:
+    for _ in range(3):
+        threading.Thread(target=time.sleep, args=(600,)).start()
+
+
+def _change_the_world() -> None:
+    os.chdir("/")
+    os.environ.clear()
+    os.umask(0o777)
+    sys.path.clear()
+    sys.modules.pop("json", None)
+    sys.setrecursionlimit(200)
+
+
+@pytest.mark.parametrize(
+    "mischief",
+    [_close_stdout, _replace_stdout, _replace_handlers, _start_threads, _change_the_world],
+)
+def test_what_a_task_does_to_its_process_breaks_nothing_for_the_next(
+    one_slave: Manager, mischief: Callable[[], None]
+) -> None:
+    context = one_slave.get_context()
+    context.add_task(mischief)
+    assert list(context.get_results_unordered()) == [None]
+    for number in range(3):
+        context.add_task(lambda number=number: number)
+    assert sorted(context.get_results_unordered()) == [0, 1, 2]
+
+
+def test_an_alarm_that_a_task_left_behind_costs_no_task_an_attempt(one_slave: Manager) -> None:
+    context = one_slave.get_context(max_attempts=1)
+    context.add_task(lambda: signal.setitimer(signal.ITIMER_REAL, 0.05) and None)
+    assert list(context.get_results_unordered()) == [None]
+    pid = one_slave.slaves[0].runner_pid
+    wait_until(lambda: one_slave.slaves[0].runner_pid not in (None, pid))
+    context.add_task(lambda: "fine")
+    assert list(context.get_results_unordered()) == ["fine"]
+
+
+@pytest.mark.parametrize("memory_limit", [1 << 29])
+def test_a_task_over_its_memory_limit_fails_alone(one_slave: Manager, memory_limit: int) -> None:
+    def eat() -> int:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory_limit, memory_limit))
+        return len(bytearray(memory_limit * 2))
+
+    context = one_slave.get_context()
+    context.add_task(eat)
+    error = only_error(context)
+    assert isinstance(error, RemoteError)
+    assert isinstance(error.exc, MemoryError)
+
+
+def test_a_missing_or_closed_output_folder_is_an_error_of_add_slave(
+    processes: object, tmp_path: Path
+) -> None:
+    with Manager(output=str(tmp_path / "missing" / "slave%d.output")) as manager:
+        with pytest.raises(Error, match=r"missing.*No such file") as caught:
+            manager.add_slave(LocalSlave())
+        assert "output=" in str(caught.value)
+
+
+def test_a_full_disk_under_the_output_breaks_nothing(processes: object) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    link = Path("full0")
+    link.symlink_to("/dev/full")
+    with Manager(output="full%d") as manager:
+        manager.add_slave(LocalSlave())
+        context = manager.get_context(max_attempts=1)
+        context.add_task(lambda: print("x" * 100_000))
+        context.add_task(lambda: "next")
+        results = list(context.get_results_unordered(on_error="return"))
+    assert "next" in results
+    assert not any(isinstance(result, TaskLostError) for result in results)
+
+
+def test_output_may_go_nowhere(processes: object) -> None:
+    with Manager(output=None) as manager:
+        manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        context.add_task(print, "hello")
+        assert list(context.get_results_unordered()) == [None]
+    assert not list(Path().glob("slave*"))

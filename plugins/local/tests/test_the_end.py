@@ -1,0 +1,312 @@
+"""However a script ends, no process is left 2 s later, and nothing but its own words is printed.
+
+The fixture ``processes`` asserts after each test that nothing is left.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from harness import Processes, wait_until
+from imp_parallel_local import LocalSlave
+
+from imp_parallel_core import ClosedError, Manager
+
+PRELUDE = """
+import os, signal, sys, time
+from imp_parallel_core import Manager, LocalSlave
+
+def say(text):
+    print(text, flush=True)
+
+def forever():
+    time.sleep(600)
+
+manager = Manager()
+for _ in range(2):
+    manager.add_slave(LocalSlave())
+context = manager.get_context(lambda: 1)
+context.add_task(lambda one: one)
+say(list(context.get_results_unordered()))
+"""
+
+
+def finish(process: subprocess.Popen[str], limit_s: float = 20.0) -> tuple[int, str, str]:
+    """Wait for a script; return its exit code, output and errors."""
+    out, err = process.communicate(timeout=limit_s)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "error"),
+    [
+        ("", 0, ""),
+        ("sys.exit(3)", 3, ""),
+        ("manager.close(); manager.close()", 0, ""),
+        ("context.add_task(lambda one: time.sleep(600))", 0, ""),
+        ("del manager, context", 0, ""),
+        ("raise ValueError('the script is wrong')", 1, "ValueError: the script is wrong"),
+        ("with manager: raise ValueError('the script is wrong')", 1, "ValueError: the script"),
+        ("os._exit(4)", 4, ""),
+        ("sys.stdout.close(); os.abort()", -signal.SIGABRT, ""),
+    ],
+)
+def test_a_script_may_end_in_any_way(
+    start_script, processes: Processes, ending: str, code: int, error: str
+) -> None:
+    result, out, err = finish(start_script(PRELUDE + ending))
+    assert (result, out) == (code, "[1]\n")
+    assert err == "" if not error else (error in err and err.count("Traceback") == 1)
+    assert not processes.gone_within(2.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "busy", ["list(context.get_results_unordered())", "time.sleep(600)"], ids=["waiting", "busy"]
+)
+def test_a_signal_ends_master_and_slaves(
+    start_script, processes: Processes, number: signal.Signals, busy: str
+) -> None:
+    script = start_script(
+        PRELUDE + f"for _ in range(4): context.add_task(lambda one: time.sleep(600))\n{busy}"
+    )
+    assert script.stdout is not None
+    assert script.stdout.readline() == "[1]\n"
+    script.send_signal(number)
+    code, _, err = finish(script)
+    assert not processes.gone_within(2.0)
+    assert code == -number
+    if number == signal.SIGINT:
+        assert err.count("Traceback") == 1
+        assert err.rstrip().endswith("KeyboardInterrupt")
+    else:
+        assert err == ""
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_script_alone_which_may_go_on(
+    start_script, processes: Processes
+) -> None:
+    script = start_script(
+        PRELUDE
+        + """
+context.add_task(lambda one: (time.sleep(1), 'unharmed')[1])
+try:
+    say('ready')
+    signal.pause()
+except KeyboardInterrupt:
+    say(list(context.get_results_unordered()))
+manager.close()
+""",
+        start_new_session=True,
+    )
+    assert script.stdout is not None
+    while script.stdout.readline() != "ready\n":
+        pass
+    os.killpg(script.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    assert finish(script) == (0, "['unharmed']\n", "")
+
+
+def test_signals_at_random_moments_of_a_masters_life_leave_nothing(
+    start_script, processes: Processes
+) -> None:
+    source = """
+import time
+from imp_parallel_core import Manager, LocalSlave
+with Manager() as manager:
+    for _ in range(2):
+        manager.add_slave(LocalSlave())
+    context = manager.get_context(lambda: time.sleep(0.01))
+    for _ in range(20):
+        context.add_task(time.sleep, 0.005)
+    list(context.get_results_unordered())
+"""
+    rng = random.Random(5)
+    signals = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
+    for round_number in range(24):
+        script = start_script(source)
+        number = signals[round_number % 4]
+        time.sleep(rng.uniform(0.05, 0.8))  # the moment is what is random here
+        script.send_signal(number)
+        _, _, err = finish(script)
+        assert not processes.gone_within(2.0), (round_number, number)
+        if number == signal.SIGINT:
+            assert "imp_parallel_core" not in err.rpartition("During handling")[2] or (
+                "KeyboardInterrupt" in err
+            ), err
+        else:
+            assert err == ""
+
+
+def test_a_close_from_another_thread_ends_the_waiting_reader(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    context.add_task(time.sleep, 600)
+    failures: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            list(context.get_results_unordered())
+        except BaseException as error:
+            failures.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    wait_until(lambda: one_slave.slaves[0].state == "working")
+    one_slave.close()
+    reader.join(10)
+    assert [type(error) for error in failures] == [ClosedError]
+
+
+def test_use_after_close_is_a_clear_error(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    one_slave.close()
+    for use in (
+        lambda: one_slave.add_slave(LocalSlave()),
+        lambda: one_slave.get_context(),
+        lambda: context.add_task(time.sleep, 0),
+        lambda: context.get_results_unordered(),
+        lambda: one_slave.slaves,
+    ):
+        with pytest.raises(ClosedError, match="closed"):
+            use()
+    assert repr(one_slave) == "<Manager, closed>"
+
+
+def test_a_closed_context_frees_its_slave_and_its_values(
+    one_slave: Manager, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+
+    class Value:
+        def __del__(self) -> None:
+            gone.touch()
+
+    context = one_slave.get_context(Value)
+    context.add_task(lambda value: 1)
+    assert list(context.get_results_unordered()) == [1]
+    context.close()
+    wait_until(gone.exists)
+    busy = one_slave.get_context()
+    busy.add_task(time.sleep, 600)
+    wait_until(lambda: one_slave.slaves[0].state == "working")
+    busy.close()
+    with pytest.raises(ClosedError):
+        busy.add_task(time.sleep, 0)
+    other = one_slave.get_context()
+    other.add_task(lambda: "free")
+    assert list(other.get_results_unordered()) == ["free"]
+
+
+def test_a_collected_context_drops_its_values(one_slave: Manager, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+
+    class Value:
+        def __del__(self) -> None:
+            gone.touch()
+
+    context = one_slave.get_context(Value)
+    context.add_task(lambda value: 1)
+    assert list(context.get_results_unordered()) == [1]
+    del context
+    wait_until(gone.exists)
+
+
+def test_a_manager_in_a_forked_child_is_refused_and_the_parent_goes_on(
+    one_slave: Manager, tmp_path: Path
+) -> None:
+    context = one_slave.get_context()
+    context.add_task(lambda: 1)
+    said = tmp_path / "said"
+    child = os.fork()
+    if child == 0:
+        try:
+            context.add_task(lambda: 2)
+        except ClosedError as error:
+            said.write_text(str(error))
+        finally:
+            one_slave.close()
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert "forked child" in said.read_text()
+    assert list(context.get_results_unordered()) == [1]
+
+
+def test_a_forked_child_of_the_master_keeps_no_slave_alive(
+    start_script, processes: Processes
+) -> None:
+    script = start_script(
+        PRELUDE
+        + """
+if os.fork() == 0:
+    os.environ.clear()
+    os.execv('/bin/sleep', ['sleep', '1'])
+if os.fork() == 0:
+    time.sleep(30)
+    os._exit(0)
+say('forked')
+signal.pause()
+"""
+    )
+    assert script.stdout is not None
+    while script.stdout.readline() != "forked\n":
+        pass
+    script.kill()
+    script.wait()
+    wait_until(lambda: not processes.of_kind("_slave") and not processes.of_kind("_runner"), 2.0)
+    for pid in processes.alive():  # the children are the script's own affair
+        os.kill(pid, signal.SIGKILL)
+    finish(script)
+
+
+def test_a_script_inside_pytest_ends_without_noise(processes: Processes, tmp_path: Path) -> None:
+    (tmp_path / "test_user.py").write_text(
+        "from imp_parallel_core import Manager, LocalSlave\n"
+        "class Task:\n"
+        "    def __call__(self):\n"
+        "        return 5\n"
+        "def test_it():\n"
+        "    manager = Manager()\n"
+        "    manager.add_slave(LocalSlave())\n"
+        "    context = manager.get_context()\n"
+        "    context.add_task(Task())\n"
+        "    assert list(context.get_results_unordered()) == [5]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_slave_told_to_go_hands_back_what_it_has_not_begun(
+    two_slaves: Manager, processes: Processes, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+
+    def task(number: int) -> int:
+        with log.open("a") as file:
+            file.write(f"{number}\n")
+        time.sleep(0.01)
+        return number
+
+    context = two_slaves.get_context(max_attempts=1)
+    for number in range(200):
+        context.add_task(task, number)
+    results = context.get_results_unordered()
+    first = [next(results) for _ in range(20)]
+    os.kill(processes.of_kind("_slave")[0], signal.SIGTERM)
+    assert sorted([*first, *results]) == list(range(200))
+    assert len(log.read_text().split()) == 200
+    wait_until(lambda: "gone" in {slave.state for slave in two_slaves.slaves})
