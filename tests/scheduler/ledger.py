@@ -206,6 +206,7 @@ class Ledger:
 
     def _check_tasks(self, slave: KnownSlave, tasks: list[tuple[int, Task]]) -> None:
         assert tasks
+        assert len(slave.tasks) == len(slave.items), "tasks wait behind a set-up"
         assert len({task.context for _, task in tasks}) == 1
         for item, task in tasks:
             context = self.contexts[task.context]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import random
-from collections import Counter, deque
+from collections import deque
 from itertools import count
 from typing import Any
 
@@ -61,8 +61,7 @@ class Simulation:
         self.now = 0.0
         self.scheduler = Scheduler(Policy(credit_outcomes=4 * slaves))
         self.deliveries = bytearray(1 + tasks)  # by the task's id; ids begin with 1
-        self.kinds: Counter[OutcomeKind] = Counter()
-        self.survived_poison = 0
+        self.lost: list[int] = []
         self.digest = hashlib.sha256()
         self.events = 0
         self._heap: list[tuple[float, int, Any, tuple[Any, ...]]] = []
@@ -103,8 +102,8 @@ class Simulation:
 
     def _delivered(self, task: Task, outcome: Outcome) -> None:
         self.deliveries[task.id] += 1
-        self.kinds[outcome.kind] += 1
-        self.survived_poison += task.id % POISON == 0 and outcome.kind is not OutcomeKind.LOST
+        if outcome.kind is OutcomeKind.LOST:
+            self.lost.append(task.id)
         self.digest.update(b"%d %d;" % (task.id, outcome.slave))
         self._unread[task.context] += 1
         if self._unread[task.context] == READ:
@@ -123,20 +122,20 @@ class Simulation:
     def _begin_first(self, slave: SimulatedSlave) -> None:
         """Cast the dice for what will become of the item that runs now."""
         what = slave.items[0][1]
-        dice = self.dice.random()
         if not isinstance(what, Task):
             self._later(SETUP_S, self._item_ends, slave, slave.life, SETUP_S)
             return
         duration_s = self.dice.expovariate(1.0 / self._mean_s[what.context])
-        if self.dice.random() < P_TASK_IS_LONG:
-            duration_s += LONG_S
         happens = self._item_ends
+        dice = self.dice.random()
         if what.id % POISON == 0 or dice < P_RUNNER_DIES:
             happens = self._runner_dies
-        elif dice < P_RUNNER_DIES + P_SLAVE_DIES:
+        elif (dice := dice - P_RUNNER_DIES) < P_SLAVE_DIES:
             happens = self._slave_dies
-        elif dice < P_RUNNER_DIES + P_SLAVE_DIES + P_SLAVE_IS_CUT_OFF:
+        elif (dice := dice - P_SLAVE_DIES) < P_SLAVE_IS_CUT_OFF:
             happens = self._slave_is_cut_off
+        elif (dice := dice - P_SLAVE_IS_CUT_OFF) < P_TASK_IS_LONG:
+            duration_s += LONG_S
         self._later(duration_s, happens, slave, slave.life, duration_s)
 
     def _item_ends(self, slave: SimulatedSlave, life: int, duration_s: float) -> None:
@@ -219,7 +218,7 @@ class Simulation:
         due = self.scheduler.next_tick()
         if due is not None and (self._tick_at is None or due < self._tick_at):
             self._tick_at = due
-            self._later(due - self.now, self._tick, due)
+            self._later(max(0.0, due - self.now), self._tick, due)
 
     def _tick(self, due: float) -> None:
         if due == self._tick_at:
@@ -227,5 +226,5 @@ class Simulation:
         self._perform(self.scheduler.tick(self.now))
 
     def _later(self, delay_s: float, happens: Any, *arguments: Any) -> None:
-        at = self.now + max(0.0, delay_s)
+        at = self.now + delay_s
         heapq.heappush(self._heap, (at, next(self._numbers), happens, arguments))

@@ -156,6 +156,35 @@ def test_nothing_is_taken_back_for_a_slave_that_may_not_run_it() -> None:
     assert cluster.scheduler.next_tick() is None, "the engine would spin"
 
 
+def test_patience_counts_from_when_the_running_task_began() -> None:
+    # lack of credit leaves the helpers idle
+    bounds = {"patience_s": 0.25, "credit_outcomes": 40}
+    cluster, _, (stuck, quick) = cluster_that_runs_short_tasks(100, slaves=2, **bounds)
+    for _ in range(2):
+        cluster.add_ready_slave()
+    cluster.now = 0.2
+    cluster.finish_item(quick, duration_s=0.0001)
+    assert cluster.scheduler.items_of(quick.id) > 1
+    cluster.tick()
+    assert cluster.now == pytest.approx(0.25)
+    assert cluster.last == [TakeBack(stuck.id)]
+    cluster.tick()
+    assert cluster.now >= 0.45
+    assert cluster.last == [TakeBack(quick.id)]
+
+
+def test_what_comes_back_goes_on_in_the_order_in_which_it_was_added() -> None:
+    cluster, _, (slave,) = cluster_that_runs_short_tasks(40)
+    cluster.exchange()
+    waiting = [task.id for task in list(slave.items.values())[1:] if isinstance(task, Task)]
+    assert len(waiting) > 5
+    cluster.kill_slave(slave)
+    cluster.add_ready_slave()
+    cluster.run_to_quiescence()
+    finished = [id for id in cluster.ledger.outcomes if id in waiting]
+    assert finished == waiting
+
+
 def test_only_as_many_slaves_are_asked_as_are_idle() -> None:
     cluster, _, slaves = cluster_that_runs_short_tasks(100, slaves=4)
     assert all(cluster.scheduler.items_of(slave.id) > 1 for slave in slaves)
@@ -341,7 +370,7 @@ def test_a_slave_that_comes_back_too_late_is_freed_from_its_attempt() -> None:
     item = silent.first
     cluster.suspect(silent)
     cluster.exchange()
-    cluster.finish_item(other)
+    assert EndAttempt not in kinds(cluster.finish_item(other)), "nobody would hear it"
     cluster.hear(silent)
     assert cluster.last == [EndAttempt(silent.id, item)]
     assert cluster.exchange(silent)[0] == NextRunner(silent.id)
@@ -415,6 +444,58 @@ def test_a_set_up_that_fails_on_every_slave_there_is_fails_every_task() -> None:
     assert {(o.kind, o.slave) for o in outcomes} == {(OutcomeKind.SETUP_FAILED, slave.id)}
 
 
+def cluster_with_a_broken_context() -> tuple[FakeCluster, FakeSlave]:
+    """A slave runs tasks of a context whose set-up has just failed too often elsewhere."""
+    cluster = FakeCluster()
+    context = cluster.open_context(max_attempts=1)
+    good = cluster.add_ready_slave()
+    cluster.add_tasks(context, 6)
+    cluster.exchange()
+    for _ in range(2):
+        cluster.finish_item(good, duration_s=0.0001)
+    cluster.exchange()
+    while cluster.scheduler.unstarted_tasks():
+        cluster.finish_item(good, duration_s=0.0001)
+    cluster.add_tasks(context, 1)
+    bad = cluster.add_ready_slave()
+    cluster.exchange()
+    cluster.finish_item(bad, fails=True)
+    return cluster, good
+
+
+def test_what_a_slave_runs_of_a_context_that_failed_elsewhere_may_end_well() -> None:
+    cluster, good = cluster_with_a_broken_context()
+    held = list(good.items.values())
+    assert held
+    cluster.add_ready_slave()
+    assert cluster.scheduler.next_tick() is None, "nobody else may run it"
+    cluster.run_to_quiescence()
+    outcomes = cluster.ledger.outcomes
+    assert {outcomes[t.id].kind for t in held if isinstance(t, Task)} == {OutcomeKind.VALUE}
+
+
+def test_what_comes_back_to_a_context_that_failed_elsewhere_fails_too() -> None:
+    cluster, good = cluster_with_a_broken_context()
+    held = [task for task in good.items.values() if isinstance(task, Task)]
+    assert held
+    cluster.kill_runner(good, is_charged=False)
+    cluster.deliver(good)
+    outcomes = cluster.ledger.outcomes
+    assert {outcomes[task.id].kind for task in held} == {OutcomeKind.SETUP_FAILED}
+
+
+def test_when_no_slave_is_left_tasks_wait_even_if_the_set_up_failed_on_one_that_has_gone() -> None:
+    cluster = FakeCluster()
+    failed, other = cluster.add_ready_slave(), cluster.add_ready_slave()
+    cluster.add_tasks(cluster.open_context(), 2)
+    cluster.exchange()
+    cluster.finish_item(failed, fails=True)
+    cluster.kill_slave(failed)
+    cluster.kill_slave(other, is_charged=False)
+    assert cluster.ledger.outcomes == {}
+    assert cluster.scheduler.unstarted_tasks() == 2
+
+
 def test_a_set_up_that_kills_its_runner_counts_as_failed_with_the_cause() -> None:
     cluster = FakeCluster()
     slave = cluster.add_ready_slave()
@@ -464,6 +545,16 @@ def test_contexts_share_the_slaves() -> None:
     slaves = [cluster.add_ready_slave() for _ in range(4)]
     setting_up = sorted(what for slave in slaves for what in slave.items.values())  # type: ignore[type-var]
     assert setting_up == sorted(contexts * 2)
+
+
+def test_a_context_that_comes_later_gets_its_share_of_busy_slaves() -> None:
+    cluster, _, slaves = cluster_with_setup(4, tasks=40)
+    late = cluster.open_context()
+    cluster.add_tasks(late, 10)
+    for slave in slaves:
+        cluster.finish_item(slave)
+    assert [running(slave) for slave in slaves[:2]] == [late, late], "until both have as many"
+    assert late not in [running(slave) for slave in slaves[2:]]
 
 
 # ---- credit
