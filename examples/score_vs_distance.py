@@ -8,8 +8,9 @@ import math
 import os
 import random
 
-from imp_parallel_core import Manager
 from imp_parallel_local import LocalSlave
+
+from imp_parallel_core import Manager
 
 PARTICLES = 400
 

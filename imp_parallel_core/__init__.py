@@ -7,11 +7,13 @@ what only a master needs. Slave classes that plugins bring can be imported from 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 
+TYPE_CHECKING = False  # as typing's, which takes longer to import than the rest of this
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._context import Context
     from ._errors import (
         ClosedError,

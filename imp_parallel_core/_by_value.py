@@ -7,27 +7,53 @@ module share one dict on the slave (a set-up that sets ``global MODEL`` is seen 
 
 from __future__ import annotations
 
+import dataclasses
 import dis
+import functools
 import sys
-from collections.abc import Iterator
-from types import CodeType, FunctionType, ModuleType
-from typing import Any
+import weakref
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from types import CellType, CodeType, FunctionType, ModuleType
+from typing import Any, NamedTuple
 
-from ._references import EmptyCell, make_function, set_function_state
+import cloudpickle
+
+from ._references import (
+    make_cached_property,
+    make_cell,
+    make_function,
+    make_lru_cache,
+    set_cell,
+    set_enum_state,
+    set_function_state,
+)
 
 _GLOBAL_OPERATIONS = frozenset(
     {"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 )
-_ATTRIBUTES = (
-    "__name__",
-    "__qualname__",
-    "__module__",
-    "__doc__",
-    "__defaults__",
-    "__kwdefaults__",
-    "__annotations__",
-    "__type_params__",
-)
+_ENUM_INTERNALS = ("_value_", "_name_", "__objclass__", "_sort_order_")
+
+
+def is_code(kind: type) -> bool:
+    """Whether objects of a type are functions, classes or code (whatever they say that they are).
+
+    Asked of every object that is pickled.
+    """
+    return kind is FunctionType or kind is CodeType or issubclass(kind, type)
+
+
+def reduce_by_value(thing: Any) -> Any:
+    """Return cloudpickle's reduction of a function or class."""
+    return cloudpickle.Pickler(BytesIO(), 5).reducer_override(thing)
+
+
+def is_taken_apart(reduced: Any) -> bool:
+    """Whether a reduction is one by value (a type such as NoneType has a shorter one)."""
+    return reduced is not NotImplemented and len(reduced) == 6
+
+
+# ---- functions
 
 
 def codes_within(code: CodeType) -> Iterator[CodeType]:
@@ -46,6 +72,7 @@ def global_names(code: CodeType) -> list[str]:
         for instruction in dis.get_instructions(part)
         if instruction.opname in _GLOBAL_OPERATIONS
     }
+    names.pop("__builtins__", None)  # each process has its own
     return list(names)
 
 
@@ -64,34 +91,147 @@ def submodules_used(code: CodeType, module: ModuleType) -> list[str]:
     ]
 
 
-def cell_contents(function: FunctionType) -> tuple[Any, ...]:
-    """Return the values that a function closes over; EmptyCell for a variable without one."""
-    contents: list[Any] = []
-    for cell in function.__closure__ or ():
-        try:
-            contents.append(cell.cell_contents)
-        except ValueError:
-            contents.append(EmptyCell)
-    return tuple(contents)
+def cell_content(cell: CellType) -> Any:
+    """Return the value of a variable that a function closes over, or EMPTY."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return EMPTY
+
+
+EMPTY = object()
+"""Stands for a closure's variable that has no value (yet)."""
 
 
 def reduce_function(function: FunctionType, namespace: int) -> tuple[Any, ...]:
     """Take a function apart (as ``__reduce_ex__`` would), without its globals."""
-    state: dict[str, Any] = {
-        name: getattr(function, name) for name in _ATTRIBUTES if hasattr(function, name)
-    }
-    state["dict"] = function.__dict__
-    state["closure"] = contents = cell_contents(function)
-    arguments = (namespace, function.__code__, len(contents))
+    code = function.__code__
+    state: dict[str, Any] = {"__module__": function.__module__}
+    # the rest is as the code says, or not there
+    if function.__name__ != code.co_name:
+        state["__name__"] = function.__name__
+    if function.__qualname__ != code.co_qualname:
+        state["__qualname__"] = function.__qualname__
+    first = code.co_consts[0] if code.co_consts else None
+    if function.__doc__ is not (first if type(first) is str else None):
+        state["__doc__"] = function.__doc__
+    if function.__defaults__:
+        state["__defaults__"] = function.__defaults__
+    if function.__kwdefaults__:
+        state["__kwdefaults__"] = function.__kwdefaults__
+    if function.__dict__:
+        state["__dict__"] = function.__dict__
+    if annotations := _annotations(function):
+        state["__annotations__"] = annotations
+    if type_parameters := getattr(function, "__type_params__", ()):
+        state["__type_params__"] = type_parameters
+    arguments = (namespace, code, function.__closure__)
     return make_function, arguments, state, None, None, set_function_state
 
 
-def untracked(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return cloudpickle's reduction of a class without its identity across pickles.
+def _annotations(function: FunctionType) -> dict[str, Any]:
+    try:
+        return function.__annotations__
+    except Exception:  # since Python 3.14 this runs code, which may name what isn't there
+        return {}
 
-    cloudpickle would return one class per process for all pickles of it. Here each context has its
-    own, since the methods' globals are the context's. The tracker's id is the last but one argument
-    of both of its class builders (cloudpickle 3; None means "untracked"); a test holds it to that.
+
+def reduce_code_object(code: CodeType) -> tuple[Any, ...]:
+    """Take a code object apart, as cloudpickle does."""
+    reduced: tuple[Any, ...] = _CLOUDPICKLES[CodeType](code)
+    return reduced
+
+
+# ---- classes
+
+
+def reduce_class(kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return cloudpickle's reduction of a class, mended where it would lose something.
+
+    The identity across pickles is taken away: cloudpickle would return one class per process for
+    all pickles of it. Here each context has its own, since the methods' globals are the context's.
+    The tracker's id is the last but one argument of both of its class builders (cloudpickle 3; None
+    means "untracked"); a test holds it to that.
     """
-    build, arguments, *rest = reduced
-    return build, (*arguments[:-2], None, arguments[-1]), *rest
+    build, arguments, state, _, _, set_state = reduced
+    arguments = (*arguments[:-2], None, arguments[-1])
+    if "_member_map_" in kind.__dict__:
+        members: dict[str, Any] = dict(kind.__members__)  # type: ignore[attr-defined]
+        values = {name: member._value_ for name, member in members.items()}
+        arguments = (*arguments[:3], values, *arguments[4:])
+        for name in members:  # of two names of one member, cloudpickle knows one
+            state[0].pop(name, None)
+        held = {name: _held(member) for name, member in members.items()}
+        return build, arguments, (set_state, state, held), None, None, set_enum_state
+    body = {**arguments[3], "__qualname__": kind.__qualname__}
+    bases = arguments[2]
+    for name in ("__slots__", "__orig_bases__", "__class__"):  # only a class body can set these
+        if name in kind.__dict__:
+            body[name] = kind.__dict__[name]
+    state[0].pop("__class__", None)
+    if NamedTuple in bases:  # it would make another class, of which this one is to be
+        bases = kind.__bases__
+    return build, (*arguments[:2], bases, body, *arguments[4:]), state, None, None, set_state
+
+
+def _held(member: Any) -> dict[str, Any]:
+    """Return what an enumeration's own ``__init__`` or ``__new__`` gave to a member."""
+    return {n: value for n, value in member.__dict__.items() if n not in _ENUM_INTERNALS}
+
+
+# ---- other things that pickle can't take apart
+
+
+def _reduce_cell(cell: CellType) -> tuple[Any, ...]:
+    # first the cell, then its value, which may be what closes over it
+    content = cell_content(cell)
+    if content is EMPTY:
+        return make_cell, ()
+    return make_cell, (), (content,), None, None, set_cell
+
+
+def _reduce_lru_cache(function: Any) -> Any:
+    if _is_named(function):
+        return NotImplemented
+    parameters = function.cache_parameters()
+    return make_lru_cache, (function.__wrapped__, parameters["maxsize"], parameters["typed"])
+
+
+def _is_named(function: Any) -> bool:
+    """Whether a module on the slave has a function's name for it."""
+    module = function.__module__
+    if module == "__main__" or module not in sys.modules:
+        return False
+    if any(module == n or module.startswith(n + ".") for n in registered_by_value()):
+        return False
+    found: Any = sys.modules[module]
+    for part in function.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is function
+
+
+def registered_by_value() -> set[str]:
+    """Return the names of the modules that the user has told to send by value."""
+    names: set[str] = cloudpickle.list_registry_pickle_by_value()
+    return names
+
+
+def _reduce_cached_property(found: functools.cached_property[Any]) -> tuple[Any, ...]:
+    return make_cached_property, (found.func, found.attrname)
+
+
+_OTHERS: dict[type, Callable[[Any], Any]] = {
+    CellType: _reduce_cell,
+    functools._lru_cache_wrapper: _reduce_lru_cache,
+    functools.cached_property: _reduce_cached_property,
+    type(dataclasses.MISSING): lambda _: "MISSING",
+    type(dataclasses.KW_ONLY): lambda _: "KW_ONLY",
+    weakref.WeakKeyDictionary: lambda found: (weakref.WeakKeyDictionary, (dict(found),)),
+}
+_CLOUDPICKLES = cloudpickle.Pickler.dispatch_table.maps[0]
+
+
+def reducer_of(kind: type) -> Callable[[Any], Any] | None:
+    """Return what takes objects of a type apart, if pickle itself can't."""
+    found: Callable[[Any], Any] | None = _OTHERS.get(kind) or _CLOUDPICKLES.get(kind)
+    return found

@@ -3,6 +3,9 @@
 Sans-I/O: :meth:`Connection.receive` takes the bytes that came, :meth:`Connection.unsent` gives
 those to write. The same class serves master and supervisor, supervisor and runner.
 
+Each stream begins with a handshake, of frames that are no messages; messages wait until a WELCOME
+has been sent or received.
+
 A session outlives its stream if the stream's transport can make another (``resumable``): messages
 are counted in both directions and kept until the peer acknowledges them; after a new stream is
 made, each end says how many it has received, and the other sends again what is missing. So each
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 _WRITE_BYTES = 1024 * 1024  # how much is committed to one write; a heartbeat waits for no more
 _WRITE_BUFFERS = 64  # buffers to one write; the system's limit (IOV_MAX) is 1024
+_JOIN_BYTES = 16 * 1024  # a copy of a buffer up to this size costs less than one more to a write
 _ACK_MESSAGES = 64
 _ACK_BYTES = 1024 * 1024
 
@@ -44,51 +48,86 @@ class Connection:
         self.resumable = resumable
         self.received = 0
         """How many messages have been received in this session."""
-        self.handshake: list[tuple[int, bytes]] = []
-        """Handshake frames that have arrived (kind, body); their reader removes them."""
+        self._handshake: list[tuple[int, bytes]] = []
         self._decoder = protocol.Decoder(limit_bytes)
         self._sent = 0
+        self._peer_received = 0
         self._unacknowledged: deque[list[tuple[Buffer, ...]]] = deque()
         self._control: deque[bytes] = deque()  # passes between the frames of messages
         self._frames: deque[tuple[Buffer, ...]] = deque()
         self._committed: deque[memoryview] = deque()  # whole frames, perhaps half written
         self._since_ack_messages = 0
         self._since_ack_bytes = 0
+        self._is_ack_due = False
+        self._awaits_resume = False
 
     # ---- sending
 
     def send(self, kind: int, head: bytes = b"", segments: Sequence[Buffer] = ()) -> None:
-        """Queue a message. Raises ValueError if its head is too large."""
-        frames = protocol.encode_message(Message(kind, head, segments))
+        """Queue a message. Raises ValueError if its head is too large, or its segments too many.
+
+        Large segments are not copied: they must not be changed afterwards.
+        """
+        frames = protocol.encode_message((kind, head, segments))
         self._sent += 1
         if self.resumable:
             self._unacknowledged.append(frames)
         self._frames.extend(frames)
 
     def send_control(self, kind: int, body: bytes = b"") -> None:
-        """Queue a frame that is no message (handshake, PING); it overtakes queued messages."""
+        """Queue a frame that is no message (handshake, PING); it overtakes queued messages.
+
+        After a WELCOME, this end sends and accepts messages. Raises ValueError if the body is too
+        large.
+        """
         self._control.append(protocol.encode_frame(kind, body))
+        if kind == protocol.WELCOME:
+            self.introduce()
+
+    def introduce(self) -> None:
+        """Send and accept messages from now on: done by a WELCOME, in either direction."""
+        self._decoder.introduce()
 
     @property
     def has_unsent(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self._committed or self._control or self._frames)
+        if self._committed or self._control or self._is_ack_due:
+            return True
+        return bool(self._frames) and self._may_send
+
+    @property
+    def _may_send(self) -> bool:
+        return self._decoder.is_introduced and not self._awaits_resume
 
     def unsent(self) -> list[memoryview]:
         """Return buffers to write next, in order; then tell :meth:`wrote` how much was taken."""
+        if not self._committed:
+            self._commit()
+        return list(self._committed)
+
+    def _commit(self) -> None:
+        """Choose what to write next; once begun, it is written to its end."""
         committed = self._committed
-        if not committed:
-            size = 0
-            while self._control:
-                frame = self._control.popleft()
-                committed.append(memoryview(frame))
-                size += len(frame)
-            while self._frames and size < _WRITE_BYTES and len(committed) < _WRITE_BUFFERS:
-                for buffer in self._frames.popleft():
-                    view = memoryview(buffer).cast("B")
-                    committed.append(view)
-                    size += len(view)
-        return list(committed)
+        small: list[Buffer] = list(self._control)  # to be joined
+        self._control.clear()
+        if self._is_ack_due:
+            small.append(protocol.encode_ack(self.received))
+            self._is_ack_due = False
+        size = 0
+        frames = self._frames if self._may_send else ()
+        while frames and size < _WRITE_BYTES and len(committed) < _WRITE_BUFFERS:
+            for buffer in frames.popleft():
+                length = len(buffer)
+                size += length
+                if length <= _JOIN_BYTES:
+                    small.append(buffer)
+                    continue
+                if small:
+                    committed.append(memoryview(b"".join(small)))
+                    small.clear()
+                committed.append(memoryview(buffer))
+        if small:
+            committed.append(memoryview(b"".join(small)))
 
     def wrote(self, count: int) -> None:
         """Take note that the first ``count`` bytes of :meth:`unsent` have been written."""
@@ -99,8 +138,6 @@ class Connection:
                 committed[0] = first[count:]
                 return
             count -= len(first)
-            committed.popleft()
-        while committed and not committed[0]:
             committed.popleft()
 
     # ---- receiving
@@ -117,49 +154,67 @@ class Connection:
             elif kind == protocol.ACK:
                 self._acknowledged(protocol.decode_ack(content))
             elif kind != protocol.PING:
-                self.handshake.append((kind, content))
+                self._handshake.append((kind, content))
         self.received += len(messages)
         if self.resumable:
-            self._acknowledge(len(messages), len(data))
+            self._count_for_ack(len(messages), len(data))
         return messages
 
-    def _acknowledge(self, messages: int, size: int) -> None:
+    def take_handshake(self) -> list[tuple[int, bytes]]:
+        """Return the handshake frames that have arrived since the last call: kind and body."""
+        frames, self._handshake = self._handshake, []
+        return frames
+
+    def _count_for_ack(self, messages: int, size: int) -> None:
         self._since_ack_messages += messages
-        if not self._since_ack_messages:
-            return  # a large message is on its way: there is nothing new to say
         self._since_ack_bytes += size
         if self._since_ack_messages >= _ACK_MESSAGES or self._since_ack_bytes >= _ACK_BYTES:
             self.acknowledge()
 
     def acknowledge(self) -> None:
-        """Tell the peer now what has been received (also done every so many messages)."""
+        """Tell the peer now what has been received.
+
+        Also done every so many messages and bytes; the owner calls it now and then, so that the
+        peer need not keep the last few.
+        """
         if self.resumable and self._since_ack_messages:
-            self._control.append(protocol.encode_ack(self.received))
+            self._is_ack_due = True
             self._since_ack_messages = self._since_ack_bytes = 0
 
     def _acknowledged(self, count: int) -> None:
-        first_kept = self._sent - len(self._unacknowledged)
-        if not first_kept <= count <= self._sent:
+        if not self._peer_received <= count <= self._sent:
             raise ProtocolError(
-                f"the peer says it has {count} messages; {first_kept} to {self._sent} are possible"
+                f"the peer says that it has {count} messages; "
+                f"{self._peer_received} to {self._sent} are possible"
             )
-        for _ in range(count - first_kept):
-            self._unacknowledged.popleft()
+        if self.resumable:
+            for _ in range(count - self._peer_received):
+                self._unacknowledged.popleft()
+        self._peer_received = count
 
     # ---- the stream's end, and another stream
 
     def lost_stream(self) -> None:
-        """The stream has gone: forget what was half received and half written."""
+        """The stream has gone: forget what was half received and half written.
+
+        Call it before :attr:`received` is told over another stream. Messages may still be queued;
+        they wait for :meth:`resume`.
+        """
         self._decoder.reset()
-        self.handshake.clear()
+        self._handshake.clear()
         for queue in (self._control, self._frames, self._committed):
             queue.clear()
         self._since_ack_messages = self._since_ack_bytes = 0
+        self._is_ack_due = False
+        self._awaits_resume = True
 
     def resume(self, peer_received: int) -> None:
         """A new stream is there, and the peer has said what it had received: send the rest.
 
+        Called once for each new stream, before anything but the handshake is written to it.
         Raises ProtocolError if that number is impossible.
         """
         self._acknowledged(peer_received)
-        self._frames = deque(chain.from_iterable(self._unacknowledged))
+        if self.resumable:
+            self._frames = deque(chain.from_iterable(self._unacknowledged))
+        self._awaits_resume = False

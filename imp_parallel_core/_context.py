@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _repr = reprlib.Repr()
 _repr.maxother = _repr.maxstring = 200
 
+# called, it gives no argument; and no slave must import a module for it
+_NO_SETUP: Callable[[], Any] = tuple
 OnError = Literal["raise", "return"]
 
 
@@ -47,7 +49,7 @@ class Context:
         self._book = DefinitionBook()
         self._task_timeout_s = task_timeout_s or 0.0
         self._is_closed = False
-        setup = self._pickle((startup or _no_setup, ()), "the set-up")
+        setup = self._pickle((startup or _NO_SETUP, ()), "the set-up")
         self._served = EngineContext(id, self._book, setup, setup_timeout_s or 0.0)
         engine.open_context(self._served, max_attempts)
         self._finalizer = weakref.finalize(self, engine.close_context, id)
@@ -148,7 +150,7 @@ class Context:
 
     def _can_pickle(self, thing: Any) -> bool:
         try:
-            self._book.pickle(thing)
+            DefinitionBook().pickle(thing)  # what is tried must not be sent
         except Exception:
             return False
         return True
@@ -247,10 +249,6 @@ class Context:
             return self._unpickle(task.payload)[0]
         except Exception:  # it is for the message only
             return None
-
-
-def _no_setup() -> None:
-    """Stand in for a set-up where none is given."""
 
 
 def _describe(task: Any) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable, Iterator
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
-from ._by_value import cell_contents, global_names
+from ._by_value import cell_content, global_names
 
-_DEPTH_LIMIT = 8
+_DEPTH_LIMIT = 12
 
 
 def find_culprit(thing: Any, name: str, can_pickle: Callable[[Any], bool]) -> str:
@@ -21,7 +23,7 @@ def find_culprit(thing: Any, name: str, can_pickle: Callable[[Any], bool]) -> st
     """
     path, visited = name, {id(thing)}
     for _ in range(_DEPTH_LIMIT):
-        for step, part in _parts(thing):
+        for step, part in _parts_as_far_as_they_show(thing):
             if id(part) not in visited and not can_pickle(part):
                 path += step
                 thing = part
@@ -32,24 +34,79 @@ def find_culprit(thing: Any, name: str, can_pickle: Callable[[Any], bool]) -> st
     return f"{path} (of type {type(thing).__qualname__})"
 
 
+def _parts_as_far_as_they_show(thing: Any) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    with contextlib.suppress(Exception):  # the user's __repr__, __getattr__ …
+        found.extend(_parts(thing))
+    return found
+
+
 def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
     """Yield what an object holds, with the way to it."""
-    if isinstance(thing, dict):
-        for key, value in thing.items():
+    kind = type(thing)  # isinstance would believe what a proxy says
+    if issubclass(kind, dict):
+        for key, value in dict.items(thing):
             yield f"[{key!r:.40}]", value
-    elif isinstance(thing, (list, tuple, set, frozenset)):
+        for key in dict.keys(thing):
+            yield f" → key {key!r:.40}", key
+    elif issubclass(kind, (list, tuple, set, frozenset)):
         for index, value in enumerate(thing):
             yield f"[{index}]", value
-    elif isinstance(thing, FunctionType):
-        for name, value in zip(thing.__code__.co_freevars, cell_contents(thing), strict=True):
-            yield f" → captured variable {name!r}", value
-        for name in global_names(thing.__code__):
-            if name in thing.__globals__:
-                yield f" → global {name!r}", thing.__globals__[name]
-        for index, value in enumerate(thing.__defaults__ or ()):
-            yield f" → default {index}", value
-    elif hasattr(thing, "__self__"):
+    elif kind is FunctionType:
+        yield from _parts_of_function(thing)
+    elif kind is MethodType:
         yield ".__self__", thing.__self__
-    else:
-        for name, value in getattr(thing, "__dict__", {}).items():
-            yield f".{name}", value
+        yield ".__func__", thing.__func__
+    elif kind is functools.partial:
+        yield ".func", thing.func
+        yield ".args", thing.args
+        yield ".keywords", thing.keywords
+    elif issubclass(kind, type):
+        for base in thing.__bases__:
+            yield f" → base {base.__qualname__}", base
+        for name, value in type.__dict__["__dict__"].__get__(thing).items():
+            yield f".{name}", _inside_descriptor(value)
+    elif kind is functools._lru_cache_wrapper:
+        yield ".__wrapped__", thing.__wrapped__
+    if not issubclass(kind, type) and kind is not FunctionType:
+        yield from _attributes(thing, kind)
+        yield f" → class {kind.__qualname__}", kind
+
+
+def _parts_of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    cells = function.__closure__ or ()
+    for name, cell in zip(function.__code__.co_freevars, cells, strict=True):
+        yield f" → captured variable {name!r}", cell_content(cell)
+    for name in global_names(function.__code__):
+        if name in function.__globals__:
+            yield f" → global {name!r}", function.__globals__[name]
+    for index, value in enumerate(function.__defaults__ or ()):
+        yield f" → default {index}", value
+    for name, value in (function.__kwdefaults__ or {}).items():
+        yield f" → default {name!r}", value
+    for name, value in function.__dict__.items():
+        yield f".{name}", value
+
+
+def _attributes(thing: Any, kind: type) -> Iterator[tuple[str, Any]]:
+    """Yield an instance's attributes, in its __dict__ and its slots."""
+    try:
+        attributes = object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        attributes = {}
+    for name, value in attributes.items():
+        yield f".{name}", value
+    for base in kind.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(thing, name):
+                yield f".{name}", getattr(thing, name)
+
+
+def _inside_descriptor(value: Any) -> Any:
+    """Return the function that a method's or property's descriptor holds."""
+    if type(value) in (staticmethod, classmethod):
+        return value.__func__
+    if type(value) is property:
+        return next((f for f in (value.fget, value.fset, value.fdel) if f is not None), None)
+    return value.func if type(value) is functools.cached_property else value

@@ -48,6 +48,7 @@ from ._slave_record import SlaveRecord
 
 if TYPE_CHECKING:
     from ._definitions import DefinitionBook, Segments
+    from ._stream import Stream
 
 _logger = logging.getLogger("imp_parallel.engine")
 _T = TypeVar("_T")
@@ -142,6 +143,10 @@ class Engine:
     def launch(self, records: Sequence[SlaveRecord]) -> None:
         """Launch slaves of one description."""
         self.post(lambda: self._fleet.launch(records))
+
+    def accept(self, index: int, stream: Stream) -> None:
+        """Take a slave's stream from a transport."""
+        self.post(lambda: self._fleet.stream_made(index, stream))
 
     def open_context(self, context: EngineContext, max_attempts: int) -> None:
         """Serve a context from now on."""
@@ -283,28 +288,22 @@ class Engine:
                 case SendSetup():
                     self._send_setup(action)
                 case TakeBack(slave):
-                    self._send(slave, protocol.TAKE_BACK)
+                    self._fleet.send(slave, protocol.TAKE_BACK)
                 case EndAttempt(slave, item):
-                    self._send(slave, protocol.END_ATTEMPT, messages.pack_item(item))
+                    self._fleet.send(slave, protocol.END_ATTEMPT, messages.pack_item(item))
                 case NextRunner(slave):
-                    self._send(slave, protocol.NEXT_RUNNER)
+                    self._fleet.send(slave, protocol.NEXT_RUNNER)
                 case CloseContext(slave, context):
-                    self._send(slave, protocol.CLOSE_CONTEXT, messages.pack_context(context))
+                    self._fleet.send(slave, protocol.CLOSE_CONTEXT, messages.pack_context(context))
                 case Relaunch(slave):
                     self._fleet.relaunch(slave)
-
-    def _send(self, slave: int, kind: int, head: bytes = b"") -> None:
-        record = self._fleet.records[slave]
-        record.send(kind, head)
-        self._fleet.unflushed[slave] = record
 
     def _send_setup(self, action: SendSetup) -> None:
         record, context = self._fleet.records[action.slave], self._contexts[action.context]
         segments, bundle = context.setup
         self._send_bundles(record, context, bundle)
         head = messages.SetupHead(action.item, context.id, bundle, context.setup_timeout_s)
-        record.send(protocol.SETUP, messages.pack_setup(head), segments)
-        self._fleet.unflushed[action.slave] = record
+        self._fleet.send(action.slave, protocol.SETUP, messages.pack_setup(head), segments)
 
     def _send_tasks(self, action: SendTasks) -> None:
         record = self._fleet.records[action.slave]
@@ -320,15 +319,15 @@ class Engine:
             segments += payload
             if self._observers:
                 self._tell(TaskStarted(time.monotonic(), context.id, task.id, record.name))
-        record.send(protocol.TASKS, messages.pack_tasks(heads), segments)
-        self._fleet.unflushed[action.slave] = record
+        self._fleet.send(action.slave, protocol.TASKS, messages.pack_tasks(heads), segments)
 
     def _send_bundles(self, record: SlaveRecord, context: EngineContext, needed: int) -> None:
         """Send the definitions that a runner lacks; each travels once."""
         sent = record.bundles_sent.get(context.id, 0)
         for number in range(sent + 1, needed + 1):
             head = messages.pack_bundle(messages.BundleHead(context.id, number))
-            record.send(protocol.BUNDLE, head, context.book.bundles[number - 1])
+            bundle = context.book.bundles[number - 1]
+            self._fleet.send(record.index, protocol.BUNDLE, head, bundle)
         record.bundles_sent[context.id] = max(sent, needed)
 
     def _deliver(self, action: Deliver) -> None:

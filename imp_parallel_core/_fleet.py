@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 from . import _messages as messages
 from . import _protocol as protocol
 from ._actions import Action, Outcome, OutcomeKind
-from ._errors import Error, ProtocolError
+from ._errors import Error
+from ._evidence import Evidence, Inquiries
 from ._handshake import PYTHON, refusal, refusal_of, welcome
 from ._launch_watch import LaunchReports, LaunchWatch
 from ._launching import LaunchPhase, LaunchState
+from ._link import Link
 from ._plugins import Plugins
 from ._protocol import VERSION, Message
 from ._slave_info import SlaveState
 from ._slave_record import SlaveRecord
-from ._stream import flush, receive
 
 if TYPE_CHECKING:
     from ._scheduler import Scheduler
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("imp_parallel.slaves")
 
-_EXPLAIN_S = 1.0  # how long the scheduler waits for a launch to say how a slave or runner ended
 _CHECKS_IN_TIMEOUT = 4
 _RECONNECT_S = 60.0
 
@@ -60,15 +60,16 @@ class Fleet:
     ) -> None:
         self.records: dict[int, SlaveRecord] = {}
         self.selector = selectors.DefaultSelector()
-        self.unflushed: dict[int, SlaveRecord] = {}
         self._scheduler = scheduler
         self._perform = perform
         self._plugins = plugins
+        self._post = post
         self._reports = _PostedReports(self, post)
         self._call_at = call_at
         self._changed = changed
-        self._unexplained: dict[int, Callable[[LaunchState | None, str, str], None]] = {}
+        self._inquiries = Inquiries(call_at)
         self._watches: list[LaunchWatch] = []
+        self._unflushed: dict[int, Link] = {}
 
     # ---- launching
 
@@ -76,10 +77,9 @@ class Fleet:
         """Launch slaves that are described by one description."""
         for record in records:
             self.records[record.index] = record
-            self._perform(
-                self._scheduler.slave_added(record.index, record.description.is_relaunchable)
-            )
-            self._enter(record, SlaveState.LAUNCHING)
+            is_relaunchable = record.description.is_relaunchable
+            self._perform(self._scheduler.slave_added(record.index, is_relaunchable))
+            self._changed(record)
         self._start_watch(records)
 
     def relaunch(self, index: int) -> None:
@@ -96,6 +96,7 @@ class Fleet:
         watch = LaunchWatch(self._plugins, records[0].description, bootstraps, self._reports)
         for record in records:
             record.watch = watch
+            record.host = ""
         self._watches.append(watch)
         watch.start()
 
@@ -111,7 +112,7 @@ class Fleet:
         if record.host or record.state is SlaveState.GONE:
             return
         if state.phase is LaunchPhase.ENDED:
-            self._explain_end(record)
+            self._lose(record, "it ended before it had connected", is_charged=False)
         elif state.phase is LaunchPhase.QUEUED:
             self._enter(record, SlaveState.QUEUED, state.detail)
         else:
@@ -123,56 +124,27 @@ class Fleet:
         if record.state is SlaveState.LAUNCHING and not record.host:
             seconds = record.connect_timeout_s
             text = f"it was started, but did not connect within {seconds:g} s (connect_timeout)"
-            self._explain(record, lambda *answer: self._lost_with(record, text, False, *answer))
+            self._lose(record, text, is_charged=False)
 
     # ---- connections
 
     def stream_made(self, index: int, stream: Stream) -> None:
         """A slave's stream is there; the slave introduces itself over it."""
         record = self.records[index]
-        if record.state is SlaveState.GONE:
-            stream.close()
+        if record.state is SlaveState.GONE or record.link is not None:
+            stream.close()  # too late, or another that claims to be this slave
             return
-        record.connect(stream)
-        descriptor = stream.fileno()
-        if descriptor is None:
-            raise NotImplementedError("streams without a descriptor")
-        self.selector.register(
-            descriptor, selectors.EVENT_READ, lambda events: self._ready(record, events)
+        link = Link(
+            stream,
+            self.selector,
+            greeted=lambda link, kind, body: self._greeted(record, link, kind, body),
+            received=lambda link, message: self._received(record, link, message),
+            ended=lambda link, how: self._ended(record, link, how),
+            wake=self._post,
         )
+        record.begin_session(link)
 
-    def _ready(self, record: SlaveRecord, events: int) -> None:
-        if record.stream is None:
-            return
-        self.unflushed[record.index] = record
-        if not events & selectors.EVENT_READ:
-            return
-        try:
-            arrived = receive(record.stream, record.connection)
-        except OSError as problem:
-            self._stream_ended(record, f"its connection broke: {problem}")
-            return
-        except ProtocolError as problem:
-            self._stream_ended(record, f"it broke the protocol: {problem}")
-            return
-        if arrived is None:
-            self._stream_ended(record, "its connection ended")
-            return
-        record.heard_at = time.monotonic()
-        if record.state is SlaveState.SUSPECTED:
-            _logger.warning("%s is heard again", record)
-            self._enter(record, SlaveState.CONNECTED)
-            self._perform(self._scheduler.slave_heard(record.index, record.heard_at))
-        for kind, body in record.connection.handshake:
-            self._introduced(record, kind, body)
-        record.connection.handshake.clear()
-        for message in arrived:
-            if record.held is not None:
-                record.held.append(message)
-            else:
-                self._receive(record, message)
-
-    def _introduced(self, record: SlaveRecord, kind: int, body: bytes) -> None:
+    def _greeted(self, record: SlaveRecord, link: Link, kind: int, body: bytes) -> None:
         """Compare versions with a slave, before anything of it is unpickled."""
         try:
             if kind != protocol.HELLO:
@@ -180,66 +152,76 @@ class Fleet:
             hello: dict[str, Any] = json.loads(body)
             host, pid = str(hello["host"]), int(hello["pid"])
         except (ValueError, KeyError, TypeError) as problem:
-            self._stream_ended(record, f"its introduction can't be read: {problem}")
+            self._break(record, link, f"its introduction can't be read: {problem}")
             return
         import cloudpickle
 
         own = {"protocol": VERSION, "python": PYTHON, "cloudpickle": cloudpickle.__version__}
-        reason = refusal_of(hello, own)
+        reason = refusal_of(master=own, slave=hello)
         if reason is not None:
-            record.connection.send_control(protocol.REFUSE, refusal(reason))
-            self._flush(record)
-            self._stream_ended(record, reason)
+            link.connection.send_control(protocol.REFUSE, refusal(reason))
+            link.flush()
+            self._break(record, link, reason)
             return
         record.host, record.pid = host, pid
         greeting = welcome(cloudpickle.__version__, record.heartbeat_timeout_s, _RECONNECT_S)
-        record.connection.send_control(protocol.WELCOME, greeting)
+        link.connection.send_control(protocol.WELCOME, greeting)
+        self._unflushed[record.index] = link
         self._enter(record, SlaveState.CONNECTED)
         if record.watch is not None:
             record.watch.connected(record.index)
-        self._check_heard(record)
+        self._check_heard(record, link)
 
-    def _check_heard(self, record: SlaveRecord) -> None:
+    def _check_heard(self, record: SlaveRecord, link: Link) -> None:
         """Suspect a slave that has been silent for too long; ask again later."""
-        if record.stream is None:
+        if not link.is_open:
             return
         now = time.monotonic()
-        silent_s = now - record.heard_at
-        if silent_s >= record.heartbeat_timeout_s and record.state is not SlaveState.SUSPECTED:
+        silent_s = now - link.heard_at
+        is_suspected = record.state is SlaveState.SUSPECTED
+        if is_suspected and silent_s < record.heartbeat_timeout_s:
+            self._heard_again(record, link)
+        elif not is_suspected and silent_s >= record.heartbeat_timeout_s:
             _logger.warning("%s has not been heard for %.1f s", record, silent_s)
             self._enter(record, SlaveState.SUSPECTED, f"not heard for {silent_s:.0f} s")
             self._perform(self._scheduler.slave_suspected(record.index, now))
-        stream = record.stream
+        next_check = now + record.heartbeat_timeout_s / _CHECKS_IN_TIMEOUT
+        self._call_at(next_check, lambda: self._check_heard(record, link))
 
-        def check_again() -> None:
-            if record.stream is stream:
-                self._check_heard(record)
+    def _heard_again(self, record: SlaveRecord, link: Link) -> None:
+        _logger.warning("%s is heard again", record)
+        self._enter(record, SlaveState.LEAVING if record.is_leaving else SlaveState.IDLE)
+        self._perform(self._scheduler.slave_heard(record.index, link.heard_at))
 
-        self._call_at(now + record.heartbeat_timeout_s / _CHECKS_IN_TIMEOUT, check_again)
+    def send(
+        self, index: int, kind: int, head: bytes = b"", segments: Sequence[protocol.Buffer] = ()
+    ) -> None:
+        """Queue a message for a slave, if it is connected."""
+        link = self.records[index].link
+        if link is not None:
+            link.send(kind, head, segments)
+            self._unflushed[index] = link
 
     def flush(self) -> None:
         """Write what has been queued, as far as it is taken without waiting."""
-        unflushed, self.unflushed = self.unflushed, {}
-        for record in unflushed.values():
-            self._flush(record)
-
-    def _flush(self, record: SlaveRecord) -> None:
-        if record.stream is None:
-            return
-        try:
-            is_done = flush(record.stream, record.connection)
-        except OSError:
-            return  # reading will tell, and first give what the slave still had to say
-        events = selectors.EVENT_READ if is_done else selectors.EVENT_READ | selectors.EVENT_WRITE
-        key = self.selector.get_key(record.stream)  # type: ignore[arg-type]  # has a descriptor
-        if key.events != events:
-            self.selector.modify(key.fileobj, events, key.data)
+        unflushed, self._unflushed = self._unflushed, {}
+        for link in unflushed.values():
+            link.flush()
 
     # ---- what slaves say
 
-    def _receive(self, record: SlaveRecord, message: Message) -> None:
+    def _received(self, record: SlaveRecord, link: Link, message: Message) -> None:
+        """Take a message, or keep it until the loss before it has been explained."""
+        if record.state is SlaveState.SUSPECTED:
+            self._heard_again(record, link)
+        if record.held is not None:
+            record.held.append(message)
+        else:
+            self._receive(record, link, message)
+
+    def _receive(self, record: SlaveRecord, link: Link, message: Message) -> None:
         kind, head, segments = message
-        now, index = record.heard_at, record.index
+        now, index = link.heard_at, record.index
         if kind == protocol.OUTCOME:
             item, status, duration_s = messages.unpack_outcome(head)
             what = OutcomeKind.VALUE if status == messages.VALUE else OutcomeKind.RAISED
@@ -254,120 +236,79 @@ class Fleet:
             self._enter(record, SlaveState.IDLE)
             self._perform(self._scheduler.runner_ready(index, now))
         elif kind == protocol.RUNNER_LOST:
-            self._runner_lost(record, head, bytes(segments[0]).decode(errors="replace"))
+            self._runner_lost(record, link, message)
         elif kind == protocol.LEAVING:
-            record.is_leaving = True
-            reason = bytes(segments[0]).decode(errors="replace")
-            _logger.warning("%s leaves: it %s", record, reason)
-            self._enter(record, SlaveState.LEAVING, reason)
-            self._perform(self._scheduler.slave_leaving(index))
+            self._leaving(record, bytes(segments[0]).decode(errors="replace"))
         else:
-            self._stream_ended(record, f"it broke the protocol: a message of kind {kind}")
+            self._break(record, link, f"it broke the protocol: a message of kind {kind}")
 
-    def _runner_lost(self, record: SlaveRecord, head: bytes, how: str) -> None:
-        lost = messages.unpack_runner_lost(head)
+    def _leaving(self, record: SlaveRecord, reason: str) -> None:
+        record.is_leaving = True
+        _logger.warning("%s leaves: it %s", record, reason)
+        self._enter(record, SlaveState.LEAVING, reason)
+        self._perform(self._scheduler.slave_leaving(record.index))
+
+    def _runner_lost(self, record: SlaveRecord, link: Link, message: Message) -> None:
+        item, peak_memory_bytes, was_asked = messages.unpack_runner_lost(message.head)
+        how = bytes(message.segments[0]).decode(errors="replace")
+        blamed = 0 if was_asked else item
+        cause = f"on {record}, its runner {how}; peak memory {peak_memory_bytes / 1e6:.0f} MB"
         record.runner_pid = None
         record.bundles_sent.clear()
-        self._enter(record, SlaveState.CONNECTED, f"its runner {how}")
-        blamed = 0 if lost.was_asked else lost.item
-        peak_mb = lost.peak_memory_bytes / 1e6
-        cause = f"on {record}, its runner {how}; peak memory {peak_mb:.0f} MB"
+        if not record.is_leaving:
+            self._enter(record, SlaveState.CONNECTED, f"its runner {how}")
+        record.held = []  # what follows comes from the next runner: it waits for the explanation
         if not blamed:
-            self._tell_runner_lost(record, 0, cause)
+            self._tell_runner_lost(record, link, 0, cause)
             return
         _logger.warning("%s: its runner %s", record, how)
-        # what follows must wait, for it comes from the next runner
-        record.held = []
-        self._explain(
-            record,
-            lambda _state, tail, _command: self._tell_runner_lost(
-                record, blamed, cause + _quote_output(record, tail)
-            ),
-            has_ended=False,
-        )
 
-    def _tell_runner_lost(self, record: SlaveRecord, blamed: int, cause: str) -> None:
+        def then(evidence: Evidence) -> None:
+            self._tell_runner_lost(record, link, blamed, cause + evidence.of_output(record))
+
+        self._inquiries.ask(record, then, has_ended=False)
+
+    def _tell_runner_lost(self, record: SlaveRecord, link: Link, blamed: int, cause: str) -> None:
         held, record.held = record.held, None
         if record.state is SlaveState.GONE:
             return
         self._perform(self._scheduler.runner_lost(record.index, blamed, cause, time.monotonic()))
         for message in held or ():
-            self._receive(record, message)
+            self._received(record, link, message)
+        if not link.is_open:  # it ended meanwhile
+            self._ended(record, link, "its connection ended")
 
     # ---- ends
 
-    def _stream_ended(self, record: SlaveRecord, how: str) -> None:
-        if record.stream is None:
+    def _break(self, record: SlaveRecord, link: Link, how: str) -> None:
+        link.close()
+        self._ended(record, link, how)
+
+    def _ended(self, record: SlaveRecord, link: Link, how: str) -> None:
+        """A slave's stream has ended: the slave is lost, once its launch has said how."""
+        if record.link is not link or record.held is not None:
             return
-        self._disconnect(record)
+        record.link = None
         if record.is_leaving:
             self._lost(record, f"left: it {record.detail}", is_charged=False)
         else:
-            self._explain(record, lambda *answer: self._lost_with(record, how, True, *answer))
+            self._lose(record, how, is_charged=True)
 
-    def _disconnect(self, record: SlaveRecord) -> None:
-        if record.stream is not None:
-            self.selector.unregister(record.stream)  # type: ignore[arg-type]  # as above
-            record.stream.close()
-            record.stream = None
+    def _lose(self, record: SlaveRecord, how: str, *, is_charged: bool) -> None:
+        """A slave is lost; ask how it ended before anything is decided."""
 
-    def _explain_end(self, record: SlaveRecord) -> None:
-        how = "it ended before it had connected"
-        self._explain(record, lambda *answer: self._lost_with(record, how, False, *answer))
+        def then(evidence: Evidence) -> None:
+            self._lost(record, evidence.of_end(record, how), is_charged=is_charged)
 
-    def _explain(
-        self,
-        record: SlaveRecord,
-        then: Callable[[LaunchState | None, str, str], None],
-        *,
-        has_ended: bool = True,
-    ) -> None:
-        """Ask a slave's launch for its state and output, but not for longer than a second."""
-        index = record.index
-        if index in self._unexplained:
-            return
-        self._unexplained[index] = then
-        if record.watch is not None:
-            record.watch.explain(index, has_ended=has_ended)
-
-        def give_up() -> None:
-            if self._unexplained.get(index) is then:
-                self.explained(index, None, "", "")
-
-        self._call_at(time.monotonic() + _EXPLAIN_S, give_up)
-
-    def explained(self, index: int, state: LaunchState | None, tail: str, command: str) -> None:
-        """A launch has answered."""
-        then = self._unexplained.pop(index, None)
-        if then is not None:
-            then(state, tail, command)
-
-    def _lost_with(
-        self,
-        record: SlaveRecord,
-        how: str,
-        is_charged: bool,
-        state: LaunchState | None,
-        tail: str,
-        command: str,
-    ) -> None:
-        parts = [how]
-        if state is not None and state.phase is LaunchPhase.ENDED:
-            parts.append(_describe_exit(state))
-        text = "; ".join(part for part in parts if part)
-        if not record.has_joined and command:
-            text += f"\n    command: {command}"
-        self._lost(record, text + _quote_output(record, tail), is_charged=is_charged)
+        self._inquiries.ask(record, then, has_ended=True)
 
     def _lost(self, record: SlaveRecord, text: str, *, is_charged: bool) -> None:
         """A slave has gone for good; perhaps another takes its place."""
         if record.state is SlaveState.GONE:
             return
-        self._unexplained.pop(record.index, None)
-        self._disconnect(record)
+        self._inquiries.drop(record.index)
+        record.end_session()
         record.failure = f"{record}: {text}"
-        record.held = None
-        record.runner_pid = None
         _logger.warning("lost %s", record.failure)
         self._enter(record, SlaveState.GONE, text.splitlines()[0])
         cause = f"on {record}, the whole slave was lost: {text}"
@@ -377,8 +318,10 @@ class Fleet:
     def close(self, grace_s: float) -> None:
         """Tell all slaves to leave, and their launches to see to it."""
         for record in self.records.values():
-            record.send(protocol.LEAVE)
-            self._flush(record)
+            if record.link is not None:
+                if record.host:  # before that, the end of its stream tells it
+                    record.link.send(protocol.LEAVE)
+                record.link.flush()
         for watch in self._watches:
             watch.cancel(grace_s)
 
@@ -391,10 +334,13 @@ class Fleet:
     def abandon(self) -> None:
         """Close this process's ends of all streams and nothing else."""
         for record in self.records.values():
-            if record.stream is not None:
-                record.stream.close()
-                record.stream = None
+            if record.link is not None:
+                record.link.abandon()
         self.selector.close()
+
+    def explained(self, index: int, evidence: Evidence) -> None:
+        """A launch has answered."""
+        self._inquiries.answer(index, evidence)
 
     def _enter(self, record: SlaveRecord, state: SlaveState, detail: str = "") -> None:
         if record.enter(state, detail):
@@ -418,22 +364,4 @@ class _PostedReports(LaunchReports):
         self._post(lambda: self._fleet.launch_state(index, state))
 
     def explained(self, index: int, state: LaunchState | None, tail: str, command: str) -> None:
-        self._post(lambda: self._fleet.explained(index, state, tail, command))
-
-
-def _quote_output(record: SlaveRecord, tail: str) -> str:
-    path = record.bootstrap.output_path
-    if path is None:
-        return ""
-    if not tail:
-        return f"\n    its output ({path}) is empty"
-    quoted = "\n".join(f"    | {line}" for line in tail.splitlines())
-    return f"\n    the end of its output ({path}):\n{quoted}"
-
-
-def _describe_exit(state: LaunchState) -> str:
-    if state.exit_code is None:
-        return state.detail
-    if state.exit_code < 0:
-        return f"killed by signal {-state.exit_code}"
-    return f"exit code {state.exit_code}"
+        self._post(lambda: self._fleet.explained(index, Evidence(state, tail, command)))

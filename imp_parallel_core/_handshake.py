@@ -54,17 +54,17 @@ def refusal(reason: str) -> bytes:
     return json.dumps({"reason": reason}).encode()
 
 
-def refusal_of(peer: dict[str, Any], own: dict[str, Any]) -> str | None:
+def refusal_of(master: dict[str, Any], slave: dict[str, Any]) -> str | None:
     """Return why two ends don't fit together; None if they do.
 
     Both ends ask, before either has unpickled anything: pickles of another minor version of Python
     or another cloudpickle would fail much later, and in stranger ways.
     """
-    names = {"protocol": "the protocol", "python": "Python", "cloudpickle": "cloudpickle"}
+    names = {"protocol": "protocol", "python": "Python", "cloudpickle": "cloudpickle"}
     differences = [
-        f"{name} {_version(own.get(key))} here, {_version(peer.get(key))} there"
+        f"{name} {_version(master.get(key))} on the master, {_version(slave.get(key))} on the slave"
         for key, name in names.items()
-        if own.get(key) != peer.get(key)
+        if master.get(key) != slave.get(key)
     ]
     if not differences:
         return None

@@ -46,7 +46,7 @@ class Inbox:
         self._ahead: set[int] = set()  # taken before their turn, by unordered reading
         self._next = 0  # all before this one have been taken
         self._added = 0
-        self._taken = 0
+        self._put = 0  # counted by the engine alone, which no Ctrl-C can interrupt half-way
         self._read = 0
         self._read_bytes = 0
         self._error: Error | None = None
@@ -59,6 +59,7 @@ class Inbox:
         """Add an outcome; :meth:`wake` makes it known."""
         is_value = outcome.kind is OutcomeKind.VALUE
         self._arrived.append(Delivery(number, outcome, None if is_value else task))
+        self._put += 1
 
     def wake(self) -> None:
         """Wake whoever waits."""
@@ -92,7 +93,7 @@ class Inbox:
                     delivery = self._next_in_order() if in_order else self._next_arrived()
                     if delivery is not None:
                         return self._count_taken(delivery)
-                    if self._taken == self._added:
+                    if self._put == self._added:
                         return None
                     if self._error is not None:
                         raise self._error
@@ -118,10 +119,11 @@ class Inbox:
         while self._arrived:
             delivery = self._arrived.popleft()
             self._early[delivery.number] = delivery
+        if self._put == self._added and self._early and self._next not in self._early:
+            self._next = min(self._early)  # a reader was interrupted with a result in its hands
         return self._early.pop(self._next, None)
 
     def _count_taken(self, delivery: Delivery) -> Delivery:
-        self._taken += 1
         if delivery.number == self._next:
             self._next += 1
             while self._next in self._ahead:
@@ -133,7 +135,7 @@ class Inbox:
         self._read_bytes += delivery.outcome.size_bytes
         if self._read >= _REPORT_EVERY:
             self._report_read()
-        if self._taken == self._added:
+        if self._put == self._added and not self._arrived:
             self._changed.notify_all()  # other readers have nothing left to wait for
         return delivery
 

@@ -8,8 +8,10 @@ The way of a slave: the user gives ``Manager.add_slave`` a *description* (:class
 
 from __future__ import annotations
 
+import base64
 import enum
 import json
+import os
 import re
 import shlex
 import sys
@@ -30,6 +32,10 @@ class Slave:
 
     is_relaunchable = True
     """Whether the core may launch it again after it ran and was lost."""
+
+    transport = ""
+    """The name of the transport by which it reaches the master; "" if its launch hands its stream
+    over."""
 
     def __len__(self) -> int:
         """Return how many slaves it describes."""
@@ -80,8 +86,8 @@ class Bootstrap:
         output_path: where the slave's output goes; None for nowhere.
         sys_path: the master's ``sys.path``.
         environment: what to add to the slave's environment; never a secret.
-        transport: the name of the transport that the slave dials by; "" if its launch makes the
-            stream.
+        dial: ``module:function`` of the transport that the slave dials by; "" if its launch makes
+            the stream.
         addresses: the addresses to dial, in the order to try them.
         secret: the transport's credentials. It reaches the slave through its standard input, an
             inherited descriptor or a file of mode 0600, and no other way.
@@ -93,7 +99,7 @@ class Bootstrap:
     output_path: Path | None
     sys_path: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    transport: str = ""
+    dial: str = ""
     addresses: Sequence[str] = ()
     secret: bytes = field(default=b"", repr=False)
 
@@ -102,7 +108,8 @@ class Bootstrap:
 
         Args:
             arguments: how the program finds its bootstrap document: ``"stdin"`` if its standard
-                input is a socket that carries first the document, then the stream.
+                input is a socket that carries first the document, then the stream; or ``"file"``
+                and the path of a file that holds it.
         """
         program = _PROGRAM.format(version=tuple(sys.version_info[:2]), code_path=_code_path())
         if _PLAIN_WORD.fullmatch(self.python) or Path(self.python).exists():
@@ -111,13 +118,19 @@ class Bootstrap:
         return ["bash", "-ec", f'{self.python} "$@"', "bash", "-c", program, *arguments]
 
     def document(self) -> bytes:
-        """Return the bootstrap document: one line of JSON. Holds no secret."""
+        """Return the bootstrap document: one line of JSON.
+
+        It holds the secret, if there is one: hand it over by standard input, or in a file of mode
+        0600 in a folder of mode 0700; never by argv, a job script or the environment.
+        """
         document = {
             "index": self.index,
             "sys_path": list(self.sys_path),
             "base_prefix": sys.base_prefix,
-            "transport": self.transport,
+            "library": _library_paths(),
+            "dial": self.dial,
             "addresses": list(self.addresses),
+            "secret": base64.b64encode(self.secret).decode(),
         }
         return json.dumps(document).encode() + b"\n"
 
@@ -133,6 +146,13 @@ sys.path.insert(0, {code_path!r})
 from imp_parallel_core._slave import main
 main()
 """
+
+
+def _library_paths() -> list[str]:
+    """Return where this Python has its own modules, which another Python must not use."""
+    library = Path(os.__file__).parent
+    archive = library.parent / "python{}{}.zip".format(*sys.version_info)
+    return [str(library), str(library / "lib-dynload"), str(archive)]
 
 
 def _code_path() -> str:

@@ -6,6 +6,7 @@ See :mod:`._definitions` for what a bundle holds.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import importlib
 import pickle
 from collections.abc import Sequence
@@ -15,7 +16,36 @@ from typing import TYPE_CHECKING, Any
 from ._references import resolving
 
 if TYPE_CHECKING:
+    from ._pickling import Reducer
     from ._protocol import Buffer
+
+_MISSING = object()
+"""Stands for the value of a global that isn't there."""
+
+
+class _Versions:
+    """A global that has had several values: one for the tasks of each time."""
+
+    def __init__(self, namespace: dict[str, Any], name: str) -> None:
+        self._namespace = namespace
+        self._name = name
+        self._values: dict[int, Any] = {0: _MISSING}  # by the bundle that brought each
+        self._current = 0  # its value, if it has one, is in the namespace
+
+    def add(self, bundle: int, value: Any) -> None:
+        """Take in a value, which tasks of later bundles are to see."""
+        self._values[bundle] = value
+
+    def activate(self, bundle: int) -> None:
+        """Let the global have the value that a task of that bundle expects."""
+        wanted = max(brought_by for brought_by in self._values if brought_by <= bundle)
+        if wanted == self._current:
+            return
+        # what a set-up or a task has put there is there again when its turn comes
+        self._values[self._current] = self._namespace.pop(self._name, _MISSING)
+        self._current = wanted
+        if (value := self._values[wanted]) is not _MISSING:
+            self._namespace[self._name] = value
 
 
 class LoadedDefinitions:
@@ -25,8 +55,10 @@ class LoadedDefinitions:
         self._definitions: dict[int, Any] = {}
         self._numbers: dict[int, int] = {}  # by id, for results that go home
         self._namespaces: dict[int, dict[str, Any]] = {}
-        self._versions: dict[tuple[int, str], list[tuple[int, Any]]] = {}  # (bundle, value)
-        self._rebound: dict[tuple[int, str], int] = {}  # of several values, the bundle of today's
+        self._namespace_numbers: dict[int, int] = {}  # by id, for results that go home
+        self._rebound: dict[tuple[int, str], _Versions] = {}
+
+        self.reducer: Reducer | None = None  # for results; made when the first needs it
 
     def definition(self, number: int) -> Any:
         """Return the function, class or code object of that number."""
@@ -41,10 +73,18 @@ class LoadedDefinitions:
         namespace = self._namespaces.get(number)
         if namespace is None:
             namespace = self._namespaces[number] = {"__builtins__": builtins}
+            self._namespace_numbers[id(namespace)] = number
         return namespace
 
+    def number_of_namespace(self, namespace: dict[str, Any]) -> int | None:
+        """Return the number of a function's globals, if they came from the master."""
+        return self._namespace_numbers.get(id(namespace))
+
     def load(self, bundle: int, segments: Sequence[Buffer]) -> None:
-        """Load a bundle. Raises whatever its code raises when it is imported or rebuilt."""
+        """Load a bundle. Raises whatever its code raises when it is imported or rebuilt.
+
+        After that it may be loaded once more.
+        """
         unpickler = pickle.Unpickler(BytesIO(segments[0]), buffers=segments[1:])
         with resolving(self):
             while (entry := unpickler.load()) is not None:
@@ -53,27 +93,26 @@ class LoadedDefinitions:
                         self._definitions[number] = thing
                         self._numbers[id(thing)] = number
                     case ("bind", number, name, value):
-                        self._bind(bundle, number, name, value)
+                        # what a set-up has put there stays
+                        self.namespace(number).setdefault(name, value)
+                    case ("rebind", number, name, value):
+                        self._rebind(bundle, number, name, value)
+                    case ("unbind", number, name):
+                        self._rebind(bundle, number, name, _MISSING)
                     case ("namespace", number, attributes):
                         self.namespace(number).update(attributes)
                     case ("import", name):
-                        importlib.import_module(name)
+                        # a guess of the master's; what is truly missed, the task will say
+                        with contextlib.suppress(ImportError):
+                            importlib.import_module(name)
 
-    def _bind(self, bundle: int, number: int, name: str, value: Any) -> None:
-        versions = self._versions.setdefault((number, name), [])
-        if not versions:
-            # what a set-up has put there stays
-            self.namespace(number).setdefault(name, value)
-        else:
-            self._rebound.setdefault((number, name), versions[0][0])
-        versions.append((bundle, value))
+    def _rebind(self, bundle: int, number: int, name: str, value: Any) -> None:
+        key = number, name
+        if key not in self._rebound:
+            self._rebound[key] = _Versions(self.namespace(number), name)
+        self._rebound[key].add(bundle, value)
 
     def activate(self, bundle: int) -> None:
         """Give globals that have had several values the one that a task of that bundle expects."""
-        for key, current in self._rebound.items():
-            versions = self._versions[key]
-            wanted, value = next((v for v in reversed(versions) if v[0] <= bundle), versions[0])
-            if wanted != current:
-                number, name = key
-                self._rebound[key] = wanted
-                self.namespace(number)[name] = value
+        for versions in self._rebound.values():
+            versions.activate(bundle)

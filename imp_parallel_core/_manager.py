@@ -22,9 +22,8 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._context import Context
 from ._engine import Engine
 from ._errors import LaunchError
 from ._launching import Bootstrap, Slave
@@ -32,6 +31,10 @@ from ._plugins import Plugins
 from ._scheduler_state import Policy
 from ._slave_info import SlaveInfo
 from ._slave_record import SlaveRecord
+from ._transports import Transports
+
+if TYPE_CHECKING:
+    from ._context import Context
 
 
 class Manager:
@@ -77,13 +80,14 @@ class Manager:
         if max_relaunches < 0 or credit < 1:
             raise ValueError("max_relaunches must be at least 0, credit at least 1")
         self._python = python or sys.executable
-        self._host = host
         self._output = None if output is None else str(Path(_check_output(output)).absolute())
         policy = Policy(max_relaunches=max_relaunches, credit_outcomes=credit)
-        self._engine = Engine(Plugins(plugins), policy)
+        all_plugins = Plugins(plugins)
+        self._engine = Engine(all_plugins, policy)
+        self._transports = Transports(all_plugins, host, self._engine.accept)
         self._slave_numbers = itertools.count()
         self._context_numbers = itertools.count(1)
-        self._finalizer = weakref.finalize(self, self._engine.close)
+        self._finalizer = weakref.finalize(self, _close, self._engine, self._transports)
 
     def add_slave(self, slave: Slave) -> None:
         """Add a slave or an array of slaves, and begin to launch it. May be called at any time.
@@ -130,6 +134,8 @@ class Manager:
             PicklingError: something in the set-up can't be pickled.
             ClosedError: the Manager has been closed.
         """
+        from ._context import Context  # takes a while, in which slaves can start already
+
         self._engine.check_open()
         if startup is not None and not callable(startup):
             raise TypeError(f"a set-up must be callable, and {startup!r} is not")
@@ -176,14 +182,27 @@ class Manager:
 
     def _new_record(self, slave: Slave) -> SlaveRecord:
         index = next(self._slave_numbers)
+        dial, secret = "", b""
+        addresses: tuple[str, ...] = ()
+        if slave.transport:
+            transport, addresses = self._transports.get(slave.transport)
+            dial, secret = transport.dial, transport.secret(index)
         bootstrap = Bootstrap(
             index=index,
             python=self._python,
             cwd=str(Path.cwd()),
             output_path=None if self._output is None else _open_output(self._output % index),
             sys_path=[str(Path(entry).absolute()) for entry in sys.path],
+            dial=dial,
+            addresses=addresses,
+            secret=secret,
         )
         return SlaveRecord(slave, bootstrap, self.heartbeat_timeout, self.connect_timeout)
+
+
+def _close(engine: Engine, transports: Transports) -> None:
+    engine.close()
+    transports.close()
 
 
 def _check_output(output: str) -> str:

@@ -124,7 +124,10 @@ def pack_outcome(head: OutcomeHead) -> bytes:
 
 def unpack_outcome(head: bytes) -> OutcomeHead:
     """Return an OUTCOME message's head. Raises ProtocolError."""
-    return OutcomeHead(*_unpack(_OUTCOME, head))
+    item, status, duration_s = _unpack(_OUTCOME, head)
+    if status not in (VALUE, RAISED):
+        raise ProtocolError(f"an OUTCOME of the unknown status {status}")
+    return OutcomeHead(item, status, duration_s)
 
 
 def pack_item(item: int) -> bytes:

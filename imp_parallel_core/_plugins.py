@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
 
 from . import _hookspecs
+from ._entry_points import find_entry_points
 from ._errors import PluginError
 
 if TYPE_CHECKING:
     from ._launching import Bootstrap, Launch, Slave
+    from ._transport import Transport
 
 _logger = logging.getLogger("imp_parallel.plugins")
 
@@ -43,8 +44,8 @@ class Found(NamedTuple):
 def find_plugins() -> Found:
     """Load all installed plugins, once in a process."""
     found = Found({}, {})
-    for entry_point in entry_points(group=_hookspecs.PROJECT):
-        name = _distribution_name(entry_point)
+    for entry_point in find_entry_points(_hookspecs.PROJECT):
+        name = entry_point.distribution
         try:
             plugin = entry_point.load()
             _check(plugin, name)
@@ -54,11 +55,6 @@ def find_plugins() -> Found:
         else:
             found.plugins[name] = plugin
     return found
-
-
-def _distribution_name(entry_point: EntryPoint) -> str:
-    distribution = entry_point.dist
-    return distribution.name if distribution is not None else entry_point.name
 
 
 def _new_registry() -> pluggy.PluginManager:
@@ -111,6 +107,15 @@ class Plugins:
         if launch is None:
             raise PluginError(f"no installed plugin launches {slaves!r}; {self._describe()}")
         return launch
+
+    def transport(self, name: str) -> Transport:
+        """Return a new transport of that name. Raises PluginError if no plugin brings it."""
+        transport: Transport | None = self._registry.hook.imp_parallel_transport(name=name)
+        if transport is None:
+            raise PluginError(
+                f"no installed plugin brings the transport {name!r}; {self._describe()}"
+            )
+        return transport
 
     def slave_types(self) -> dict[str, type]:
         """Return all slave classes that the plugins bring, by name."""

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple, Union
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._errors import ProtocolError
 
 if TYPE_CHECKING:
-    Buffer = Union[bytes, bytearray, memoryview]
+    Buffer = bytes | bytearray | memoryview
 
 VERSION = 1
 """Numbered apart from the package: it grows when two ends could misunderstand each other."""
@@ -35,7 +35,6 @@ SEGMENT_COUNT_LIMIT = 8192
 
 # ---- frame kinds
 HELLO, WELCOME, REFUSE, PING, ACK, PART, WHOLE = range(1, 8)
-_FRAME_KINDS = frozenset(range(1, 8))
 
 # ---- message kinds: to the slave …
 BUNDLE, SETUP, TASKS, TAKE_BACK, END_ATTEMPT, NEXT_RUNNER, CLOSE_CONTEXT, LEAVE = range(1, 9)
@@ -44,7 +43,23 @@ RUNNER_READY, BEGAN, OUTCOME, TAKEN_BACK, RUNNER_LOST, LEAVING = range(32, 38)
 
 FRAME_HEADER = Struct("!IB")  # length of the body, kind of frame
 _PREFIX = Struct("!BHI")  # kind of message, number of segments, length of the head
+_LENGTHS = [Struct(f"!{count}Q") for count in range(16)]  # of the segments; more are rare
 _ACK_BODY = Struct("!Q")  # how many messages have been received in this session
+
+_HANDSHAKE = (HELLO, WELCOME, REFUSE)
+
+# What a stream may bring, as the largest body of each kind of frame: before the handshake …
+_UNINTRODUCED = {PING: 0, **dict.fromkeys(_HANDSHAKE, HANDSHAKE_LIMIT_BYTES)}
+# … when the peer has introduced itself, but has not been answered …
+_UNANSWERED = {PING: 0}
+# … after the handshake …
+_INTRODUCED = {
+    PING: 0,
+    ACK: _ACK_BODY.size,
+    **dict.fromkeys((PART, WHOLE), FRAME_LIMIT_BYTES),
+}
+# … and when this end has said all that it has to, and the peer may still introduce itself.
+_ANSWERED_BEFORE = {**_UNINTRODUCED, **_INTRODUCED}
 
 
 class Message(NamedTuple):
@@ -56,9 +71,12 @@ class Message(NamedTuple):
 
 
 def encode_frame(kind: int, body: bytes = b"") -> bytes:
-    """Return one frame as bytes. Raises ValueError if the body is larger than a frame may be."""
-    if len(body) > FRAME_LIMIT_BYTES:
-        raise ValueError(f"a frame of {len(body)} bytes: at most {FRAME_LIMIT_BYTES} are allowed")
+    """Return one frame as bytes. Raises ValueError if its kind may not have such a large body."""
+    limit_bytes = _ANSWERED_BEFORE.get(kind, FRAME_LIMIT_BYTES)
+    if len(body) > limit_bytes:
+        raise ValueError(
+            f"a frame of kind {kind} with {len(body)} bytes: at most {limit_bytes} are allowed"
+        )
     return FRAME_HEADER.pack(len(body), kind) + body
 
 
@@ -74,42 +92,58 @@ def decode_ack(body: bytes) -> int:
     return int(_ACK_BODY.unpack(body)[0])
 
 
-def encode_message(message: Message) -> list[tuple[Buffer, ...]]:
+def _lengths_layout(count: int) -> Struct:
+    return _LENGTHS[count] if count < len(_LENGTHS) else Struct(f"!{count}Q")
+
+
+def encode_message(message: tuple[int, bytes, Sequence[Buffer]]) -> list[tuple[Buffer, ...]]:
     """Return a message as frames, each a tuple of buffers to be written in turn.
 
-    A small message is one frame of one buffer; the segments of a large one are not copied.
+    A small message is one frame of one buffer. The segments of a large one are not copied: they
+    must not be changed as long as the frames are in use.
     Raises ValueError if its head and the lengths of its segments don't fit in one frame.
     """
     kind, head, segments = message
-    lengths = [len(segment) for segment in segments]
-    start = b"".join(
-        (
-            _PREFIX.pack(kind, len(lengths), len(head)),
-            Struct(f"!{len(lengths)}Q").pack(*lengths),
-            head,
-        )
-    )
-    if len(start) > FRAME_LIMIT_BYTES or len(lengths) > SEGMENT_COUNT_LIMIT:
-        raise ValueError(f"a head of {len(head)} bytes with {len(lengths)} segments is too large")
-    total = len(start) + sum(lengths)
+    count = len(segments)
+    if count > SEGMENT_COUNT_LIMIT:
+        raise ValueError(f"{count} segments: at most {SEGMENT_COUNT_LIMIT} are allowed")
+    lengths = [len(s) if type(s) is bytes else memoryview(s).nbytes for s in segments]
+    start_length = _PREFIX.size + 8 * count + len(head)
+    if start_length > FRAME_LIMIT_BYTES:
+        raise ValueError(f"a head of {len(head)} bytes with {count} segments is too large")
+    prefix = _PREFIX.pack(kind, count, len(head))
+    packed_lengths = _lengths_layout(count).pack(*lengths)
+    total = start_length + sum(lengths)
     if total <= FRAME_LIMIT_BYTES:
-        return [(b"".join((FRAME_HEADER.pack(total, WHOLE), start, *segments)),)]
-    return _cut_into_parts(start, segments)
+        header = FRAME_HEADER.pack(total, WHOLE)
+        return [(b"".join((header, prefix, packed_lengths, head, *segments)),)]
+    return _cut_into_parts(prefix + packed_lengths + head, segments)
 
 
 def _cut_into_parts(start: bytes, segments: Iterable[Buffer]) -> list[tuple[Buffer, ...]]:
-    """Cut a large message: its start in a frame of its own, then the segments' pieces."""
-    bodies: list[Buffer] = [start]
+    """Cut a large message into frames that are full, but for the last."""
+    bodies: list[list[Buffer]] = [[start]]
+    room = FRAME_LIMIT_BYTES - len(start)
     for segment in segments:
-        view = memoryview(segment)
-        bodies += [
-            view[at : at + FRAME_LIMIT_BYTES] for at in range(0, len(view), FRAME_LIMIT_BYTES)
-        ]
+        view = memoryview(segment).cast("B")
+        at = 0
+        while at < len(view):
+            if not room:
+                bodies.append([])
+                room = FRAME_LIMIT_BYTES
+            piece = view[at : at + room]
+            bodies[-1].append(piece)
+            at += len(piece)
+            room -= len(piece)
     last = len(bodies) - 1
-    return [
-        (FRAME_HEADER.pack(len(body), WHOLE if i == last else PART), body)
-        for i, body in enumerate(bodies)
-    ]
+    return [_frame_of(WHOLE if i == last else PART, body) for i, body in enumerate(bodies)]
+
+
+def _frame_of(kind: int, pieces: list[Buffer]) -> tuple[Buffer, ...]:
+    header = FRAME_HEADER.pack(sum(map(len, pieces)), kind)
+    if len(pieces) <= 2:
+        return (header, *pieces)
+    return (b"".join((header, *pieces)),)  # a short copy costs less than many buffers to a write
 
 
 class Decoder:
@@ -118,130 +152,192 @@ class Decoder:
     Args:
         limit_bytes: the largest message that is accepted.
 
-    Until :meth:`introduce` is called, only short handshake frames are accepted, so that a
-    stranger can make this end hold no more than 64 KiB.
+    At first only PINGs and one short handshake frame are accepted, so that a stranger can make
+    this end hold no more than 64 KiB. Messages are accepted after a WELCOME has arrived, or when
+    :meth:`introduce` is called: by the end that welcomes.
     """
 
     def __init__(self, limit_bytes: int = MESSAGE_LIMIT_BYTES) -> None:
         self._limit_bytes = limit_bytes
-        self._frame_limit_bytes = HANDSHAKE_LIMIT_BYTES
-        self._buffer = bytearray()
-        self._partial: _PartialMessage | None = None
-
-    def introduce(self) -> None:
-        """Both ends have introduced themselves: accept messages from now on."""
-        self._frame_limit_bytes = FRAME_LIMIT_BYTES
+        self.reset()
 
     def reset(self) -> None:
         """Forget what was half received: its stream has gone, and it will be sent again."""
-        self._buffer.clear()
-        self._partial = None
-        self._frame_limit_bytes = HANDSHAKE_LIMIT_BYTES
+        self._limits = _UNINTRODUCED
+        self._is_greeted = False  # the peer's one handshake frame has come
+        self._buffer = bytearray()  # a frame of which the rest has not come
+        self._wanted = 0  # the size of the buffer that allows to go on
+        self._partial: _PartialMessage | None = None
+        self._piece_missing = 0  # what has not come of a frame that continues a message
+        self._piece_is_last = False
+
+    def introduce(self) -> None:
+        """This end has introduced itself and needs no more of the peer: accept messages."""
+        self._limits = _INTRODUCED if self._is_greeted else _ANSWERED_BEFORE
+
+    @property
+    def is_introduced(self) -> bool:
+        """Whether messages are accepted."""
+        return WHOLE in self._limits
 
     def feed(self, data: Buffer) -> list[tuple[int, bytes | Message]]:
         """Take the bytes that arrived; return the frames that they complete.
 
         A frame is its kind with its body, but WHOLE comes with the Message that it ends; PART
-        frames are kept back until then. Raises ProtocolError at the first byte that can't be
-        right; the decoder is of no use after that.
+        frames are kept back until then. A segment that is larger than a frame is a bytearray of
+        its own, any other is bytes; ``data`` itself is not kept.
+
+        Raises ProtocolError at the first byte that can't be right; the decoder is of no use
+        after that until it is reset.
         """
-        buffer = self._buffer
-        buffer += data
+        if not isinstance(data, bytes):
+            data = bytes(data)
         frames: list[tuple[int, bytes | Message]] = []
-        at, end, header_size = 0, len(buffer), FRAME_HEADER.size
-        while end - at >= header_size:
-            length, kind = FRAME_HEADER.unpack_from(buffer, at)
-            self._check_frame(length, kind)
-            body_at = at + header_size
-            if end - body_at < length:
-                break
-            at = body_at + length
-            body = bytes(memoryview(buffer)[body_at:at])
-            if kind == WHOLE or kind == PART:
-                message = self._message_part(body, kind == WHOLE)
-                if message is not None:
-                    frames.append((WHOLE, message))
-            else:
-                frames.append((kind, body))
-                if kind == HELLO or kind == WELCOME:
-                    # whatever follows a handshake in the same read is judged by the new limits
-                    self.introduce()
-        del buffer[:at]
+        at = 0
+        while self._buffer:  # complete a frame that began earlier: its header, then its body
+            missing = self._wanted - len(self._buffer)
+            self._buffer += data[at : at + missing]
+            at += missing
+            if len(self._buffer) < self._wanted:
+                return frames
+            begun = bytes(self._buffer)
+            self._buffer.clear()
+            self._take(begun, 0, frames)
+        self._take(data, at, frames)
         return frames
 
-    def _check_frame(self, length: int, kind: int) -> None:
-        if kind not in _FRAME_KINDS:
-            raise ProtocolError(f"a frame of the unknown kind {kind}")
-        if length > self._frame_limit_bytes:
-            raise ProtocolError(
-                f"a frame of {length} bytes; at most {self._frame_limit_bytes} are allowed here"
-            )
+    def _take(self, data: bytes, at: int, frames: list[tuple[int, bytes | Message]]) -> None:
+        """Take frames out of data, and put aside the beginning of one that is not complete."""
+        if self._piece_missing:
+            at = self._take_piece(data, at, frames)
+        end, header_size = len(data), FRAME_HEADER.size
+        while at < end:
+            body_at = at + header_size
+            if body_at > end:
+                self._put_aside(data, at, header_size)
+                return
+            length, kind = FRAME_HEADER.unpack_from(data, at)
+            if length > self._limits.get(kind, -1):
+                raise self._refusal(length, kind)
+            if self._partial is not None and kind in (WHOLE, PART):
+                if not length:
+                    raise ProtocolError("an empty piece of a message")
+                self._piece_missing, self._piece_is_last = length, kind == WHOLE
+                at = self._take_piece(data, body_at, frames)
+                continue
+            frame_at, at = at, body_at + length
+            if at > end:
+                self._put_aside(data, frame_at, header_size + length)
+                return
+            if kind == WHOLE:
+                frames.append((WHOLE, _read_message(data, body_at, at, self._limit_bytes)))
+            elif kind == PART:
+                self._partial = _PartialMessage(data[body_at:at], self._limit_bytes)
+            else:
+                frames.append((kind, data[body_at:at]))
+                if kind in _HANDSHAKE:
+                    self._greeted(kind)
 
-    def _message_part(self, body: bytes, is_last: bool) -> Message | None:
-        if self._frame_limit_bytes == HANDSHAKE_LIMIT_BYTES:
-            raise ProtocolError("a message before the handshake")
-        partial = self._partial
-        if partial is None:
-            partial = self._partial = _PartialMessage(body, self._limit_bytes)
+    def _greeted(self, kind: int) -> None:
+        """The peer has introduced itself; messages may follow a WELCOME in the same read."""
+        self._is_greeted = True
+        if kind == WELCOME or self.is_introduced:
+            self._limits = _INTRODUCED
         else:
-            partial.add(body)
-        if not is_last:
-            return None
-        self._partial = None
-        return partial.finish()
+            self._limits = _UNANSWERED
+
+    def _put_aside(self, data: bytes, at: int, wanted: int) -> None:
+        self._buffer += data[at:]
+        self._wanted = wanted
+
+    def _take_piece(self, data: bytes, at: int, frames: list[tuple[int, bytes | Message]]) -> int:
+        """Pass on the body of a frame that continues a message, as it comes; return its end."""
+        partial = self._partial
+        piece = memoryview(data)[at : at + self._piece_missing]
+        if partial is None or not piece:
+            return at
+        partial.add(piece)
+        self._piece_missing -= len(piece)
+        if self._piece_is_last and not self._piece_missing:
+            frames.append((WHOLE, partial.finish()))
+            self._partial = None
+        return at + len(piece)
+
+    def _refusal(self, length: int, kind: int) -> ProtocolError:
+        if kind not in _ANSWERED_BEFORE:
+            return ProtocolError(f"a frame of the unknown kind {kind}")
+        if kind not in self._limits:
+            when = "a second time" if kind in _HANDSHAKE else "before the end of the handshake"
+            return ProtocolError(f"a frame of kind {kind} {when}")
+        return ProtocolError(
+            f"a frame of kind {kind} with {length} bytes; at most {self._limits[kind]} are allowed"
+        )
+
+
+def _read_start(data: bytes, at: int, end: int) -> tuple[int, bytes, tuple[int, ...], int]:
+    """Return a message's kind, its head, its segments' lengths and where they begin in data."""
+    if end - at < _PREFIX.size:
+        raise ProtocolError(f"a message that begins with only {end - at} bytes")
+    kind, count, head_length = _PREFIX.unpack_from(data, at)
+    lengths_at = at + _PREFIX.size
+    head_at = lengths_at + 8 * count
+    segments_at = head_at + head_length
+    if count > SEGMENT_COUNT_LIMIT:
+        raise ProtocolError(f"a message of {count} segments")
+    if segments_at > end:
+        raise ProtocolError(
+            f"a message whose head ends at byte {segments_at - at} is not in its first frame"
+        )
+    lengths = _lengths_layout(count).unpack_from(data, lengths_at)
+    return kind, data[head_at:segments_at], lengths, segments_at
+
+
+def _read_message(data: bytes, at: int, end: int, limit_bytes: int) -> Message:
+    """Return the message that one frame holds: the usual case, and the one to be fast."""
+    kind, head, lengths, at = _read_start(data, at, end)
+    if end - at > limit_bytes:
+        raise ProtocolError(f"a message of {end - at} bytes; at most {limit_bytes} are allowed")
+    segments = []
+    for length in lengths:
+        segments.append(data[at : at + length])
+        at += length
+    if at != end:
+        raise ProtocolError("a message longer or shorter than it said")
+    return Message(kind, head, segments)
 
 
 class _PartialMessage:
-    """A message of which the first frame has arrived."""
+    """A message of which the first frame has arrived. It grows as its bytes come."""
 
     def __init__(self, first: bytes, limit_bytes: int) -> None:
-        if len(first) < _PREFIX.size:
-            raise ProtocolError(f"a message that begins with only {len(first)} bytes")
-        self._kind, count, head_length = _PREFIX.unpack_from(first)
-        lengths_end = _PREFIX.size + 8 * count
-        head_end = lengths_end + head_length
-        if count > SEGMENT_COUNT_LIMIT or head_end > len(first):
-            raise ProtocolError(
-                f"a message whose head ({head_end} bytes) is not in its first frame"
-            )
-        self._lengths = Struct(f"!{count}Q").unpack_from(first, _PREFIX.size)
-        if sum(self._lengths) > limit_bytes:
-            raise ProtocolError(
-                f"a message of {sum(self._lengths)} bytes; at most {limit_bytes} are allowed"
-            )
-        self._head = first[lengths_end:head_end]
+        self._kind, self._head, self._lengths, at = _read_start(first, 0, len(first))
+        size = sum(self._lengths)
+        if size > limit_bytes:
+            raise ProtocolError(f"a message of {size} bytes; at most {limit_bytes} are allowed")
         self._segments: list[Buffer] = []
         self._open: bytearray | None = None
-        self._fill(memoryview(first)[head_end:])
+        self.add(memoryview(first)[at:])
 
-    def add(self, body: bytes) -> None:
-        if not body:
-            raise ProtocolError("an empty piece of a message")
-        self._fill(memoryview(body))
-
-    def _fill(self, data: memoryview) -> None:
+    def add(self, data: memoryview) -> None:
         """Share out data over the segments, in order."""
         segments, lengths = self._segments, self._lengths
         while data:
             if len(segments) == len(lengths):
                 raise ProtocolError("a message longer than it said")
             length = lengths[len(segments)]
-            if self._open is None and len(data) >= length:  # the usual case: one piece
-                segments.append(bytes(data[:length]))
-                data = data[length:]
-                continue
             if self._open is None:
                 self._open = bytearray()
-            missing = length - len(self._open)
-            self._open += data[:missing]
-            data = data[missing:]
+            piece = data[: length - len(self._open)]
+            self._open += piece
+            data = data[len(piece) :]
             if len(self._open) == length:
-                segments.append(self._open)
+                # how the bytes were cut must not decide what a reader is given
+                segments.append(self._open if length > FRAME_LIMIT_BYTES else bytes(self._open))
                 self._open = None
 
     def finish(self) -> Message:
-        for length in self._lengths[len(self._segments) :]:
-            if length or self._open is not None:
-                raise ProtocolError("a message shorter than it said")
-            self._segments.append(b"")
-        return Message(self._kind, self._head, self._segments)
+        """Return the message. Raises ProtocolError if there should have been more of it."""
+        missing = self._lengths[len(self._segments) :]
+        if any(missing):
+            raise ProtocolError("a message shorter than it said")
+        return Message(self._kind, self._head, [*self._segments, *(b"" for _ in missing)])

@@ -8,8 +8,7 @@ on the master the original object, so that an instance comes home as one of its 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cached_property, lru_cache
 from types import CellType, CodeType, FunctionType
 from typing import Any, Protocol
 
@@ -27,15 +26,20 @@ class Definitions(Protocol):
 _active = threading.local()
 
 
-@contextmanager
-def resolving(definitions: Definitions) -> Iterator[None]:
-    """Let pickles that are loaded in this thread refer to a context's definitions."""
-    previous = getattr(_active, "definitions", None)
-    _active.definitions = definitions
-    try:
-        yield
-    finally:
-        _active.definitions = previous
+class resolving:  # used as a function is; contextlib's would cost more than a task
+    """Let pickles that are loaded in this thread, inside ``with``, refer to definitions."""
+
+    __slots__ = ("_definitions", "_previous")
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
+
+    def __enter__(self) -> None:
+        self._previous = getattr(_active, "definitions", None)
+        _active.definitions = self._definitions
+
+    def __exit__(self, *exc_info: object) -> None:
+        _active.definitions = self._previous
 
 
 # The functions below are named in pickles. They run while one is loaded.
@@ -46,21 +50,45 @@ def definition(number: int) -> Any:
     return _active.definitions.definition(number)
 
 
-def make_function(namespace: int, code: CodeType, cells: int) -> FunctionType:
+def make_function(
+    namespace: int, code: CodeType, closure: tuple[CellType, ...] | None
+) -> FunctionType:
     """Return a function whose globals are its module's in this context; its state comes later."""
-    closure = tuple(CellType() for _ in range(cells))
     return FunctionType(code, _active.definitions.namespace(namespace), closure=closure)
 
 
-class EmptyCell:
-    """Stands for a closure's variable that has no value (yet)."""
-
-
 def set_function_state(function: FunctionType, state: dict[str, Any]) -> None:
-    """Give a function its attributes and the values that it closes over."""
-    for cell, value in zip(function.__closure__ or (), state.pop("closure"), strict=True):
-        if value is not EmptyCell:
-            cell.cell_contents = value
-    function.__dict__.update(state.pop("dict"))
+    """Give a function its attributes."""
+    function.__dict__.update(state.pop("__dict__", ()))
     for name, value in state.items():
         setattr(function, name, value)
+
+
+def make_cell() -> CellType:
+    """Return a variable that functions close over; its value, if it has one, comes later."""
+    return CellType()
+
+
+def set_cell(cell: CellType, value: tuple[Any]) -> None:
+    """Give a closure's variable its value."""
+    (cell.cell_contents,) = value
+
+
+def set_enum_state(enum: Any, state: tuple[Any, Any, dict[str, dict[str, Any]]]) -> None:
+    """Give an enumeration what its class body defined, and its members what they hold."""
+    set_class_state, class_state, members = state
+    set_class_state(enum, class_state)
+    for name, attributes in members.items():
+        enum.__members__[name].__dict__.update(attributes)
+
+
+def make_lru_cache(function: Any, maxsize: int | None, typed: bool) -> Any:
+    """Return a function behind a cache that is empty."""
+    return lru_cache(maxsize, typed)(function)
+
+
+def make_cached_property(function: Any, name: str) -> cached_property[Any]:
+    """Return a property of that name."""
+    made = cached_property(function)
+    made.attrname = name
+    return made

@@ -3,67 +3,50 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
-from io import BytesIO
-from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ._loaded_definitions import LoadedDefinitions
-from ._protocol import FRAME_LIMIT_BYTES
-from ._references import definition
+from ._pickling import Reducer, pickle_with
 
 if TYPE_CHECKING:
     from ._protocol import Buffer
+
+_PLAIN = frozenset({type(None), bool, int, float, complex, str})
 
 
 def pickle_value(value: Any, definitions: LoadedDefinitions) -> list[Buffer]:
     """Return a value as segments: its pickle, and its large buffers (protocol 5), not copied.
 
-    Raises PicklingError, naming the value's type, if it can't be pickled.
+    Raises PicklingError, naming the part that can't be pickled.
     """
-    segments: list[Buffer] = []
+    if type(value) in _PLAIN:
+        return [pickle.dumps(value, 5)]
+    if definitions.reducer is None:
+        # only now: it imports cloudpickle, which must be the one of the master's sys.path
+        from ._result_reducer import ResultReducer
+
+        definitions.reducer = ResultReducer(definitions)
     try:
-        # most values need none of cloudpickle's work
-        data = pickle.dumps(value, 5, buffer_callback=_keep_large_buffers(segments))
-    except Exception:
-        segments.clear()
-        data = _pickle_by_value(value, definitions, segments)
-    return [data, *segments]
-
-
-def _keep_large_buffers(segments: list[Buffer]) -> Callable[[pickle.PickleBuffer], bool]:
-    def keep(buffer: pickle.PickleBuffer) -> bool:
-        raw = buffer.raw()
-        if raw.nbytes <= FRAME_LIMIT_BYTES:
-            return True
-        segments.append(raw)
-        return False
-
-    return keep
-
-
-def _pickle_by_value(value: Any, definitions: LoadedDefinitions, segments: list[Buffer]) -> bytes:
-    import cloudpickle
-
-    class ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no type hints
-        """Refers to code that came from the master, so that it comes home as the original."""
-
-        def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, (type, FunctionType, CodeType)):
-                number = definitions.number_of(obj)
-                if number is not None:
-                    return definition, (number,)
-            return super().reducer_override(obj)
-
-    file = BytesIO()
-    try:
-        ResultPickler(file, 5, _keep_large_buffers(segments)).dump(value)
+        data, buffers = pickle_with(definitions.reducer, value)
     except Exception as problem:
         raise pickle.PicklingError(
-            f"the value (of type {type(value).__qualname__}) can't be pickled: "
+            f"{_culprit(value, definitions.reducer)} can't be pickled: "
             f"{type(problem).__name__}: {problem}"
         ) from problem
-    return file.getvalue()
+    return [data, *buffers]
+
+
+def _culprit(value: Any, reducer: Reducer) -> str:
+    from ._culprit import find_culprit
+
+    def can_pickle(part: Any) -> bool:
+        try:
+            pickle_with(reducer, part)
+        except Exception:
+            return False
+        return True
+
+    return find_culprit(value, "the value", can_pickle)
 
 
 def describe_exception(exc: BaseException, definitions: LoadedDefinitions) -> list[Buffer]:

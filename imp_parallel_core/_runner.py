@@ -9,6 +9,7 @@ the next token is read, so that the supervisor knows what the runner was at when
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import pickle
@@ -35,13 +36,17 @@ _READ_BYTES = 1 << 18
 def main() -> None:
     """Run until the supervisor closes the go-ahead (argv: two descriptors, the parent's pid)."""
     wire, go_ahead = (_keep_out_of_the_way(int(number)) for number in sys.argv[1:3])
-    process.die_with_parent(int(sys.argv[3]))
+    supervisor = int(sys.argv[3])
     os.setsid()
     process.prefer_for_out_of_memory_kill()
     sys.argv[:] = [""]
     for output in (sys.stdout, sys.stderr):
         output.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # real files here
-    Runner(wire, go_ahead).run()
+    runner = Runner(wire, go_ahead)
+    runner.introduce()
+    gc.enable()  # it was disabled for the start
+    process.die_with_parent(supervisor)  # takes a while, in which the master hears of this runner
+    runner.run()
 
 
 def _keep_out_of_the_way(number: int) -> socket.socket:
@@ -74,12 +79,13 @@ class _RunnerContext:
         self.values: tuple[Any, ...] = ()
 
     def prepare(self, bundle: int) -> None:
-        """Load the bundles that have arrived, and make globals what an item of ``bundle`` expects.
+        """Load bundles up to that one, and make globals what an item of ``bundle`` expects.
 
         Done when the item begins, since loading runs the user's code.
         """
-        while self.arrived:
-            self.definitions.load(*self.arrived.pop(0))
+        while self.arrived and self.arrived[0][0] <= bundle:
+            self.definitions.load(*self.arrived[0])
+            del self.arrived[0]  # one that failed stays, and fails for the next item as well
         self.definitions.activate(bundle)
 
 
@@ -94,16 +100,19 @@ class Runner:
         self._items: dict[int, _Item] = {}  # received and not begun, in order
         self._pid = os.getpid()
 
-    def run(self) -> None:
-        """Introduce this runner, then work until the supervisor closes the go-ahead."""
+    def introduce(self) -> None:
+        """Tell the supervisor that this runner is ready."""
         self._read()
-        _, welcome = self._connection.handshake.pop()
+        ((_, welcome),) = self._connection.take_handshake()
         sys.path[:] = json.loads(welcome)["sys_path"]
         import cloudpickle  # after sys.path is the master's
 
         hello = {"cloudpickle": cloudpickle.__version__}
         self._connection.send_control(protocol.HELLO, json.dumps(hello).encode())
         self._write()
+
+    def run(self) -> None:
+        """Work until the supervisor closes the go-ahead."""
         while token := self._go_ahead.recv(_TOKEN.size):
             (number,) = _TOKEN.unpack(token)
             if number == 0:

@@ -1,22 +1,26 @@
-"""The supervisor's hold on its runner: start it, give it items, take them back, learn its end."""
+"""The supervisor's hold on its runner: give it items, take them back, learn its end."""
 
 from __future__ import annotations
 
 import json
-import os
+import selectors
 import socket
-import sys
+import time
+from collections.abc import Callable
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from . import _messages as messages
 from . import _process as process
 from . import _protocol as protocol
-from ._connection import Connection
+from ._link import Link
 from ._protocol import Message
-from ._stream import SocketStream, flush
+from ._runner_start import StartedRunner
+from ._stream import SocketStream
 
 _TOKEN = Struct("!Q")
 _TOKENS_BYTES = 8 * 8192  # all that can be under way
+_LINGER_S = 0.2  # how long a runner may live without its wire
 
 
 class RunnerEnd(NamedTuple):
@@ -34,42 +38,42 @@ class RunnerProcess:
     """One runner, from its start to the moment that it has been reaped.
 
     Args:
+        started: the runner, which has just been started.
         sys_path: the master's ``sys.path``, for the runner to import from.
-        code_path: the folder that this package is in.
+        selector: the supervisor's loop.
+        became_ready: called once, with what the runner says of itself.
+        reported: called with each OUTCOME, when it has been taken note of here.
     """
 
-    def __init__(self, sys_path: list[str], code_path: str) -> None:
-        wire, runner_wire = socket.socketpair()
-        go_ahead, runner_go_ahead = socket.socketpair()
-        wire.setblocking(False)
-        go_ahead.setblocking(False)
-        program = (
-            f"import sys; sys.path.insert(0, {code_path!r}); "
-            "from imp_parallel_core._runner import main; main()"
-        )
-        for end in (runner_wire, runner_go_ahead):
-            end.set_inheritable(True)
-        descriptors = (str(runner_wire.fileno()), str(runner_go_ahead.fileno()))
-        self.pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-c", program, *descriptors, str(os.getpid())],
-            os.environ,
-            file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
-        )
-        runner_wire.close()
-        runner_go_ahead.set_inheritable(False)
-        self.stream = SocketStream(wire)
-        self.connection = Connection()
+    def __init__(
+        self,
+        started: StartedRunner,
+        sys_path: list[str],
+        selector: selectors.BaseSelector,
+        became_ready: Callable[[dict[str, Any]], None],
+        reported: Callable[[Message], None],
+    ) -> None:
+        self.pid = started.pid
         self.is_ready = False
-        self.end: RunnerEnd | None = None
-        self._go_ahead = go_ahead
-        self._runner_go_ahead = runner_go_ahead  # our duplicate, to take tokens back from
+        self.has_ended = False
+        self._became_ready = became_ready
+        self._reported = reported
+        self._go_ahead = started.go_ahead
+        self._taken_tokens = started.taken_tokens
         self._items: dict[int, float] = {}  # given, without an outcome yet: their time limits
-        self._deadline: tuple[int, float] | None = None  # of the running item
-        self._killed_because: str | None = None
+        self._deadline = float("inf")  # of the item that runs, or of a runner without its wire
+        self._overdue = ""  # what to say of it then
+        self._killed_because = ""
         self._was_asked = False
+        self._wire = Link(
+            SocketStream(started.wire),
+            selector,
+            greeted=self._greeted,
+            received=self._received,
+            ended=self._wire_ended,
+        )
         welcome = {"sys_path": sys_path}
-        self.connection.send_control(protocol.WELCOME, json.dumps(welcome).encode())
+        self._wire.connection.send_control(protocol.WELCOME, json.dumps(welcome).encode())
         self.flush()
 
     # ---- items
@@ -84,13 +88,17 @@ class RunnerProcess:
 
         A message without items is read when the runner is next between two items.
         """
-        self.connection.send(message.kind, message.head, message.segments)
+        self.pass_on(message)
         self._items.update(items)
         self._allow(list(items) or [0])
 
     def pass_on(self, message: Message) -> None:
         """Pass a message on that is only needed by the items that follow it."""
-        self.connection.send(message.kind, message.head, message.segments)
+        self._wire.send(message.kind, message.head, message.segments)
+
+    def flush(self) -> None:
+        """Write what can be written without waiting."""
+        self._wire.flush()
 
     def _allow(self, items: list[int]) -> None:
         try:
@@ -110,34 +118,49 @@ class RunnerProcess:
 
     def _take_tokens(self) -> list[int]:
         try:
-            data = self._runner_go_ahead.recv(_TOKENS_BYTES, socket.MSG_DONTWAIT)
+            data = self._taken_tokens.recv(_TOKENS_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return []
         return [number for (number,) in _TOKEN.iter_unpack(data)]
 
-    def began(self, item: int, now: float) -> None:
-        """The runner says that an item with a time limit has begun."""
+    # ---- what it says
+
+    def _greeted(self, link: Link, kind: int, body: bytes) -> None:
+        self.is_ready = True
+        self._became_ready(json.loads(body))
+
+    def _received(self, link: Link, message: Message) -> None:
+        if message.kind == protocol.OUTCOME:
+            self._items.pop(messages.unpack_outcome(message.head).item, None)
+            self._deadline = float("inf")
+            self._reported(message)
+        elif message.kind == protocol.BEGAN:
+            self._began(messages.unpack_item(message.head))
+
+    def _began(self, item: int) -> None:
+        """An item with a time limit has begun: its time counts from now."""
         limit_s = self._items.get(item)
         if limit_s:
-            self._deadline = (item, now + limit_s)
+            self._deadline = time.monotonic() + limit_s
+            self._overdue = f"overran its time limit of {limit_s:g} s"
 
-    def ended(self, item: int) -> None:
-        """The runner has written an item's outcome."""
-        self._items.pop(item, None)
-        self._deadline = None
+    def _wire_ended(self, link: Link, how: str) -> None:
+        """It has died, which its parent will be told at once; or a task has closed its wire."""
+        if not self._killed_because:
+            self._deadline = time.monotonic() + _LINGER_S
+            self._overdue = f"lost its wire to the supervisor: {how}"
 
     # ---- its end
 
     @property
-    def deadline(self) -> float | None:
-        """When the running item overruns its limit (monotonic s)."""
-        return self._deadline[1] if self._deadline else None
+    def deadline(self) -> float:
+        """When :meth:`kill_if_overdue` wants to be called (monotonic s; may be infinite)."""
+        return self._deadline
 
     def kill_if_overdue(self, now: float) -> None:
-        """Kill the runner if its item has overrun its limit."""
-        if self._deadline and now >= self._deadline[1]:
-            limit_s = self._items.get(self._deadline[0], 0.0)
-            self.kill(f"overran its time limit of {limit_s:g} s")
+        """Kill the runner if its item has overrun its limit, or if its wire has gone."""
+        if now >= self._deadline:
+            self.kill(self._overdue)
 
     def end_item(self, item: int) -> None:
         """Kill the runner if it is at this item: the master needs it no more."""
@@ -147,9 +170,9 @@ class RunnerProcess:
 
     def kill(self, because: str) -> None:
         """Kill the runner; :meth:`reaped` will say why."""
-        if self._killed_because is None:
+        self._deadline = float("inf")
+        if not self._killed_because:
             self._killed_because = because
-            self._deadline = None
             process.kill_quietly(self.pid)
 
     def ask_to_exit(self) -> None:
@@ -157,25 +180,16 @@ class RunnerProcess:
         self._go_ahead.close()
 
     def reaped(self, status: int, peak_memory_bytes: int) -> RunnerEnd:
-        """The runner has been waited for, and its outcomes have been read: say how it ended."""
+        """The runner has been waited for: read its last words, and say how it ended."""
+        self._wire.read_rest()
         not_begun = set(self._take_tokens())
         begun = [item for item in self._items if item not in not_begun]
         description = process.describe_exit(status)
         if self._killed_because:
             description = f"{self._killed_because} ({description})"
-        self.end = RunnerEnd(
-            begun[0] if begun else 0, description, peak_memory_bytes, self._was_asked
-        )
-        return self.end
-
-    def flush(self) -> None:
-        """Write what can be written without waiting."""
-        try:
-            flush(self.stream, self.connection)
-        except OSError:
-            pass  # it has died, which its exit status will tell
-
-    def close(self) -> None:
-        """Close the supervisor's ends."""
-        for end in (self.stream, self._go_ahead, self._runner_go_ahead):
+        self.has_ended = True
+        self._deadline = float("inf")
+        for end in (self._wire, self._go_ahead, self._taken_tokens):
             end.close()
+        blamed = begun[0] if begun else 0
+        return RunnerEnd(blamed, description, peak_memory_bytes, self._was_asked)

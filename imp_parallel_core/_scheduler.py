@@ -76,11 +76,26 @@ class Scheduler:
     def outcomes_read(
         self, context: int, outcomes: int, size_bytes: int, now: float
     ) -> list[Action]:
-        """The user has taken outcomes, which frees credit."""
+        """The user has taken outcomes, which frees credit; no reader is known to wait any more."""
         state = self._contexts.get(context)
         if state is not None:
             state.unread -= outcomes
             state.unread_bytes -= size_bytes
+            state.has_waiting_reader = False
+        return self._decide(now)
+
+    def reader_waits(self, context: int, now: float) -> list[Action]:
+        """A thread of the user waits, and nothing that has arrived is what it waits for.
+
+        Called once when it begins to wait, after what was read before has been reported by
+        :meth:`outcomes_read`. Until the next such report, lack of credit does not stop the context:
+        its oldest unfinished task is started whenever nothing of it runs or is to be tried again.
+        It takes more than one such start if outcomes come that are not what the reader waits for.
+        """
+        state = self._contexts.get(context)
+        if state is None:
+            return self._board.flush()
+        state.has_waiting_reader = True
         return self._decide(now)
 
     def context_closed(self, context: int, now: float) -> list[Action]:

@@ -14,7 +14,13 @@ _ONE_AHEAD_BELOW_S = 0.1  # a round trip matters to tasks shorter than this
 
 
 class Policy(NamedTuple):
-    """The scheduler's bounds; each has a default that fits most runs."""
+    """The scheduler's bounds; each has a default that fits most runs.
+
+    Credit limits what waits for the user, not what runs: fresh tasks are started as long as there
+    is credit, so the outcomes that wait are at most the credit and what ran, or had been sent
+    ahead, when it was used up. Without credit a retry is still started; and, one at a time and
+    with nothing else of its context running, the oldest unfinished task while a reader waits.
+    """
 
     max_relaunches: int = 3
     """How often one slave is launched again after it ran and was lost."""
@@ -102,6 +108,7 @@ class ContextState:
     __slots__ = (
         "chosen_at",
         "fresh",
+        "has_waiting_reader",
         "id",
         "is_broken",
         "max_attempts",
@@ -122,6 +129,7 @@ class ContextState:
         self.running = 0  # tasks that have started and not ended, those in retry included
         self.unread = 0  # outcomes that the user has not read
         self.unread_bytes = 0
+        self.has_waiting_reader = False  # for what has not arrived; known until outcomes are read
         self.slaves = 0  # how many slaves serve it
         self.chosen_at = 0  # a count: contexts with as many slaves take turns
         self.mean_s: float | None = None  # how long its tasks take
@@ -129,16 +137,15 @@ class ContextState:
         self.is_broken = False  # its set-up failed too often; no slave will try again
 
     def has_startable(self, policy: Policy) -> bool:
-        """Whether a task may be sent now. Neither a retry nor the oldest task needs credit."""
+        """Whether a task may be sent now: a retry, or a fresh task with credit or a reader."""
         if self.retry:
             return True
-        return bool(self.fresh) and (
-            self.running == 0
-            or (
-                self.running + self.unread < policy.credit_outcomes
-                and self.unread_bytes < policy.credit_bytes
-            )
-        )
+        if not self.fresh:
+            return False
+        if self.unread < policy.credit_outcomes and self.unread_bytes < policy.credit_bytes:
+            return True
+        # what the reader waits for may come from what runs; otherwise only from a fresh task
+        return self.running == 0 and self.has_waiting_reader
 
     def next_task(self, policy: Policy) -> Task | None:
         """Take the task to be sent next out of its queue."""

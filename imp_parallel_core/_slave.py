@@ -9,11 +9,18 @@ socket. With a file, the document names a function that dials the master.
 
 from __future__ import annotations
 
-import json
+import gc
 import os
 import socket
 import sys
-from typing import Any
+
+from ._runner_start import StartedRunner
+
+TYPE_CHECKING = False  # typing itself is imported later, when the runner has been started
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._stream import Stream
 
 _LINE_LIMIT_BYTES = 1 << 20
 EXIT_BAD_BOOTSTRAP = 4
@@ -21,21 +28,49 @@ EXIT_BAD_BOOTSTRAP = 4
 
 def main() -> None:
     """Become a slave; end the process with its exit code."""
+    gc.disable()  # while modules are loaded it finds nothing, and takes a tenth of the time
     code_path = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
-    if sys.argv[1:] != ["stdin"]:
-        sys.exit(f"imp_parallel: bad arguments for a slave: {sys.argv[1:]}")
-    connected = _take_over_stdin()
-    document = _read_document(connected)
+    arguments = sys.argv[1:]
+    if arguments != ["stdin"] and (len(arguments) != 2 or arguments[0] != "file"):
+        sys.exit(f"imp_parallel: bad arguments for a slave: {arguments}")
+    text = _read_file(arguments[1]) if arguments[0] == "file" else None
+    connected = _take_over_stdin() if text is None else None
+    runner = StartedRunner(code_path)  # first of all: it starts while this process imports the rest
+    if connected is not None:
+        text = _read_line(connected)
     sys.argv[:] = [""]
+
+    import json
 
     from ._handshake import slave_identity
     from ._stream import SocketStream
     from ._supervisor import Supervisor
 
-    supervisor = Supervisor(
-        SocketStream(connected), slave_identity(document["index"]), document["sys_path"], code_path
-    )
-    sys.exit(supervisor.run())
+    document = json.loads(text or b"")
+    sys.path[:] = _paths(document)
+    stream = _dial(document) if connected is None else SocketStream(connected)
+    identity = slave_identity(document["index"])
+    gc.enable()
+    sys.exit(Supervisor(stream, identity, sys.path, code_path, runner).run())
+
+
+def _read_file(path: str) -> bytes:
+    """Read the bootstrap document from a file; end the process if it has gone with its run."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - no pathlib: start-up
+            return file.read(_LINE_LIMIT_BYTES)
+    except FileNotFoundError:
+        print(f"imp_parallel: {path} is gone: the run is over, this slave leaves", file=sys.stderr)
+        sys.exit(0)
+
+
+def _dial(document: dict[str, Any]) -> Stream:
+    """Reach the master as the transport's plugin does it."""
+    from importlib import import_module
+
+    module, _, function = document["dial"].partition(":")
+    stream: Stream = getattr(import_module(module), function)(document)
+    return stream
 
 
 def _take_over_stdin() -> socket.socket:
@@ -53,7 +88,17 @@ def _take_over_stdin() -> socket.socket:
     return connected
 
 
-def _read_document(connected: socket.socket) -> dict[str, Any]:
+def _paths(document: dict[str, Any]) -> list[str]:
+    """Return the ``sys.path`` for the tasks: the master's, but with this Python's own library."""
+    paths: list[str] = document["sys_path"]
+    if document["base_prefix"] == sys.base_prefix:
+        return paths
+    library = set(document["library"])
+    merged = [path for path in paths if path not in library]
+    return merged + [path for path in sys.path if path and path not in merged]
+
+
+def _read_line(connected: socket.socket) -> bytes:
     """Read the first line and not a byte more: what follows is the protocol."""
     line = bytearray()
     while len(line) < _LINE_LIMIT_BYTES:
@@ -63,7 +108,6 @@ def _read_document(connected: socket.socket) -> dict[str, Any]:
         end = waiting.find(b"\n") + 1
         line += connected.recv(end or len(waiting))
         if end:
-            document: dict[str, Any] = json.loads(line)
-            return document
+            return bytes(line)
     print("imp_parallel: the bootstrap document never ends", file=sys.stderr)
     sys.exit(EXIT_BAD_BOOTSTRAP)

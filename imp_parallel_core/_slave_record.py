@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ._connection import Connection
 from ._launching import Bootstrap, Slave
-from ._protocol import Message
 from ._slave_info import SlaveInfo, SlaveState
-from ._stream import Stream
 
 if TYPE_CHECKING:
     from ._launch_watch import LaunchWatch
-    from ._protocol import Buffer
+    from ._link import Link
+    from ._protocol import Message
 
 
 class SlaveRecord:
@@ -52,10 +49,8 @@ class SlaveRecord:
         self.tasks_done = 0
         self.failure = ""
         """How it was lost, for NoMoreSlavesError."""
-        self.stream: Stream | None = None
-        self.connection = Connection()
+        self.link: Link | None = None
         self.bundles_sent: dict[int, int] = {}
-        self.heard_at = 0.0
         self.held: list[Message] | None = None
         """Messages that wait until the loss before them has been explained."""
 
@@ -71,19 +66,20 @@ class SlaveRecord:
         self.detail = detail
         return changed
 
-    def connect(self, stream: Stream) -> None:
-        """Begin a new session over a stream."""
-        self.stream = stream
-        self.connection = Connection()
+    def begin_session(self, link: Link) -> None:
+        """Begin a new session over a link."""
+        self.link = link
         self.bundles_sent = {}
         self.held = None
         self.is_leaving = False
-        self.heard_at = time.monotonic()
 
-    def send(self, kind: int, head: bytes = b"", segments: Sequence[Buffer] = ()) -> None:
-        """Queue a message, if the slave is connected."""
-        if self.stream is not None:
-            self.connection.send(kind, head, segments)
+    def end_session(self) -> None:
+        """Close the link, and forget the session."""
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+        self.held = None
+        self.runner_pid = None
 
     def info(
         self,

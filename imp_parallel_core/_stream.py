@@ -6,13 +6,8 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from ._connection import Connection
-from ._protocol import Message
-
 if TYPE_CHECKING:
     from ._protocol import Buffer
-
-READ_BYTES = 1 << 18
 
 
 class Stream(Protocol):
@@ -74,28 +69,3 @@ class SocketStream:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
-
-
-def flush(stream: Stream, connection: Connection) -> bool:
-    """Write what a connection wants to send, without waiting; return whether all was taken.
-
-    Raises OSError if the stream is broken.
-    """
-    while connection.has_unsent:
-        try:
-            connection.wrote(stream.send(connection.unsent()))
-        except BlockingIOError:
-            return False
-    return True
-
-
-def receive(stream: Stream, connection: Connection) -> list[Message] | None:
-    """Read once; return the messages that are complete now, or None at the end of the stream.
-
-    Raises OSError if the stream is broken, ProtocolError if the peer breaks the protocol.
-    """
-    try:
-        data = stream.receive(READ_BYTES)
-    except BlockingIOError:
-        return []
-    return connection.receive(data) if data else None

@@ -15,6 +15,11 @@ class Transport(Protocol):
     it has the run's credentials, and parses nothing of ours before.
     """
 
+    dial: str
+    """``module:function`` of its slave side. Called with the bootstrap document (a dict, in which
+    ``addresses`` and ``secret``, base64, are); returns a Stream that has a descriptor. If nobody is
+    there any more it says so in a line and ends the process with exit code 0."""
+
     slave_modules: Sequence[str]
     """The modules that its slave side needs, for hosts on which nothing is installed."""
 

@@ -55,7 +55,8 @@ class KnownContext:
         self.max_attempts = max_attempts
         self.waiting: dict[int, Task] = {}  # not delivered, by id
         self.started: set[int] = set()  # of those, the ones that have been sent at least once
-        self.unread: list[int] = []  # the sizes of the outcomes that the user has not read
+        self.unread: dict[int, int] = {}  # by task, the sizes of outcomes not reported as read
+        self.has_waiting_reader = False  # has said so since outcomes were last reported as read
         self.failed_on: set[int] = set()
 
     @property
@@ -63,10 +64,13 @@ class KnownContext:
         return len(self.failed_on) >= self.max_attempts
 
     def has_credit(self, policy: Policy) -> bool:
-        return not self.started or (
-            len(self.started) + len(self.unread) < policy.credit_outcomes
-            and sum(self.unread) < policy.credit_bytes
+        return (
+            len(self.unread) < policy.credit_outcomes
+            and sum(self.unread.values()) < policy.credit_bytes
         )
+
+    def may_start_fresh(self, policy: Policy) -> bool:
+        return self.has_credit(policy) or (self.has_waiting_reader and not self.started)
 
 
 class Ledger:
@@ -98,11 +102,14 @@ class Ledger:
             if task.context in self.contexts:
                 self.contexts[task.context].waiting[task.id] = task
 
-    def outcomes_read(self, context: int, outcomes: int) -> tuple[int, int]:
-        unread = self.contexts[context].unread
-        taken = unread[:outcomes]
-        del unread[:outcomes]
-        return len(taken), sum(taken)
+    def outcomes_read(self, context: int, tasks: list[int]) -> int:
+        """Return of how many bytes the outcomes of these tasks were."""
+        known = self.contexts[context]
+        known.has_waiting_reader = False
+        return sum(known.unread.pop(task) for task in tasks)
+
+    def reader_waits(self, context: int) -> None:
+        self.contexts[context].has_waiting_reader = True
 
     def slave_added(self, slave: int) -> None:
         self.slaves[slave] = KnownSlave()
@@ -214,7 +221,7 @@ class Ledger:
             assert task.id in context.waiting, "its outcome has been delivered"
             assert not any(task in s.tasks for s in self.slaves.values() if not s.is_suspected)
             if task.id not in context.started:
-                assert context.has_credit(self.policy), "no credit for a fresh task"
+                assert context.may_start_fresh(self.policy), "no credit for a fresh task"
                 context.started.add(task.id)
             self._new_item(slave, item, task)
 
@@ -232,7 +239,7 @@ class Ledger:
         self.outcomes[task.id] = outcome
         del context.waiting[task.id]
         context.started.discard(task.id)
-        context.unread.append(outcome.size_bytes)
+        context.unread[task.id] = outcome.size_bytes
         if outcome.kind is OutcomeKind.LOST:
             assert self.charges[task.id] == context.max_attempts
             assert outcome.content == task.history
@@ -258,5 +265,5 @@ class Ledger:
             return False  # what is left of it runs where it is, or not at all
         loose = [task for task in context.waiting if task not in held]
         return any(task in context.started for task in loose) or (
-            bool(loose) and context.has_credit(self.policy)
+            bool(loose) and context.may_start_fresh(self.policy)
         )

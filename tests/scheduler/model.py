@@ -8,7 +8,8 @@ slave may begin an item before a TakeBack reaches it, or die with results that n
 from __future__ import annotations
 
 from collections import deque
-from itertools import count
+from collections.abc import Iterable
+from itertools import count, islice
 from typing import Any
 
 from imp_parallel_core._actions import (
@@ -29,6 +30,8 @@ from imp_parallel_core._scheduler import Scheduler
 from imp_parallel_core._scheduler_state import Policy
 
 from .ledger import Ledger
+
+REPORT_EVERY = 64  # outcomes that a reader has taken
 
 
 class FakeSlave:
@@ -107,6 +110,54 @@ class FakeSlave:
         self.begin_first()
 
 
+class FakeReader:
+    """A thread of the user. It reports late what it has taken, and asks once for each wait."""
+
+    def __init__(self, cluster: FakeCluster, context: int, in_order: bool = True) -> None:
+        self.cluster = cluster
+        self.context = context
+        self.in_order = in_order
+        self.known = cluster.ledger.contexts[context]
+        self.taken: dict[int, None] = {}  # and not reported
+        self.is_waiting = False
+
+    def take(self, number: int) -> list[int]:
+        """Take the outcomes of so many tasks, or as many as there are, and then wait for more."""
+        got: list[int] = []
+        while len(got) < number:
+            task = self._next_in_order() if self.in_order else self._next_arrived()
+            if task is None:
+                self._wait()
+                break
+            self.is_waiting = False
+            got.append(task)
+            self.taken[task] = None
+            if len(self.taken) == REPORT_EVERY:
+                self._report()
+        return got
+
+    def _next_arrived(self) -> int | None:
+        return next((task for task in self.known.unread if task not in self.taken), None)
+
+    def _next_in_order(self) -> int | None:
+        arrived = (task for task in self.known.unread if task not in self.taken)
+        oldest = min(arrived, default=None)
+        is_next = oldest is not None and oldest < min(self.known.waiting, default=oldest + 1)
+        return oldest if is_next else None
+
+    def _wait(self) -> None:
+        if self.known.waiting and not self.is_waiting:
+            self.is_waiting = True
+            self._report()
+            self.cluster.reader_waits(self.context)
+
+    def _report(self) -> None:
+        taken = list(self.taken)
+        self.taken.clear()
+        if taken:
+            self.cluster.report_read(self.context, taken)
+
+
 class FakeCluster:
     """Slaves, the scheduler, and a clock that only the driver moves."""
 
@@ -128,15 +179,26 @@ class FakeCluster:
         self._perform(self.scheduler.context_opened(context, max_attempts))
         return context
 
-    def add_tasks(self, context: int, number: int = 1) -> list[Task]:
+    def add_tasks(self, context: int, number: int = 1, is_reversed: bool = False) -> list[Task]:
+        """Add tasks; those that several threads add at once may come in another order."""
         tasks = [Task(next(self._ids), context, ()) for _ in range(number)]
+        if is_reversed:
+            tasks.reverse()
         self.ledger.tasks_added(tasks)
         self._perform(self.scheduler.tasks_added(tasks, self.now))
         return tasks
 
     def read(self, context: int, outcomes: int) -> None:
-        number, size_bytes = self.ledger.outcomes_read(context, outcomes)
-        self._perform(self.scheduler.outcomes_read(context, number, size_bytes, self.now))
+        """Take the outcomes that came first, and report them at once."""
+        self.report_read(context, list(islice(self.ledger.contexts[context].unread, outcomes)))
+
+    def report_read(self, context: int, tasks: list[int]) -> None:
+        size_bytes = self.ledger.outcomes_read(context, tasks)
+        self._perform(self.scheduler.outcomes_read(context, len(tasks), size_bytes, self.now))
+
+    def reader_waits(self, context: int) -> None:
+        self.ledger.reader_waits(context)
+        self._perform(self.scheduler.reader_waits(context, self.now))
 
     def close_context(self, context: int) -> None:
         self.ledger.context_closed(context)
@@ -232,12 +294,17 @@ class FakeCluster:
         self.end_item(slave, **how)
         return self.exchange(slave)
 
-    def run_to_quiescence(self, limit: int = 5_000) -> None:
-        """Let everything that is under way come to its end, and succeed."""
+    def run_to_quiescence(self, readers: Iterable[FakeReader] = (), limit: int = 5_000) -> None:
+        """Let everything that is under way come to its end, and succeed.
+
+        The readers, if any, take whatever they can, and wait for more.
+        """
         for _ in range(limit):
             for slave in self.slaves.values():
                 self.join(slave)
             self.exchange()
+            for reader in readers:
+                reader.take(limit)
             busy = [s for s in self.slaves.values() if s.items]
             for slave in busy:
                 self.end_item(slave, duration_s=0.01)

@@ -23,7 +23,6 @@ from imp_parallel_core._actions import (
     Task,
 )
 from imp_parallel_core._scheduler import Scheduler
-from imp_parallel_core._scheduler_state import Policy
 
 WIRE_S = 0.0002
 SETUP_S = 1.0
@@ -59,7 +58,7 @@ class Simulation:
     def __init__(self, seed: int, slaves: int, tasks: int) -> None:
         self.dice = random.Random(seed)
         self.now = 0.0
-        self.scheduler = Scheduler(Policy(credit_outcomes=4 * slaves))
+        self.scheduler = Scheduler()
         self.deliveries = bytearray(1 + tasks)  # by the task's id; ids begin with 1
         self.lost: list[int] = []
         self.digest = hashlib.sha256()

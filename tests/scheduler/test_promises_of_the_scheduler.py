@@ -11,37 +11,62 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from imp_parallel_core._scheduler_state import Policy
 
-from .model import FakeCluster, FakeSlave
+from .model import FakeCluster, FakeReader, FakeSlave
 
 PICK = st.integers(0, 11)
 DURATIONS_S = (0.0001, 0.01, 0.5)
 TIGHT = Policy(max_relaunches=2, credit_outcomes=6, credit_bytes=40)
 WIDE = Policy(max_relaunches=1)
+TINY = Policy(credit_outcomes=1)
 
 
-def check_the_end(cluster: FakeCluster) -> None:
+class Readers:
+    """One reader for each open context; some read in order, some as outcomes come."""
+
+    def __init__(self, cluster: FakeCluster) -> None:
+        self.cluster = cluster
+        self.by_context: dict[int, FakeReader] = {}
+
+    def open_context(self, max_attempts: int, in_order: bool) -> int:
+        context = self.cluster.open_context(max_attempts)
+        self.by_context[context] = FakeReader(self.cluster, context, in_order)
+        return context
+
+    def close_context(self, context: int) -> None:
+        del self.by_context[context]
+        self.cluster.close_context(context)
+
+
+def check_the_end(cluster: FakeCluster, readers: Readers) -> None:
     """Heal everything, add a slave that works, and let it run: nothing may be left.
 
-    Nobody reads an outcome meanwhile: no lack of credit may stop a run for good.
+    A reader that waited before is not asked again: no lack of credit may stop a run for good.
     """
     for slave in list(cluster.slaves.values()):
         cluster.hear(slave)
     cluster.add_slave()
-    cluster.run_to_quiescence()
+    cluster.run_to_quiescence(readers.by_context.values())
     for context in cluster.ledger.contexts.values():
         assert not context.waiting, "tasks without an outcome"
+    for reader in readers.by_context.values():
+        assert reader.known.unread.keys() == reader.taken.keys(), "outcomes that nobody got"
     assert cluster.scheduler.unstarted_tasks() == 0
 
 
 class SchedulerMachine(RuleBasedStateMachine):
     """Everything that can happen, in every order; the ledger checks each step."""
 
-    @initialize(policy=st.sampled_from([TIGHT, WIDE]), relaunchable=st.booleans())
-    def start(self, policy: Policy, relaunchable: bool) -> None:
+    @initialize(
+        policy=st.sampled_from([TIGHT, WIDE, TINY]),
+        relaunchable=st.booleans(),
+        in_order=st.booleans(),
+    )
+    def start(self, policy: Policy, relaunchable: bool, in_order: bool) -> None:
         self.cluster = FakeCluster(policy)
+        self.readers = Readers(self.cluster)
         for _ in range(2):
             self.cluster.add_ready_slave(relaunchable)
-        self.cluster.add_tasks(self.cluster.open_context(), 3)
+        self.cluster.add_tasks(self.readers.open_context(3, in_order), 3)
 
     def slave(self, pick: int) -> FakeSlave:
         slaves = list(self.cluster.slaves.values())
@@ -54,24 +79,24 @@ class SchedulerMachine(RuleBasedStateMachine):
     # ---- the user
 
     @precondition(lambda self: len(self.cluster.ledger.contexts) < 4)
-    @rule(max_attempts=st.integers(1, 3))
-    def open_context(self, max_attempts: int) -> None:
-        self.cluster.open_context(max_attempts)
+    @rule(max_attempts=st.integers(1, 3), in_order=st.booleans())
+    def open_context(self, max_attempts: int, in_order: bool) -> None:
+        self.readers.open_context(max_attempts, in_order)
 
     @precondition(lambda self: self.cluster.ledger.contexts)
-    @rule(pick=PICK, number=st.sampled_from([1, 2, 10, 80]))
-    def add_tasks(self, pick: int, number: int) -> None:
-        self.cluster.add_tasks(self.context(pick), number)
+    @rule(pick=PICK, number=st.sampled_from([1, 2, 10, 80]), is_reversed=st.booleans())
+    def add_tasks(self, pick: int, number: int, is_reversed: bool) -> None:
+        self.cluster.add_tasks(self.context(pick), number, is_reversed)
 
     @precondition(lambda self: self.cluster.ledger.contexts)
     @rule(pick=PICK, number=st.integers(1, 20))
     def read_outcomes(self, pick: int, number: int) -> None:
-        self.cluster.read(self.context(pick), number)
+        self.readers.by_context[self.context(pick)].take(number)
 
     @precondition(lambda self: self.cluster.ledger.contexts)
     @rule(pick=PICK)
     def close_context(self, pick: int) -> None:
-        self.cluster.close_context(self.context(pick))
+        self.readers.close_context(self.context(pick))
 
     # ---- slaves come and go
 
@@ -149,7 +174,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "cluster"):
-            check_the_end(self.cluster)
+            check_the_end(self.cluster, self.readers)
 
 
 SchedulerMachine.TestCase.settings = settings(
@@ -162,17 +187,20 @@ SchedulerMachine.TestCase.settings = settings(
 TestEveryOrderOfEvents = SchedulerMachine.TestCase
 
 
-def walk(seed: int, steps: int) -> FakeCluster:
+def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
     """Take random steps. Longer than what hypothesis tries, with fewer deaths in between."""
     dice = random.Random(seed)
-    cluster = FakeCluster(dice.choice([TIGHT, WIDE]))
+    cluster = FakeCluster(dice.choice([TIGHT, WIDE, TINY]))
+    readers = Readers(cluster)
     common = ["end", "arrive", "deliver", "exchange"] * 6 + ["read", "add", "tick"] * 3
     rare = ["open", "close", "slave", "runner", "kill", "leave", "suspect", "hear", "hear", "join"]
-    cluster.open_context()
+    readers.open_context(3, in_order=True)
     cluster.add_ready_slave(relaunchable=True)
     for _ in range(steps):
         slave = dice.choice(list(cluster.slaves.values()))
-        contexts = list(cluster.ledger.contexts) or [cluster.open_context(dice.randint(1, 3))]
+        contexts = list(cluster.ledger.contexts)
+        if not contexts:
+            contexts = [readers.open_context(dice.randint(1, 3), dice.random() < 0.5)]
         context = dice.choice(contexts)
         match dice.choice(common + rare):
             case "end":
@@ -185,15 +213,15 @@ def walk(seed: int, steps: int) -> FakeCluster:
             case "exchange":
                 cluster.exchange(slave)
             case "read":
-                cluster.read(context, dice.randint(1, 10))
+                readers.by_context[context].take(dice.randint(1, 10))
             case "add":
-                cluster.add_tasks(context, dice.choice([1, 5, 40]))
+                cluster.add_tasks(context, dice.choice([1, 5, 40]), dice.random() < 0.2)
             case "tick":
                 cluster.tick()
             case "open" if len(contexts) < 4:
-                cluster.open_context(dice.randint(1, 3))
+                readers.open_context(dice.randint(1, 3), dice.random() < 0.5)
             case "close" if dice.random() < 0.3:
-                cluster.close_context(context)
+                readers.close_context(context)
             case "slave" if sum(s.is_alive for s in cluster.slaves.values()) < 6:
                 cluster.join(cluster.add_slave(dice.random() < 0.5))
             case "runner":
@@ -208,10 +236,10 @@ def walk(seed: int, steps: int) -> FakeCluster:
                 cluster.hear(slave)
             case "join":
                 cluster.join(slave)
-    return cluster
+    return cluster, readers
 
 
 @pytest.mark.parametrize("first_seed", range(0, 100, 10))
 def test_every_task_has_one_outcome_after_a_long_random_walk(first_seed: int) -> None:
     for seed in range(first_seed, first_seed + 10):
-        check_the_end(walk(seed, steps=500))
+        check_the_end(*walk(seed, steps=500))

@@ -18,7 +18,7 @@ from imp_parallel_core._actions import (
 )
 from imp_parallel_core._scheduler_state import Policy
 
-from .model import FakeCluster, FakeSlave
+from .model import FakeCluster, FakeReader, FakeSlave
 
 
 def tasks_sent(actions: list[Action]) -> list[Task]:
@@ -158,13 +158,13 @@ def test_nothing_is_taken_back_for_a_slave_that_may_not_run_it() -> None:
 
 def test_patience_counts_from_when_the_running_task_began() -> None:
     # lack of credit leaves the helpers idle
-    bounds = {"patience_s": 0.25, "credit_outcomes": 40}
+    bounds = {"patience_s": 0.25, "credit_outcomes": 3}
     cluster, _, (stuck, quick) = cluster_that_runs_short_tasks(100, slaves=2, **bounds)
-    for _ in range(2):
-        cluster.add_ready_slave()
     cluster.now = 0.2
     cluster.finish_item(quick, duration_s=0.0001)
     assert cluster.scheduler.items_of(quick.id) > 1
+    for _ in range(2):
+        cluster.add_ready_slave()
     cluster.tick()
     assert cluster.now == pytest.approx(0.25)
     assert cluster.last == [TakeBack(stuck.id)]
@@ -560,24 +560,55 @@ def test_a_context_that_comes_later_gets_its_share_of_busy_slaves() -> None:
 # ---- credit
 
 
-def test_without_credit_no_fresh_task_is_started_until_the_user_reads() -> None:
-    cluster = FakeCluster(Policy(credit_outcomes=3))
+def cluster_without_credit(credit: int = 1) -> tuple[FakeCluster, int, list[Task]]:
+    """A cluster whose slave is idle and set up, because outcomes wait that nobody reads."""
+    cluster = FakeCluster(Policy(credit_outcomes=credit))
     context = cluster.open_context()
-    slaves = [cluster.add_ready_slave() for _ in range(5)]
-    cluster.add_tasks(context, 20)
-    for _ in range(2):
-        cluster.exchange()
-        for slave in slaves:
-            cluster.end_item(slave)  # the set-ups
+    slave = cluster.add_ready_slave()
+    tasks = cluster.add_tasks(context, credit + 10)
     cluster.exchange()
-    busy = [slave for slave in slaves if cluster.scheduler.items_of(slave.id)]
-    while len(busy) > 1:
-        cluster.finish_item(busy.pop())
-        busy = [slave for slave in slaves if cluster.scheduler.items_of(slave.id)]
-    unread = len(cluster.ledger.contexts[context].unread)
-    assert unread >= 2
-    cluster.read(context, unread)
-    assert len(tasks_sent(cluster.last)) == 2
+    while slave.items:
+        cluster.finish_item(slave)
+    assert len(cluster.ledger.outcomes) == credit
+    return cluster, context, tasks[credit:]
+
+
+def test_without_credit_no_fresh_task_is_started_until_the_user_reads() -> None:
+    cluster, context, (oldest, *_) = cluster_without_credit(credit=3)
+    cluster.read(context, 1)
+    assert tasks_sent(cluster.last) == [oldest]
+
+
+def test_tasks_that_run_use_up_no_credit() -> None:
+    cluster = FakeCluster(Policy(credit_outcomes=1))
+    slaves = [cluster.add_ready_slave() for _ in range(5)]
+    cluster.add_tasks(cluster.open_context(), 20)
+    cluster.exchange()
+    for slave in slaves:
+        cluster.finish_item(slave)
+    assert all(isinstance(running(slave), Task) for slave in slaves)
+
+
+def test_with_nobody_reading_no_more_tasks_start_than_the_credit_and_what_ran() -> None:
+    cluster = FakeCluster(Policy(credit_outcomes=3))
+    cluster.add_tasks(cluster.open_context(), 1_000)
+    slaves = [cluster.add_ready_slave() for _ in range(5)]
+    while any(slave.items for slave in slaves):
+        for slave in slaves:
+            cluster.finish_item(slave)
+    assert 3 <= len(cluster.ledger.outcomes) < 3 + 5
+    assert cluster.scheduler.unstarted_tasks() == 1_000 - len(cluster.ledger.outcomes)
+
+
+def test_with_nobody_reading_no_more_short_tasks_end_than_the_credit_and_what_was_sent() -> None:
+    cluster, _, (slave,) = cluster_that_runs_short_tasks(1_000, credit_outcomes=30)
+    most = 0
+    while slave.items:
+        unread = len(cluster.ledger.outcomes)
+        if unread < 30:
+            most = unread + cluster.scheduler.items_of(slave.id)
+        cluster.finish_item(slave, duration_s=0.0001)
+    assert 30 <= len(cluster.ledger.outcomes) == most
 
 
 def test_bytes_count_as_credit_too() -> None:
@@ -595,7 +626,7 @@ def test_bytes_count_as_credit_too() -> None:
 
 
 def test_a_retry_needs_no_credit() -> None:
-    cluster = FakeCluster(Policy(credit_outcomes=2))
+    cluster = FakeCluster(Policy(credit_outcomes=1))
     context = cluster.open_context()
     first, second = cluster.add_ready_slave(), cluster.add_ready_slave()
     cluster.add_tasks(context, 20)
@@ -604,28 +635,143 @@ def test_a_retry_needs_no_credit() -> None:
         cluster.finish_item(slave)
     task = running(second)
     cluster.finish_item(first)
-    assert running(first) is None, "one outcome is unread and one task runs"
+    assert running(first) is None, "one outcome is unread"
     cluster.kill_runner(second)
     cluster.deliver(second)
     assert tasks_sent(cluster.last) == [task]
 
 
-def test_the_oldest_unfinished_task_needs_no_credit() -> None:
-    cluster = FakeCluster(Policy(credit_outcomes=1))
-    context = cluster.open_context()
+# ---- readers that wait
+
+
+def test_while_a_reader_waits_the_oldest_task_needs_no_credit() -> None:
+    cluster, context, (oldest, *_) = cluster_without_credit()
+    cluster.reader_waits(context)
+    assert tasks_sent(cluster.last) == [oldest]
+
+
+def test_a_reader_that_waits_on_gets_one_task_after_the_other() -> None:
+    cluster, context, tasks = cluster_without_credit()
+    slaves = [*cluster.slaves.values(), cluster.add_ready_slave()]
+    cluster.reader_waits(context)
+    begun: list[Task] = []
+    while cluster.scheduler.unstarted_tasks():
+        cluster.exchange()
+        held = [task for slave in slaves for task in cluster.ledger.slaves[slave.id].tasks]
+        assert len(held) <= 1, "one at a time"
+        begun += held
+        for slave in slaves:
+            cluster.finish_item(slave)
+    assert begun == tasks[: len(begun)]
+    assert len(begun) >= len(tasks) - 1
+
+
+def test_a_reader_that_waits_for_what_runs_starts_nothing_else() -> None:
+    cluster, context, _ = cluster_without_credit()
+    cluster.reader_waits(context)
     cluster.add_ready_slave()
-    tasks = cluster.add_tasks(context, 5)
-    cluster.run_to_quiescence()  # and nobody reads
-    assert list(cluster.ledger.outcomes) == [task.id for task in tasks]
+    cluster.reader_waits(context)
+    assert cluster.last == []
+
+
+def test_a_reader_that_waits_for_what_is_to_be_tried_again_starts_nothing_else() -> None:
+    cluster, context, (oldest, *_) = cluster_without_credit()
+    cluster.reader_waits(context)
+    (slave,) = cluster.slaves.values()
+    cluster.exchange()
+    cluster.kill_slave(slave)
+    cluster.reader_waits(context)
+    cluster.add_ready_slave()
+    cluster.add_ready_slave()
+    cluster.exchange()
+    sent = [cluster.finish_item(slave) for slave in list(cluster.slaves.values())[1:]]
+    assert [tasks_sent(actions) for actions in sent] == [[oldest], []]
+
+
+def test_a_reader_that_waits_before_there_is_a_slave_is_served_when_one_comes() -> None:
+    cluster, context, (oldest, *_) = cluster_without_credit()
+    (gone,) = cluster.slaves.values()
+    cluster.kill_slave(gone)
+    cluster.reader_waits(context)
+    assert cluster.last == []
+    slave = cluster.add_ready_slave()
+    cluster.finish_item(slave)
+    assert running(slave) is oldest
+
+
+def test_a_reader_that_waits_before_there_is_a_task_is_served_when_one_is_added() -> None:
+    cluster, context, tasks = cluster_without_credit()
+    cluster.reader_waits(context)
+    cluster.run_to_quiescence()
+    assert len(cluster.ledger.outcomes) == 1 + len(tasks)
+    late = cluster.add_tasks(context, 3)
+    assert tasks_sent(cluster.last) == late[:1]
+
+
+def test_once_outcomes_were_read_no_reader_is_known_to_wait() -> None:
+    cluster, context, tasks = cluster_without_credit()
+    cluster.reader_waits(context)
+    cluster.report_read(context, [])
+    (slave,) = cluster.slaves.values()
+    cluster.exchange()
+    assert running(slave) is tasks[0]
+    cluster.finish_item(slave)
+    assert running(slave) is None
+
+
+def test_a_reader_waits_for_tasks_of_its_own_context_only() -> None:
+    cluster, context, _ = cluster_without_credit()
+    other = cluster.open_context()
+    cluster.reader_waits(other)
+    cluster.add_tasks(other, 1)
+    cluster.run_to_quiescence()
+    assert len(cluster.ledger.contexts[context].unread) == 1
+    assert len(cluster.ledger.contexts[other].unread) == 1
+
+
+def test_who_reads_a_closed_context_or_none_at_all_is_ignored() -> None:
+    cluster, context, _ = cluster_without_credit()
+    cluster.close_context(context)
+    assert cluster.scheduler.reader_waits(context, 0.0) == []
+    assert cluster.scheduler.reader_waits(12345, 0.0) == []
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("slaves", [1, 3])
+def test_a_reader_with_a_credit_of_one_gets_all_results(slaves: int, in_order: bool) -> None:
+    cluster = FakeCluster(Policy(credit_outcomes=1))
+    for _ in range(slaves):
+        cluster.add_ready_slave()
+    context = cluster.open_context()
+    tasks = cluster.add_tasks(context, 200)
+    reader = FakeReader(cluster, context, in_order)
+    got: list[int] = []
+    while len(got) < len(tasks):
+        for slave in reversed(cluster.slaves.values()):  # so that the oldest task ends last
+            cluster.finish_item(slave, duration_s=0.0001)
+        got += reader.take(1)
+    assert sorted(got) == [task.id for task in tasks]
+    assert not in_order or got == sorted(got)
+
+
+def test_a_reader_in_order_gets_a_task_that_others_overtook_though_it_asks_only_once() -> None:
+    cluster = FakeCluster(Policy(credit_outcomes=1))
+    slave = cluster.add_ready_slave()
+    context = cluster.open_context()
+    reader = FakeReader(cluster, context)
+    tasks = cluster.add_tasks(context, 20, is_reversed=True)
+    assert reader.take(1) == []
+    for _ in range(3):
+        cluster.finish_item(slave)
+    assert reader.take(1) == [], "woken in vain: it goes on waiting"
+    cluster.run_to_quiescence()
+    assert reader.take(20) == [task.id for task in reversed(tasks)]
 
 
 def test_the_oldest_task_goes_to_an_idle_slave_if_the_one_that_ended_the_last_is_leaving() -> None:
-    cluster = FakeCluster(Policy(credit_outcomes=1))
-    context = cluster.open_context()
-    first = cluster.add_ready_slave()
-    cluster.add_tasks(context, 2)
-    cluster.exchange()
-    cluster.finish_item(first)
+    cluster, context, _ = cluster_without_credit()
+    (first,) = cluster.slaves.values()
+    cluster.reader_waits(context)
     second = cluster.add_ready_slave()
     cluster.leave(first)
     cluster.exchange()

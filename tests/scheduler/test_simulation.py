@@ -6,6 +6,9 @@ import time
 
 import pytest
 
+from imp_parallel_core._actions import Outcome, OutcomeKind, SendSetup, SendTasks, Task
+from imp_parallel_core._scheduler import Scheduler
+
 from .simulation import POISON, Simulation
 
 
@@ -28,6 +31,22 @@ def test_the_same_seed_gives_the_same_run() -> None:
 def test_another_seed_gives_another_run() -> None:
     first, second = (run(seed, slaves=100, tasks=5_000) for seed in (1, 2))
     assert first.digest.hexdigest() != second.digest.hexdigest()
+
+
+def test_the_default_credit_keeps_more_than_ten_thousand_slaves_busy() -> None:
+    slaves = range(12_000)
+    scheduler = Scheduler()
+    scheduler.context_opened(1)
+    for slave in slaves:
+        scheduler.slave_added(slave)
+        scheduler.runner_ready(slave, 0.0)
+    busy = set()
+    for setup in scheduler.tasks_added([Task(id, 1, ()) for id in range(20_000)], 0.0):
+        assert isinstance(setup, SendSetup)
+        done = Outcome(OutcomeKind.VALUE, (), setup.slave)
+        actions = scheduler.item_ended(setup.slave, setup.item, done, 1.0, 1.0)
+        busy |= {action.slave for action in actions if isinstance(action, SendTasks)}
+    assert busy == set(slaves)
 
 
 @pytest.mark.timeout(300)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -78,10 +79,7 @@ class LocalLaunch:
 
     def cancel(self, grace_s: float) -> None:
         """Wait for the process to leave; kill it and all that it started, if it does not."""
-        try:
-            self._process.wait(grace_s)
-        except subprocess.TimeoutExpired:
-            pass
+        _wait(self._process, grace_s)
         try:  # its shell may have left processes behind, also if it ended by itself
             os.killpg(self._process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
@@ -91,3 +89,21 @@ class LocalLaunch:
     def log_tail(self, index: int) -> str:
         """Return the end of the output file."""
         return read_tail(self._bootstrap.output_path)
+
+
+def _wait(process: subprocess.Popen[bytes], limit_s: float) -> None:
+    """Wait for a process to end, but not for longer than a limit."""
+    if process.poll() is not None:
+        return
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # not Linux, or an old one
+        try:
+            process.wait(limit_s)  # looks every now and then, which delays the end of every script
+        except subprocess.TimeoutExpired:
+            pass
+        return
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    poll.poll(limit_s * 1000)
+    os.close(descriptor)

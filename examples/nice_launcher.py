@@ -1,0 +1,102 @@
+"""A launcher plugin in whole: slaves on this machine that run under ``nice``.
+
+Run it with ``python examples/nice_launcher.py``. As a plugin of its own it would be a distribution
+with an entry point in the group ``imp_parallel``; here it is given to the Manager by hand.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+from imp_parallel_core import (
+    LaunchPhase,
+    LaunchState,
+    Manager,
+    Slave,
+    SocketStream,
+    hookimpl,
+    read_tail,
+)
+
+
+class NiceSlave(Slave):
+    """A slave on this machine that leaves the processor to others.
+
+    Args:
+        niceness: 0 (as any other process) to 19 (when nobody else wants it).
+    """
+
+    def __init__(self, niceness=10):
+        self.niceness = niceness
+
+    def __repr__(self):
+        return f"NiceSlave({self.niceness})"
+
+
+class NiceLaunch:
+    """One slave: a child process whose standard input is one end of a socket pair."""
+
+    def __init__(self, slave, bootstrap):
+        self.command = ["nice", "-n", str(slave.niceness), *bootstrap.command("stdin")]
+        self._bootstrap = bootstrap
+        ours, theirs = socket.socketpair()
+        with theirs, open(bootstrap.output_path or os.devnull, "ab") as output:
+            self._process = subprocess.Popen(
+                self.command,
+                stdin=theirs,
+                stdout=output,
+                stderr=output,
+                cwd=bootstrap.cwd,
+                start_new_session=True,
+            )
+        ours.sendall(bootstrap.document())
+        self._stream = SocketStream(ours)
+
+    def stream(self, index):
+        """Return the master's end."""
+        return self._stream
+
+    def poll(self):
+        """Say whether the process runs."""
+        code = self._process.poll()
+        phase = LaunchPhase.RUNNING if code is None else LaunchPhase.ENDED
+        return {self._bootstrap.index: LaunchState(phase, exit_code=code)}
+
+    def cancel(self, grace_s):
+        """Wait for it to leave, then end it."""
+        try:
+            self._process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def log_tail(self, index):
+        """Return the end of its output."""
+        return read_tail(self._bootstrap.output_path)
+
+
+@hookimpl
+def imp_parallel_launch(slaves, bootstraps):
+    """Launch what is ours."""
+    return NiceLaunch(slaves, bootstraps[0]) if isinstance(slaves, NiceSlave) else None
+
+
+@hookimpl
+def imp_parallel_slave_types():
+    """Name our class."""
+    return {"NiceSlave": NiceSlave}
+
+
+def main():
+    """Show that the tasks run as nicely as was asked for."""
+    with Manager(plugins=[sys.modules[__name__]]) as manager:
+        manager.add_slave(NiceSlave(7))
+        context = manager.get_context()
+        context.add_task(os.nice, 0)
+        print("niceness:", *context.get_results_unordered())
+
+
+if __name__ == "__main__":
+    main()

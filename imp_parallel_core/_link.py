@@ -1,0 +1,140 @@
+"""A stream in an event loop, and the session over it: one end of a wire.
+
+The master has one for each slave; a slave's supervisor has one to the master and one to its runner.
+"""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections.abc import Callable, Sequence
+
+from ._connection import Connection
+from ._errors import ProtocolError
+
+TYPE_CHECKING = False  # typing itself takes a while to import, and a slave needs it for nothing
+if TYPE_CHECKING:
+    from ._protocol import Buffer, Message
+    from ._stream import Stream
+
+_READ_BYTES = 1 << 18
+
+
+class Link:
+    """One end of a wire.
+
+    Args:
+        stream: the bytes.
+        selector: the loop's; the data that it is registered with is called with the events.
+        greeted: called with the kind and body of each handshake frame.
+        received: called with each message.
+        ended: called once, with how, when the stream has ended or broken; not after :meth:`close`.
+        wake: runs a function in the loop's thread; needed for streams without a descriptor only.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        selector: selectors.BaseSelector,
+        *,
+        greeted: Callable[[Link, int, bytes], None],
+        received: Callable[[Link, Message], None],
+        ended: Callable[[Link, str], None],
+        wake: Callable[[Callable[[], None]], None] | None = None,
+    ) -> None:
+        self.connection = Connection()
+        self.heard_at = time.monotonic()
+        self.is_open = True
+        self._stream = stream
+        self._selector = selector
+        self._greeted = greeted
+        self._received = received
+        self._ended = ended
+        self._descriptor = stream.fileno()
+        if self._descriptor is not None:
+            selector.register(self._descriptor, selectors.EVENT_READ, self._ready)
+        elif wake is not None:
+            stream.on_wake_up(lambda: wake(self._woken))
+            wake(self._woken)  # something may have arrived before it could say so
+
+    def send(self, kind: int, head: bytes = b"", segments: Sequence[Buffer] = ()) -> None:
+        """Queue a message, to be written by :meth:`flush`."""
+        self.connection.send(kind, head, segments)
+
+    def flush(self) -> None:
+        """Write what is queued, as far as it is taken without waiting; the rest follows."""
+        if not self.is_open:
+            return
+        connection, is_done = self.connection, True
+        try:
+            while connection.has_unsent:
+                connection.wrote(self._stream.send(connection.unsent()))
+        except BlockingIOError:
+            is_done = False
+        except OSError:
+            return  # reading will tell, and first give what the peer still had to say
+        self._want_to_write(not is_done)
+
+    def read_rest(self) -> None:
+        """Read what has arrived: the peer has ended, but what it said before counts."""
+        while self.is_open and self._read():
+            pass
+
+    def close(self) -> None:
+        """Close the stream; may be called twice."""
+        if self.is_open:
+            self.is_open = False
+            if self._descriptor is not None:
+                self._selector.unregister(self._descriptor)
+            self._stream.close()
+
+    def abandon(self) -> None:
+        """Close this process's end of the stream, and leave the selector as it is."""
+        self.is_open = False
+        self._stream.close()
+
+    def _want_to_write(self, wanted: bool) -> None:
+        if self._descriptor is None:
+            return
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
+        if self._selector.get_key(self._descriptor).events != events:
+            self._selector.modify(self._descriptor, events, self._ready)
+
+    def _ready(self, events: int) -> None:
+        if events & selectors.EVENT_READ and self.is_open:
+            self._read()
+        if events & selectors.EVENT_WRITE:
+            self.flush()
+
+    def _woken(self) -> None:
+        self.read_rest()
+        self.flush()
+
+    def _read(self) -> bool:
+        """Read once, and pass on what has come; return whether there may be more."""
+        try:
+            data = self._stream.receive(_READ_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError as problem:
+            self._end(f"its connection broke: {problem}")
+            return False
+        if not data:
+            self._end("its connection ended")
+            return False
+        self.heard_at = time.monotonic()
+        try:
+            arrived = self.connection.receive(data)
+        except ProtocolError as problem:
+            self._end(f"it broke the protocol: {problem}")
+            return False
+        for kind, body in self.connection.take_handshake():
+            self._greeted(self, kind, body)
+        for message in arrived:
+            if self.is_open:
+                self._received(self, message)
+        return True
+
+    def _end(self, how: str) -> None:
+        self.close()
+        self._ended(self, how)

@@ -1,0 +1,51 @@
+"""The transports of one Manager: made when the first slave needs one, closed with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ._plugins import Plugins
+
+if TYPE_CHECKING:
+    from ._stream import Stream
+    from ._transport import Transport
+
+
+class Transports:
+    """Finds transports by name, and has them listen.
+
+    Args:
+        plugins: who brings them.
+        host: the only address that slaves shall use; None for all.
+        accept: is given each slave's index and authenticated stream, from any thread.
+    """
+
+    def __init__(
+        self, plugins: Plugins, host: str | None, accept: Callable[[int, Stream], None]
+    ) -> None:
+        self._plugins = plugins
+        self._host = host
+        self._accept = accept
+        self._lock = threading.Lock()
+        self._listening: dict[str, tuple[Transport, tuple[str, ...]]] = {}
+
+    def get(self, name: str) -> tuple[Transport, tuple[str, ...]]:
+        """Return a transport and the addresses that it listens at.
+
+        Raises PluginError if no plugin brings it, or whatever it raises when it can't listen.
+        """
+        with self._lock:
+            if name not in self._listening:
+                transport = self._plugins.transport(name)
+                addresses = tuple(transport.listen(self._host, self._accept))
+                self._listening[name] = transport, addresses
+            return self._listening[name]
+
+    def close(self) -> None:
+        """Close all transports."""
+        with self._lock:
+            for transport, _ in self._listening.values():
+                transport.close()
+            self._listening.clear()

@@ -1,0 +1,259 @@
+"""Code that is defined anywhere runs on real slaves, and its results come home."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imp_parallel_core import Manager, PicklingError, RemoteError
+
+MODEL: Any = None
+FACTOR = 1
+
+# Blocks end with an empty line, and hold none, so that it can be typed into an interpreter as well.
+PROGRAM = """
+import enum, functools, xml.dom.minidom
+from dataclasses import dataclass
+from imp_parallel_core import Manager, LocalSlave, RemoteError
+MODEL, SCALE = None, 2
+
+@dataclass
+class Point:
+    x: int
+    def scaled(self): return Point(self.x * SCALE)
+
+class Color(enum.Enum):
+    RED = 1
+
+class Problem(Exception): pass
+
+class Base:
+    def name(self): return "base"
+
+class Task(Base):
+    def __init__(self, n): self.n = n
+    def name(self): return "task of " + super().name()
+    def __call__(self, start): return self.name(), helper(Point(self.n)), MODEL + start, Color.RED
+
+@functools.lru_cache
+def fibonacci(n): return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+def helper(point): return point.scaled()
+
+def setup():
+    global MODEL
+    MODEL = 100
+    return 5
+
+def fail(start): raise Problem("as asked")
+
+def parse(start): return xml.dom.minidom.parseString("<a/>").documentElement.tagName
+
+with Manager() as manager:
+    manager.add_slave(LocalSlave())
+    context = manager.get_context(setup)
+    for task in Task(3), parse, lambda start: fibonacci(50), lambda start: (lambda: SCALE):
+        context.add_task(task)
+    first, tag, number, function = context.get_results()
+    SCALE = 3
+    context.add_task(Task(3))
+    second, = context.get_results()
+    context.add_task(fail)
+    try:
+        list(context.get_results())
+    except RemoteError as error:
+        problem = error.exc
+
+assert first == ("task of base", Point(6), 105, Color.RED), first
+assert second == ("task of base", Point(9), 105, Color.RED), second
+assert type(first[1]) is Point and first[3] is Color.RED
+assert tag == "a" and number == 12586269025 and function() == 3
+assert type(problem) is Problem and problem.args == ("as asked",), problem
+assert MODEL is None
+print("it went", "well")
+
+"""
+
+RunScript = Callable[..., "subprocess.Popen[str]"]
+
+
+def run_python(arguments: list[str], stdin: str) -> None:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert "it went well" in done.stdout, done.stderr
+
+
+def test_a_script_needs_no_guard(start_script: RunScript) -> None:
+    output, errors = start_script(PROGRAM).communicate(timeout=50)
+    assert output == "it went well\n", errors
+    assert errors == ""
+
+
+def test_a_program_given_with_c_works() -> None:
+    run_python(["-c", PROGRAM], "")
+
+
+def test_a_program_from_stdin_works() -> None:
+    run_python([], PROGRAM)
+
+
+def test_what_is_typed_into_an_interpreter_works() -> None:
+    run_python(["-i", "-q"], PROGRAM)
+
+
+# What a notebook's kernel does: cells are compiled one by one and run in a module that takes the
+# place of __main__; a cell may await; its last expression is shown and kept.
+KERNEL = """
+import ast, sys, types
+main = types.ModuleType("__main__")
+main.__builtins__ = __builtins__
+sys.modules["__main__"] = main
+for number, cell in enumerate(sys.stdin.read().split("# %%\\n")):
+    code = compile(cell, f"/tmp/ipykernel_1/{number}.py", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    exec(code, main.__dict__)
+"""
+
+
+def test_the_cells_of_a_notebook_work() -> None:
+    run_python(["-c", KERNEL], PROGRAM.replace("\n\n", "\n\n# %%\n"))
+
+
+def test_a_cell_that_is_run_again_replaces_its_classes() -> None:
+    cells = """
+        from imp_parallel_core import Manager, LocalSlave
+        manager = Manager()
+        manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        # %%
+        class Model:
+            def score(self): return "first"
+        def task(): return Model()
+        # %%
+        context.add_task(task)
+        old, = context.get_results()
+        # %%
+        class Model:
+            def score(self): return "second"
+        # %%
+        context.add_task(task)
+        new, = context.get_results()
+        assert (old.score(), new.score()) == ("first", "second")
+        assert type(new) is Model and type(old) is not Model
+        manager.close()
+        print("it went well")
+    """
+    run_python(["-c", KERNEL], textwrap.dedent(cells))
+
+
+def test_contexts_do_not_see_what_the_set_ups_of_others_did(one_slave: Manager) -> None:
+    def make_setup(value: str) -> Callable[[], None]:
+        def setup() -> None:
+            global MODEL
+            MODEL = value
+
+        return setup
+
+    class Task:
+        def __call__(self) -> Any:
+            return MODEL
+
+    contexts = [one_slave.get_context(make_setup(value)) for value in ("first", "second")]
+    for _ in range(2):
+        for context in contexts:
+            context.add_task(Task())
+            context.add_task(lambda: MODEL)
+    assert list(contexts[0].get_results()) == ["first"] * 4
+    assert list(contexts[1].get_results()) == ["second"] * 4
+    assert MODEL is None
+
+
+def test_a_task_that_is_tried_again_sees_the_globals_of_its_time(
+    one_slave: Manager, tmp_path: Path
+) -> None:
+    global FACTOR
+    flag = tmp_path / "tried"
+
+    def task() -> int:
+        if not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return FACTOR
+
+    try:
+        context = one_slave.get_context()
+        context.add_task(task)
+        FACTOR = 2
+        context.add_task(lambda: FACTOR)
+        FACTOR = 3
+        context.add_task(lambda: FACTOR)
+        assert list(context.get_results()) == [1, 2, 3]
+    finally:
+        FACTOR = 1
+
+
+LOCK = threading.Lock()
+
+
+class Holder:
+    def __init__(self) -> None:
+        self.lock = LOCK
+
+
+@pytest.mark.parametrize(
+    ("task", "args", "culprit"),
+    [
+        (print, (Holder(),), r"args\[0\]\.lock"),
+        (lambda: LOCK, (), r"the task → global 'LOCK'"),
+        ((lambda lock: lambda: lock)(LOCK), (), r"the task → captured variable 'lock'"),
+        (Holder().__init__, (), r"the task\.__self__\.lock"),
+    ],
+)
+def test_what_can_not_be_pickled_is_named_and_the_context_works_on(
+    one_slave: Manager, task: Any, args: tuple[Any, ...], culprit: str
+) -> None:
+    context = one_slave.get_context()
+    context.add_task(lambda: FACTOR)
+    with pytest.raises(PicklingError, match=culprit):
+        context.add_task(task, *args)
+    context.add_task(lambda: FACTOR + 1)
+    assert list(context.get_results()) == [1, 2]
+
+
+def test_a_value_that_can_not_be_pickled_is_named(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    context.add_task(lambda: [1, threading.Lock()])
+    with pytest.raises(RemoteError, match=r"the value\[1\] \(of type lock\)"):
+        list(context.get_results())
+
+
+def test_code_that_can_not_be_loaded_fails_its_task_and_no_earlier_one(
+    one_slave: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_on_the_master.py").write_text("class A: pass\n")
+    context = one_slave.get_context()
+    context.add_task(lambda: FACTOR)
+    with monkeypatch.context() as patched:
+        patched.syspath_prepend(str(tmp_path))
+        import only_on_the_master  # type: ignore[import-not-found]  # made above
+    context.add_task(lambda: only_on_the_master.A())
+    (tmp_path / "only_on_the_master.py").unlink()
+    first, error = context.get_results(on_error="return")
+    sys.modules.pop("only_on_the_master")
+    assert first == 1
+    assert isinstance(error, RemoteError)
+    assert isinstance(error.exc, ModuleNotFoundError)

@@ -1,0 +1,72 @@
+"""The local launcher and the example of one do what the core expects of a launcher."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from harness import Processes
+from imp_parallel_local import LocalSlave
+
+from imp_parallel_core import testing
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+def load_example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+CHECKS = [getattr(testing, name) for name in testing.__all__ if name != "check_launcher"]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_local_launcher_conforms(
+    processes: Processes, tmp_path: Path, check: Callable[..., None]
+) -> None:
+    check(LocalSlave, output_folder=tmp_path)
+
+
+def test_the_example_of_a_launcher_conforms(processes: Processes, tmp_path: Path) -> None:
+    example = load_example("nice_launcher")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    testing.check_launcher(lambda: example.NiceSlave(3), output_folder=folder, plugins=[example])
+
+
+def test_the_example_of_a_launcher_runs_as_it_says(
+    processes: Processes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = load_example("nice_launcher")
+    monkeypatch.setitem(sys.modules, "nice_launcher", example)
+    example.main()
+    assert capsys.readouterr().out == "niceness: 7\n"
+
+
+def test_the_kit_finds_a_launcher_that_leaves_its_slaves_behind(
+    processes: Processes, tmp_path: Path
+) -> None:
+    example = load_example("nice_launcher")
+    cancel = example.NiceLaunch.cancel
+    left = []
+
+    def forget(launch: object, grace_s: float) -> None:
+        left.append(launch)
+
+    example.NiceLaunch.cancel = forget
+    example.NiceLaunch.log_tail = lambda launch, index: ""
+    with pytest.raises(AssertionError, match="log_tail"):
+        testing.check_what_the_slave_says_is_found(
+            example.NiceSlave, output_folder=tmp_path, plugins=[example]
+        )
+    for launch in left:
+        cancel(launch, 1.0)

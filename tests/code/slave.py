@@ -1,0 +1,60 @@
+"""A master's book and a runner's definitions in one process, with pickles between them."""
+
+from __future__ import annotations
+
+import pickle
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from imp_parallel_core._definitions import DefinitionBook
+from imp_parallel_core._loaded_definitions import LoadedDefinitions
+from imp_parallel_core._references import resolving
+from imp_parallel_core._results import pickle_value
+
+Sent = tuple[list[bytes], int]
+
+
+def script(source: str, **names: Any) -> dict[str, Any]:
+    """Run source as a ``__main__`` of its own, which no slave can import; return its globals."""
+    namespace = {"__name__": "__main__", **names}
+    exec(textwrap.dedent(source), namespace)
+    return namespace
+
+
+def more(namespace: dict[str, Any], source: str) -> None:
+    """Run one more cell or line in a ``__main__``."""
+    exec(textwrap.dedent(source), namespace)
+
+
+class Runner:
+    """What a runner does with what a book sends."""
+
+    def __init__(self, book: DefinitionBook) -> None:
+        self.book = book
+        self.loaded = LoadedDefinitions()
+        self._bundles = 0
+
+    def receive(self, sent: Sent) -> Any:
+        """Return what was pickled, as its task would see it."""
+        segments, bundle = sent
+        while self._bundles < bundle:
+            self._bundles += 1
+            self.loaded.load(self._bundles, self.book.bundles[self._bundles - 1])
+        self.loaded.activate(bundle)
+        with resolving(self.loaded):
+            return pickle.loads(segments[0], buffers=segments[1:])
+
+    def run(self, thing: Any, *args: Any) -> Any:
+        """Send a callable, and call it."""
+        return self.receive(self.book.pickle(thing))(*args)
+
+    def bring_home(self, value: Any) -> Any:
+        """Return a result as the master gets it."""
+        return unpickle(self.book, pickle_value(value, self.loaded))
+
+
+def unpickle(book: DefinitionBook, segments: Sequence[Any]) -> Any:
+    """Return what a runner has pickled, on the master."""
+    with resolving(book):
+        return pickle.loads(segments[0], buffers=segments[1:])

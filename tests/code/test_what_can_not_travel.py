@@ -1,0 +1,221 @@
+"""What can't be pickled is named, and nothing else is harmed."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from imp_parallel_core._culprit import find_culprit
+from imp_parallel_core._definitions import DefinitionBook
+from imp_parallel_core._loaded_definitions import LoadedDefinitions
+from imp_parallel_core._results import describe_exception, pickle_value
+
+from .slave import Runner, script, unpickle
+
+LOCKED = {
+    "a captured variable": (
+        "def make(lock):\n  return lambda: lock\ntask = make(LOCK)",
+        "x → captured variable 'lock' (of type lock)",
+    ),
+    "a global": ("def task(): return LOCK", "x → global 'LOCK' (of type lock)"),
+    "a global of a helper": (
+        "def helper(): return LOCK\ndef task(): return helper()",
+        "x → global 'helper' → global 'LOCK' (of type lock)",
+    ),
+    "a global of a method": (
+        "class Task:\n  def __call__(self): return LOCK\ntask = Task()",
+        "x → class Task.__call__ → global 'LOCK' (of type lock)",
+    ),
+    "a global of a property": (
+        "class Task:\n  @property\n  def p(self): return LOCK\ntask = Task",
+        "x.p → global 'LOCK' (of type lock)",
+    ),
+    "an attribute": (
+        "class Task: pass\ntask = Task()\ntask.inner = Task()\ntask.inner.lock = LOCK",
+        "x.inner.lock (of type lock)",
+    ),
+    "a slot": (
+        "class Task: __slots__ = ('lock',)\ntask = Task()\ntask.lock = LOCK",
+        "x.lock (of type lock)",
+    ),
+    "a class attribute": ("class Task: lock = LOCK\ntask = Task", "x.lock (of type lock)"),
+    "a base class": (
+        "class Base: lock = LOCK\nclass Task(Base): pass\ntask = Task",
+        "x → base Base.lock (of type lock)",
+    ),
+    "a default": ("def task(a=1, b=LOCK): pass", "x → default 1 (of type lock)"),
+    "a keyword default": ("def task(*, b=LOCK): pass", "x → default 'b' (of type lock)"),
+    "an attribute of a function": ("def task(): pass\ntask.a = LOCK", "x.a (of type lock)"),
+    "a bound method's object": (
+        "class A:\n  def f(self): pass\na = A()\na.lock = LOCK\ntask = a.f",
+        "x.__self__.lock (of type lock)",
+    ),
+    "a partial's argument": (
+        "from functools import partial\ntask = partial(print, 1, end=LOCK)",
+        "x.keywords['end'] (of type lock)",
+    ),
+    "an item of containers": (
+        "task = [1, {'a': (2, LOCK)}]",
+        "x[1]['a'][1] (of type lock)",
+    ),
+    "an object that says it is something else": (
+        """
+class Proxy:
+    def __init__(self): self.__dict__["lock"] = LOCK
+    @property
+    def __class__(self): return dict
+    def __getattr__(self, name): raise RuntimeError("don't touch")
+task = [Proxy()]
+""",
+        "x[0].lock (of type lock)",
+    ),
+    "something whose __reduce__ raises": (
+        "class A:\n  def __reduce__(self): raise RuntimeError('no')\ntask = [A()]",
+        "x[0] (of type A)",
+    ),
+}
+
+
+def can_pickle(thing: Any) -> bool:
+    try:
+        DefinitionBook().pickle(thing)
+    except Exception:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", LOCKED)
+def test_the_culprit_is_named_with_the_way_to_it(runner: Runner, name: str) -> None:
+    source, path = LOCKED[name]
+    namespace = script(source, LOCK=threading.Lock())
+    with pytest.raises(Exception, match=r"pickle|no|wrong class"):
+        runner.book.pickle(namespace["task"])
+    assert find_culprit(namespace["task"], "x", can_pickle) == path
+
+    namespace["LOCK"] = None
+    assert runner.run(eval("lambda: 5", namespace)) == 5  # the book works on
+
+
+def test_what_has_failed_travels_when_it_is_mended(runner: Runner) -> None:
+    namespace = script(
+        """
+        class Task:
+            lock = LOCK
+            def __call__(self): return helper(), self.lock
+        def helper(): return LOCK
+        """,
+        LOCK=threading.Lock(),
+    )
+    for _ in range(2):
+        with pytest.raises(TypeError, match="lock"):
+            runner.book.pickle(namespace["Task"]())
+    namespace["LOCK"] = namespace["Task"].lock = 7
+    assert runner.run(namespace["Task"]()) == (7, 7)
+
+
+def test_a_change_to_what_can_not_travel_leaves_the_old_tasks_alone(runner: Runner) -> None:
+    namespace = script("N = 1\ndef task(): return N\ndef other(): return 2")
+    early = runner.book.pickle(namespace["task"])
+    namespace["N"] = threading.Lock()
+    with pytest.raises(TypeError, match="lock"):
+        runner.book.pickle(namespace["task"])
+    assert runner.run(namespace["other"]) == 2
+    assert runner.receive(early)() == 1
+    namespace["N"] = 3
+    assert runner.run(namespace["task"]) == 3
+
+
+def test_too_deep_a_recursion_is_an_error_and_no_crash(runner: Runner) -> None:
+    deep: list[Any] = []
+    for _ in range(sys.getrecursionlimit() * 20):
+        deep = [deep]
+    with pytest.raises(RecursionError):
+        runner.book.pickle(deep)
+    assert find_culprit(deep, "x", can_pickle).startswith("x[0][0]")
+    assert runner.run(script("def task(): return 1")["task"]) == 1
+    while deep:  # or its destruction would be deep
+        deep = deep[0]
+
+
+def test_state_is_taken_once(runner: Runner) -> None:
+    namespace = script("""
+        class Counting:
+            taken = []
+            def __getstate__(self):
+                self.taken.append(1)
+                return {}
+    """)
+    runner.book.pickle(namespace["Counting"]())
+    assert len(namespace["Counting"].taken) == 1
+    arrived = runner.receive(runner.book.pickle(namespace["Counting"]()))
+    before = len(arrived.taken)
+    pickle_value(arrived, runner.loaded)
+    assert len(arrived.taken) == before + 1
+
+
+def test_an_interrupted_pickle_does_no_harm(runner: Runner) -> None:
+    class Interrupts:
+        def __reduce__(self) -> Any:
+            raise KeyboardInterrupt
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            runner.book.pickle(("begun", Interrupts()))
+    assert runner.receive(runner.book.pickle("fine")) == "fine"
+
+
+def test_a_bundle_that_can_not_be_loaded_fails_again_until_it_can(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = type(sys)("vanishing")
+    exec("class A: n = 3", module.__dict__)
+    monkeypatch.setitem(sys.modules, "vanishing", module)
+    namespace = script("from vanishing import A\ndef task(): return A.n")
+    (segments, number) = runner.book.pickle(namespace["task"])
+    monkeypatch.delitem(sys.modules, "vanishing")
+    for _ in range(2):
+        with pytest.raises(ModuleNotFoundError):
+            runner.loaded.load(number, runner.book.bundles[number - 1])
+    monkeypatch.setitem(sys.modules, "vanishing", module)
+    assert runner.receive((segments, number))() == 3
+
+
+def test_an_unpicklable_value_is_named() -> None:
+    value = {"model": [1, threading.Lock()]}
+    with pytest.raises(pickle.PicklingError, match=r"the value\['model'\]\[1\] \(of type lock\)"):
+        pickle_value(value, LoadedDefinitions())
+
+
+def test_an_exception_of_the_script_comes_home_as_its_own_class(runner: Runner) -> None:
+    namespace = script("""
+        class Problem(Exception): pass
+        def task(): raise Problem(3, [4])
+    """)
+    with pytest.raises(Exception, match="3") as raised:
+        runner.run(namespace["task"])
+    assert type(raised.value) is not namespace["Problem"]
+    text, line, *pickled = describe_exception(raised.value, runner.loaded)
+    home = unpickle(runner.book, pickled)
+    assert type(home) is namespace["Problem"]
+    assert home.args == (3, [4])
+    assert line == b"Problem: (3, [4])"
+    assert b"raise Problem" in text or b"in task" in text
+
+
+class Hostile(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+    def __reduce__(self) -> Any:
+        raise SystemExit
+
+
+def test_whatever_an_exception_does_it_is_described() -> None:
+    text, line, pickled = describe_exception(Hostile(), LoadedDefinitions())
+    assert line == b"Hostile (its text can't be shown)"
+    assert b"Hostile" in text
+    assert pickled == b""

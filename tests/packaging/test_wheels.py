@@ -1,0 +1,78 @@
+"""The wheels hold what they should, and work where nothing else is."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+import imp_parallel_core
+
+from .conftest import PROJECTS, ROOT, Installed, run
+
+# the first of these tests builds the wheels and makes an environment, over the network
+pytestmark = pytest.mark.timeout(300)
+
+DISTRIBUTIONS = ("imp-parallel-core", "imp-parallel-local")
+
+
+@pytest.mark.parametrize("package", PROJECTS)
+def test_a_wheel_holds_its_package_whole_with_types_and_licence(
+    wheels: dict[str, Path], package: str
+) -> None:
+    names = ZipFile(wheels[package]).namelist()
+    folder = PROJECTS[package] / package
+    files = (*folder.rglob("*.py"), folder / "py.typed")
+    expected = {str(path.relative_to(folder.parent)) for path in files}
+    metadata = {name for name in names if ".dist-info/" in name}
+    assert set(names) - metadata == expected
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in metadata)
+
+
+def test_the_versions_in_the_metadata_are_the_packages(installed: Installed) -> None:
+    versions = installed.python_c(
+        "from importlib.metadata import version\n"
+        "import imp_parallel_core as core\n"
+        f"print(core.__version__, *map(version, {DISTRIBUTIONS!r}))"
+    )
+    assert set(versions.split()) == {imp_parallel_core.__version__}
+
+
+def test_the_dependencies_fit_together(installed: Installed) -> None:
+    installed.pip("check")
+
+
+def test_the_plugin_is_found_by_its_entry_point(installed: Installed) -> None:
+    output = installed.python_c(
+        "from importlib.metadata import entry_points\n"
+        "for found in entry_points(group='imp_parallel'): print(found.name, found.load().__name__)"
+    )
+    assert output == "local imp_parallel_local\n"
+
+
+def test_the_slave_class_can_be_imported_from_either_package(installed: Installed) -> None:
+    installed.python_c(
+        "from imp_parallel_core import LocalSlave\n"
+        "import imp_parallel_local\n"
+        "assert LocalSlave is imp_parallel_local.LocalSlave"
+    )
+
+
+def test_the_example_runs_from_any_folder(installed: Installed, tmp_path: Path) -> None:
+    example = shutil.copy(ROOT / "examples/score_vs_distance.py", tmp_path)
+    output = run([installed.python, "-W", "error", example], tmp_path)
+    assert "best: " in output
+
+
+def test_the_core_alone_names_the_plugin_to_install(
+    wheels: dict[str, Path], tmp_path: Path
+) -> None:
+    core = Installed(tmp_path, [wheels["imp_parallel_core"]])
+    core.pip("check")
+    output = core.python_c(
+        "try:\n    from imp_parallel_core import LocalSlave\n"
+        "except ImportError as problem: print(problem)"
+    )
+    assert "pip install imp-parallel-local" in output

@@ -1,0 +1,366 @@
+"""Bytes in, frames and messages out: whatever the bytes, however they are cut."""
+
+import tracemalloc
+from struct import Struct
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from imp_parallel_core import _protocol as protocol
+from imp_parallel_core._errors import ProtocolError
+from imp_parallel_core._protocol import Decoder, Message, encode_frame, encode_message
+
+from .wire import FRAME, bytes_of, content, cut, introduced, messages, plain, sizes
+
+HANDSHAKE = [protocol.HELLO, protocol.WELCOME, protocol.REFUSE]
+HANDSHAKE_LIMIT = protocol.HANDSHAKE_LIMIT_BYTES
+HEADER = protocol.FRAME_HEADER
+points = st.lists(st.integers(0, 4 * FRAME), max_size=12)
+unhurried = settings(deadline=None, max_examples=60)
+
+
+def start_of(lengths, head=b"", count=None, head_length=None):
+    """Return the start of a message's first frame body, true or not."""
+    return (
+        Struct("!BHI").pack(
+            protocol.OUTCOME,
+            len(lengths) if count is None else count,
+            len(head) if head_length is None else head_length,
+        )
+        + Struct(f"!{len(lengths)}Q").pack(*lengths)
+        + head
+    )
+
+
+def frame(kind, body, length=None):
+    return HEADER.pack(len(body) if length is None else length, kind) + body
+
+
+# ---- what arrives is what was sent
+
+
+@unhurried
+@given(st.lists(messages(), max_size=3), points)
+def test_messages_survive_any_split_of_their_bytes(sent, points):
+    decoder = introduced()
+    arrived = []
+    for piece in cut(b"".join(map(bytes_of, sent)), points):
+        arrived += decoder.feed(piece)
+    assert [kind for kind, _ in arrived] == [protocol.WHOLE] * len(sent)
+    assert [plain(message) for _, message in arrived] == [plain(message) for message in sent]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(messages(st.integers(0, 30)), max_size=4))
+def test_messages_survive_coming_byte_by_byte(sent):
+    decoder = introduced()
+    data = b"".join(map(bytes_of, sent))
+    arrived = [f for i in range(len(data)) for f in decoder.feed(data[i : i + 1])]
+    assert [plain(message) for _, message in arrived] == [plain(message) for message in sent]
+
+
+@unhurried
+@given(messages(), points, st.integers(min_value=0))
+def test_a_truncated_message_is_no_message_and_no_error(message, points, size):
+    data = bytes_of(message)
+    decoder = introduced()
+    for piece in cut(data[: size % len(data)], points):
+        assert decoder.feed(piece) == []
+
+
+@unhurried
+@given(messages(), points, st.sampled_from([bytes, bytearray, memoryview]))
+def test_the_bytes_may_come_in_a_buffer_that_is_used_again(message, points, form):
+    decoder = introduced()
+    arrived = []
+    for piece in cut(bytes_of(message), points):
+        reused = bytearray(piece)
+        arrived += decoder.feed(form(reused))
+        reused[:] = bytes(len(reused))
+    ((_, got),) = arrived
+    assert plain(got) == plain(message)
+
+
+@unhurried
+@given(st.lists(sizes, min_size=1, max_size=4), points)
+def test_a_segment_is_writable_if_it_is_larger_than_a_frame_however_it_was_cut(sizes, points):
+    decoder = introduced()
+    arrived = []
+    sent = Message(protocol.OUTCOME, b"", [content(n) for n in sizes])
+    for piece in cut(bytes_of(sent), points):
+        arrived += decoder.feed(piece)
+    ((_, got),) = arrived
+    assert [type(segment) for segment in got.segments] == [
+        bytearray if size > FRAME else bytes for size in sizes
+    ]
+
+
+def test_frames_between_the_parts_of_a_message_come_first():
+    first, last = encode_message(Message(protocol.TASKS, b"head", [content(FRAME + 1)]))
+    data = b"".join([*first, encode_frame(protocol.PING), protocol.encode_ack(7), *last])
+    arrived = introduced().feed(data)
+    assert [kind for kind, _ in arrived] == [protocol.PING, protocol.ACK, protocol.WHOLE]
+    assert protocol.decode_ack(arrived[1][1]) == 7
+    assert plain(arrived[2][1]) == (protocol.TASKS, b"head", [content(FRAME + 1)])
+
+
+def test_a_reset_decoder_begins_anew():
+    message = Message(protocol.TASKS, b"head", [content(2 * FRAME)])
+    data = bytes_of(message)
+    decoder = introduced()
+    for stop in (3, 9, FRAME, FRAME + 7, FRAME + 500, len(data) - 1):
+        decoder.feed(data[:stop])
+        decoder.reset()
+        assert not decoder.is_introduced
+        decoder.introduce()
+        ((_, got),) = decoder.feed(data)
+        assert plain(got) == plain(message)
+
+
+# ---- what is sent
+
+
+@unhurried
+@given(messages())
+def test_no_frame_is_larger_than_a_frame_may_be(message):
+    frames = encode_message(message)
+    kinds = []
+    for buffers in frames:
+        data = b"".join(buffers)
+        length, kind = HEADER.unpack_from(data)
+        assert length == len(data) - HEADER.size <= FRAME
+        kinds.append(kind)
+    assert kinds == [protocol.PART] * (len(frames) - 1) + [protocol.WHOLE]
+
+
+def test_a_large_segment_is_not_copied_when_it_is_encoded():
+    segment = bytearray(4 * FRAME)
+    frames = encode_message(Message(protocol.OUTCOME, b"", [segment]))
+    segment[:] = b"x" * len(segment)
+    assert b"".join(b for buffers in frames for b in buffers).count(b"x") == len(segment)
+
+
+def test_many_middling_segments_make_few_buffers():
+    segments = [content(1000, i) for i in range(2000)]
+    frames = encode_message(Message(protocol.OUTCOME, b"", segments))
+    assert sum(map(len, frames)) <= 2 * (2_000_000 // FRAME + 2)
+    ((_, got),) = introduced().feed(b"".join(b for buffers in frames for b in buffers))
+    assert got.segments == segments
+
+
+def test_a_view_of_wider_items_is_sent_as_its_bytes():
+    for count in (3, FRAME):
+        view = memoryview(bytearray(content(8 * count))).cast("d")
+        ((_, got),) = introduced().feed(bytes_of(Message(protocol.OUTCOME, b"", [view])))
+        assert got.segments == [content(8 * count)]
+
+
+def test_what_can_not_be_accepted_is_not_sent():
+    with pytest.raises(ValueError, match="head"):
+        encode_message(Message(1, bytes(FRAME), []))
+    with pytest.raises(ValueError, match="segments"):
+        encode_message(Message(1, b"", [b""] * (protocol.SEGMENT_COUNT_LIMIT + 1)))
+    with pytest.raises(ValueError, match="frame"):
+        encode_frame(protocol.HELLO, bytes(HANDSHAKE_LIMIT + 1))
+    with pytest.raises(ValueError, match="frame"):
+        encode_frame(protocol.PING, b"x")
+
+
+def test_the_largest_head_and_the_most_segments_arrive():
+    most = Message(1, b"", [b"x"] * protocol.SEGMENT_COUNT_LIMIT)
+    largest = Message(2, content(FRAME - 15), [content(FRAME)])
+    arrived = introduced().feed(bytes_of(most) + bytes_of(largest))
+    assert [plain(message) for _, message in arrived] == [plain(most), plain(largest)]
+
+
+# ---- what can't be right
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.binary(max_size=300), max_size=8), st.booleans())
+@example([b"GET / HTTP/1.1\r\n"], False)
+@example([b"SSH-2.0-OpenSSH_9.6\r\n"], True)
+def test_garbage_gives_a_protocol_error_or_nothing(pieces, is_introduced):
+    decoder = introduced() if is_introduced else Decoder()
+    try:
+        for piece in pieces:
+            decoder.feed(piece)
+    except ProtocolError:
+        pass
+
+
+garbled_bodies = st.one_of(
+    st.binary(max_size=60),
+    st.builds(
+        lambda lengths, count, head_length, rest: (
+            start_of(lengths, count=count, head_length=head_length) + rest
+        ),
+        st.lists(st.one_of(st.integers(0, 20), st.integers(0, 2**64 - 1)), max_size=4),
+        st.one_of(st.none(), st.integers(0, 65535)),
+        st.one_of(st.integers(0, 20), st.integers(0, 2**32 - 1)),
+        st.binary(max_size=60),
+    ),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.tuples(st.integers(0, 9), garbled_bodies), max_size=6), points)
+def test_garbage_in_well_formed_frames_gives_a_protocol_error_or_true_messages(frames, points):
+    decoder = introduced()
+    try:
+        for piece in cut(b"".join(frame(*f) for f in frames), points):
+            for _, got in decoder.feed(piece):
+                if isinstance(got, Message):
+                    assert plain(introduced().feed(bytes_of(got))[0][1]) == plain(got)
+    except ProtocolError:
+        pass
+
+
+@pytest.mark.parametrize("kind", [protocol.PART, protocol.WHOLE])
+def test_an_oversized_frame_is_refused_at_its_header(kind):
+    with pytest.raises(ProtocolError, match=str(FRAME)):
+        introduced().feed(HEADER.pack(FRAME + 1, kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "length"), [(protocol.PING, 1), (protocol.ACK, 9), (0, 0), (8, 0), (255, 0)]
+)
+def test_a_frame_of_an_unknown_kind_or_a_wrong_size_is_refused_at_its_header(kind, length):
+    with pytest.raises(ProtocolError):
+        introduced().feed(HEADER.pack(length, kind))
+
+
+def test_a_short_ack_is_refused():
+    with pytest.raises(ProtocolError):
+        protocol.decode_ack(bytes(7))
+
+
+@pytest.mark.parametrize("kind", [protocol.PART, protocol.WHOLE])
+def test_an_oversized_message_is_refused_at_its_head(kind):
+    decoder = introduced(limit_bytes=1000)
+    message = Message(protocol.OUTCOME, b"head", [bytes(600), bytes(400)])
+    assert decoder.feed(bytes_of(message))
+    with pytest.raises(ProtocolError, match="1001"):
+        decoder.feed(frame(kind, start_of([600, 401]) + bytes(1001 * (kind == protocol.WHOLE))))
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [frame(protocol.WHOLE, b"")],
+        [frame(protocol.WHOLE, bytes(6))],
+        [frame(protocol.WHOLE, start_of([5]) + bytes(4))],
+        [frame(protocol.WHOLE, start_of([5]) + bytes(6))],
+        [frame(protocol.WHOLE, start_of([]) + bytes(1))],
+        [frame(protocol.WHOLE, start_of([], head_length=1))],
+        [frame(protocol.WHOLE, start_of([0], count=2))],
+        [frame(protocol.WHOLE, start_of([0] * 8193))],
+        [frame(protocol.PART, start_of([5]) + bytes(6))],
+        [frame(protocol.PART, start_of([5])), frame(protocol.WHOLE, bytes(4))],
+        [frame(protocol.PART, start_of([5])), frame(protocol.WHOLE, bytes(6))],
+        [frame(protocol.PART, start_of([5])), frame(protocol.PART, b"")],
+        [frame(protocol.PART, start_of([5]) + bytes(5)), frame(protocol.WHOLE, b"")],
+        [frame(protocol.PART, start_of([5]) + bytes(5)), frame(protocol.WHOLE, b"x")],
+    ],
+)
+def test_a_message_that_is_not_as_long_as_it_says_is_refused(frames):
+    with pytest.raises(ProtocolError):
+        introduced().feed(b"".join(frames))
+
+
+def peak_memory_bytes(action):
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_is_taken_as_bytes_arrive_and_not_as_they_are_announced():
+    decoder = introduced()
+    start = frame(protocol.PART, start_of([1 << 38, 1 << 38]) + b"begun")
+    begun = start + frame(protocol.PART, b"abc", length=FRAME)
+    assert peak_memory_bytes(lambda: decoder.feed(begun)) < 100_000
+
+
+def test_a_large_segment_takes_little_more_memory_than_its_size():
+    size = 40 * FRAME
+    data = memoryview(bytes_of(Message(protocol.OUTCOME, b"", [bytes(size)])))
+    decoder = introduced()
+    arrived = []
+
+    def feed():
+        for at in range(0, len(data), 70_000):
+            arrived.extend(decoder.feed(bytes(data[at : at + 70_000])))
+
+    assert peak_memory_bytes(feed) < 1.3 * size
+    assert len(arrived[0][1].segments[0]) == size
+
+
+# ---- before the handshake
+
+
+@pytest.mark.parametrize("kind", [protocol.ACK, protocol.PART, protocol.WHOLE])
+@pytest.mark.parametrize("first", [b"", encode_frame(protocol.HELLO, b"{}")])
+def test_before_the_end_of_the_handshake_messages_are_refused_at_their_header(kind, first):
+    with pytest.raises(ProtocolError, match="handshake"):
+        Decoder().feed(first + HEADER.pack(8, kind))
+
+
+@pytest.mark.parametrize("kind", HANDSHAKE)
+def test_handshake_frames_are_accepted_if_they_are_short(kind):
+    body = content(HANDSHAKE_LIMIT)
+    assert Decoder().feed(encode_frame(kind, body)) == [(kind, body)]
+    with pytest.raises(ProtocolError, match=str(HANDSHAKE_LIMIT)):
+        Decoder().feed(HEADER.pack(HANDSHAKE_LIMIT + 1, kind))
+
+
+def test_a_ping_is_accepted_at_any_time():
+    ping, hello = encode_frame(protocol.PING), encode_frame(protocol.HELLO, b"{}")
+    arrived = Decoder().feed(ping + hello + ping)
+    assert [kind for kind, _ in arrived] == [protocol.PING, protocol.HELLO, protocol.PING]
+
+
+@pytest.mark.parametrize("first", HANDSHAKE)
+@pytest.mark.parametrize("second", HANDSHAKE)
+def test_a_peer_introduces_itself_only_once(first, second):
+    decoder = Decoder()
+    decoder.feed(encode_frame(first, b"{}"))
+    with pytest.raises(ProtocolError, match="second time"):
+        decoder.feed(encode_frame(second, b"{}"))
+    decoder.reset()
+    decoder.feed(encode_frame(first, b"{}"))
+
+
+def test_messages_may_follow_a_welcome_in_the_same_read():
+    message = Message(protocol.TASKS, b"head", [b"task"])
+    arrived = Decoder().feed(encode_frame(protocol.WELCOME, b"{}") + bytes_of(message))
+    assert [kind for kind, _ in arrived] == [protocol.WELCOME, protocol.WHOLE]
+
+
+def test_messages_follow_a_hello_when_this_end_has_answered_or_welcomed_first():
+    message, hello = bytes_of(Message(1, b"", [])), encode_frame(protocol.HELLO, b"{}")
+    answered = Decoder()
+    answered.feed(hello)
+    answered.introduce()
+    assert answered.feed(message)
+    welcomed_first = introduced()
+    assert len(welcomed_first.feed(hello + message)) == 2
+    for decoder in (answered, welcomed_first):
+        with pytest.raises(ProtocolError, match="second time"):
+            decoder.feed(hello)
+
+
+@pytest.mark.parametrize("is_complete", [False, True])
+def test_a_stranger_can_make_this_end_hold_little(is_complete):
+    decoder = Decoder()
+    body = bytes(HANDSHAKE_LIMIT - (not is_complete))
+    data = HEADER.pack(HANDSHAKE_LIMIT, protocol.HELLO) + body
+
+    def feed():
+        for at in range(0, len(data), 1000):
+            decoder.feed(data[at : at + 1000])
+
+    assert peak_memory_bytes(feed) < 4 * HANDSHAKE_LIMIT

@@ -1,0 +1,61 @@
+"""The heads of messages: packed and unpacked again, and refused if their length is wrong."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imp_parallel_core import _messages as messages
+from imp_parallel_core._errors import ProtocolError
+
+u8, u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
+seconds = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
+task_heads = st.builds(messages.TaskHead, u64, u32, u32, seconds, u16)
+
+HEADS = {
+    "bundle": (st.builds(messages.BundleHead, u32, u32), 8),
+    "setup": (st.builds(messages.SetupHead, u64, u32, u32, seconds), 24),
+    "tasks": (st.lists(task_heads, max_size=5), 26),
+    "item": (u64, 8),
+    "items": (st.lists(u64, max_size=5), 8),
+    "context": (u32, 4),
+    "runner_ready": (st.builds(messages.RunnerReadyHead, u32, u32), 8),
+    "outcome": (st.builds(messages.OutcomeHead, u64, st.integers(0, 1), seconds), 17),
+    "runner_lost": (st.builds(messages.RunnerLostHead, u64, u64, st.booleans()), 17),
+}
+REPEATED = {"tasks", "items"}
+
+
+def functions(name):
+    return getattr(messages, f"pack_{name}"), getattr(messages, f"unpack_{name}")
+
+
+def test_every_head_is_tested():
+    packed = {name.removeprefix("pack_") for name in vars(messages) if name.startswith("pack_")}
+    assert packed == set(HEADS)
+
+
+@pytest.mark.parametrize("name", HEADS)
+@given(st.data())
+def test_a_head_is_unpacked_as_it_was_packed(name, data):
+    pack, unpack = functions(name)
+    strategy, size = HEADS[name]
+    head = data.draw(strategy)
+    packed = pack(head)
+    assert len(packed) == size * (len(head) if name in REPEATED else 1)
+    assert unpack(packed) == head
+    assert type(unpack(packed)) is type(head)
+
+
+@pytest.mark.parametrize("name", HEADS)
+@given(data=st.binary(max_size=100))
+def test_a_head_of_a_wrong_length_is_a_protocol_error(name, data):
+    _, unpack = functions(name)
+    _, size = HEADS[name]
+    if len(data) % size if name in REPEATED else len(data) != size:
+        with pytest.raises(ProtocolError):
+            unpack(data)
+
+
+def test_an_outcome_of_an_unknown_status_is_a_protocol_error():
+    with pytest.raises(ProtocolError, match="status"):
+        messages.unpack_outcome(bytes(8) + b"\x02" + bytes(8))

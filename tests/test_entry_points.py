@@ -1,0 +1,95 @@
+"""Entry points are found as importlib.metadata finds them, without its import."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from imp_parallel_core._entry_points import EntryPoint, find_entry_points
+
+GROUPS = ("imp_parallel", "console_scripts", "pytest11", "no.such.group")
+
+
+def distribution(folder: Path, name: str, entry_points: str | None) -> None:
+    """Make what an installer leaves of a distribution."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    if entry_points is not None:
+        (info / "entry_points.txt").write_text(entry_points)
+
+
+def asked(group: str) -> set[tuple[str, str]]:
+    """Return what importlib.metadata finds."""
+    found = importlib.metadata.entry_points(group=group)
+    return {(f.dist.name.lower().replace("_", "-"), f.value) for f in found if f.dist}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_same_is_found_as_importlib_metadata_finds(group: str) -> None:
+    assert set(find_entry_points(group)) == asked(group)
+
+
+def test_all_entries_of_a_group_are_found_whatever_else_the_file_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "# a comment\n[other]\na = b\n\n[imp_parallel]\none = pkg.mod:thing.part [extra]\n"
+    distribution(tmp_path, "Some_Plugin", text + "; another\ntwo=pkg\n[last]\nc = d\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert find_entry_points("imp_parallel") == [
+        EntryPoint("some-plugin", "pkg.mod:thing.part"),
+        EntryPoint("some-plugin", "pkg"),
+    ]
+
+
+@pytest.mark.parametrize("shadow", [None, "[imp_parallel]\nx = first\n"])
+def test_a_distribution_that_is_there_twice_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shadow: str | None
+) -> None:
+    distribution(tmp_path / "one", "some_plugin", shadow)
+    distribution(tmp_path / "two", "some_plugin", "[imp_parallel]\nx = second\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "one"), str(tmp_path / "two")])
+    found = [entry_point.value for entry_point in find_entry_points("imp_parallel")]
+    assert found == ([] if shadow is None else ["first"])
+
+
+def test_a_distribution_in_an_archive_is_found_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribution(tmp_path, "some_plugin", "[imp_parallel]\nx = pkg\n")
+    with ZipFile(tmp_path / "archive.zip", "w") as archive:
+        for file in (tmp_path / "some_plugin-1.0.dist-info").iterdir():
+            archive.write(file, f"some_plugin-1.0.dist-info/{file.name}")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "archive.zip")])
+    assert EntryPoint("some-plugin", "pkg") in find_entry_points("imp_parallel")
+
+
+def test_folders_that_are_missing_or_hold_odd_names_do_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file-1.0.dist-info").touch()
+    (tmp_path / "-.dist-info").mkdir()
+    monkeypatch.setattr(sys, "path", ["", str(tmp_path), str(tmp_path / "missing")])
+    monkeypatch.chdir(tmp_path)
+    assert find_entry_points("imp_parallel") == []
+
+
+def test_an_entry_point_loads_a_module_or_what_is_in_it() -> None:
+    assert EntryPoint("x", "pathlib").load() is sys.modules["pathlib"]
+    assert EntryPoint("x", "pathlib:Path.home").load() == Path.home
+
+
+def test_importlib_metadata_is_not_imported_where_there_are_only_folders() -> None:
+    script = (
+        "import sys; from imp_parallel_core._plugins import find_plugins; find_plugins(); "
+        "print('importlib.metadata' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

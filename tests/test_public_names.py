@@ -1,0 +1,171 @@
+"""What is public, and what an import costs: both are promises."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import imp_parallel_core
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PUBLIC = {
+    "imp_parallel_core": [
+        "Bootstrap",
+        "ClosedError",
+        "Context",
+        "ContextDone",
+        "Error",
+        "Event",
+        "EventsMissed",
+        "Launch",
+        "LaunchError",
+        "LaunchPhase",
+        "LaunchState",
+        "Manager",
+        "NetworkError",
+        "NoMoreSlavesError",
+        "NoSlaveStartedError",
+        "PicklingError",
+        "PluginError",
+        "ProtocolError",
+        "RemoteError",
+        "SetupError",
+        "Slave",
+        "SlaveArray",
+        "SlaveChanged",
+        "SlaveInfo",
+        "SocketStream",
+        "Stream",
+        "TaskDone",
+        "TaskLostError",
+        "TaskStarted",
+        "Transport",
+        "__version__",
+        "hookimpl",
+        "read_tail",
+    ],
+    "imp_parallel_local": ["LocalSlave"],
+}
+WITHOUT_DOCSTRING = {"__version__", "hookimpl"}  # a string, and an instance of pluggy's marker
+
+OURS = sorted((ROOT / "plugins").glob("*/imp_parallel_*/*.py"))
+
+# what a slave must not wait for at its start, nor a script that only imports the package
+HEAVY = ["cloudpickle", "dataclasses", "inspect", "logging", "pluggy", "subprocess", "threading"]
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_the_public_names_are_these(package: str) -> None:
+    assert sorted(importlib.import_module(package).__all__) == PUBLIC[package]
+
+
+def test_dir_shows_the_public_names() -> None:
+    assert dir(imp_parallel_core) == sorted(PUBLIC["imp_parallel_core"])
+
+
+@pytest.mark.parametrize(
+    ("package", "name"), [(package, name) for package in PUBLIC for name in PUBLIC[package]]
+)
+def test_a_public_name_can_be_imported_and_is_described(package: str, name: str) -> None:
+    thing = getattr(importlib.import_module(package), name)
+    if name not in WITHOUT_DOCSTRING:
+        assert thing.__doc__
+        # NamedTuple and dataclass make up a docstring from the fields
+        assert not thing.__doc__.startswith(f"{name}(")
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_a_public_class_is_shown_with_a_docstring_on_each_public_method(package: str) -> None:
+    things = (getattr(importlib.import_module(package), name) for name in PUBLIC[package])
+    undescribed = [
+        f"{thing.__name__}.{name}"
+        for thing in things
+        if isinstance(thing, type)
+        for name, value in vars(thing).items()
+        if callable(value) and not name.startswith("_") and not value.__doc__
+    ]
+    assert undescribed == []
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    for name in ("no_such_name", "NoSuchName", "_private"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(imp_parallel_core, name)
+
+
+@pytest.mark.parametrize(
+    ("module", "more"),
+    [
+        ("imp_parallel_core", ["imp_parallel_core._manager", "json", "socket"]),
+        ("imp_parallel_core._slave", []),
+        ("imp_parallel_core._supervisor", []),
+    ],
+)
+def test_an_import_is_light(module: str, more: list[str]) -> None:
+    """In a process of its own, where nothing else has imported anything."""
+    script = f"import sys, {module}; print(*set({HEAVY + more!r}) & set(sys.modules))"
+    command = [sys.executable, "-S", "-c", script]  # -S: no .pth file imports anything either
+    loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []
+
+
+def test_a_runner_needs_no_plugin_machinery() -> None:
+    script = "import sys, imp_parallel_core._runner; print(*{'pluggy', 'logging'} & {*sys.modules})"
+    command = [sys.executable, "-S", "-c", script]
+    loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_our_own_plugins_use_only_public_names_of_the_core(path: Path) -> None:
+    assert _private_uses(path.read_text()) == []
+
+
+def test_a_private_use_would_be_found() -> None:
+    source = (
+        "import imp_parallel_core._errors\n"
+        "from imp_parallel_core._errors import Error\n"
+        "from imp_parallel_core import Manager, _errors, nothing\n"
+        "import imp_parallel_core as core\n"
+        "core._errors\n"
+    )
+    assert _private_uses(source) == [
+        "imp_parallel_core._errors",
+        "imp_parallel_core._errors",
+        "_errors",
+        "nothing",
+        "core._errors",
+    ]
+
+
+def _private_uses(source: str) -> list[str]:
+    """Return what a module uses of the core that is not public."""
+    found: list[str] = []
+    aliases: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("imp_parallel_core._"):
+                    found.append(alias.name)
+                elif alias.name == "imp_parallel_core":
+                    aliases.add(alias.asname or alias.name)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module.startswith("imp_parallel_core._"):
+                found.append(node.module)
+            elif node.module == "imp_parallel_core":
+                names = (alias.name for alias in node.names)
+                found += [name for name in names if name not in PUBLIC["imp_parallel_core"]]
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in aliases
+            and node.attr not in PUBLIC["imp_parallel_core"]
+        ):
+            found.append(f"{node.value.id}.{node.attr}")
+    return found
