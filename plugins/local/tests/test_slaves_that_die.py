@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -374,3 +375,45 @@ def test_a_task_may_end_with_any_exit_of_python(one_slave: Manager) -> None:
     (error,) = results_of(context)
     assert isinstance(error, Exception)
     assert "SystemExit" in str(error)
+
+
+@pytest.fixture
+def little_memory() -> Iterator[Path]:
+    """Yield a control group whose processes may use 150 MB together."""
+    folder = Path("/sys/fs/cgroup/memory") / f"imp_parallel_test_{os.getpid()}"
+    limit_file, limit = "memory.limit_in_bytes", 150_000_000
+    if not folder.parent.exists():
+        folder = Path("/sys/fs/cgroup") / folder.name
+        limit_file = "memory.max"
+    try:
+        folder.mkdir()
+        (folder / limit_file).write_text(str(limit))
+    except OSError as problem:
+        pytest.skip(f"no memory control group can be made here: {problem}")
+    yield folder
+    wait_until(lambda: not (folder / "cgroup.procs").read_text().split())
+    folder.rmdir()
+
+
+def test_when_memory_runs_out_the_system_kills_the_runner_and_not_the_slave(
+    little_memory: Path, one_slave: Manager
+) -> None:
+    def eat() -> None:
+        (little_memory / "cgroup.procs").write_text(str(os.getppid()))
+        (little_memory / "cgroup.procs").write_text(str(os.getpid()))
+        blocks = []
+        while True:
+            blocks.append(b"x" * 1_000_000)
+
+    context = one_slave.get_context(max_attempts=2)
+    wait_until(lambda: one_slave.slaves[0].state == "idle")
+    supervisor = one_slave.slaves[0].pid
+    context.add_task(eat)
+    context.add_task(lambda: "innocent")
+    results = results_of(context)
+    (error,) = (r for r in results if isinstance(r, TaskLostError))
+    assert "innocent" in results
+    assert all("SIGKILL" in attempt for attempt in error.attempts)
+    peaks = [int(re.findall(r"peak memory (\d+) MB", attempt)[0]) for attempt in error.attempts]
+    assert all(50 < peak < 200 for peak in peaks)
+    assert one_slave.slaves[0].pid == supervisor

@@ -1,0 +1,54 @@
+"""What the README and the documents show is what happens."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness import Processes
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Return the fenced blocks of a language in a document."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def run(*command: str) -> str:
+    """Run a command in the test's folder; return its output."""
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=55).stdout
+
+
+def test_the_first_command_prints_the_table_of_the_readme(processes: Processes) -> None:
+    printed = run(sys.executable, str(ROOT / "examples" / "score_vs_distance.py"))
+    (shown,) = blocks(README, "text")
+    cores = os.cpu_count()
+    assert printed == shown.replace("by 2 processes", f"by {cores} processes")
+
+
+def test_the_script_of_the_readme_runs(processes: Processes, tmp_path: Path) -> None:
+    (script,) = blocks(README, "python")
+    model = "class Model:\n    def score(self, distance):\n        return distance * 0.5\n\n"
+    (tmp_path / "script.py").write_text(model + script)
+    lines = run(sys.executable, "script.py").splitlines()
+    assert sorted(lines, key=lambda line: float(line.split()[1])) == [
+        f"{distance} {distance * 0.5}" for distance in range(0, 60, 3)
+    ]
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/plugins.md", "docs/protocol.md"])
+def test_the_files_that_a_document_links_to_exist(document: str) -> None:
+    path = ROOT / document
+    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_the_promises_in_the_readme_are_nine() -> None:
+    promises = README.split("## What is promised")[1].split("## What it does not do")[0]
+    assert re.findall(r"^(\d)\. ", promises, re.MULTILINE) == [str(n) for n in range(1, 10)]
