@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from ._protocol import Buffer
 
 _WRITE_BYTES = 1024 * 1024  # how much is committed to one write; a heartbeat waits for no more
-_WRITE_BUFFERS = 64  # buffers to one write; the system's limit (IOV_MAX) is 1024
-_JOIN_BYTES = 16 * 1024  # a copy of a buffer up to this size costs less than one more to a write
+# Buffers up to this size are joined: a copy costs less than one more buffer to a write. So a write
+# has some 130 of them at most; the system's limit (IOV_MAX) is 1024.
+_JOIN_BYTES = 16 * 1024
 _ACK_MESSAGES = 64
 _ACK_BYTES = 1024 * 1024
 
@@ -115,7 +116,7 @@ class Connection:
             self._is_ack_due = False
         size = 0
         frames = self._frames if self._may_send else ()
-        while frames and size < _WRITE_BYTES and len(committed) < _WRITE_BUFFERS:
+        while frames and size < _WRITE_BYTES:
             for buffer in frames.popleft():
                 length = len(buffer)
                 size += length
@@ -145,7 +146,8 @@ class Connection:
     def receive(self, data: Buffer) -> list[Message]:
         """Take the bytes that arrived; return the messages that they complete.
 
-        Raises ProtocolError if the peer breaks the protocol; drop the stream then.
+        Raises ProtocolError if the peer breaks the protocol; drop the stream then. If messages
+        came before that, they are returned first, and :attr:`error` says that there is no more.
         """
         messages: list[Message] = []
         for kind, content in self._decoder.feed(data):
@@ -159,6 +161,11 @@ class Connection:
         if self.resumable:
             self._count_for_ack(len(messages), len(data))
         return messages
+
+    @property
+    def error(self) -> ProtocolError | None:
+        """How the peer has broken the protocol, if it has."""
+        return self._decoder.error
 
     def take_handshake(self) -> list[tuple[int, bytes]]:
         """Return the handshake frames that have arrived since the last call: kind and body."""

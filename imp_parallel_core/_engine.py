@@ -348,6 +348,7 @@ class Engine:
     def _reader_waits(self, context: EngineContext, waiter: Waiter) -> None:
         if not self._scheduler.has_hope:
             waiter.error = self._hopeless()
+        self._perform(self._scheduler.reader_waits(context.id, time.monotonic()))
         self._to_wake.add(context.inbox)
 
     def _give_up_waiting(self) -> None:

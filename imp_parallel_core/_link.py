@@ -133,6 +133,8 @@ class Link:
         for message in arrived:
             if self.is_open:
                 self._received(self, message)
+        if self.connection.error is not None and self.is_open:
+            self._end(f"it broke the protocol: {self.connection.error}")
         return True
 
     def _end(self, how: str) -> None:

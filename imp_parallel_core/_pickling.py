@@ -13,6 +13,7 @@ Reducer = Callable[[Any], Any]
 """Says how an object is taken apart, as ``Pickler.reducer_override`` does."""
 
 _KEPT_BYTES = 1 << 16
+_BUFFERS_LIMIT = 100  # of one pickle, so that many can travel in one message (docs/protocol.md)
 _idle: list[_Pickler] = []
 
 
@@ -26,7 +27,7 @@ class _Pickler(pickle.Pickler):
         # What is larger than a frame arrives at the other end in memory of its own, which can be
         # written to, as an array wants it.
         raw = buffer.raw()
-        if raw.nbytes <= FRAME_LIMIT_BYTES:
+        if raw.nbytes <= FRAME_LIMIT_BYTES or len(self.buffers) >= _BUFFERS_LIMIT:
             return True
         self.buffers.append(raw)
         return False

@@ -163,6 +163,7 @@ class Decoder:
 
     def reset(self) -> None:
         """Forget what was half received: its stream has gone, and it will be sent again."""
+        self.error: ProtocolError | None = None
         self._limits = _UNINTRODUCED
         self._is_greeted = False  # the peer's one handshake frame has come
         self._buffer = bytearray()  # a frame of which the rest has not come
@@ -188,23 +189,35 @@ class Decoder:
         its own, any other is bytes; ``data`` itself is not kept.
 
         Raises ProtocolError at the first byte that can't be right; the decoder is of no use
-        after that until it is reset.
+        after that until it is reset. If frames were completed before that byte, they are returned
+        first: what a peer said before it went wrong counts. :attr:`error` is set then, and raised
+        by the next call.
         """
+        if self.error is not None:
+            raise self.error
         if not isinstance(data, bytes):
             data = bytes(data)
         frames: list[tuple[int, bytes | Message]] = []
+        try:
+            self._feed(data, frames)
+        except ProtocolError as problem:
+            self.error = problem
+            if not frames:
+                raise
+        return frames
+
+    def _feed(self, data: bytes, frames: list[tuple[int, bytes | Message]]) -> None:
         at = 0
         while self._buffer:  # complete a frame that began earlier: its header, then its body
             missing = self._wanted - len(self._buffer)
             self._buffer += data[at : at + missing]
             at += missing
             if len(self._buffer) < self._wanted:
-                return frames
+                return
             begun = bytes(self._buffer)
             self._buffer.clear()
             self._take(begun, 0, frames)
         self._take(data, at, frames)
-        return frames
 
     def _take(self, data: bytes, at: int, frames: list[tuple[int, bytes | Message]]) -> None:
         """Take frames out of data, and put aside the beginning of one that is not complete."""

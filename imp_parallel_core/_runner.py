@@ -102,8 +102,9 @@ class Runner:
 
     def introduce(self) -> None:
         """Tell the supervisor that this runner is ready."""
-        self._read()
-        ((_, welcome),) = self._connection.take_handshake()
+        while not (frames := self._connection.take_handshake()):
+            self._read()
+        ((_, welcome),) = frames
         sys.path[:] = json.loads(welcome)["sys_path"]
         import cloudpickle  # after sys.path is the master's
 

@@ -19,7 +19,6 @@ def _small_frames():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(protocol, "FRAME_LIMIT_BYTES", 60)
         patch.setattr(connections, "_WRITE_BYTES", 100)
-        patch.setattr(connections, "_WRITE_BUFFERS", 4)
         patch.setattr(connections, "_JOIN_BYTES", 30)
         patch.setattr(connections, "_ACK_MESSAGES", 3)
         patch.setattr(connections, "_ACK_BYTES", 150)
@@ -69,6 +68,11 @@ class Session:
         end.arrived += map(plain, messages)
         assert end.arrived == peer.sent[: len(end.arrived)]
 
+    def bring(self, end, limit_bytes):
+        """Write and read, as a stream does when all goes well."""
+        self.write(end, limit_bytes)
+        self.read(self.slave if end is self.master else self.master, limit_bytes)
+
     def cut(self):
         for end in (self.master, self.slave):
             end.connection.lost_stream()
@@ -90,7 +94,8 @@ amounts = st.one_of(st.integers(1, 200), st.just(1 << 60))
 steps = st.one_of(
     st.tuples(st.just("send"), st.booleans(), st.integers(0, 250)),
     st.tuples(st.sampled_from(["write", "read"]), st.booleans(), amounts),
-    st.tuples(st.sampled_from(["write", "read"]), st.booleans(), amounts),
+    st.tuples(st.just("bring"), st.booleans(), amounts),
+    st.tuples(st.just("bring"), st.booleans(), st.just(1 << 60)),
     st.tuples(st.sampled_from(["cut", "acknowledge", "ping"]), st.booleans(), st.just(0)),
 )
 
@@ -99,6 +104,7 @@ steps = st.one_of(
 @given(st.lists(steps, max_size=60))
 def test_each_message_arrives_once_and_in_order_wherever_the_stream_is_cut(steps):
     session = Session()
+    session.finish()
     for step, is_master, amount in steps:
         end = session.master if is_master else session.slave
         if step == "send":
@@ -156,8 +162,30 @@ def test_a_welcome_alone_does_not_resume_a_session():
     session.finish()
     session.slave.send(10)
     session.cut()
+    session.slave.send(10)
     session.write(session.slave, 1 << 60)
     session.slave.connection.receive(protocol.encode_frame(protocol.WELCOME, b"{}"))
     assert not session.slave.connection.has_unsent
+    assert session.slave.connection.unsent() == []
     session.slave.connection.resume(0)
     assert session.slave.connection.has_unsent
+
+
+def test_an_acknowledgement_that_was_due_is_not_written_to_the_next_stream():
+    session = Session()
+    session.finish()
+    for _ in range(3):
+        session.master.send(1)
+    session.bring(session.master, 1 << 60)
+    assert session.slave.connection.has_unsent
+    session.cut()
+    hello = write(session.slave.connection)
+    assert [kind for kind, _ in protocol.Decoder().feed(hello)] == [protocol.HELLO]
+
+
+def test_what_a_lost_stream_brought_of_a_handshake_is_forgotten():
+    connection = Connection(resumable=True)
+    connection.receive(protocol.encode_frame(protocol.HELLO, b"old"))
+    connection.lost_stream()
+    connection.receive(protocol.encode_frame(protocol.HELLO, b"new"))
+    assert connection.take_handshake() == [(protocol.HELLO, b"new")]

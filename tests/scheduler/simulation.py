@@ -125,7 +125,7 @@ class Simulation:
             self._later(SETUP_S, self._item_ends, slave, slave.life, SETUP_S)
             return
         duration_s = self.dice.expovariate(1.0 / self._mean_s[what.context])
-        happens = self._item_ends
+        happens: Any = self._item_ends
         dice = self.dice.random()
         if what.id % POISON == 0 or dice < P_RUNNER_DIES:
             happens = self._runner_dies
@@ -173,9 +173,9 @@ class Simulation:
 
     def _hand_back(self, slave: SimulatedSlave, life: int) -> None:
         if life == slave.life:
-            first, *returned = [*slave.items] or [None]
-            slave.items = deque() if first is None else deque([first])
-            items = [item for item, _ in returned if item]
+            items = [item for item, _ in slave.items][1:]
+            for _ in items:
+                slave.items.pop()
             self._perform(self.scheduler.items_returned(slave.id, items, self.now))
 
     def _forget(self, slave: SimulatedSlave) -> None:
