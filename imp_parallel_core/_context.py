@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ._actions import OutcomeKind, Task
 from ._definitions import DefinitionBook
-from ._engine import Engine, EngineContext
+from ._engine import Engine
 from ._errors import ClosedError, Error, PicklingError, RemoteError, SetupError, TaskLostError
 from ._inbox import Delivery
+from ._performer import ServedContext
 from ._references import resolving
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Context:
         self._task_timeout_s = task_timeout_s or 0.0
         self._is_closed = False
         setup = self._pickle((startup or _NO_SETUP, ()), "the set-up")
-        self._served = EngineContext(id, self._book, setup, setup_timeout_s or 0.0)
+        self._served = ServedContext(id, self._book, setup, setup_timeout_s or 0.0)
         engine.open_context(self._served, max_attempts)
         self._finalizer = weakref.finalize(self, engine.close_context, id)
         self._finalizer.atexit = False  # the Manager ends everything then
@@ -76,7 +77,7 @@ class Context:
             raise TypeError(f"a task must be callable, and {_repr.repr(task)} is not")
         payload, bundle = self._pickle((task, args), "the task")
         inbox = self._served.inbox
-        self._engine.post(
+        self._engine.add_task(
             Task(inbox.count_added(), self._served.id, payload, bundle, self._task_timeout_s)
         )
 

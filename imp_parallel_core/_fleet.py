@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import selectors
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from ._slave_info import SlaveState
 from ._slave_record import SlaveRecord
 
 if TYPE_CHECKING:
+    from ._loop import Loop
     from ._scheduler import Scheduler
     from ._stream import Stream
 
@@ -44,8 +44,7 @@ class Fleet:
         scheduler: what to tell about slaves.
         perform: performs the scheduler's actions.
         plugins: who launches.
-        post: runs a function in the engine's thread, from any other.
-        call_at: runs a function in the engine's thread, at a monotonic time.
+        loop: the engine's.
         changed: is told a record whose state has changed.
     """
 
@@ -54,20 +53,18 @@ class Fleet:
         scheduler: Scheduler,
         perform: Callable[[list[Action]], None],
         plugins: Plugins,
-        post: Callable[[Callable[[], None]], None],
-        call_at: Callable[[float, Callable[[], None]], None],
+        loop: Loop[Any],
         changed: Callable[[SlaveRecord], None],
     ) -> None:
         self.records: dict[int, SlaveRecord] = {}
-        self.selector = selectors.DefaultSelector()
         self._scheduler = scheduler
         self._perform = perform
         self._plugins = plugins
-        self._post = post
-        self._reports = _PostedReports(self, post)
-        self._call_at = call_at
+        self._loop = loop
+        self._call_at = loop.call_at
+        self._reports = _PostedReports(self, loop.post)
         self._changed = changed
-        self._inquiries = Inquiries(call_at)
+        self._inquiries = Inquiries(loop.call_at)
         self._watches: list[LaunchWatch] = []
         self._unflushed: dict[int, Link] = {}
 
@@ -136,11 +133,11 @@ class Fleet:
             return
         link = Link(
             stream,
-            self.selector,
+            self._loop.selector,
             greeted=lambda link, kind, body: self._greeted(record, link, kind, body),
             received=lambda link, message: self._received(record, link, message),
             ended=lambda link, how: self._ended(record, link, how),
-            wake=self._post,
+            wake=self._loop.post,
         )
         record.begin_session(link)
 
@@ -336,7 +333,6 @@ class Fleet:
         for record in self.records.values():
             if record.link is not None:
                 record.link.abandon()
-        self.selector.close()
 
     def explained(self, index: int, evidence: Evidence) -> None:
         """A launch has answered."""

@@ -33,8 +33,10 @@ class Inbox:
     """The outcomes of one context.
 
     Args:
-        ask: tells the engine that a reader is about to wait, so that it says if that is hopeless.
-        report: tells the engine how many outcomes, of how many bytes, were read.
+        ask: tells the engine that a reader is about to wait, so that it lets the oldest task go
+            on without credit, or says if waiting is hopeless.
+        report: tells the engine how many outcomes, of how many bytes, were read; also that a
+            reader waits no more.
     """
 
     def __init__(self, ask: Callable[[Waiter], None], report: Callable[[int, int], None]) -> None:
@@ -90,10 +92,11 @@ class Inbox:
             waiter: Waiter | None = None
             try:
                 while True:
+                    is_complete = self._put == self._added  # asked first: the last may just come
                     delivery = self._next_in_order() if in_order else self._next_arrived()
                     if delivery is not None:
                         return self._count_taken(delivery)
-                    if self._put == self._added:
+                    if is_complete:
                         return None
                     if self._error is not None:
                         raise self._error
@@ -109,6 +112,7 @@ class Inbox:
             finally:
                 if waiter is not None:
                     self.waiters.discard(waiter)
+                    self._report_read(has_waited=True)
 
     def _next_arrived(self) -> Delivery | None:
         if self._early:
@@ -139,7 +143,7 @@ class Inbox:
             self._changed.notify_all()  # other readers have nothing left to wait for
         return delivery
 
-    def _report_read(self) -> None:
-        if self._read:
+    def _report_read(self, *, has_waited: bool = False) -> None:
+        if self._read or has_waited:
             self._report(self._read, self._read_bytes)
             self._read = self._read_bytes = 0

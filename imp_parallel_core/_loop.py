@@ -1,0 +1,163 @@
+"""The event loop: waits for streams, commands and the clock, in a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+_T = TypeVar("_T")
+_Thing = TypeVar("_Thing")
+
+_POSTED_AT_ONCE = 1000  # so that streams are served while a user adds a million tasks
+
+
+class Loop(threading.Thread, Generic[_Thing]):
+    """Runs one turn after the other until it is stopped.
+
+    A turn: what the selector has found, what was posted from other threads, the timers that are
+    due; then ``turned``.
+
+    Args:
+        name: of the thread.
+        take: called with a list of things posted one after the other that are no functions.
+        turned: called at the end of each turn.
+        due: returns when there is something to do that no timer says (monotonic s), or None.
+        ended: called at the end, with the exception that ended it, or None if it was stopped.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        take: Callable[[list[_Thing]], None],
+        turned: Callable[[], None],
+        due: Callable[[], float | None],
+        ended: Callable[[Exception | None], None],
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self.selector = selectors.DefaultSelector()
+        self._take = take
+        self._turned = turned
+        self._due = due
+        self._ended = ended
+        self._posted: deque[_Thing | Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timer_numbers = itertools.count()
+        self._is_stopping = False
+        self._is_sleeping = False
+        self._wake_up, self._woken = socket.socketpair()
+        for end in (self._wake_up, self._woken):
+            end.setblocking(False)
+        self.selector.register(self._woken, selectors.EVENT_READ, self._on_wake_up)
+
+    # ---- called from any thread
+
+    def post(self, thing: _Thing | Callable[[], None]) -> None:
+        """Have a function run, or another thing taken, in the loop's thread, in order."""
+        self._posted.append(thing)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._is_sleeping:
+            self._is_sleeping = False
+            with contextlib.suppress(OSError):
+                self._wake_up.send(b"\0")
+
+    def ask(self, question: Callable[[], _T]) -> _T | None:
+        """Run a function in the loop's thread and return what it returns; None if it has ended."""
+        answer = _Answer(question)
+        self.post(answer)
+        while not answer.is_there.wait(0.5):
+            if not self.is_alive():
+                return None
+        return answer.value
+
+    def stop(self) -> None:
+        """End the loop after this turn."""
+        self._is_stopping = True
+        self._wake()
+
+    def abandon(self) -> None:
+        """Close this process's descriptors: at the end, or in a forked child."""
+        self.selector.close()
+        for end in (self._wake_up, self._woken):
+            end.close()
+
+    # ---- called from its own thread
+
+    def call_at(self, when: float, function: Callable[[], None]) -> None:
+        """Run a function at a monotonic time."""
+        heapq.heappush(self._timers, (when, next(self._timer_numbers), function))
+
+    def run(self) -> None:
+        """Run turns until :meth:`stop`."""
+        problem = None
+        try:
+            while not self._is_stopping:
+                self._turn()
+        except Exception as error:  # whoever waits must be told
+            problem = error
+        self._ended(problem)
+        with contextlib.suppress(Exception):
+            while self._posted:  # somebody may wait for an answer
+                self._take_posted()
+
+    def _turn(self) -> None:
+        self._is_sleeping = True
+        for key, events in self.selector.select(self._wait_s()):
+            self._is_sleeping = False
+            key.data(events)
+        self._is_sleeping = False
+        self._take_posted()
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2]()
+        self._turned()
+
+    def _take_posted(self) -> None:
+        things: list[_Thing] = []
+        for _ in range(min(len(self._posted), _POSTED_AT_ONCE)):
+            thing = self._posted.popleft()
+            if not callable(thing):
+                things.append(thing)
+                continue
+            if things:
+                self._take(things)
+                things = []
+            thing()
+        if things:
+            self._take(things)
+
+    def _wait_s(self) -> float | None:
+        """Return how long to sleep. Called when others know already that this loop may sleep."""
+        if self._posted or self._is_stopping:
+            return 0.0
+        dues = [when for when, _, _ in self._timers[:1]]
+        due = self._due()
+        if due is not None:
+            dues.append(due)
+        return max(0.0, min(dues) - time.monotonic()) if dues else None
+
+    def _on_wake_up(self, events: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._woken.recv(4096)
+
+
+class _Answer(Generic[_T]):
+    """A question on its way through the loop."""
+
+    def __init__(self, question: Callable[[], _T]) -> None:
+        self.is_there = threading.Event()
+        self.value: _T | None = None
+        self._question = question
+
+    def __call__(self) -> None:
+        self.value = self._question()
+        self.is_there.set()

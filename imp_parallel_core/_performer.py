@@ -1,0 +1,141 @@
+"""Performs what the scheduler has decided: sends to slaves, delivers to contexts."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from . import _messages as messages
+from . import _protocol as protocol
+from ._actions import (
+    Action,
+    CloseContext,
+    Deliver,
+    EndAttempt,
+    NextRunner,
+    OutcomeKind,
+    Relaunch,
+    SendSetup,
+    SendTasks,
+    TakeBack,
+)
+from ._events import TaskDone, TaskStarted
+from ._observers import Observers
+from ._slave_record import SlaveRecord
+
+if TYPE_CHECKING:
+    from ._definitions import DefinitionBook, Segments
+    from ._fleet import Fleet
+    from ._inbox import Inbox
+
+
+class ServedContext:
+    """What the engine needs of a context in order to serve it.
+
+    Args:
+        id: its number.
+        book: its definitions.
+        setup: its pickled set-up, and the last bundle that it needs.
+        setup_timeout_s: how long the set-up may take; 0 for no limit.
+    """
+
+    inbox: Inbox  # made when the engine begins to serve it
+
+    def __init__(
+        self, id: int, book: DefinitionBook, setup: tuple[Segments, int], setup_timeout_s: float
+    ) -> None:
+        self.id = id
+        self.book = book
+        self.setup = setup
+        self.setup_timeout_s = setup_timeout_s
+
+
+class Performer:
+    """Performs actions, in the engine's thread.
+
+    Args:
+        observers: who is told.
+    """
+
+    fleet: Fleet  # which needs the performer in its turn
+
+    def __init__(self, observers: Observers) -> None:
+        self.contexts: dict[int, ServedContext] = {}
+        self.to_wake: set[Inbox] = set()
+        """Inboxes that have got something, or whose readers must be told something."""
+        self._observers = observers
+
+    def perform(self, actions: list[Action]) -> None:
+        """Perform the scheduler's actions, in order."""
+        for action in actions:
+            match action:
+                case Deliver():
+                    self._deliver(action)
+                case SendTasks():
+                    self._send_tasks(action)
+                case SendSetup():
+                    self._send_setup(action)
+                case TakeBack(slave):
+                    self.fleet.send(slave, protocol.TAKE_BACK)
+                case EndAttempt(slave, item):
+                    self.fleet.send(slave, protocol.END_ATTEMPT, messages.pack_item(item))
+                case NextRunner(slave):
+                    self.fleet.send(slave, protocol.NEXT_RUNNER)
+                case CloseContext(slave, context):
+                    self.fleet.send(slave, protocol.CLOSE_CONTEXT, messages.pack_context(context))
+                case Relaunch(slave):
+                    self.fleet.relaunch(slave)
+
+    def wake_readers(self) -> None:
+        """Wake the readers of what has been delivered; once for many deliveries."""
+        while self.to_wake:
+            self.to_wake.pop().wake()
+
+    def _send_setup(self, action: SendSetup) -> None:
+        record, context = self.fleet.records[action.slave], self.contexts[action.context]
+        segments, bundle = context.setup
+        self._send_bundles(record, context, bundle)
+        head = messages.SetupHead(action.item, context.id, bundle, context.setup_timeout_s)
+        self.fleet.send(action.slave, protocol.SETUP, messages.pack_setup(head), segments)
+
+    def _send_tasks(self, action: SendTasks) -> None:
+        record = self.fleet.records[action.slave]
+        context = self.contexts[action.tasks[0][1].context]
+        heads: list[messages.TaskHead] = []
+        segments: list[Any] = []
+        for item, task in action.tasks:
+            self._send_bundles(record, context, task.bundle)
+            payload = task.payload
+            heads.append(
+                messages.TaskHead(item, context.id, task.bundle, task.timeout_s, len(payload))
+            )
+            segments += payload
+            if self._observers:
+                event = TaskStarted(time.monotonic(), context.id, task.id, record.name)
+                self._observers.tell(event)
+        self.fleet.send(action.slave, protocol.TASKS, messages.pack_tasks(heads), segments)
+
+    def _send_bundles(self, record: SlaveRecord, context: ServedContext, needed: int) -> None:
+        """Send the definitions that a runner lacks; each travels once."""
+        sent = record.bundles_sent.get(context.id, 0)
+        if needed <= sent:
+            return
+        for number in range(sent + 1, needed + 1):
+            head = messages.pack_bundle(messages.BundleHead(context.id, number))
+            bundle = context.book.bundles[number - 1]
+            self.fleet.send(record.index, protocol.BUNDLE, head, bundle)
+        record.bundles_sent[context.id] = needed
+
+    def _deliver(self, action: Deliver) -> None:
+        task, outcome = action
+        context = self.contexts.get(task.context)
+        if context is None:
+            return
+        record = self.fleet.records[outcome.slave]
+        if outcome.kind in (OutcomeKind.VALUE, OutcomeKind.RAISED):
+            record.tasks_done += 1
+        context.inbox.put(task, task.id, outcome)
+        self.to_wake.add(context.inbox)
+        if self._observers:
+            kind = outcome.kind.value
+            self._observers.tell(TaskDone(time.monotonic(), context.id, task.id, record.name, kind))
