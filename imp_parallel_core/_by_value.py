@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import dis
 import functools
+import marshal
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -20,11 +21,14 @@ from typing import Any, NamedTuple
 import cloudpickle
 
 from ._references import (
+    load_code,
     make_cached_property,
     make_cell,
+    make_class,
     make_function,
     make_lru_cache,
     set_cell,
+    set_class_state,
     set_enum_state,
     set_function_state,
 )
@@ -137,9 +141,8 @@ def _annotations(function: FunctionType) -> dict[str, Any]:
 
 
 def reduce_code_object(code: CodeType) -> tuple[Any, ...]:
-    """Take a code object apart, as cloudpickle does."""
-    reduced: tuple[Any, ...] = _CLOUDPICKLES[CodeType](code)
-    return reduced
+    """Take a code object apart: both ends run the same version of Python, so marshal may do it."""
+    return load_code, (marshal.dumps(code),)
 
 
 # ---- classes
@@ -171,6 +174,8 @@ def reduce_class(kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
     state[0].pop("__class__", None)
     if NamedTuple in bases:  # it would make another class, of which this one is to be
         bases = kind.__bases__
+    if type(kind) is type:  # cloudpickle need not be imported to build an ordinary class
+        return make_class, (arguments[1], bases, body), state[0], None, None, set_class_state
     return build, (*arguments[:2], bases, body, *arguments[4:]), state, None, None, set_state
 
 

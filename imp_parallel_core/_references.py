@@ -7,9 +7,10 @@ on the master the original object, so that an instance comes home as one of its 
 
 from __future__ import annotations
 
+import marshal
 import threading
 from functools import cached_property, lru_cache
-from types import CellType, CodeType, FunctionType
+from types import CellType, CodeType, FunctionType, new_class
 from typing import Any, Protocol
 
 
@@ -48,6 +49,25 @@ class resolving:  # used as a function is; contextlib's would cost more than a t
 def definition(number: int) -> Any:
     """Return what a pickle refers to by its number."""
     return _active.definitions.definition(number)
+
+
+def load_code(marshalled: bytes) -> CodeType:
+    """Return a code object."""
+    code: CodeType = marshal.loads(marshalled)  # noqa: S302 - like a pickle: from our master
+    return code
+
+
+def make_class(name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
+    """Return an ordinary class with what only a class body can set; its state comes later."""
+    return new_class(name, bases, {}, lambda namespace: namespace.update(body))
+
+
+def set_class_state(kind: type, attributes: dict[str, Any]) -> None:
+    """Give a class its attributes."""
+    for name, value in attributes.items():
+        setattr(kind, name, value)
+    if "__firstlineno__" in attributes:  # Python 3.13 deletes it when another attribute is set
+        setattr(kind, "__firstlineno__", attributes["__firstlineno__"])  # noqa: B010 - not in 3.11
 
 
 def make_function(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
 import pickle
 import socket
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 from . import _messages as messages
 from . import _process as process
 from . import _protocol as protocol
+from ._cloudpickle_version import version_of_cloudpickle
 from ._connection import Connection
 from ._loaded_definitions import LoadedDefinitions
 from ._protocol import Message
@@ -105,11 +105,8 @@ class Runner:
         while not (frames := self._connection.take_handshake()):
             self._read()
         ((_, welcome),) = frames
-        sys.path[:] = json.loads(welcome)["sys_path"]
-        import cloudpickle  # after sys.path is the master's
-
-        hello = {"cloudpickle": cloudpickle.__version__}
-        self._connection.send_control(protocol.HELLO, json.dumps(hello).encode())
+        sys.path[:] = map(os.fsdecode, welcome.split(b"\0"))
+        self._connection.send_control(protocol.HELLO, version_of_cloudpickle().encode())
         self._write()
 
     def run(self) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import os
 import selectors
 import socket
 import time
 from collections.abc import Callable
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from . import _messages as messages
 from . import _process as process
@@ -41,7 +41,7 @@ class RunnerProcess:
         started: the runner, which has just been started.
         sys_path: the master's ``sys.path``, for the runner to import from.
         selector: the supervisor's loop.
-        became_ready: called once, with what the runner says of itself.
+        became_ready: called once, with the version of cloudpickle that the runner has.
         reported: called with each OUTCOME, when it has been taken note of here.
     """
 
@@ -50,7 +50,7 @@ class RunnerProcess:
         started: StartedRunner,
         sys_path: list[str],
         selector: selectors.BaseSelector,
-        became_ready: Callable[[dict[str, Any]], None],
+        became_ready: Callable[[str], None],
         reported: Callable[[Message], None],
     ) -> None:
         self.pid = started.pid
@@ -72,8 +72,8 @@ class RunnerProcess:
             received=self._received,
             ended=self._wire_ended,
         )
-        welcome = {"sys_path": sys_path}
-        self._wire.connection.send_control(protocol.WELCOME, json.dumps(welcome).encode())
+        welcome = b"\0".join(map(os.fsencode, sys_path))  # no JSON: the runner starts faster
+        self._wire.connection.send_control(protocol.WELCOME, welcome)
         self.flush()
 
     # ---- items
@@ -127,7 +127,7 @@ class RunnerProcess:
 
     def _greeted(self, link: Link, kind: int, body: bytes) -> None:
         self.is_ready = True
-        self._became_ready(json.loads(body))
+        self._became_ready(body.decode(errors="replace"))
 
     def _received(self, link: Link, message: Message) -> None:
         if message.kind == protocol.OUTCOME:

@@ -172,12 +172,12 @@ class Supervisor:
             started, self._sys_path, self._selector, self._runner_is_ready, self._report
         )
 
-    def _runner_is_ready(self, runner: dict[str, Any]) -> None:
+    def _runner_is_ready(self, cloudpickle: str) -> None:
         self._failed_starts = 0
         if self._is_welcome:
             self._announce_runner()
         else:
-            self._identity.update(runner)
+            self._identity["cloudpickle"] = cloudpickle
             self._master.connection.send_control(protocol.HELLO, hello_of(self._identity, 0))
 
     def _announce_runner(self) -> None:
