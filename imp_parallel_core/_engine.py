@@ -35,6 +35,8 @@ _logger = logging.getLogger("imp_parallel.engine")
 
 _CLOSE_GRACE_S = 1.0
 _CLOSE_S = 5.0
+_CLOSED = "this Manager has been closed"
+_FORKED = "this Manager belongs to the process that made it; a forked child needs its own"
 
 
 class Engine:
@@ -46,7 +48,7 @@ class Engine:
     """
 
     def __init__(self, plugins: Plugins, policy: Policy) -> None:
-        self._pid = os.getpid()
+        self._is_forked = False
         self._scheduler = Scheduler(policy)
         self._observers = Observers(plugins.observers())
         self._performer = Performer(self._observers)
@@ -58,7 +60,7 @@ class Engine:
             self._scheduler, self._perform, plugins, self._loop, self._slave_changed
         )
         self._performer.fleet = self._fleet
-        self._is_closed = False
+        self._closed_because = ""
         _all_engines.add(self)
         self._loop.start()
 
@@ -66,12 +68,8 @@ class Engine:
 
     def check_open(self) -> None:
         """Raise ClosedError if it has been closed, or belongs to this process's parent."""
-        if self._pid != os.getpid():
-            raise ClosedError(
-                "this Manager belongs to the process that made it; a forked child needs its own"
-            )
-        if self._is_closed:
-            raise ClosedError("this Manager has been closed")
+        if self._closed_because:
+            raise ClosedError(self._closed_because)
 
     def launch(self, records: Sequence[SlaveRecord]) -> None:
         """Launch slaves of one description."""
@@ -114,9 +112,9 @@ class Engine:
 
     def close(self) -> None:
         """End all slaves and the thread. Bounded; may be called twice, from any thread."""
-        if self._pid != os.getpid():
+        if self._is_forked:
             return
-        self._is_closed = True
+        self._closed_because = _CLOSED
         self._loop.stop()
         if threading.current_thread() is self._loop:
             return
@@ -127,8 +125,14 @@ class Engine:
             _logger.warning("still ending after %g s: %s", _CLOSE_S, ", ".join(busy))
         self._observers.close()
 
-    def abandon(self) -> None:
-        """Close this process's ends of all streams; in a forked child, the parent keeps its own."""
+    def forked(self) -> None:
+        """Give everything up: this process is a forked child, and the parent goes on."""
+        self._is_forked = True
+        self._closed_because = _FORKED
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Close this process's ends of all streams."""
         self._fleet.abandon()
         self._loop.abandon()
 
@@ -147,15 +151,15 @@ class Engine:
 
     def _end(self, problem: Exception | None) -> None:
         """Leave nobody waiting, and no slave behind."""
-        error: Error = ClosedError("this Manager has been closed")
+        error: Error = ClosedError(_CLOSED)
         if problem is not None:  # a bug of ours
             _logger.error("the engine failed", exc_info=problem)
             error = Error(f"the engine failed: {type(problem).__name__}: {problem}")
-        self._is_closed = True
+        self._closed_because = str(error)
         for context in self._performer.contexts.values():
             context.inbox.close(error)
         self._fleet.close(_CLOSE_GRACE_S)
-        self.abandon()
+        self._abandon()
 
     # ---- readers and contexts
 
@@ -231,10 +235,10 @@ class Engine:
 _all_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
-def _abandon_all() -> None:
+def _forked() -> None:
     for engine in list(_all_engines):
-        engine.abandon()
+        engine.forked()
     _all_engines.clear()
 
 
-os.register_at_fork(after_in_child=_abandon_all)
+os.register_at_fork(after_in_child=_forked)
