@@ -35,9 +35,15 @@ class Task:
     __slots__ = ("bundle", "context", "done", "history", "id", "payload", "slaves", "timeout_s")
 
     def __init__(
-        self, id: int, context: int, payload: Sequence[Any], bundle: int = 0, timeout_s: float = 0.0
+        self,
+        context: int,
+        payload: Sequence[Any],
+        bundle: int = 0,
+        timeout_s: float = 0.0,
+        id: int = -1,
     ) -> None:
         self.id = id
+        """Its number within its context, in the order of adding; given by the engine."""
         self.context = context
         self.payload = payload
         self.bundle = bundle

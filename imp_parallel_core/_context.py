@@ -24,6 +24,9 @@ _repr.maxother = _repr.maxstring = 200
 
 # called, it gives no argument; and no slave must import a module for it
 _NO_SETUP: Callable[[], Any] = tuple
+# What unpickling may raise, since it runs the user's code: anything but a Ctrl-C of the user's.
+_CODE_OF_OTHERS = (Exception, SystemExit, GeneratorExit)
+
 OnError = Literal["raise", "return"]
 
 
@@ -50,6 +53,7 @@ class Context:
         self._book = DefinitionBook()
         self._task_timeout_s = task_timeout_s or 0.0
         self._is_closed = False
+        self._startup_name = getattr(startup, "__qualname__", None) or _describe(startup)
         setup = self._pickle((startup or _NO_SETUP, ()), "the set-up")
         self._served = ServedContext(id, self._book, setup, setup_timeout_s or 0.0)
         engine.open_context(self._served, max_attempts)
@@ -76,10 +80,7 @@ class Context:
         if not callable(task):
             raise TypeError(f"a task must be callable, and {_repr.repr(task)} is not")
         payload, bundle = self._pickle((task, args), "the task")
-        inbox = self._served.inbox
-        self._engine.add_task(
-            Task(inbox.count_added(), self._served.id, payload, bundle, self._task_timeout_s)
-        )
+        self._engine.add_task(Task(self._served.id, payload, bundle, self._task_timeout_s))
 
     def get_results_unordered(self, *, on_error: OnError = "raise") -> Iterator[Any]:
         """Yield the result of each task as it completes, until none is outstanding.
@@ -117,7 +118,6 @@ class Context:
         if not self._is_closed:
             self._is_closed = True
             self._finalizer()
-            self._served.inbox.close(ClosedError("this Context has been closed"))
 
     def __enter__(self) -> Context:
         return self
@@ -163,17 +163,25 @@ class Context:
         return self._iterate(on_error == "return", in_order=in_order)
 
     def _iterate(self, returns_errors: bool, *, in_order: bool) -> Iterator[Any]:
+        inbox = self._served.inbox
         while True:
             self._engine.check_open()
-            delivery = self._served.inbox.take(in_order=in_order)
+            delivery = inbox.take(in_order=in_order)
             if delivery is None:
                 return
+            failure = None
             try:
                 value = self._open(delivery)
             except Error as error:
-                if not returns_errors:
-                    raise
-                value = error
+                value = failure = error
+            except BaseException:  # a Ctrl-C: whoever reads next shall have it
+                inbox.give_back(delivery)
+                raise
+            inbox.note_read(delivery)
+            if inbox.claim(delivery.number, None) is None:
+                continue  # another reader was faster
+            if failure is not None and not returns_errors:
+                raise failure
             yield value
 
     def _open(self, delivery: Delivery) -> Any:
@@ -182,7 +190,7 @@ class Context:
         if outcome.kind is OutcomeKind.VALUE:
             try:
                 return self._unpickle(outcome.content)
-            except Exception as problem:
+            except _CODE_OF_OTHERS as problem:
                 where = self._describe_slave(outcome.slave)
                 raise RemoteError(
                     f"the value of task {delivery.number}, which ran on {where}, can't be unpickled"
@@ -199,7 +207,9 @@ class Context:
         outcome = delivery.outcome
         slave = self._engine.slave_names(outcome.slave)
         is_setup = outcome.kind is OutcomeKind.SETUP_FAILED
-        what = "the set-up of its context" if is_setup else f"task {delivery.number}"
+        what = f"task {delivery.number}"
+        if is_setup:
+            what = f"the set-up of its context ({self._startup_name})"
         error_type = SetupError if is_setup else RemoteError
         where = self._describe_slave(outcome.slave)
         name, host = slave
@@ -238,7 +248,7 @@ class Context:
     def _unpickle_exception(self, segments: Sequence[Any]) -> BaseException | None:
         try:
             exc = self._unpickle(segments)
-        except Exception:  # its text has travelled apart
+        except _CODE_OF_OTHERS:  # its text has travelled apart
             return None
         return exc if isinstance(exc, BaseException) else None
 
@@ -248,7 +258,7 @@ class Context:
             return None
         try:
             return self._unpickle(task.payload)[0]
-        except Exception:  # it is for the message only
+        except _CODE_OF_OTHERS:  # it is for the message only
             return None
 
 

@@ -83,8 +83,9 @@ class Engine:
         """Serve a context from now on."""
         post, id = self._loop.post, context.id
         context.inbox = Inbox(
-            lambda waiter: post(lambda: self._reader_waits(context, waiter)),
-            lambda count, size: post(lambda: self._outcomes_read(id, count, size)),
+            ask=lambda waiter: post(lambda: self._reader_waits(context, waiter)),
+            nudge=lambda: post(lambda: self._count_read(context)),
+            check=self.check_open,
         )
 
         def open_it() -> None:
@@ -139,6 +140,10 @@ class Engine:
     # ---- the turns of the loop
 
     def _take(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            context = self._performer.contexts.get(task.context)
+            if context is not None:
+                task.id = context.inbox.next_number()
         self._perform(self._scheduler.tasks_added(tasks, time.monotonic()))
 
     def _turned(self) -> None:
@@ -147,7 +152,8 @@ class Engine:
         if tick is not None and tick <= now:
             self._perform(self._scheduler.tick(now))
         self._fleet.flush()
-        self._performer.wake_readers()
+        while self._performer.delivered_to:
+            self._tell_readers(self._performer.delivered_to.pop())
 
     def _end(self, problem: Exception | None) -> None:
         """Leave nobody waiting, and no slave behind."""
@@ -164,20 +170,33 @@ class Engine:
     # ---- readers and contexts
 
     def _reader_waits(self, context: ServedContext, waiter: Waiter) -> None:
-        self._perform(self._scheduler.reader_waits(context.id, time.monotonic()))
-        if not self._scheduler.has_hope:
-            waiter.error = self._hopeless()
-        self._performer.to_wake.add(context.inbox)
+        self._count_read(context)
+        if not context.inbox.wait(waiter):
+            return
+        if self._scheduler.has_hope:
+            self._perform(self._scheduler.reader_waits(context.id, time.monotonic()))
+        else:
+            context.inbox.give_up(self._hopeless())
+
+    def _tell_readers(self, context: ServedContext) -> None:
+        if context.inbox.has_waiters:
+            context.inbox.answer_waiters()
+            self._count_read(context)
+
+    def _count_read(self, context: ServedContext) -> None:
+        """Give the scheduler back the credit of what has been read."""
+        now = time.monotonic()
+        count, size_bytes = context.inbox.count_read()
+        self._perform(self._scheduler.outcomes_read(context.id, count, size_bytes, now))
+        if context.inbox.has_waiters:  # some wait all the same
+            self._perform(self._scheduler.reader_waits(context.id, now))
 
     def _give_up_waiting(self) -> None:
         """Tell all that wait, if no slave is left that could bring what they wait for."""
-        if self._scheduler.has_hope:
-            return
-        error = self._hopeless()
-        for context in self._performer.contexts.values():
-            for waiter in list(context.inbox.waiters):
-                waiter.error = error
-            self._performer.to_wake.add(context.inbox)
+        if not self._scheduler.has_hope:
+            error = self._hopeless()
+            for context in self._performer.contexts.values():
+                context.inbox.give_up(error)
 
     def _hopeless(self) -> NoMoreSlavesError:
         records = self._fleet.records.values()
@@ -195,15 +214,10 @@ class Engine:
             )
         return NoSlaveStartedError(f"no slave could be started:\n{text}", failures=failures)
 
-    def _outcomes_read(self, context: int, count: int, size_bytes: int) -> None:
-        now = time.monotonic()
-        self._perform(self._scheduler.outcomes_read(context, count, size_bytes, now))
-        served = self._performer.contexts.get(context)
-        if served is not None and served.inbox.waiters:  # another reader waits all the same
-            self._perform(self._scheduler.reader_waits(context, now))
-
     def _context_closed(self, id: int) -> None:
-        if self._performer.contexts.pop(id, None) is not None:
+        context = self._performer.contexts.pop(id, None)
+        if context is not None:
+            context.inbox.close(ClosedError("this Context has been closed"))
             self._perform(self._scheduler.context_closed(id, time.monotonic()))
             if self._observers:
                 self._observers.tell(ContextDone(time.monotonic(), id))

@@ -1,16 +1,23 @@
-"""Where the engine puts a context's outcomes, and the user's threads wait for them."""
+"""Where the engine puts a context's outcomes, and the user's threads wait for them.
+
+A Ctrl-C may strike the user's thread anywhere, and the script may go on afterwards. So the engine
+alone counts, the user's side holds no lock of Python's own making, and a delivery stays here until
+:attr:`Inbox.claim` removes it in one atomic step, just before it is handed to the user. A reader
+that finds nothing asks the engine, which knows.
+"""
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from ._actions import Outcome, OutcomeKind, Task
 from ._errors import Error
 
-_REPORT_EVERY = 64  # outcomes read; credit is given back in such portions
+_NUDGE_EVERY = 64  # outcomes read; credit is given back in such portions
+_CHECK_S = 1.0  # how often a waiting reader looks whether the engine is still there
 
 
 class Delivery(NamedTuple):
@@ -23,127 +30,190 @@ class Delivery(NamedTuple):
     """The task itself, unless all went well."""
 
 
-class Waiter:
-    """One thread that waits, as the engine sees it."""
+class LookAgain(NamedTuple):
+    """The answer to a reader for whom something may be there; in order, from this number on."""
 
-    error: Error | None = None
+    next_number: int = 0
+
+
+class Complete(NamedTuple):
+    """The answer to a reader when every task's outcome has been read."""
+
+
+class Waiter:
+    """One reader's question to the engine: what is there for me?
+
+    Args:
+        wanted: the number of the task whose outcome it wants; None for any.
+    """
+
+    def __init__(self, wanted: int | None) -> None:
+        self.wanted = wanted
+        self.answers: SimpleQueue[LookAgain | Complete | Error] = SimpleQueue()
 
 
 class Inbox:
     """The outcomes of one context.
 
     Args:
-        ask: tells the engine that a reader is about to wait, so that it lets the oldest task go
-            on without credit, or says if waiting is hopeless.
-        report: tells the engine how many outcomes, of how many bytes, were read; also that a
-            reader waits no more.
+        ask: passes a waiter on to the engine, which answers it at once or later.
+        nudge: tells the engine that outcomes have been read.
+        check: raises if the engine has ended.
     """
 
-    def __init__(self, ask: Callable[[Waiter], None], report: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        ask: Callable[[Waiter], None],
+        nudge: Callable[[], None],
+        check: Callable[[], None],
+    ) -> None:
         self._ask = ask
-        self._report = report
-        self._changed = threading.Condition(threading.Lock())
-        self._arrived: deque[Delivery] = deque()
-        self._early: dict[int, Delivery] = {}  # arrived before their turn, for ordered reading
-        self._ahead: set[int] = set()  # taken before their turn, by unordered reading
-        self._next = 0  # all before this one have been taken
+        self._nudge = nudge
+        self._check = check
+        self._deliveries: dict[int, Delivery] = {}
+        self.claim = self._deliveries.pop
+        """``claim(number, None)`` removes a delivery and returns it; None if another reader did."""
+        self._order: deque[int] = deque()  # the numbers of deliveries, as they came
+        self._read: deque[int] = deque()  # the sizes of what was read, until the engine counts them
+        self._next = 0  # for reading in order: all before this one have been taken
+        # the engine's own:
         self._added = 0
-        self._put = 0  # counted by the engine alone, which no Ctrl-C can interrupt half-way
-        self._read = 0
-        self._read_bytes = 0
+        self._done = 0
+        self._all_done_below = 0
+        self._done_beyond: set[int] = set()
+        self._waiters: list[Waiter] = []
         self._error: Error | None = None
-        self.waiters: set[Waiter] = set()
-        """Threads that wait now; the engine gives them an error if there is no hope."""
 
     # ---- the engine's side
 
-    def put(self, task: Task, number: int, outcome: Outcome) -> None:
-        """Add an outcome; :meth:`wake` makes it known."""
-        is_value = outcome.kind is OutcomeKind.VALUE
-        self._arrived.append(Delivery(number, outcome, None if is_value else task))
-        self._put += 1
+    def next_number(self) -> int:
+        """Count a task that has been added; return its number."""
+        self._added += 1
+        return self._added - 1
 
-    def wake(self) -> None:
-        """Wake whoever waits."""
-        if self.waiters:
-            with self._changed:
-                self._changed.notify_all()
+    def put(self, task: Task, outcome: Outcome) -> None:
+        """Add an outcome; :meth:`answer_waiters` makes it known."""
+        is_value = outcome.kind is OutcomeKind.VALUE
+        self._deliveries[task.id] = Delivery(task.id, outcome, None if is_value else task)
+        self._order.append(task.id)
+        self._done += 1
+        self._done_beyond.add(task.id)
+        while self._all_done_below in self._done_beyond:
+            self._done_beyond.discard(self._all_done_below)
+            self._all_done_below += 1
+
+    def count_read(self) -> tuple[int, int]:
+        """Return how many outcomes, of how many bytes, have been read since the last call."""
+        sizes = [self._read.popleft() for _ in range(len(self._read))]
+        return len(sizes), sum(sizes)
+
+    def wait(self, waiter: Waiter) -> bool:
+        """Answer a waiter at once and return False; or keep it and return True."""
+        answer = self._answer_to(waiter)
+        if answer is None:
+            self._waiters.append(waiter)
+            return True
+        waiter.answers.put(answer)
+        return False
+
+    @property
+    def has_waiters(self) -> bool:
+        """Whether readers wait."""
+        return bool(self._waiters)
+
+    def answer_waiters(self) -> None:
+        """Answer those for whom there is something now."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            self.wait(waiter)
+
+    def give_up(self, error: Error) -> None:
+        """Answer all waiters with an error: what they wait for won't come."""
+        for waiter in self._waiters:
+            waiter.answers.put(error)
+        self._waiters.clear()
 
     def close(self, error: Error) -> None:
-        """No outcome will come any more: whoever waits, or comes to wait, gets an error."""
-        with self._changed:
-            self._error = error
-            self._changed.notify_all()
+        """Answer all waiters, now and from now on, with an error."""
+        self._error = error
+        self.give_up(error)
+
+    def _answer_to(self, waiter: Waiter) -> LookAgain | Complete | Error | None:
+        wanted = waiter.wanted
+        if self._error is not None:
+            return self._error
+        if wanted is None and self._deliveries:
+            if not self._order:  # a reader was interrupted, or is still opening what it took
+                self._order.extend(list(self._deliveries))
+            return LookAgain()
+        if wanted is not None:
+            if wanted in self._deliveries:
+                return LookAgain(wanted)
+            if wanted < self._all_done_below or wanted in self._done_beyond:
+                return LookAgain(wanted + 1)  # another reader has had it
+            if self._done == self._added and self._deliveries:
+                return LookAgain(min(list(self._deliveries)))  # one that was given back
+        return Complete() if self._done == self._added else None
 
     # ---- the user's side
 
-    def count_added(self) -> int:
-        """Count a task that is about to be added; return its number."""
-        with self._changed:
-            self._added += 1
-            return self._added - 1
-
     def take(self, *, in_order: bool = False) -> Delivery | None:
-        """Return the next outcome, waiting for it; None if no task is without one.
+        """Return the next delivery, waiting for it; None if no task is without an outcome.
 
+        It stays here until it is claimed; of several readers that were given the same, one can.
         Raises the error that the engine gives when waiting is hopeless.
         """
-        with self._changed:
-            waiter: Waiter | None = None
-            try:
-                while True:
-                    is_complete = self._put == self._added  # asked first: the last may just come
-                    delivery = self._next_in_order() if in_order else self._next_arrived()
-                    if delivery is not None:
-                        return self._count_taken(delivery)
-                    if is_complete:
-                        return None
-                    if self._error is not None:
-                        raise self._error
-                    if waiter is None:
-                        self._report_read()
-                        waiter = Waiter()
-                        self.waiters.add(waiter)
-                        self._ask(waiter)
-                    elif waiter.error is not None:
-                        raise waiter.error
-                    else:
-                        self._changed.wait()
-            finally:
-                if waiter is not None:
-                    self.waiters.discard(waiter)
-                    self._report_read(has_waited=True)
+        while True:
+            delivery = self._next_in_order() if in_order else self._next_arrived()
+            if delivery is not None:
+                return delivery
+            waiter = Waiter(self._next if in_order else None)
+            self._ask(waiter)
+            answer = self._wait_for(waiter)
+            if isinstance(answer, Complete):
+                return None
+            if isinstance(answer, Error):
+                raise answer
+            if in_order:
+                self._next = answer.next_number
 
-    def _next_arrived(self) -> Delivery | None:
-        if self._early:
-            return self._early.pop(next(iter(self._early)))
-        return self._arrived.popleft() if self._arrived else None
-
-    def _next_in_order(self) -> Delivery | None:
-        while self._arrived:
-            delivery = self._arrived.popleft()
-            self._early[delivery.number] = delivery
-        if self._put == self._added and self._early and self._next not in self._early:
-            self._next = min(self._early)  # a reader was interrupted with a result in its hands
-        return self._early.pop(self._next, None)
-
-    def _count_taken(self, delivery: Delivery) -> Delivery:
+    def note_read(self, delivery: Delivery) -> None:
+        """A delivery is about to be claimed: its credit is free."""
+        self._read.append(delivery.outcome.size_bytes)
         if delivery.number == self._next:
             self._next += 1
-            while self._next in self._ahead:
-                self._ahead.discard(self._next)
-                self._next += 1
-        else:
-            self._ahead.add(delivery.number)
-        self._read += 1
-        self._read_bytes += delivery.outcome.size_bytes
-        if self._read >= _REPORT_EVERY:
-            self._report_read()
-        if self._put == self._added and not self._arrived:
-            self._changed.notify_all()  # other readers have nothing left to wait for
-        return delivery
+        if len(self._read) % _NUDGE_EVERY == 0:
+            self._nudge()
 
-    def _report_read(self, *, has_waited: bool = False) -> None:
-        if self._read or has_waited:
-            self._report(self._read, self._read_bytes)
-            self._read = self._read_bytes = 0
+    def give_back(self, delivery: Delivery) -> None:
+        """Let a delivery that was taken and not claimed be the next to be taken."""
+        self._order.appendleft(delivery.number)
+
+    def _wait_for(self, waiter: Waiter) -> LookAgain | Complete | Error:
+        while True:
+            try:
+                return waiter.answers.get(timeout=_CHECK_S)
+            except Empty:
+                self._check()
+
+    def _next_arrived(self) -> Delivery | None:
+        while True:
+            try:
+                number = self._order.popleft()
+            except IndexError:
+                return None
+            delivery = self._deliveries.get(number)
+            if delivery is not None:  # else it was read in order
+                return delivery
+
+    def _next_in_order(self) -> Delivery | None:
+        self._forget_numbers()
+        return self._deliveries.get(self._next)
+
+    def _forget_numbers(self) -> None:
+        """Drop numbers of what was read in order, so that they don't pile up."""
+        try:
+            while self._order[0] not in self._deliveries:
+                self._order.popleft()
+        except IndexError:
+            pass  # that was the last

@@ -67,8 +67,13 @@ class Loop(threading.Thread, Generic[_Thing]):
     def _wake(self) -> None:
         if self._is_sleeping:
             self._is_sleeping = False
-            with contextlib.suppress(OSError):
+            try:
                 self._wake_up.send(b"\0")
+            except OSError:
+                pass  # it has ended, or is being woken by many already
+            except BaseException:  # a Ctrl-C: somebody else must wake it then
+                self._is_sleeping = True
+                raise
 
     def ask(self, question: Callable[[], _T]) -> _T | None:
         """Run a function in the loop's thread and return what it returns; None if it has ended."""

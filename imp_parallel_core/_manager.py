@@ -16,6 +16,7 @@ launched by plugins (_plugins, _launching), each launch in a thread of its own (
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import sys
@@ -79,6 +80,8 @@ class Manager:
     ) -> None:
         if max_relaunches < 0 or credit < 1:
             raise ValueError("max_relaunches must be at least 0, credit at least 1")
+        if python is not None and not isinstance(python, str):
+            raise TypeError(f"python={python!r}: it must be a path or a line for a shell, as text")
         self._python = python or sys.executable
         self._output = None if output is None else str(Path(_check_output(output)).absolute())
         policy = Policy(max_relaunches=max_relaunches, credit_outcomes=credit)
@@ -139,11 +142,12 @@ class Manager:
         self._engine.check_open()
         if startup is not None and not callable(startup):
             raise TypeError(f"a set-up must be callable, and {startup!r} is not")
+        if type(max_attempts) is not int:
+            raise TypeError(f"max_attempts={max_attempts!r}: it must be an int")
         if max_attempts < 1:
             raise ValueError("max_attempts must be at least 1")
-        for limit_s in (task_timeout_s, setup_timeout_s):
-            if limit_s is not None and not limit_s > 0:
-                raise ValueError(f"a time limit of {limit_s!r} s: it must be more than 0")
+        _check_limit("task_timeout_s", task_timeout_s)
+        _check_limit("setup_timeout_s", setup_timeout_s)
         return Context(
             self,
             self._engine,
@@ -205,6 +209,15 @@ def _close(engine: Engine, transports: Transports) -> None:
     transports.close()
 
 
+def _check_limit(name: str, limit_s: float | None) -> None:
+    if limit_s is None:
+        return
+    if not isinstance(limit_s, (int, float)):
+        raise TypeError(f"{name}={limit_s!r}: it must be a number of seconds, or None")
+    if not limit_s > 0:
+        raise ValueError(f"{name}={limit_s!r}: it must be more than 0")
+
+
 def _check_output(output: str) -> str:
     try:
         distinct = output % 0 != output % 1
@@ -224,8 +237,10 @@ def _open_output(name: str) -> Path:
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666))
     except OSError as problem:
+        advice = "Give Manager an output= in a folder that exists and can be written to, or None."
+        if problem.errno in (errno.EMFILE, errno.ENFILE):
+            advice = "Close some files, or raise the limit of open files (ulimit -n)."
         raise LaunchError(
-            f"the output of a slave can't be written to {path}: {problem.strerror}. Give Manager "
-            "an output= in a folder that exists and can be written to, or output=None."
+            f"the output of a slave can't be written to {path}: {problem.strerror}. {advice}"
         ) from problem
     return path

@@ -61,8 +61,8 @@ class Performer:
 
     def __init__(self, observers: Observers) -> None:
         self.contexts: dict[int, ServedContext] = {}
-        self.to_wake: set[Inbox] = set()
-        """Inboxes that have got something, or whose readers must be told something."""
+        self.delivered_to: set[ServedContext] = set()
+        """Contexts that have got outcomes; their readers have not been told yet."""
         self._observers = observers
 
     def perform(self, actions: list[Action]) -> None:
@@ -85,11 +85,6 @@ class Performer:
                     self.fleet.send(slave, protocol.CLOSE_CONTEXT, messages.pack_context(context))
                 case Relaunch(slave):
                     self.fleet.relaunch(slave)
-
-    def wake_readers(self) -> None:
-        """Wake the readers of what has been delivered; once for many deliveries."""
-        while self.to_wake:
-            self.to_wake.pop().wake()
 
     def _send_setup(self, action: SendSetup) -> None:
         record, context = self.fleet.records[action.slave], self.contexts[action.context]
@@ -134,8 +129,8 @@ class Performer:
         record = self.fleet.records[outcome.slave]
         if outcome.kind in (OutcomeKind.VALUE, OutcomeKind.RAISED):
             record.tasks_done += 1
-        context.inbox.put(task, task.id, outcome)
-        self.to_wake.add(context.inbox)
+        context.inbox.put(task, outcome)
+        self.delivered_to.add(context)
         if self._observers:
             kind = outcome.kind.value
             self._observers.tell(TaskDone(time.monotonic(), context.id, task.id, record.name, kind))

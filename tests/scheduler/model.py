@@ -181,7 +181,7 @@ class FakeCluster:
 
     def add_tasks(self, context: int, number: int = 1, is_reversed: bool = False) -> list[Task]:
         """Add tasks; those that several threads add at once may come in another order."""
-        tasks = [Task(next(self._ids), context, ()) for _ in range(number)]
+        tasks = [Task(context, (), id=next(self._ids)) for _ in range(number)]
         if is_reversed:
             tasks.reverse()
         self.ledger.tasks_added(tasks)

@@ -94,7 +94,7 @@ class Simulation:
         number = min(BATCH, self._to_add)
         self._to_add -= number
         contexts = self.dice.choices(range(len(self._mean_s)), weights=(3, 7), k=number)
-        tasks = [Task(next(self._next_id), context, ()) for context in contexts]
+        tasks = [Task(context, (), id=next(self._next_id)) for context in contexts]
         self._perform(self.scheduler.tasks_added(tasks, self.now))
         if self._to_add:
             self._later(0.5, self._add)

@@ -41,7 +41,7 @@ def test_the_default_credit_keeps_more_than_ten_thousand_slaves_busy() -> None:
         scheduler.slave_added(slave)
         scheduler.runner_ready(slave, 0.0)
     busy = set()
-    for setup in scheduler.tasks_added([Task(id, 1, ()) for id in range(20_000)], 0.0):
+    for setup in scheduler.tasks_added([Task(1, (), id=id) for id in range(20_000)], 0.0):
         assert isinstance(setup, SendSetup)
         done = Outcome(OutcomeKind.VALUE, (), setup.slave)
         actions = scheduler.item_ended(setup.slave, setup.item, done, 1.0, 1.0)

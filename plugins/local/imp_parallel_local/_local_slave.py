@@ -9,5 +9,6 @@ class LocalSlave(Slave):
     """A slave on the machine that the script itself runs on.
 
     Add one for each core that the tasks may use. It has the script's ``sys.path``, working
-    directory and environment, and is launched again when it is lost.
+    directory and environment, and is launched again when it is lost; but not when somebody has told
+    it to go (SIGTERM to its process): then it hands its tasks back and leaves.
     """
