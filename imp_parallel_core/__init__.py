@@ -14,6 +14,7 @@ TYPE_CHECKING = False  # as typing's, which takes longer to import than the rest
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._command_host import CommandHost, CommandResult, LocalHost
     from ._context import Context
     from ._errors import (
         ClosedError,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from ._transport import Transport
 
 _MODULES = {
+    "_command_host": ("CommandHost", "CommandResult", "LocalHost"),
     "_context": ("Context",),
     "_errors": (
         "ClosedError",
@@ -96,6 +98,8 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "Bootstrap",
     "ClosedError",
+    "CommandHost",
+    "CommandResult",
     "Context",
     "ContextDone",
     "Error",
@@ -105,6 +109,7 @@ __all__ = [
     "LaunchError",
     "LaunchPhase",
     "LaunchState",
+    "LocalHost",
     "Manager",
     "NetworkError",
     "NoMoreSlavesError",

@@ -215,6 +215,14 @@ class Connection:
         self._is_ack_due = False
         self._awaits_resume = True
 
+    def continue_over(self, newcomer: Connection) -> None:
+        """Go on over the stream on which another connection has received its HELLO, and no more.
+
+        This one's own stream has gone, or is given up. :meth:`resume` follows.
+        """
+        self.lost_stream()
+        self._decoder = newcomer._decoder  # the beginning of a frame may be in it
+
     def resume(self, peer_received: int) -> None:
         """A new stream is there, and the peer has said what it had received: send the rest.
 

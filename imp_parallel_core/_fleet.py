@@ -6,7 +6,6 @@ the reports of launch threads, which are posted to it.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -15,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 from . import _messages as messages
 from . import _protocol as protocol
 from ._actions import Action, Outcome, OutcomeKind
-from ._errors import Error
+from ._errors import ProtocolError
 from ._evidence import Evidence, Inquiries
-from ._handshake import PYTHON, refusal, refusal_of, welcome
-from ._launch_watch import LaunchReports, LaunchWatch
-from ._launching import LaunchPhase, LaunchState
+from ._heartbeats import Heartbeats
+from ._launches import Launches
+from ._launching import LaunchPhase
 from ._link import Link
 from ._plugins import Plugins
-from ._protocol import VERSION, Message
+from ._protocol import Message
+from ._reception import Reception
 from ._slave_info import SlaveState
 from ._slave_record import SlaveRecord
 
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from ._stream import Stream
 
 _logger = logging.getLogger("imp_parallel.slaves")
-
-_CHECKS_IN_TIMEOUT = 4
-_RECONNECT_S = 60.0
 
 
 class Fleet:
@@ -59,14 +56,36 @@ class Fleet:
         self.records: dict[int, SlaveRecord] = {}
         self._scheduler = scheduler
         self._perform = perform
-        self._plugins = plugins
-        self._loop = loop
-        self._call_at = loop.call_at
-        self._reports = _PostedReports(self, loop.post)
         self._changed = changed
         self._inquiries = Inquiries(loop.call_at)
-        self._watches: list[LaunchWatch] = []
         self._unflushed: dict[int, Link] = {}
+        self._is_closed = False
+        self._launches = Launches(
+            self.records,
+            plugins,
+            loop,
+            entered=self._enter,
+            failed=lambda record, why: self._lost(record, why, is_charged=False),
+            ended=lambda record, why: self._lose(record, why, is_charged=False),
+            stream_made=self.stream_made,
+            explained=self._inquiries.answer,
+        )
+        self._reception = Reception(
+            loop,
+            begun=self._begun,
+            resumed=self._resumed,
+            failed=lambda record, how: self._lose(record, how, is_charged=True),
+            broken=self._break,
+            received=self._received,
+            ended=self._ended,
+        )
+        self._heartbeats = Heartbeats(
+            loop.call_at,
+            suspected=self._suspected,
+            heard=self._heard,
+            missed=self._ask_for_end,
+            given_up=self._given_up,
+        )
 
     # ---- launching
 
@@ -77,7 +96,7 @@ class Fleet:
             is_relaunchable = record.description.is_relaunchable
             self._perform(self._scheduler.slave_added(record.index, is_relaunchable))
             self._changed(record)
-        self._start_watch(records)
+        self._launches.begin(records)
 
     def relaunch(self, index: int) -> None:
         """Launch a slave again that was lost."""
@@ -86,109 +105,47 @@ class Fleet:
         if record.watch is not None:
             record.watch.cancel(0.0)
         self._enter(record, SlaveState.LAUNCHING)
-        self._start_watch([record])
-
-    def _start_watch(self, records: Sequence[SlaveRecord]) -> None:
-        bootstraps = [record.bootstrap for record in records]
-        watch = LaunchWatch(self._plugins, records[0].description, bootstraps, self._reports)
-        for record in records:
-            record.watch = watch
-            record.host = ""
-        self._watches.append(watch)
-        watch.start()
-
-    def launch_failed(self, indices: Sequence[int], error: Exception) -> None:
-        """A plugin could not launch slaves."""
-        text = str(error) if isinstance(error, Error) else f"{type(error).__name__}: {error}"
-        for index in indices:
-            self._lost(self.records[index], text, is_charged=False)
-
-    def launch_state(self, index: int, state: LaunchState) -> None:
-        """A launch has news of a slave that has not connected."""
-        record = self.records[index]
-        if record.host or record.state is SlaveState.GONE:
-            return
-        if state.phase is LaunchPhase.ENDED:
-            self._lose(record, "it ended before it had connected", is_charged=False)
-        elif state.phase is LaunchPhase.QUEUED:
-            self._enter(record, SlaveState.QUEUED, state.detail)
-        else:
-            self._enter(record, SlaveState.LAUNCHING, state.detail)
-            due = time.monotonic() + record.connect_timeout_s
-            self._call_at(due, lambda: self._check_connected(record))
-
-    def _check_connected(self, record: SlaveRecord) -> None:
-        if record.state is SlaveState.LAUNCHING and not record.host:
-            seconds = record.connect_timeout_s
-            text = f"it was started, but did not connect within {seconds:g} s (connect_timeout)"
-            self._lose(record, text, is_charged=False)
+        self._launches.begin([record])
 
     # ---- connections
 
     def stream_made(self, index: int, stream: Stream) -> None:
-        """A slave's stream is there; the slave introduces itself over it."""
-        record = self.records[index]
-        if record.state is SlaveState.GONE or record.link is not None:
-            stream.close()  # too late, or another that claims to be this slave
-            return
-        link = Link(
-            stream,
-            self._loop.selector,
-            greeted=lambda link, kind, body: self._greeted(record, link, kind, body),
-            received=lambda link, message: self._received(record, link, message),
-            ended=lambda link, how: self._ended(record, link, how),
-            wake=self._loop.post,
-        )
-        record.begin_session(link)
+        """A stream is there whose peer claims to be a slave."""
+        record = self.records.get(index)
+        if record is None or self._is_closed:
+            stream.close()
+        else:
+            self._reception.receive(record, stream)
 
-    def _greeted(self, record: SlaveRecord, link: Link, kind: int, body: bytes) -> None:
-        """Compare versions with a slave, before anything of it is unpickled."""
-        try:
-            if kind != protocol.HELLO:
-                raise ValueError("it did not begin with a HELLO")
-            hello: dict[str, Any] = json.loads(body)
-            host, pid = str(hello["host"]), int(hello["pid"])
-        except (ValueError, KeyError, TypeError) as problem:
-            self._break(record, link, f"its introduction can't be read: {problem}")
-            return
-        import cloudpickle
-
-        own = {"protocol": VERSION, "python": PYTHON, "cloudpickle": cloudpickle.__version__}
-        reason = refusal_of(master=own, slave=hello)
-        if reason is not None:
-            link.connection.send_control(protocol.REFUSE, refusal(reason))
-            link.flush()
-            self._break(record, link, reason)
-            return
-        record.host, record.pid = host, pid
-        greeting = welcome(cloudpickle.__version__, record.heartbeat_timeout_s, _RECONNECT_S)
-        link.connection.send_control(protocol.WELCOME, greeting)
-        self._unflushed[record.index] = link
+    def _begun(self, record: SlaveRecord) -> None:
+        self._flush_soon(record)
         self._enter(record, SlaveState.CONNECTED)
         if record.watch is not None:
             record.watch.connected(record.index)
-        self._check_heard(record, link)
+        self._heartbeats.begin(record)
 
-    def _check_heard(self, record: SlaveRecord, link: Link) -> None:
-        """Suspect a slave that has been silent for too long; ask again later."""
-        if not link.is_open:
-            return
-        now = time.monotonic()
-        silent_s = now - link.heard_at
-        is_suspected = record.state is SlaveState.SUSPECTED
-        if is_suspected and silent_s < record.heartbeat_timeout_s:
-            self._heard_again(record, link)
-        elif not is_suspected and silent_s >= record.heartbeat_timeout_s:
-            _logger.warning("%s has not been heard for %.1f s", record, silent_s)
+    def _resumed(self, record: SlaveRecord) -> None:
+        """A slave has come back, and goes on where it was."""
+        _logger.warning("%s is back", record)
+        self._flush_soon(record)
+        if record.held is None:
+            self._inquiries.drop(record.index)
+        self._enter(record, record.connected_state)
+        if record.is_suspected:
+            self._heard(record)
+
+    def _suspected(self, record: SlaveRecord, silent_s: float) -> None:
+        _logger.warning("%s has not been heard for %.1f s", record, silent_s)
+        record.is_suspected = True
+        if record.state is not SlaveState.RECONNECTING:
             self._enter(record, SlaveState.SUSPECTED, f"not heard for {silent_s:.0f} s")
-            self._perform(self._scheduler.slave_suspected(record.index, now))
-        next_check = now + record.heartbeat_timeout_s / _CHECKS_IN_TIMEOUT
-        self._call_at(next_check, lambda: self._check_heard(record, link))
+        self._perform(self._scheduler.slave_suspected(record.index, time.monotonic()))
 
-    def _heard_again(self, record: SlaveRecord, link: Link) -> None:
+    def _heard(self, record: SlaveRecord) -> None:
         _logger.warning("%s is heard again", record)
-        self._enter(record, SlaveState.LEAVING if record.is_leaving else SlaveState.IDLE)
-        self._perform(self._scheduler.slave_heard(record.index, link.heard_at))
+        record.is_suspected = False
+        self._enter(record, record.connected_state)
+        self._perform(self._scheduler.slave_heard(record.index, time.monotonic()))
 
     def send(
         self, index: int, kind: int, head: bytes = b"", segments: Sequence[protocol.Buffer] = ()
@@ -198,6 +155,10 @@ class Fleet:
         if link is not None:
             link.send(kind, head, segments)
             self._unflushed[index] = link
+
+    def _flush_soon(self, record: SlaveRecord) -> None:
+        if record.link is not None:
+            self._unflushed[record.index] = record.link
 
     def flush(self) -> None:
         """Write what has been queued, as far as it is taken without waiting."""
@@ -209,12 +170,15 @@ class Fleet:
 
     def _received(self, record: SlaveRecord, link: Link, message: Message) -> None:
         """Take a message, or keep it until the loss before it has been explained."""
-        if record.state is SlaveState.SUSPECTED:
-            self._heard_again(record, link)
+        if record.is_suspected:
+            self._heard(record)
         if record.held is not None:
             record.held.append(message)
-        else:
+            return
+        try:
             self._receive(record, link, message)
+        except ProtocolError as problem:
+            self._break(record, link, f"it broke the protocol: {problem}")
 
     def _receive(self, record: SlaveRecord, link: Link, message: Message) -> None:
         kind, head, segments = message
@@ -235,19 +199,20 @@ class Fleet:
         elif kind == protocol.RUNNER_LOST:
             self._runner_lost(record, link, message)
         elif kind == protocol.LEAVING:
-            self._leaving(record, bytes(segments[0]).decode(errors="replace"))
+            self._leaving(record, _text_of(message))
         else:
             self._break(record, link, f"it broke the protocol: a message of kind {kind}")
 
     def _leaving(self, record: SlaveRecord, reason: str) -> None:
         record.is_leaving = True
+        record.leaves_because = reason
         _logger.warning("%s leaves: it %s", record, reason)
         self._enter(record, SlaveState.LEAVING, reason)
         self._perform(self._scheduler.slave_leaving(record.index))
 
     def _runner_lost(self, record: SlaveRecord, link: Link, message: Message) -> None:
         item, peak_memory_bytes, was_asked = messages.unpack_runner_lost(message.head)
-        how = bytes(message.segments[0]).decode(errors="replace")
+        how = _text_of(message)
         blamed = 0 if was_asked else item
         cause = f"on {record}, its runner {how}; peak memory {peak_memory_bytes / 1e6:.0f} MB"
         record.runner_pid = None
@@ -272,24 +237,56 @@ class Fleet:
         self._perform(self._scheduler.runner_lost(record.index, blamed, cause, time.monotonic()))
         for message in held or ():
             self._received(record, link, message)
-        if not link.is_open:  # it ended meanwhile
-            self._ended(record, link, "its connection ended")
+        if record.link is not None and not record.link.is_open:  # it ended meanwhile
+            self._ended(record, record.link, "its connection ended")
 
     # ---- ends
 
     def _break(self, record: SlaveRecord, link: Link, how: str) -> None:
+        """End a session for good."""
         link.close()
-        self._ended(record, link, how)
+        if record.link is link:
+            record.link = None
+            record.session = ""
+            self._lose(record, how, is_charged=True)
 
     def _ended(self, record: SlaveRecord, link: Link, how: str) -> None:
-        """A slave's stream has ended: the slave is lost, once its launch has said how."""
-        if record.link is not link or record.held is not None:
+        """The stream of a slave's session has ended."""
+        if record.link is not link:
             return
-        record.link = None
-        if record.is_leaving:
-            self._lost(record, f"left: it {record.detail}", is_charged=False)
-        else:
-            self._lose(record, how, is_charged=True)
+        has_left = record.is_leaving and not self._scheduler.items_of(record.index)
+        if link.connection.resumable and not has_left:
+            self._await_return(record, link, how)
+        elif record.held is None:
+            record.link = None
+            if record.is_leaving:
+                self._lost(record, f"left: it {record.leaves_because}", is_charged=False)
+            else:
+                self._lose(record, how, is_charged=True)
+
+    def _await_return(self, record: SlaveRecord, link: Link, how: str) -> None:
+        """A slave may dial again, unless its launch knows that it has ended."""
+        if record.state is not SlaveState.RECONNECTING:
+            _logger.warning("%s: %s; it may come back", record, how)
+            self._enter(record, SlaveState.RECONNECTING, how)
+        self._ask_for_end(record, has_ended=True)
+
+    def _ask_for_end(self, record: SlaveRecord, *, has_ended: bool = False) -> None:
+        """Ask the launch of a slave without a stream whether it has ended."""
+        link, how = record.link, record.detail
+
+        def then(evidence: Evidence) -> None:
+            has_gone = evidence.state is not None and evidence.state.phase is LaunchPhase.ENDED
+            if has_gone and record.link is link and link is not None and not link.is_open:
+                self._lost(record, evidence.of_end(record, how), is_charged=True)
+
+        self._inquiries.ask(record, then, has_ended=has_ended)
+
+    def _given_up(self, record: SlaveRecord, silent_s: float) -> None:
+        text = f"not heard for {silent_s:.0f} s"
+        if record.state is SlaveState.RECONNECTING:
+            text = f"{record.detail}, and it did not come back within {silent_s:.0f} s"
+        self._lost(record, text, is_charged=False)
 
     def _lose(self, record: SlaveRecord, how: str, *, is_charged: bool) -> None:
         """A slave is lost; ask how it ended before anything is decided."""
@@ -319,45 +316,27 @@ class Fleet:
                 if record.host:  # before that, the end of its stream tells it
                     record.link.send(protocol.LEAVE)
                 record.link.flush()
-        for watch in self._watches:
-            watch.cancel(grace_s)
+        self._is_closed = True
+        self._launches.cancel(grace_s)
 
     def join(self, deadline: float) -> list[str]:
         """Wait for the launches' threads; return those that are still busy."""
-        for watch in self._watches:
-            watch.join(max(0.0, deadline - time.monotonic()))
-        return [watch.name for watch in self._watches if watch.is_alive()]
+        return self._launches.join(deadline)
 
     def abandon(self) -> None:
         """Close this process's ends of all streams and nothing else."""
         for record in self.records.values():
-            if record.link is not None:
-                record.link.abandon()
-
-    def explained(self, index: int, evidence: Evidence) -> None:
-        """A launch has answered."""
-        self._inquiries.answer(index, evidence)
+            for link in (record.link, *record.newcomers):
+                if link is not None:
+                    link.abandon()
 
     def _enter(self, record: SlaveRecord, state: SlaveState, detail: str = "") -> None:
         if record.enter(state, detail):
             self._changed(record)
 
 
-class _PostedReports(LaunchReports):
-    """Brings the reports of launch threads into the engine's."""
-
-    def __init__(self, fleet: Fleet, post: Callable[[Callable[[], None]], None]) -> None:
-        self._fleet = fleet
-        self._post = post
-
-    def launch_failed(self, indices: Sequence[int], error: Exception) -> None:
-        self._post(lambda: self._fleet.launch_failed(indices, error))
-
-    def stream_made(self, index: int, stream: Stream) -> None:
-        self._post(lambda: self._fleet.stream_made(index, stream))
-
-    def launch_state(self, index: int, state: LaunchState) -> None:
-        self._post(lambda: self._fleet.launch_state(index, state))
-
-    def explained(self, index: int, state: LaunchState | None, tail: str, command: str) -> None:
-        self._post(lambda: self._fleet.explained(index, Evidence(state, tail, command)))
+def _text_of(message: Message) -> str:
+    """Return the text that is a message's one segment. Raises ProtocolError if there is none."""
+    if not message.segments:
+        raise ProtocolError(f"a message of kind {message.kind} without its text")
+    return bytes(message.segments[0]).decode(errors="replace")

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._protocol import VERSION
 from ._version import __version__
@@ -33,7 +33,46 @@ def hello_of(identity: dict[str, Any], received: int) -> bytes:
     return json.dumps({**identity, "received": received}).encode()
 
 
-def welcome(cloudpickle: str, heartbeat_timeout_s: float, reconnect_timeout_s: float) -> bytes:
+class Hello(NamedTuple):
+    """What a slave says of itself."""
+
+    versions: dict[str, Any]
+    host: str
+    pid: int
+    boot: str
+    session: str | None
+    received: int
+
+
+def read_hello(body: bytes) -> Hello:
+    """Return what a HELLO says. Raises ValueError if it can't be read."""
+    try:
+        said = json.loads(body)
+        session = said.get("session")
+        return Hello(
+            said,
+            str(said["host"]),
+            int(said["pid"]),
+            str(said.get("boot")),
+            None if session is None else str(session),
+            int(said.get("received", 0)),
+        )
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise ValueError(f"{type(problem).__name__}: {problem}") from problem
+
+
+def new_session() -> str:
+    """Return a token that nobody can guess, by which a session can be resumed."""
+    return os.urandom(16).hex()
+
+
+def welcome(
+    cloudpickle: str,
+    session: str,
+    received: int,
+    heartbeat_timeout_s: float,
+    reconnect_timeout_s: float,
+) -> bytes:
     """Return the body of a WELCOME."""
     return json.dumps(
         {
@@ -41,8 +80,8 @@ def welcome(cloudpickle: str, heartbeat_timeout_s: float, reconnect_timeout_s: f
             "package": __version__,
             "python": PYTHON,
             "cloudpickle": cloudpickle,
-            "session": os.urandom(16).hex(),
-            "received": 0,
+            "session": session,
+            "received": received,
             "heartbeat_timeout_s": heartbeat_timeout_s,
             "reconnect_timeout_s": reconnect_timeout_s,
         }

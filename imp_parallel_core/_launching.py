@@ -103,10 +103,12 @@ class Bootstrap:
     addresses: Sequence[str] = ()
     secret: bytes = field(default=b"", repr=False)
 
-    def command(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str, in_login_shell: bool = False) -> list[str]:
         """Return the argv that starts the slave program.
 
         Args:
+            in_login_shell: a ``python=`` that is a line for a shell shall be run by one that has
+                read the user's profile, as batch jobs need it for ``module``.
             arguments: how the program finds its bootstrap document: ``"stdin"`` if its standard
                 input is a socket that carries first the document, then the stream; or ``"file"``
                 and the path of a file that holds it.
@@ -114,8 +116,10 @@ class Bootstrap:
         program = _PROGRAM.format(version=tuple(sys.version_info[:2]), code_path=_code_path())
         if _PLAIN_WORD.fullmatch(self.python) or Path(self.python).exists():
             return [self.python, "-c", program, *arguments]
-        # a line for a shell; -e: a part that fails ends it, with its own words
-        return ["bash", "-ec", f'{self.python} "$@"', "bash", "-c", program, *arguments]
+        # a line for a shell; -e: a part that fails ends it, with its own words (a profile's may)
+        line = f'{self.python} "$@"'
+        shell = ["bash", "-lc", f"set -e\n{line}"] if in_login_shell else ["bash", "-ec", line]
+        return [*shell, "bash", "-c", program, *arguments]
 
     def document(self) -> bytes:
         """Return the bootstrap document: one line of JSON.
@@ -143,7 +147,11 @@ if sys.version_info[:2] != {version!r}:
         "Let python= name one of the same version."
         % (tuple(sys.version_info[:2]) + (sys.executable,) + {version!r}))
 sys.path.insert(0, {code_path!r})
-from imp_parallel_core._slave import main
+try:
+    from imp_parallel_core._slave import main
+except ImportError as problem:
+    sys.exit("imp_parallel: %s. Install imp-parallel-core for %s, or let this machine see the "
+        "master's files in %s." % (problem, sys.executable, {code_path!r}))
 main()
 """
 

@@ -30,6 +30,7 @@ class Link:
         received: called with each message.
         ended: called once, with how, when the stream has ended or broken; not after :meth:`close`.
         wake: runs a function in the loop's thread; needed for streams without a descriptor only.
+        connection: the session to go on with, if it began over another stream.
     """
 
     def __init__(
@@ -41,8 +42,9 @@ class Link:
         received: Callable[[Link, Message], None],
         ended: Callable[[Link, str], None],
         wake: Callable[[Callable[[], None]], None] | None = None,
+        connection: Connection | None = None,
     ) -> None:
-        self.connection = Connection()
+        self.connection = connection or Connection(resumable=stream.resumable)
         self.heard_at = time.monotonic()
         self.is_open = True
         self._stream = stream
@@ -80,6 +82,16 @@ class Link:
         while self.is_open and self._read():
             pass
 
+    def resume(self, earlier: Link, peer_received: int) -> None:
+        """Go on with the session of an earlier link, over this one's stream, after its HELLO.
+
+        Raises ProtocolError if the peer can't have received so many messages of it.
+        """
+        earlier.close()
+        earlier.connection.continue_over(self.connection)
+        self.connection = earlier.connection
+        self.connection.resume(peer_received)
+
     def close(self) -> None:
         """Close the stream; may be called twice."""
         if self.is_open:
@@ -103,7 +115,8 @@ class Link:
     def _ready(self, events: int) -> None:
         if events & selectors.EVENT_READ and self.is_open:
             self._read()
-        if events & selectors.EVENT_WRITE:
+        owes_ack = self.connection.resumable and self.connection.has_unsent
+        if events & selectors.EVENT_WRITE or owes_ack:
             self.flush()
 
     def _woken(self) -> None:

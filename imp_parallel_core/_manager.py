@@ -11,7 +11,8 @@ The way of a task, and the order in which to read the code:
                                    Connection (_connection, _protocol)  Runner   (_runner)
 
 The user's threads pickle and unpickle; the engine's moves bytes; the scheduler is pure. Slaves are
-launched by plugins (_plugins, _launching), each launch in a thread of its own (_launch_watch).
+launched by plugins (_plugins, _launching), each launch in a thread of its own (_launch_watch). How
+a slave is let in, watched over and let in again: _reception, _heartbeats, and _home on its side.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class Manager:
             they try all that it has.
         output: where the output of each slave goes: a path with ``%d`` for the slave's number;
             None for nowhere.
+        port: the only port at which slaves reach this master over a network, or a range to choose
+            from; by default any that is free.
         max_relaunches: how often a slave is launched again that ran and was lost.
         credit: how many results of a context may wait to be read before no further task is
             started; what waits takes at most 256 MiB or so.
@@ -68,12 +71,17 @@ class Manager:
     """How long a slave may be silent, in seconds, before its tasks may begin elsewhere, likewise.
     A slave answers also while a task holds the interpreter lock."""
 
+    reconnect_timeout: float = 60.0
+    """For how long a slave whose connection has broken tries to come back, in seconds, likewise.
+    After this and ``heartbeat_timeout`` it is given up."""
+
     def __init__(
         self,
         python: str | None = None,
         host: str | None = None,
         output: str | None = "slave%d.output",
         *,
+        port: int | range | None = None,
         max_relaunches: int = 3,
         credit: int = 10_000,
         plugins: Iterable[Any] = (),
@@ -87,7 +95,7 @@ class Manager:
         policy = Policy(max_relaunches=max_relaunches, credit_outcomes=credit)
         all_plugins = Plugins(plugins)
         self._engine = Engine(all_plugins, policy)
-        self._transports = Transports(all_plugins, host, self._engine.accept)
+        self._transports = Transports(all_plugins, host, port, self._engine.accept)
         self._slave_numbers = itertools.count()
         self._context_numbers = itertools.count(1)
         self._finalizer = weakref.finalize(self, _close, self._engine, self._transports)
@@ -201,12 +209,20 @@ class Manager:
             addresses=addresses,
             secret=secret,
         )
-        return SlaveRecord(slave, bootstrap, self.heartbeat_timeout, self.connect_timeout)
+        return SlaveRecord(
+            slave,
+            bootstrap,
+            self.heartbeat_timeout,
+            self.connect_timeout,
+            self.reconnect_timeout,
+        )
 
 
 def _close(engine: Engine, transports: Transports) -> None:
-    engine.close()
-    transports.close()
+    try:
+        transports.close()  # first: a slave whose stream ends must not find anybody any more
+    finally:
+        engine.close()
 
 
 def _check_limit(name: str, limit_s: float | None) -> None:

@@ -91,7 +91,7 @@ class RunnerProcess:
         self.pass_on(message)
         self._items.update(items)
         if not items:
-            self.flush()  # the runner does not wait for it
+            self.flush()  # the token says that it is there
         self._allow(list(items) or [0])
 
     def pass_on(self, message: Message) -> None:

@@ -6,6 +6,7 @@ Imported before anything else of the slave's, so it needs hardly anything itself
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 
@@ -40,5 +41,7 @@ def _spawn(code_path: str, *arguments: str) -> int:
         sys.executable,
         [sys.executable, "-c", program, *arguments],
         os.environ,
+        # a batch job's script ignores them for the supervisor's sake; a task shall not inherit that
+        setsigdef=(signal.SIGUSR1, signal.SIGUSR2),
         file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
     )

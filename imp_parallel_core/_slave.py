@@ -18,11 +18,13 @@ from ._runner_start import StartedRunner
 
 TYPE_CHECKING = False  # typing itself is imported later, when the runner has been started
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ._stream import Stream
 
 _LINE_LIMIT_BYTES = 1 << 20
+_DIAL_S = 30.0
 EXIT_BAD_BOOTSTRAP = 4
 
 
@@ -48,29 +50,36 @@ def main() -> None:
 
     document = json.loads(text or b"")
     sys.path[:] = _paths(document)
-    stream = _dial(document) if connected is None else SocketStream(connected)
+    dial = _dialler(document)
+    stream = dial(_DIAL_S) if connected is None else SocketStream(connected)
     identity = slave_identity(document["index"])
     gc.enable()
-    sys.exit(Supervisor(stream, identity, sys.path, code_path, runner).run())
+    sys.exit(Supervisor(stream, dial, identity, sys.path, code_path, runner).run())
 
 
 def _read_file(path: str) -> bytes:
     """Read the bootstrap document from a file; end the process if it has gone with its run."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - no pathlib: start-up
+            if os.fstat(file.fileno()).st_uid != os.geteuid():
+                sys.exit(f"imp_parallel: {path} belongs to another user: it is not heeded")
             return file.read(_LINE_LIMIT_BYTES)
     except FileNotFoundError:
         print(f"imp_parallel: {path} is gone: the run is over, this slave leaves", file=sys.stderr)
         sys.exit(0)
 
 
-def _dial(document: dict[str, Any]) -> Stream:
-    """Reach the master as the transport's plugin does it."""
-    from importlib import import_module
+def _dialler(document: dict[str, Any]) -> Callable[[float], Stream]:
+    """Return what reaches the master as the transport's plugin does it; see ``Transport.dial``."""
 
-    module, _, function = document["dial"].partition(":")
-    stream: Stream = getattr(import_module(module), function)(document)
-    return stream
+    def dial(patience_s: float) -> Stream:
+        from importlib import import_module
+
+        module, _, function = document["dial"].partition(":")
+        stream: Stream = getattr(import_module(module), function)(document, patience_s)
+        return stream
+
+    return dial
 
 
 def _take_over_stdin() -> socket.socket:

@@ -16,6 +16,7 @@ class SlaveState(enum.Enum):
     SETTING_UP = "setting up"
     WORKING = "working"
     SUSPECTED = "suspected"
+    RECONNECTING = "reconnecting"
     LEAVING = "leaving"
     GONE = "gone"
 
@@ -28,8 +29,8 @@ class SlaveInfo:
         index: its number, from 0.
         name: what messages call it.
         description: the repr of what was given to ``add_slave``.
-        state: one of launching, queued, connected, idle, setting up, working, suspected, leaving,
-            gone.
+        state: one of launching, queued, connected, idle, setting up, working, suspected,
+            reconnecting, leaving, gone.
         state_s: for how long it has been in this state, in seconds.
         detail: more about the state: a batch system's reason, how it was lost.
         host: the name of its machine; "" before it has connected.

@@ -22,6 +22,7 @@ class SlaveRecord:
         bootstrap: what this slave was started with.
         heartbeat_timeout_s: how long it may be silent.
         connect_timeout_s: how long it may run without having connected.
+        reconnect_timeout_s: for how long it may try to come back.
     """
 
     def __init__(
@@ -30,11 +31,13 @@ class SlaveRecord:
         bootstrap: Bootstrap,
         heartbeat_timeout_s: float,
         connect_timeout_s: float,
+        reconnect_timeout_s: float,
     ) -> None:
         self.description = description
         self.bootstrap = bootstrap
         self.heartbeat_timeout_s = heartbeat_timeout_s
         self.connect_timeout_s = connect_timeout_s
+        self.reconnect_timeout_s = reconnect_timeout_s
         self.index = bootstrap.index
         self.name = f"slave {bootstrap.index}"
         self.watch: LaunchWatch | None = None
@@ -46,10 +49,18 @@ class SlaveRecord:
         self.runner_pid: int | None = None
         self.has_joined = False
         self.is_leaving = False
+        self.leaves_because = ""
+        self.is_suspected = False
+        self.silence_told_s = 0.0  # of the silence that people have been told of
         self.tasks_done = 0
         self.failure = ""
         """How it was lost, for NoMoreSlavesError."""
+        self.newcomers: list[Link] = []
+        """Streams whose peers claim to be this slave, and have not introduced themselves."""
         self.link: Link | None = None
+        """The session's last stream; it may have gone."""
+        self.session = ""
+        self.boot = ""
         self.bundles_sent: dict[int, int] = {}
         self.held: list[Message] | None = None
         """Messages that wait until the loss before them has been explained."""
@@ -66,15 +77,36 @@ class SlaveRecord:
         self.detail = detail
         return changed
 
-    def begin_session(self, link: Link) -> None:
-        """Begin a new session over a link."""
+    @property
+    def connected_state(self) -> SlaveState:
+        """The state in which it is when all is well with its connection."""
+        if self.is_leaving:
+            return SlaveState.LEAVING
+        return SlaveState.CONNECTED if self.runner_pid is None else SlaveState.IDLE
+
+    def begin_session(self, link: Link, session: str, boot: str) -> None:
+        """Begin a new session over a link.
+
+        Args:
+            link: the link.
+            session: the token by which it can be resumed.
+            boot: tells this start of the supervisor from others.
+        """
         self.link = link
+        self.session = session
+        self.boot = boot
         self.bundles_sent = {}
         self.held = None
         self.is_leaving = False
+        self.is_suspected = False
 
     def end_session(self) -> None:
-        """Close the link, and forget the session."""
+        """Close all links, and forget the session."""
+        for newcomer in self.newcomers:
+            newcomer.close()
+        self.newcomers.clear()
+        self.session = ""
+        self.is_suspected = False
         if self.link is not None:
             self.link.close()
             self.link = None

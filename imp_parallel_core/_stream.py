@@ -16,6 +16,10 @@ class Stream(Protocol):
     Called by the engine thread only (on a slave: by the supervisor); no method may wait.
     """
 
+    resumable: bool
+    """Whether another stream can take its place when it ends or breaks, so that the session goes on
+    over that one. If not, its end is the slave's."""
+
     def fileno(self) -> int | None:
         """Return a descriptor that can be selected for reading and writing.
 
@@ -45,7 +49,9 @@ class Stream(Protocol):
 
 
 class SocketStream:
-    """A Stream that is a connected stream socket."""
+    """A Stream that is a connected stream socket, and can't be made again."""
+
+    resumable = False
 
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)

@@ -7,20 +7,19 @@ The loop waits for the master, the runner, a signal or the clock, and handles on
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import selectors
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from . import _messages as messages
 from . import _process as process
 from . import _protocol as protocol
-from ._handshake import hello_of, refusal_of
-from ._link import Link
+from ._home import EXIT_NO_RUNNER, EXIT_OK, Home, say
 from ._protocol import Message
 from ._runner_process import RunnerEnd, RunnerProcess
 from ._runner_start import StartedRunner
@@ -32,19 +31,14 @@ _IDLE_LOSS_LIMIT = 10  # runners that may die in a row while they are at nothing
 _EXIT_GRACE_S = 0.5
 _WARNINGS = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU, signal.SIGHUP}
 
-EXIT_OK, EXIT_NO_RUNNER, EXIT_REFUSED = 0, 1, 3
-
-
-def say(text: str) -> None:
-    """Write a line for people into the slave's output."""
-    print(f"imp_parallel: {text}", file=sys.stderr, flush=True)
-
 
 class Supervisor:
     """One slave's supervisor.
 
     Args:
         stream: the bytes to and from the master.
+        dial: makes another stream within so many seconds, or ends the process with SystemExit; for
+            streams that are resumable.
         identity: what the slave says of itself in its HELLO (see docs/protocol.md).
         sys_path: the master's ``sys.path``.
         code_path: the folder that this package is in.
@@ -54,21 +48,18 @@ class Supervisor:
     def __init__(
         self,
         stream: Stream,
+        dial: Callable[[float], Stream],
         identity: dict[str, Any],
         sys_path: list[str],
         code_path: str,
         runner: StartedRunner,
     ) -> None:
-        self._identity = identity
         self._sys_path = sys_path
         self._code_path = code_path
         self._selector = selectors.DefaultSelector()
         self._exit_code: int | None = None
-        self._is_welcome = False
         self._is_leaving = False
         self._discards = False  # what the master sends is still meant for the runner that died
-        self._heartbeat_s = 10.0
-        self._ping_at = float("inf")
         self._runners = 0
         self._failed_starts = 0
         self._idle_losses = 0
@@ -76,61 +67,44 @@ class Supervisor:
         process.adopt_orphans()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the master's
         self._signals = Signals({signal.SIGCHLD, *_WARNINGS}, self._selector, self._signalled)
-        self._reap()  # it may have died before its end was watched for
-        self._master = Link(
+        self._home = Home(
             stream,
+            dial,
+            identity,
             self._selector,
-            greeted=self._greeted,
+            welcomed=self._announce_runner,
             received=self._obey,
-            ended=self._master_has_gone,
+            over=self._leave,
         )
+        self._reap()  # it may have died before its end was watched for
 
     def run(self) -> int:
         """Work until the master says so or has gone; return the exit code."""
         while self._exit_code is None:
             for key, events in self._selector.select(self._wait_s()):
                 key.data(events)
-            self._by_the_clock(time.monotonic())
-            self._master.flush()
+            now = time.monotonic()
+            self._runner.kill_if_overdue(now)
+            self._home.by_the_clock(now)
+            self._home.flush()
             self._runner.flush()
-        self._master.flush()
+            self._leave_if_done()
+        self._home.finish()
         self._end_runner()
-        self._master.close()
+        self._home.close()
         return self._exit_code
 
     def _wait_s(self) -> float:
-        due = min(self._ping_at, self._runner.deadline) - time.monotonic()
+        due = min(self._home.deadline, self._runner.deadline) - time.monotonic()
         return max(0.0, min(due, 3600.0))
 
-    def _by_the_clock(self, now: float) -> None:
-        self._runner.kill_if_overdue(now)
-        if now >= self._ping_at:
-            self._ping_at = now + self._heartbeat_s
-            self._master.connection.send_control(protocol.PING)
+    def _leave(self, exit_code: int) -> None:
+        if self._exit_code is None:
+            self._exit_code = exit_code
 
     # ---- from the master
 
-    def _master_has_gone(self, link: Link, how: str) -> None:
-        if self._exit_code is None:
-            say(f"the master has gone ({how}); this slave leaves")
-            self._exit_code = EXIT_OK
-
-    def _greeted(self, link: Link, kind: int, body: bytes) -> None:
-        answer = json.loads(body)
-        if kind == protocol.REFUSE:
-            reason = f"the master refused this slave: {answer['reason']}"
-        else:
-            reason = refusal_of(master=answer, slave=self._identity) or ""
-        if reason:
-            say(reason)
-            self._exit_code = EXIT_REFUSED
-            return
-        self._is_welcome = True
-        self._heartbeat_s = answer["heartbeat_timeout_s"] / 3
-        self._ping_at = time.monotonic() + self._heartbeat_s
-        self._announce_runner()
-
-    def _obey(self, link: Link, message: Message) -> None:
+    def _obey(self, message: Message) -> None:
         kind, head, _ = message
         if kind == protocol.LEAVE:
             self._exit_code = EXIT_OK
@@ -152,8 +126,7 @@ class Supervisor:
         elif kind == protocol.END_ATTEMPT:
             self._runner.end_item(messages.unpack_item(head))
         else:
-            link.close()
-            self._master_has_gone(link, f"it sent a message of the unknown kind {kind}")
+            self._home.give_up(f"it sent a message of the unknown kind {kind}")
 
     def _give(self, message: Message, items: dict[int, float]) -> None:
         if self._is_leaving:
@@ -162,7 +135,7 @@ class Supervisor:
             self._runner.give(message, items)
 
     def _hand_back(self, items: list[int]) -> None:
-        self._master.send(protocol.TAKEN_BACK, messages.pack_items(items))
+        self._home.send(protocol.TAKEN_BACK, messages.pack_items(items))
 
     # ---- from the runner
 
@@ -174,21 +147,19 @@ class Supervisor:
 
     def _runner_is_ready(self, cloudpickle: str) -> None:
         self._failed_starts = 0
-        if self._is_welcome:
+        if self._home.is_welcome:
             self._announce_runner()
         else:
-            self._identity["cloudpickle"] = cloudpickle
-            self._master.connection.send_control(protocol.HELLO, hello_of(self._identity, 0))
+            self._home.introduce(cloudpickle)
 
     def _announce_runner(self) -> None:
         if self._runner.is_ready:
             head = messages.RunnerReadyHead(self._runner.pid, self._runners)
-            self._master.send(protocol.RUNNER_READY, messages.pack_runner_ready(head))
+            self._home.send(protocol.RUNNER_READY, messages.pack_runner_ready(head))
 
     def _report(self, outcome: Message) -> None:
         self._idle_losses = 0
-        self._master.send(outcome.kind, outcome.head, outcome.segments)
-        self._leave_if_done()
+        self._home.send(outcome.kind, outcome.head, outcome.segments)
 
     # ---- from the system
 
@@ -203,14 +174,16 @@ class Supervisor:
             return
         self._is_leaving = True
         say(f"{reason}; this slave takes no more tasks")
-        if self._is_welcome:
-            self._master.send(protocol.LEAVING, b"", [reason.encode()])
+        if self._home.is_welcome:
+            self._home.send(protocol.LEAVING, b"", [reason.encode()])
             self._hand_back(self._runner.take_back())
-        self._leave_if_done()
 
     def _leave_if_done(self) -> None:
-        if self._is_leaving and not self._runner.is_busy:
-            self._exit_code = EXIT_OK
+        """Leave if that was announced, nothing runs, and the master has been sent all there is."""
+        if not self._is_leaving or (self._runner.is_busy and not self._runner.has_ended):
+            return
+        if self._home.has_all or not self._home.is_welcome:
+            self._leave(EXIT_OK)
 
     def _reap(self) -> None:
         """Wait for children that have ended: the runner, or orphans of its tasks."""
@@ -228,9 +201,7 @@ class Supervisor:
         _kill_orphans()
         if self._exit_code is None and self._may_go_on(end):
             self._report_loss(end)
-            if self._is_leaving:
-                self._exit_code = EXIT_OK
-            else:
+            if not self._is_leaving:
                 self._runner = self._hold(StartedRunner(self._code_path))
 
     def _may_go_on(self, end: RunnerEnd) -> bool:
@@ -240,7 +211,7 @@ class Supervisor:
             say(f"the runner {end.description} before it was ready")
         elif not end.blamed_item:
             self._idle_losses += 1
-        if self._failed_starts >= _START_LIMIT or not self._is_welcome:
+        if self._failed_starts >= _START_LIMIT or not self._home.is_welcome:
             self._exit_code = EXIT_NO_RUNNER
         elif self._idle_losses > _IDLE_LOSS_LIMIT:
             say(f"{self._idle_losses} runners in a row died while they were at nothing")
@@ -252,7 +223,7 @@ class Supervisor:
             return  # the master has not heard of it
         head = messages.RunnerLostHead(end.blamed_item, end.peak_memory_bytes, end.was_asked)
         text = end.description.encode()
-        self._master.send(protocol.RUNNER_LOST, messages.pack_runner_lost(head), [text])
+        self._home.send(protocol.RUNNER_LOST, messages.pack_runner_lost(head), [text])
         self._discards = True
 
     # ---- the end

@@ -16,18 +16,26 @@ class Transport(Protocol):
     """
 
     dial: str
-    """``module:function`` of its slave side. Called with the bootstrap document (a dict, in which
-    ``addresses`` and ``secret``, base64, are); returns a Stream that has a descriptor. If nobody is
-    there any more it says so in a line and ends the process with exit code 0."""
+    """``module:function`` of its slave side, ``dial(document, patience_s) -> Stream``.
+
+    Called when a slave starts, and again when a stream that is ``resumable`` has gone: then from
+    another thread, one call at a time. ``document`` is the bootstrap document (a dict, in which
+    ``addresses`` and ``secret``, base64, are), the same for each call, so that notes for the next
+    one can be left in it. The Stream must have a descriptor. If the master has gone for certain it
+    says so in a line and calls ``sys.exit(0)``; if it can't be reached within ``patience_s`` it
+    calls ``sys.exit`` with a text that lists what was tried and how it failed."""
 
     slave_modules: Sequence[str]
     """The modules that its slave side needs, for hosts on which nothing is installed."""
 
-    def listen(self, host: str | None, accept: Callable[[int, Stream], None]) -> Sequence[str]:
+    def listen(
+        self, host: str | None, port: int | range | None, accept: Callable[[int, Stream], None]
+    ) -> Sequence[str]:
         """Begin to listen; return the addresses that slaves may try, best first.
 
         Args:
-            host: the only address to listen at; None for all that this machine has.
+            host: the only address or name to listen at; None for all that this machine has.
+            port: the port, or those to choose from; None for any.
             accept: called from any thread with a slave's index and its authenticated stream.
         """
 

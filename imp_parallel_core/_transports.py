@@ -19,14 +19,20 @@ class Transports:
     Args:
         plugins: who brings them.
         host: the only address that slaves shall use; None for all.
+        port: the port to listen at, or those to choose from; None for any.
         accept: is given each slave's index and authenticated stream, from any thread.
     """
 
     def __init__(
-        self, plugins: Plugins, host: str | None, accept: Callable[[int, Stream], None]
+        self,
+        plugins: Plugins,
+        host: str | None,
+        port: int | range | None,
+        accept: Callable[[int, Stream], None],
     ) -> None:
         self._plugins = plugins
         self._host = host
+        self._port = port
         self._accept = accept
         self._lock = threading.Lock()
         self._listening: dict[str, tuple[Transport, tuple[str, ...]]] = {}
@@ -39,7 +45,7 @@ class Transports:
         with self._lock:
             if name not in self._listening:
                 transport = self._plugins.transport(name)
-                addresses = tuple(transport.listen(self._host, self._accept))
+                addresses = tuple(transport.listen(self._host, self._port, self._accept))
                 self._listening[name] = transport, addresses
             return self._listening[name]
 

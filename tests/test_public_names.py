@@ -18,6 +18,8 @@ PUBLIC = {
     "imp_parallel_core": [
         "Bootstrap",
         "ClosedError",
+        "CommandHost",
+        "CommandResult",
         "Context",
         "ContextDone",
         "Error",
@@ -27,6 +29,7 @@ PUBLIC = {
         "LaunchError",
         "LaunchPhase",
         "LaunchState",
+        "LocalHost",
         "Manager",
         "NetworkError",
         "NoMoreSlavesError",
@@ -51,6 +54,7 @@ PUBLIC = {
         "read_tail",
     ],
     "imp_parallel_local": ["LocalSlave"],
+    "imp_parallel_sge": ["SGEPESlaveArray", "SGEQsubSlaveArray"],
 }
 WITHOUT_DOCSTRING = {"__version__", "hookimpl"}  # a string, and an instance of pluggy's marker
 

@@ -1,4 +1,4 @@
-"""Both wheels, and fresh virtual environments that they are installed in."""
+"""All wheels, and fresh virtual environments that they are installed in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECTS = {"imp_parallel_core": ROOT, "imp_parallel_local": ROOT / "plugins/local"}
+PROJECTS = {
+    "imp_parallel_core": ROOT,
+    "imp_parallel_local": ROOT / "plugins/local",
+    "imp_parallel_tcp": ROOT / "plugins/tcp",
+    "imp_parallel_sge": ROOT / "plugins/sge",
+}
 
 
 def clean_environment() -> dict[str, str]:

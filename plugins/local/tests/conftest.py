@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -10,22 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import MARK, Processes
+from harness import Processes, processes
 from imp_parallel_local import LocalSlave
 
 from imp_parallel_core import Manager
 
-
-@pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Processes]:
-    """Track the processes of a test; none may be left 2 s after it (what is left is killed)."""
-    found = Processes()
-    monkeypatch.setenv(MARK, found.mark)
-    yield found
-    left = found.gone_within(2.0)
-    for pid in left:
-        os.kill(pid, 9)
-    assert not left, f"left behind: {left}"
+__all__ = ["processes"]  # a fixture
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ def test_the_first_command_prints_the_table_of_the_readme(processes: Processes) 
 
 
 def test_the_script_of_the_readme_runs(processes: Processes, tmp_path: Path) -> None:
-    (script,) = blocks(README, "python")
+    script = blocks(README, "python")[0]
     model = "class Model:\n    def score(self, distance):\n        return distance * 0.5\n\n"
     (tmp_path / "script.py").write_text(model + script)
     lines = run(sys.executable, "script.py").splitlines()

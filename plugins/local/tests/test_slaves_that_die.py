@@ -259,7 +259,7 @@ def test_a_forked_child_that_returns_from_the_task_does_not_speak_for_the_runner
 
 
 def test_a_slave_that_is_stopped_is_suspected_and_goes_on_when_it_wakes_up(
-    processes: Processes, tmp_path: Path
+    processes: Processes, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = tmp_path / "log"
     manager = Manager()
@@ -279,6 +279,7 @@ def test_a_slave_that_is_stopped_is_suspected_and_goes_on_when_it_wakes_up(
         victim = processes.of_kind("_slave")[0]
         os.kill(victim, signal.SIGSTOP)
         wait_until(lambda: manager.slaves[0].state == "suspected")
+        wait_until(lambda: "has still not been heard" in caplog.text)  # no silence here either
         manager.add_slave(LocalSlave())
         wait_until(lambda: len(begun(log)) == 2)  # begun elsewhere
         os.kill(victim, signal.SIGCONT)

@@ -27,7 +27,7 @@ from imp_parallel_core import (
 )
 
 
-def dial(document: dict[str, Any]) -> SocketStream:
+def dial(document: dict[str, Any], patience_s: float) -> SocketStream:
     """Reach the master from a slave, and show it the secret and the index."""
     connected = socket.socket(socket.AF_UNIX)
     connected.connect(document["addresses"][0])
@@ -73,7 +73,9 @@ class UnixTransport:
         self._make_stream = make_stream
         self.refused = 0
 
-    def listen(self, host: str | None, accept: Callable[[int, Stream], None]) -> Sequence[str]:
+    def listen(
+        self, host: str | None, port: int | range | None, accept: Callable[[int, Stream], None]
+    ) -> Sequence[str]:
         address = self._folder.name + "/master"
         self._listener.bind(address)
         self._listener.listen()

@@ -1,12 +1,14 @@
-"""Helpers of the tests on real local slaves."""
+"""Helpers of the tests on real slaves."""
 
 from __future__ import annotations
 
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 MARK = "IMP_PARALLEL_TESTMARK"
 
@@ -43,6 +45,18 @@ class Processes:
         while (alive := self.alive()) and time.monotonic() < deadline:
             time.sleep(0.02)
         return alive
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Processes]:
+    """Track the processes of a test; none may be left 2 s after it (what is left is killed)."""
+    found = Processes()
+    monkeypatch.setenv(MARK, found.mark)
+    yield found
+    left = found.gone_within(2.0)
+    for pid in left:
+        os.kill(pid, 9)
+    assert not left, f"left behind: {left}"
 
 
 def wait_until(condition: Callable[[], object], limit_s: float = 20.0) -> None:

@@ -1,0 +1,171 @@
+"""Where commands are run and files are kept: here, or on another machine behind the same seam.
+
+A batch plugin goes through a :class:`CommandHost` for all that it does to its cluster, so that a
+cluster whose commands are only to be had on a login node is the same plugin with another host.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+_KILLED_S = 1.0  # how long a killed command is waited for; one in a hung file system stays
+_FOLDER_TRIES = 10
+
+
+class CommandResult(NamedTuple):
+    """How a command ended: its exit code (negative for a signal), and what it wrote."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def words(self) -> str:
+        """What it said, for error messages: its errors, or else its output."""
+        return self.stderr.strip() or self.stdout.strip()
+
+
+class CommandHost(Protocol):
+    """A machine on which a plugin runs commands and keeps files.
+
+    Its methods wait, and are called from threads that may: a launch's own, or the user's in
+    ``check()``. What goes wrong is an OSError; what takes too long is a TimeoutError.
+    """
+
+    def find_program(self, name: str) -> str | None:
+        """Return the path of a program; None if the search path does not have it."""
+
+    def search_path(self) -> str:
+        """Return the search path, for error messages."""
+
+    def home(self) -> str:
+        """Return the user's home folder."""
+
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float, input: bytes = b"", cwd: str | None = None
+    ) -> CommandResult:
+        """Run a command, without a shell, and wait for its end.
+
+        Args:
+            argv: the program and its arguments.
+            timeout_s: how long it may take; it is killed then, with what it started.
+            input: its standard input.
+            cwd: where to run it.
+        """
+
+    def read_file(self, path: str, *, limit_bytes: int) -> bytes:
+        """Return a file's content; of a longer file its end."""
+
+    def write_file(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
+        """Make a new file. There must be nothing of its name, not even a link."""
+
+    def remove_file(self, path: str) -> None:
+        """Remove a file; it may have gone already."""
+
+    def make_private_folder(self, parent: str, prefix: str) -> str:
+        """Make a new folder that only its owner can look into; return its path.
+
+        Args:
+            parent: the folder to make it in.
+            prefix: what its name begins with.
+        """
+
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder with all that is in it; it may have gone already."""
+
+
+class LocalHost:
+    """The machine that the script itself runs on, as a :class:`CommandHost`."""
+
+    def find_program(self, name: str) -> str | None:
+        """Return the path of a program; None if the PATH does not have it."""
+        return shutil.which(name)
+
+    def search_path(self) -> str:
+        """Return the PATH."""
+        return os.environ.get("PATH", os.defpath)
+
+    def home(self) -> str:
+        """Return the user's home folder."""
+        return str(Path.home())
+
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float, input: bytes = b"", cwd: str | None = None
+    ) -> CommandResult:
+        """Run a command outside the terminal's process group: Ctrl-C is for the script alone."""
+        # files, not pipes: nobody can keep those open and have us wait for their end
+        with (
+            tempfile.TemporaryFile() as given,
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as err,
+        ):
+            given.write(input)
+            given.seek(0)
+            process = subprocess.Popen[bytes](
+                list(argv), stdin=given, stdout=out, stderr=err, cwd=cwd, start_new_session=True
+            )
+            try:
+                exit_code = process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                raise TimeoutError(f"{argv[0]} did not end within {timeout_s:g} s") from None
+            finally:
+                _end(process)
+            return CommandResult(exit_code, _text_of(out), _text_of(err))
+
+    def read_file(self, path: str, *, limit_bytes: int) -> bytes:
+        """Return a file's content; of a longer file its end."""
+        with Path(path).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - limit_bytes))
+            return file.read(limit_bytes)
+
+    def write_file(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
+        """Make a new file. There must be nothing of its name, not even a link."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+
+    def remove_file(self, path: str) -> None:
+        """Remove a file; it may have gone already."""
+        Path(path).unlink(missing_ok=True)
+
+    def make_private_folder(self, parent: str, prefix: str) -> str:
+        """Make a new folder of mode 0700; return its path."""
+        for _ in range(_FOLDER_TRIES):
+            path = Path(parent) / (prefix + secrets.token_hex(4))
+            try:
+                path.mkdir(0o700)  # fails if anything is there, so it is ours alone
+            except FileExistsError:
+                continue
+            return str(path)
+        raise FileExistsError(f"no name is free in {parent}")
+
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder with all that is in it; it may have gone already."""
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _text_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a command that has not ended, with what it started."""
+    if process.returncode is not None:
+        return
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    try:
+        process.wait(_KILLED_S)
+    except subprocess.TimeoutExpired:
+        pass

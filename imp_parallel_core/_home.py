@@ -1,0 +1,214 @@
+"""The supervisor's way home: its session with the master, over one stream or several in turn.
+
+Introduces the slave, sends heartbeats and listens for the master's, and dials again when a stream
+that can be made again has gone. The supervisor looks after its runner meanwhile; what it has to say
+waits in the session.
+"""
+
+from __future__ import annotations
+
+import json
+import selectors
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import _protocol as protocol
+from ._connection import Connection
+from ._handshake import hello_of, refusal_of
+from ._link import Link
+from ._protocol import Message
+from ._stream import Stream
+
+if TYPE_CHECKING:
+    from ._protocol import Buffer
+
+EXIT_OK, EXIT_NO_RUNNER, EXIT_REFUSED = 0, 1, 3
+
+_NEVER = float("inf")
+_HEARTBEAT_TIMEOUT_S = 30.0  # until the master has said how long it is
+_RECONNECT_TIMEOUT_S = 60.0
+_SHORT_S = 1.0  # a stream that did not live longer is not followed by another at once …
+_LONGEST_PAUSE_S = 5.0  # … but after a pause that grows
+
+
+def say(text: str) -> None:
+    """Write a line for people into the slave's output."""
+    print(f"imp_parallel: {text}", file=sys.stderr, flush=True)
+
+
+class Home:
+    """The session with the master.
+
+    Args:
+        stream: the bytes to and from the master.
+        dial: makes another stream within so many seconds, or ends the process with SystemExit.
+        identity: what the slave says of itself in its HELLO (see docs/protocol.md).
+        selector: the supervisor's loop.
+        welcomed: called once, when the master has let the slave in.
+        received: called with each message.
+        over: called with an exit code when the slave has to leave.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        dial: Callable[[float], Stream],
+        identity: dict[str, Any],
+        selector: selectors.BaseSelector,
+        *,
+        welcomed: Callable[[], None],
+        received: Callable[[Message], None],
+        over: Callable[[int], None],
+    ) -> None:
+        self.is_welcome = False
+        self._is_over = False
+        self._identity = identity
+        self._selector = selector
+        self._welcomed = welcomed
+        self._received = received
+        self._over = over
+        self._heartbeat_timeout_s = _HEARTBEAT_TIMEOUT_S
+        self._reconnect_timeout_s = _RECONNECT_TIMEOUT_S
+        self._ping_at = _NEVER
+        self._greeted_at = _NEVER  # when this stream's HELLO was sent; the master is silent before
+        self._dialled_at = time.monotonic()
+        self._pause_s = 0.0
+        self._dial = dial
+        self._link = self._new_link(stream, None)
+
+    def _new_link(self, stream: Stream, connection: Connection | None) -> Link:
+        return Link(
+            stream,
+            self._selector,
+            greeted=self._answered,
+            received=lambda link, message: self._received(message),
+            ended=lambda link, how: self._ended(how),
+            connection=connection,
+        )
+
+    # ---- for the supervisor
+
+    def introduce(self, cloudpickle: str) -> None:
+        """The runner is ready, with this version of cloudpickle: the slave can say what it is."""
+        self._identity["cloudpickle"] = cloudpickle
+        self._say_hello()
+
+    def send(self, kind: int, head: bytes = b"", segments: Sequence[Buffer] = ()) -> None:
+        """Queue a message; it waits if there is no stream."""
+        self._link.send(kind, head, segments)
+
+    def flush(self) -> None:
+        """Write what can be written without waiting."""
+        self._link.flush()
+
+    @property
+    def has_all(self) -> bool:
+        """Whether all that was sent is on its way."""
+        return self._link.is_open and not self._link.connection.has_unsent
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`by_the_clock` wants to be called (monotonic s; may be infinite)."""
+        return min(self._ping_at, self._silent_at())
+
+    def by_the_clock(self, now: float) -> None:
+        """Send a heartbeat if it is due; dial again if the master's have not come."""
+        if now >= self._silent_at():
+            self._dial_again(f"not heard for {self._heartbeat_timeout_s:g} s")
+        if now >= self._ping_at:
+            self._ping_at = now + self._heartbeat_timeout_s / 3
+            self._link.connection.acknowledge()
+            self._link.connection.send_control(protocol.PING)
+
+    def finish(self) -> None:
+        """Write what is left as far as possible, and dial no more; :meth:`close` follows."""
+        self._is_over = True
+        self._link.flush()
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._link.close()
+
+    def give_up(self, how: str) -> None:
+        """Leave, since the master can't be worked with."""
+        say(f"the master has gone ({how}); this slave leaves")
+        self._link.close()
+        self._over(EXIT_OK)
+
+    # ---- the handshake
+
+    def _say_hello(self) -> None:
+        if "cloudpickle" in self._identity and self._link.is_open:
+            connection = self._link.connection
+            hello = hello_of(self._identity, connection.received)
+            connection.send_control(protocol.HELLO, hello)
+            self._greeted_at = time.monotonic()
+
+    def _answered(self, link: Link, kind: int, body: bytes) -> None:
+        answer = json.loads(body)
+        session = self._identity["session"]
+        if kind == protocol.REFUSE:
+            reason = f"the master refused this slave: {answer['reason']}"
+        else:
+            reason = refusal_of(master=answer, slave=self._identity) or ""
+            if session is not None and answer["session"] != session:
+                reason = "the master began another session"
+        if reason:
+            say(reason)
+            self._over(EXIT_REFUSED)
+            return
+        self._identity["session"] = answer["session"]
+        self._heartbeat_timeout_s = answer["heartbeat_timeout_s"]
+        self._reconnect_timeout_s = answer["reconnect_timeout_s"]
+        self._ping_at = time.monotonic() + self._heartbeat_timeout_s / 3
+        link.connection.resume(answer["received"])
+        if self.is_welcome:
+            say("connected again")
+        else:
+            self.is_welcome = True
+            self._welcomed()
+
+    # ---- the end of a stream, and another
+
+    def _silent_at(self) -> float:
+        """Return when the master will have been silent for too long."""
+        if self._greeted_at == _NEVER or not self._link.connection.resumable:
+            return _NEVER
+        return max(self._greeted_at, self._link.heard_at) + self._heartbeat_timeout_s
+
+    def _ended(self, how: str) -> None:
+        if self._is_over:
+            return
+        if self._link.connection.resumable:
+            self._dial_again(how)
+        else:
+            self.give_up(how)
+
+    def _dial_again(self, how: str) -> None:
+        say(f"lost the connection to the master ({how}); dialling again")
+        self._link.close()
+        self._link.connection.lost_stream()
+        self._ping_at = self._greeted_at = _NEVER
+        if time.monotonic() - self._dialled_at < _SHORT_S:
+            self._pause_s = min(_LONGEST_PAUSE_S, 2 * self._pause_s + 0.1)
+        else:
+            self._pause_s = 0.0
+        from ._redial import Redial  # most slaves never need it
+
+        redial = Redial(self._dial, self._selector, self._dialled, self._gone)
+        redial.start(self._pause_s, self._reconnect_timeout_s)
+
+    def _dialled(self, stream: Stream) -> None:
+        self._dialled_at = time.monotonic()
+        self._link = self._new_link(stream, self._link.connection)
+        self._say_hello()
+
+    def _gone(self, end: SystemExit) -> None:
+        """The transport has given up, and would end the process."""
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr, flush=True)
+            self._over(1)
+        else:
+            self._over(end.code or EXIT_OK)

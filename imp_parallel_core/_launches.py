@@ -1,0 +1,126 @@
+"""The launches of slaves, as the engine sees them: begun, queued, running, failed, begun again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ._errors import Error
+from ._evidence import Evidence
+from ._launch_watch import LaunchReports, LaunchWatch
+from ._launching import LaunchPhase, LaunchState
+from ._plugins import Plugins
+from ._slave_info import SlaveState
+from ._slave_record import SlaveRecord
+
+if TYPE_CHECKING:
+    from ._loop import Loop
+    from ._stream import Stream
+
+
+class Launches:
+    """All launches of a Manager, each in a thread of its own.
+
+    Args:
+        records: the slaves, by index.
+        plugins: who launches.
+        loop: the engine's.
+        entered: called with a slave whose launch has news, its new state and the details.
+        failed: called with a slave that could not be launched, and why.
+        ended: called with a slave that won't connect any more, and why.
+        stream_made: called with a slave's index and the stream that its launch made.
+        explained: called with a slave's index and what its launch says of it, when asked.
+    """
+
+    def __init__(
+        self,
+        records: Mapping[int, SlaveRecord],
+        plugins: Plugins,
+        loop: Loop[Any],
+        *,
+        entered: Callable[[SlaveRecord, SlaveState, str], None],
+        failed: Callable[[SlaveRecord, str], None],
+        ended: Callable[[SlaveRecord, str], None],
+        stream_made: Callable[[int, Stream], None],
+        explained: Callable[[int, Evidence], None],
+    ) -> None:
+        self.stream_made = stream_made
+        self.explained = explained
+        self._records = records
+        self._plugins = plugins
+        self._call_at = loop.call_at
+        self._entered = entered
+        self._failed = failed
+        self._ended = ended
+        self._reports = _PostedReports(self, loop.post)
+        self._watches: list[LaunchWatch] = []
+
+    def begin(self, records: Sequence[SlaveRecord]) -> None:
+        """Launch slaves of one description, for the first time or again."""
+        bootstraps = [record.bootstrap for record in records]
+        watch = LaunchWatch(self._plugins, records[0].description, bootstraps, self._reports)
+        for record in records:
+            record.watch = watch
+            record.host = ""
+        self._watches.append(watch)
+        watch.start()
+
+    def cancel(self, grace_s: float) -> None:
+        """End all launches and their slaves."""
+        for watch in self._watches:
+            watch.cancel(grace_s)
+
+    def join(self, deadline: float) -> list[str]:
+        """Wait for the launches' threads; return those that are still busy."""
+        for watch in self._watches:
+            watch.join(max(0.0, deadline - time.monotonic()))
+        return [watch.name for watch in self._watches if watch.is_alive()]
+
+    # ---- what launches report
+
+    def launch_failed(self, indices: Sequence[int], error: Exception) -> None:
+        """A plugin could not launch slaves."""
+        text = str(error) if isinstance(error, Error) else f"{type(error).__name__}: {error}"
+        for index in indices:
+            self._failed(self._records[index], text)
+
+    def launch_state(self, index: int, state: LaunchState) -> None:
+        """A launch has news of a slave that has not connected."""
+        record = self._records[index]
+        if record.host or record.state is SlaveState.GONE:
+            return
+        if state.phase is LaunchPhase.ENDED:
+            self._ended(record, "it ended before it had connected")
+        elif state.phase is LaunchPhase.QUEUED:
+            self._entered(record, SlaveState.QUEUED, state.detail)
+        else:
+            self._entered(record, SlaveState.LAUNCHING, state.detail)
+            due = time.monotonic() + record.connect_timeout_s
+            self._call_at(due, lambda: self._check_connected(record))
+
+    def _check_connected(self, record: SlaveRecord) -> None:
+        if record.state is SlaveState.LAUNCHING and not record.host:
+            seconds = record.connect_timeout_s
+            text = f"it was started, but did not connect within {seconds:g} s (connect_timeout)"
+            self._ended(record, text)
+
+
+class _PostedReports(LaunchReports):
+    """Brings the reports of launch threads into the engine's."""
+
+    def __init__(self, launches: Launches, post: Callable[[Callable[[], None]], None]) -> None:
+        self._launches = launches
+        self._post = post
+
+    def launch_failed(self, indices: Sequence[int], error: Exception) -> None:
+        self._post(lambda: self._launches.launch_failed(indices, error))
+
+    def stream_made(self, index: int, stream: Stream) -> None:
+        self._post(lambda: self._launches.stream_made(index, stream))
+
+    def launch_state(self, index: int, state: LaunchState) -> None:
+        self._post(lambda: self._launches.launch_state(index, state))
+
+    def explained(self, index: int, state: LaunchState | None, tail: str, command: str) -> None:
+        self._post(lambda: self._launches.explained(index, Evidence(state, tail, command)))

@@ -1,0 +1,65 @@
+"""The job script of an array, as a pure function of what its slaves need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from imp_parallel_core import Bootstrap
+
+from ._words import quote
+
+_TEMPLATE = """\
+#!/bin/bash
+# Slaves of imp_parallel: each task of this job array is one.
+trap '' USR1 USR2  # warnings before a limit: the slave heeds them, a wrapper around it might die
+trap : TERM        # likewise; this script waits for the slave
+outputs=(
+{outputs}
+)
+exec >>"${{outputs[SGE_TASK_ID - 1]}}" 2>&1 || exit 1
+{preparations}{command} file {folder}/"$SGE_TASK_ID" </dev/null
+code=$?
+echo "$code" >{folder}/"$SGE_TASK_ID.exit"
+((code == 99 || code == 100)) && code=1  # these two would mean something to Grid Engine
+exit "$code"
+"""
+
+
+class ScriptParts(NamedTuple):
+    """What a job script is rendered from."""
+
+    command: Sequence[str]
+    """The slave program, without its arguments."""
+    folder: str
+    """The private folder in which the slaves' documents are, named by task number."""
+    output_paths: Sequence[Path | None]
+    """Where each slave's output goes, in the order of the tasks."""
+    environment: Mapping[str, str] = {}
+    cwd: str = ""
+    """Where to go first; "" to stay where the batch system starts the job."""
+
+
+def render(parts: ScriptParts) -> str:
+    """Return the text of a job script: printable ASCII, whatever folders are called."""
+    preparations = [f"export {name}={quote(value)}" for name, value in parts.environment.items()]
+    if parts.cwd:
+        preparations.append(f"cd {quote(parts.cwd)} || exit 1")
+    return _TEMPLATE.format(
+        outputs="\n".join("    " + quote(str(path or "/dev/null")) for path in parts.output_paths),
+        preparations="".join(line + "\n" for line in preparations),
+        command=" ".join(map(quote, parts.command)),
+        folder=quote(parts.folder),
+    )
+
+
+def parts_of(bootstraps: Sequence[Bootstrap], folder: str, cwd: str) -> ScriptParts:
+    """Return the parts of the script for these slaves."""
+    return ScriptParts(
+        command=bootstraps[0].command(in_login_shell=True),
+        folder=folder,
+        output_paths=[bootstrap.output_path for bootstrap in bootstraps],
+        environment=bootstraps[0].environment,
+        cwd=cwd,
+    )

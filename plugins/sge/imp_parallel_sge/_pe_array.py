@@ -1,0 +1,50 @@
+"""The description of the slaves that fill a parallel environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from imp_parallel_core import LaunchError, LocalHost, SlaveArray
+
+from ._grid_engine import GridEngine
+from ._hostfile import Grant, parse_hostfile
+
+
+class SGEPESlaveArray(SlaveArray):
+    """Slaves on all slots of the Grid Engine parallel environment that the script runs in.
+
+    The script itself must have been submitted with ``qsub -pe``. One slave runs for each slot
+    that was granted: the first beside the script, the others through ``qrsh -inherit``.
+    """
+
+    transport = "tcp"
+
+    def __init__(self) -> None:
+        super().__init__(1)  # how many there are is known when they are added
+
+    def grants(self) -> list[Grant]:
+        """Return what was granted. Raises LaunchError."""
+        path = os.environ.get("PE_HOSTFILE")
+        if path is None:
+            raise LaunchError(
+                "PE_HOSTFILE is not set: this script does not run in a Grid Engine parallel "
+                "environment. Submit it with qsub -pe NAME SLOTS (qconf -spl lists the names), or "
+                "use SGEQsubSlaveArray."
+            )
+        try:
+            return parse_hostfile(Path(path).read_text())
+        except (OSError, ValueError) as problem:
+            raise LaunchError(f"the host file of this job, {path}: {problem}") from problem
+
+    def check(self) -> None:
+        """Raise LaunchError if this is no parallel environment, or has no qrsh."""
+        if sum(grant.slots for grant in self.grants()) > 1:
+            GridEngine(LocalHost()).check("qrsh")
+
+    def __len__(self) -> int:
+        """Return how many slots were granted. Raises LaunchError."""
+        return sum(grant.slots for grant in self.grants())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"

@@ -1,0 +1,131 @@
+"""Slaves on the slots of a parallel environment: the first is local, qrsh starts the others."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import imp_parallel_local
+
+from imp_parallel_core import (
+    Bootstrap,
+    Launch,
+    LaunchError,
+    LaunchPhase,
+    LaunchState,
+    LocalHost,
+    Stream,
+)
+
+from ._documents import Documents
+from ._pe_array import SGEPESlaveArray
+from ._words import quote
+
+_TERMINATED_S = 2.0
+
+
+class PELaunch:
+    """The slaves of one parallel environment. Raises LaunchError if qrsh can't be started."""
+
+    def __init__(self, array: SGEPESlaveArray, bootstraps: Sequence[Bootstrap]) -> None:
+        hosts = [grant.host for grant in array.grants() for _ in range(grant.slots)]
+        first, others = bootstraps[0], bootstraps[1:]
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._documents = Documents(LocalHost(), bootstraps)
+        self._first: Launch | None = None
+        self.command: Sequence[str] = ()
+        try:
+            local = imp_parallel_local.LocalSlave()
+            self._first = imp_parallel_local.imp_parallel_launch(local, [first])
+            self._tasks = {bootstrap.index: n for n, bootstrap in enumerate(bootstraps, 1)}
+            self._bootstraps = {bootstrap.index: bootstrap for bootstrap in bootstraps}
+            self._local_index = first.index
+            for host, bootstrap in zip(hosts[1:], others, strict=True):
+                self._start(host, bootstrap)
+        except BaseException:
+            self.cancel(0.0)
+            raise
+
+    def _start(self, host: str, bootstrap: Bootstrap) -> None:
+        document = f"{self._documents.folder}/{self._tasks[bootstrap.index]}"
+        self.command = ["qrsh", "-inherit", host, *bootstrap.command("file", document)]
+        output_path = bootstrap.output_path or Path(os.devnull)
+        try:
+            with output_path.open("ab") as output:
+                self._processes[bootstrap.index] = subprocess.Popen[bytes](
+                    ["qrsh", "-inherit", host, remote_line(bootstrap, document)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,  # Ctrl-C is for the script alone
+                )
+        except OSError as problem:
+            raise LaunchError(
+                f"qrsh can't be started: {problem}. It must be in the PATH of the job.",
+                command=self.command,
+            ) from problem
+
+    def stream(self, index: int) -> Stream | None:
+        """Return the local slave's stream; the others come through the transport."""
+        if index == self._local_index and self._first is not None:
+            return self._first.stream(index)
+        return None
+
+    def poll(self) -> Mapping[int, LaunchState]:
+        """Return which slaves run, and how the others ended: as their qrsh did."""
+        states = dict(self._first.poll()) if self._first is not None else {}
+        for index, process in self._processes.items():
+            code = process.poll()
+            phase = LaunchPhase.RUNNING if code is None else LaunchPhase.ENDED
+            states[index] = LaunchState(phase, exit_code=code)
+        return states
+
+    def cancel(self, grace_s: float) -> None:
+        """Let the slaves leave, then end them: a slave ends with its qrsh."""
+        deadline = time.monotonic() + grace_s
+        if self._first is not None:
+            self._first.cancel(grace_s)
+        for number in (None, signal.SIGTERM, signal.SIGKILL):
+            left = [process for process in self._processes.values() if process.poll() is None]
+            for process in left:
+                if number is not None:
+                    os.killpg(process.pid, number)
+            if number is not None:
+                deadline = time.monotonic() + _TERMINATED_S
+            for process in left:
+                _wait(process, deadline)
+        self._documents.remove()
+
+    def log_tail(self, index: int) -> str:
+        """Return the end of a slave's output."""
+        return self._documents.tail(self._tasks[index], self._bootstraps[index])
+
+
+def remote_line(bootstrap: Bootstrap, document: str) -> str:
+    """Return what a shell on a slave's host shall do; qrsh hands it to one.
+
+    Args:
+        bootstrap: of the slave.
+        document: the path of its document.
+    """
+    output = quote(str(bootstrap.output_path or os.devnull))
+    exports = "".join(f"export {k}={quote(v)}; " for k, v in bootstrap.environment.items())
+    command = " ".join(map(quote, bootstrap.command("file", document, in_login_shell=True)))
+    script = (
+        f"exec >>{output} 2>&1 </dev/null || exit 1; trap '' USR1 USR2; "
+        f"cd {quote(bootstrap.cwd)} || exit 1; {exports}exec {command}"
+    )
+    # one more pair of quotes: the shell that qrsh hands it to may be any
+    return shlex.join(["/bin/bash", "-c", script])
+
+
+def _wait(process: subprocess.Popen[bytes], deadline: float) -> None:
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        pass

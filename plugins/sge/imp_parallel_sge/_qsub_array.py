@@ -1,0 +1,73 @@
+"""The description of an array of slaves that one qsub launches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from imp_parallel_core import Bootstrap, CommandHost, LocalHost, SlaveArray
+
+from ._grid_engine import GridEngine
+from ._job_script import parts_of, render
+from ._words import split_options
+
+_HERE = LocalHost()
+_NAME = "imp_parallel"
+
+
+class SGEQsubSlaveArray(SlaveArray):
+    """Slaves that are the tasks of one Grid Engine job array.
+
+    The script must run on a submit host, in a folder that the execution hosts share.
+
+    Args:
+        numslave: how many slaves.
+        options: more options for qsub, written as in a shell: ``'-l h_rt=24:00:00 -q lab.q'``.
+        via: where qsub is run; by default on this machine.
+
+    Raises ValueError for fewer than one slave, and for options that can't be read or that this
+    class sets itself.
+    """
+
+    transport = "tcp"
+
+    def __init__(self, numslave: int, options: str = "", *, via: CommandHost | None = None) -> None:
+        super().__init__(numslave)
+        self._options = options
+        self._words = split_options(options)
+        self.host = via or _HERE
+
+    def check(self) -> None:
+        """Raise LaunchError if Grid Engine's commands are not to be had."""
+        GridEngine(self.host).check("qsub", "qstat", "qdel")
+
+    def qsub_command(self, early_output: str, *, in_working_folder: bool = True) -> list[str]:
+        """Return the command line that submits the array; the script is its standard input.
+
+        Args:
+            early_output: where a task's output goes until its script has opened the slave's.
+            in_working_folder: whether Grid Engine shall start the job where the script runs.
+        """
+        place = ["-cwd"] if in_working_folder else []
+        return [
+            *("qsub", "-terse", "-C", "", "-S", "/bin/bash", "-N", _NAME, *place),
+            *("-r", "n", "-j", "y", "-o", early_output, *self._words, "-t", f"1-{len(self)}"),
+        ]
+
+    def job_script(self, bootstraps: Sequence[Bootstrap] = ()) -> str:
+        """Return a job script such as would be submitted now, to look at.
+
+        Args:
+            bootstraps: what the slaves are started with; by default what is usual.
+        """
+        cwd = Path.cwd()
+        shown = bootstraps or [
+            Bootstrap(index, sys.executable, str(cwd), cwd / f"slave{index}.output", sys.path)
+            for index in range(len(self))
+        ]
+        return render(parts_of(shown, f"{shown[0].cwd}/.imp_parallel-xxxxxxxx", ""))
+
+    def __repr__(self) -> str:
+        options = f", {self._options!r}" if self._options else ""
+        return f"{type(self).__name__}({len(self)}{options})"

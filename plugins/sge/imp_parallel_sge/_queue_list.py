@@ -1,0 +1,109 @@
+"""What ``qstat -xml`` and ``qstat -j`` print, made into values. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from imp_parallel_core import LaunchPhase, LaunchState
+
+_ERROR_REASON = re.compile(r"error reason\s+(\d+):\s+(?:[\d/]+ [\d:]+ \[[\d:]+\]: )?(.*)")
+_SCHEDULING = "scheduling info:"
+_REASON_LINES = 4
+_LETTERS = {
+    "d": "is being deleted",
+    "h": "is held",
+    "R": "is restarted",
+    "s": "is suspended",
+    "S": "is suspended with its queue",
+    "T": "is suspended by a threshold",
+    "t": "is being transferred",
+}
+
+
+class Task(NamedTuple):
+    """One task of a job array in the queue: its state's letters, and where it runs."""
+
+    state: str
+    queue: str = ""
+
+    def phase(self) -> LaunchPhase:
+        """Return how far it has come; ENDED for one in error, which will not start any more."""
+        if "E" in self.state:
+            return LaunchPhase.ENDED
+        return LaunchPhase.QUEUED if "q" in self.state else LaunchPhase.RUNNING
+
+    def launch_state(self, reason: str) -> LaunchState:
+        """Return what the core shall know of it.
+
+        Args:
+            reason: why it waits, or its error, in the batch system's own words.
+        """
+        told = [meaning for letter, meaning in _LETTERS.items() if letter in self.state]
+        detail = f"{self.state} ({', '.join(told)})" if told else self.state
+        if self.phase() is not LaunchPhase.RUNNING:
+            return LaunchState(self.phase(), f"{detail}: {reason}" if reason else detail)
+        return LaunchState(LaunchPhase.RUNNING, f"{detail} in {self.queue}" if told else "")
+
+
+Jobs = Mapping[int, Mapping[int, Task]]
+
+
+def parse_queue(text: str) -> Jobs:
+    """Return the tasks by job and number, from the output of ``qstat -xml``.
+
+    Raises ValueError if it isn't what it should be; then nothing may be concluded from it.
+    """
+    try:
+        root = ElementTree.fromstring(text)  # noqa: S314 - the batch system's own
+    except ElementTree.ParseError as problem:
+        raise ValueError(f"qstat's XML can't be read: {problem}") from None
+    if root.tag != "job_info":
+        raise ValueError(f"qstat's XML is a {root.tag}, not a job_info")
+    jobs: dict[int, dict[int, Task]] = {}
+    for entry in root.iter("job_list"):
+        job = int(entry.findtext("JB_job_number", ""))
+        task = Task(entry.findtext("state", ""), entry.findtext("queue_name") or "")
+        numbers = parse_ranges(entry.findtext("tasks") or "")
+        jobs.setdefault(job, {}).update(dict.fromkeys(numbers, task))
+    return jobs
+
+
+def parse_ranges(text: str) -> Iterator[int]:
+    """Yield the numbers of such as ``1-7:2,9``. Raises ValueError."""
+    for part in filter(None, text.split(",")):
+        limits, _, step = part.partition(":")
+        first, _, last = limits.partition("-")
+        yield from range(int(first), int(last or first) + 1, int(step or 1))
+
+
+def parse_error_reasons(text: str) -> dict[int, str]:
+    """Return why tasks are in error, by number, from the output of ``qstat -j``."""
+    found = map(_ERROR_REASON.match, text.splitlines())
+    return {int(match[1]): match[2].removeprefix("error: ") for match in found if match}
+
+
+def parse_scheduling(text: str) -> str:
+    """Return why a job waits, in a line, from the output of ``qstat -j``; "" if it doesn't say."""
+    _, found, after = text.partition(_SCHEDULING)
+    lines = [line.strip() for line in after.splitlines() if line.strip()] if found else []
+    lines = list(dict.fromkeys(lines))
+    if len(lines) > _REASON_LINES:
+        lines[_REASON_LINES - 1 :] = [f"and {len(lines) - _REASON_LINES + 1} more reasons"]
+    return "; ".join(lines)
+
+
+def parse_accounting(text: str) -> dict[int, tuple[int, str]]:
+    """Return exit code and failure of tasks, by number, from the output of ``qacct -j``."""
+    found: dict[int, tuple[int, str]] = {}
+    for block in re.split(r"^=+$", text, flags=re.MULTILINE):
+        fields = dict(re.findall(r"^(\w+) +(.*?) *$", block, re.MULTILINE))
+        try:
+            number, exit_status = int(fields["taskid"]), int(fields["exit_status"].split()[0])
+        except (KeyError, ValueError, IndexError):
+            continue
+        failure = re.sub(r"\s+", " ", fields.get("failed", "0"))
+        found[number] = exit_status, "" if failure == "0" else failure
+    return found

@@ -1,0 +1,108 @@
+"""The queue as it was a moment ago: one polite qstat for all arrays of this process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from imp_parallel_core import CommandHost
+
+from ._grid_engine import GridEngine
+from ._queue_list import Jobs, Task
+
+_logger = logging.getLogger("imp_parallel.sge")
+
+_FIRST_PAUSE_S = 1.0
+_LAST_PAUSE_S = 30.0
+_PAUSE_GROWTH = 1.5
+_SHARE = 5.0  # of how long an answer takes, at least this many times passes before the next
+_REPORT_S = 600.0  # how often a failing qstat is complained about
+
+
+class Snapshot(NamedTuple):
+    """What qstat has said."""
+
+    taken_at: float
+    """When it was asked, in monotonic seconds; 0 for never."""
+    jobs: Jobs
+
+    def tasks_of(self, job: int) -> Mapping[int, Task]:
+        """Return the tasks of a job that are in the queue, by number."""
+        return self.jobs.get(job, {})
+
+
+class QueueWatch:
+    """Asks for the queue, ever more seldom while nothing changes.
+
+    Args:
+        ask: returns the queue; raises OSError or ValueError when it can't be had.
+        clock: the monotonic time, in seconds.
+    """
+
+    def __init__(
+        self, ask: Callable[[], Jobs], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.problem = ""
+        """Why the last question had no answer; "" if it had one."""
+        self._ask = ask
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._snapshot = Snapshot(0.0, {})
+        self._asked_at = float("-inf")
+        self._pause_s = _FIRST_PAUSE_S
+        self._reported_at = float("-inf")
+
+    def look(self, max_age_s: float | None = None) -> Snapshot:
+        """Return a snapshot; the last one if it is too early to ask again, or no answer came.
+
+        Args:
+            max_age_s: how old it may be; by default as old as the present pause. Never is qstat
+                asked twice within a moment.
+        """
+        with self._lock:  # who comes while another asks, waits for the same answer
+            pause_s = self._pause_s if max_age_s is None else max_age_s
+            if self._clock() - self._asked_at >= pause_s:
+                self._refresh()
+            return self._snapshot
+
+    def expect_change(self) -> None:
+        """Ask often again: something has been submitted, or will end."""
+        with self._lock:
+            self._pause_s = _FIRST_PAUSE_S
+
+    def _refresh(self) -> None:
+        self._asked_at = now = self._clock()
+        try:
+            jobs = self._ask()
+        except (OSError, ValueError) as problem:
+            self.problem = str(problem)
+            if now - self._reported_at >= _REPORT_S:
+                self._reported_at = now
+                _logger.warning("the queue can't be looked at, which is tried again: %s", problem)
+            self._pause_s = min(self._pause_s * _PAUSE_GROWTH, _LAST_PAUSE_S)
+        else:
+            self.problem = ""
+            self._reported_at = float("-inf")
+            is_same = jobs == self._snapshot.jobs
+            grown_s = min(self._pause_s * _PAUSE_GROWTH, _LAST_PAUSE_S)
+            self._pause_s = grown_s if is_same else _FIRST_PAUSE_S
+            self._snapshot = Snapshot(now, jobs)
+        self._asked_at = self._clock()
+        lasted_s = self._asked_at - now  # a slow one is asked less
+        self._pause_s = max(self._pause_s, min(lasted_s * _SHARE, _LAST_PAUSE_S))
+
+
+_watches: weakref.WeakKeyDictionary[CommandHost, QueueWatch] = weakref.WeakKeyDictionary()
+_watches_lock = threading.Lock()
+
+
+def watch_of(host: CommandHost) -> QueueWatch:
+    """Return the one watch that all arrays on a host share."""
+    with _watches_lock:
+        if host not in _watches:
+            _watches[host] = QueueWatch(GridEngine(weakref.proxy(host)).queue)
+        return _watches[host]

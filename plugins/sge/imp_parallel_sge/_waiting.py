@@ -1,0 +1,46 @@
+"""Saying, now and then, that an array is still queued, and why."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+_logger = logging.getLogger("imp_parallel.sge")
+
+_FIRST_S = 5.0
+_GROWTH = 3.0
+_LONGEST_S = 900.0
+
+
+class Waiting:
+    """The wait of a whole array.
+
+    Args:
+        job: the job's number.
+        count: how many slaves wait.
+        since: from when on, in monotonic seconds.
+    """
+
+    def __init__(self, job: int, count: int, since: float) -> None:
+        self.reason = ""
+        """Why it waits, when last looked at."""
+        self._job = job
+        self._count = count
+        self._since = since
+        self._pause_s = _FIRST_S
+        self._due = since + _FIRST_S
+
+    def goes_on(self, now: float, why: Callable[[], str]) -> None:
+        """Note that all slaves are queued; when it is time, ask why and say so."""
+        if now < self._due:
+            return
+        self._pause_s = min(self._pause_s * _GROWTH, _LONGEST_S)
+        self._due = now + self._pause_s
+        self.reason = why()
+        _logger.warning(
+            "all %d slaves of job %d are still queued after %.0f s: %s",
+            self._count,
+            self._job,
+            now - self._since,
+            self.reason or f"the scheduler gives no reason (qstat -j {self._job} may)",
+        )

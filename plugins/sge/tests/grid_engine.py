@@ -1,0 +1,226 @@
+"""A Grid Engine cell of the tests' own: one host, own folder, own ports, own daemons."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from grid_engine_files import (
+    BOOTSTRAP,
+    ENVIRONMENT,
+    GLOBAL,
+    HOST,
+    QUEUE,
+    SCHEDULER,
+    STARTER,
+    changed,
+)
+
+PACKAGES = ("gridengine-master", "gridengine-exec", "gridengine-client")
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DAEMONS = "/usr/sbin"
+LIBRARY = "/usr/lib/gridengine"
+SHARE = "/usr/share/gridengine"
+SLOTS = 8
+
+
+class CanNotBeHad(Exception):
+    """There is no Grid Engine on this machine, and it can't be installed."""
+
+
+def install() -> None:
+    """See to it that Debian's packages are there; no cell of theirs is made."""
+    if os.geteuid() != 0:
+        raise CanNotBeHad("only root can start a Grid Engine of its own")
+    if Path(DAEMONS, "sge_qmaster").exists() and Path(DAEMONS, "sge_execd").exists():
+        return
+    if shutil.which("apt-get") is None:
+        raise CanNotBeHad("there is no Grid Engine, and no apt-get to install it with")
+    answers = "".join(
+        f"gridengine-{part} shared/gridengineconfig boolean false\n"
+        for part in ("master", "exec", "client", "common")
+    )
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    lock = ("-o", "DPkg::Lock::Timeout=120")
+    for command, text in (
+        (["apt-get", *lock, "update", "-qq"], ""),
+        (["debconf-set-selections"], answers),
+        (["apt-get", *lock, "install", "-y", "-qq", "--no-install-recommends", *PACKAGES], ""),
+    ):
+        done = subprocess.run(
+            command, input=text, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise CanNotBeHad(f"{command} failed: {done.stderr[-500:]}")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; a zombie, which may be reaped late, does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def wait_until(condition: Callable[[], object], limit_s: float = 30.0, what: str = "") -> None:
+    """Wait until a condition holds; fail if it does not within the limit."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not come about: {what}"
+        time.sleep(0.05)
+
+
+class Cell:
+    """A running cell. ``environment`` is what its commands need; jobs may be any user's."""
+
+    def __init__(self) -> None:
+        self.base = Path(tempfile.mkdtemp(prefix="imp_parallel-sge-", dir="/var/tmp"))
+        self.base.chmod(0o755)  # sgeadmin and the users of jobs must get through
+        self.host = socket.gethostname().partition(".")[0]
+        self.environment = {
+            "SGE_ROOT": str(self.base / "root"),
+            "SGE_CELL": "default",
+            "SGE_QMASTER_PORT": str(free_port()),
+            "SGE_EXECD_PORT": str(free_port()),
+            "SGE_CLUSTER_NAME": self.base.name.replace("-", ""),
+            "SGE_SINGLE_LINE": "1",
+        }
+        self._clean = {**self.environment, "PATH": SYSTEM_PATH}
+
+    def start(self) -> None:
+        """Make the cell's files, start its daemons, configure them."""
+        self._make_files()
+        self._start_daemon("sge_qmaster")
+        wait_until(lambda: self.try_run("qconf", "-sh").returncode == 0, what="qmaster")
+        self._configure()
+        self.start_execd()
+
+    def start_execd(self) -> None:
+        """Start the execution daemon, and wait until it has reported."""
+        self._start_daemon("sge_execd")
+        wait_until(lambda: self._load() != "-", what="execd")
+
+    def stop_execd(self) -> None:
+        """Kill the execution daemon; jobs go on."""
+        for pid in self.pids("execd"):
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda pid=pid: not is_alive(pid), what="the end of execd")
+
+    def stop(self) -> None:
+        """End all jobs, then the daemons; remove the files."""
+        try:
+            if self.pids("qmaster"):
+                self.try_run("qdel", "-f", "-u", "*")
+                wait_until(lambda: not self.run("qstat", "-u", "*", "-s", "r"), 10.0)
+        finally:
+            for pid in [*self.pids("execd"), *self.pids("qmaster")]:
+                os.kill(pid, signal.SIGKILL)  # qmaster takes many seconds to end by itself
+                wait_until(lambda pid=pid: not is_alive(pid), what="the end of a daemon")
+            shutil.rmtree(self.base, ignore_errors=True)
+
+    def pids(self, daemon: str) -> list[int]:
+        """Return the pids of the daemons of a kind, by their own pid files."""
+        files = self.base.glob(f"spool/**/{daemon}.pid")
+        return [pid for pid in (int(file.read_text()) for file in files) if is_alive(pid)]
+
+    def try_run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the cell's commands."""
+        return subprocess.run(
+            command,
+            env={**self._clean, **more},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    def run(self, *command: str) -> str:
+        """Run one of the cell's commands; return its output; fail if it fails."""
+        done = self.try_run(*command)
+        assert done.returncode == 0, f"{command}: {done.stdout} {done.stderr}"
+        return done.stdout
+
+    def jobs(self) -> str:
+        """Return what is in the queue, of anybody's."""
+        return self.run("qstat", "-u", "*", "-g", "d")
+
+    def processes(self) -> dict[int, str]:
+        """Return pid and command line of each process of a job."""
+        needle = f"SGE_ROOT={self.environment['SGE_ROOT']}".encode()
+        found = {}
+        for entry in Path("/proc").iterdir():
+            try:
+                environ = (entry / "environ").read_bytes() if entry.name.isdecimal() else b""
+                if needle in environ and b"\0SGE_TASK_ID=" in environ and is_alive(int(entry.name)):
+                    found[int(entry.name)] = (entry / "cmdline").read_text()
+            except OSError:
+                continue
+        return found
+
+    def _make_files(self) -> None:
+        root, common = self.base / "root", self.base / "root/default/common"
+        for folder in ("spool/qmaster/job_scripts", "spool/db", "spool/execd"):
+            (self.base / folder).mkdir(parents=True)
+        common.mkdir(parents=True)
+        architecture = self._output(f"{SHARE}/util/arch").strip()
+        for name in ("bin", "lib", "utilbin"):
+            (root / name).mkdir()
+            (root / name / architecture).symlink_to(LIBRARY)
+        (root / "util").symlink_to(f"{SHARE}/util")
+        (common / "bootstrap").write_text(BOOTSTRAP.format(base=self.base))
+        (self.base / "home").mkdir()
+        starter = self.base / "starter"
+        starter.write_text(STARTER.format(base=self.base))
+        starter.chmod(0o755)
+        (common / "act_qmaster").write_text(self.host + "\n")
+        back = socket.gethostbyaddr(socket.gethostbyname(self.host))[0]
+        if back != self.host:  # else clients are refused: their address has another name
+            (common / "host_aliases").write_text(f"{self.host} {back}\n")
+        for folder in (root, self.base / "spool"):
+            self._output("chown", "-R", "sgeadmin:sgeadmin", str(folder))
+        init = [f"{SHARE}/scripts/init_cluster", str(root), "default", f"{self.base}/spool/db"]
+        self._output("su", "-s", "/bin/sh", "-c", " ".join([*init, "sgeadmin"]), "sgeadmin")
+
+    def _configure(self) -> None:
+        values = {"base": str(self.base), "host": self.host, "slots": str(SLOTS)}
+        self.try_run("qconf", "-as", self.host)
+        self._apply("-Mconf", "global", changed(self.run("qconf", "-sconf"), GLOBAL), values)
+        self._apply("-Msconf", "sched", changed(self.run("qconf", "-ssconf"), SCHEDULER), values)
+        self._apply("-Ae", "host", HOST, values)
+        self._apply("-Ap", "pe", ENVIRONMENT, values)
+        template = self.run("qconf", "-sq")  # without a name: what a new queue would be
+        self._apply("-Aq", "queue", changed(template, {"qname": "main.q", **QUEUE}), values)
+
+    def _apply(self, option: str, name: str, text: str, values: Mapping[str, str]) -> None:
+        file = self.base / name  # the global configuration is told by the file's name
+        for key, value in values.items():
+            text = text.replace("{" + key + "}", value)
+        file.write_text(text)
+        self.run("qconf", option, str(file))
+
+    def _load(self) -> str:
+        lines = self.try_run("qhost", "-h", self.host).stdout.splitlines()
+        rows = [line.split() for line in lines if line.startswith(self.host)]
+        return rows[0][6] if rows and len(rows[0]) > 6 else "-"
+
+    def _start_daemon(self, name: str) -> None:
+        self._output(f"{DAEMONS}/{name}")  # in a clean environment: jobs inherit it
+
+    def _output(self, *command: str) -> str:
+        return self.run(*command)

@@ -1,0 +1,62 @@
+"""Helpers of the tests with slaves in a real queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from grid_engine import Cell, wait_until
+from imp_parallel_sge import SGEQsubSlaveArray
+
+from imp_parallel_core import Context, Manager
+
+
+@contextmanager
+def manager_of(count: int, options: str = "", **more: object) -> Iterator[Manager]:
+    """Yield a Manager with an array of slaves."""
+    with Manager(**more) as manager:  # type: ignore[arg-type]  # passed through
+        manager.add_slave(SGEQsubSlaveArray(count, options))
+        yield manager
+
+
+def states(manager: Manager) -> list[str]:
+    """Return the states of all slaves, in order."""
+    return [slave.state for slave in manager.slaves]
+
+
+def wait_for(manager: Manager, *expected: str) -> None:
+    """Wait until the slaves' states are these."""
+    wait_until(lambda: states(manager) == list(expected), what=f"{expected}: {manager.slaves}")
+
+
+def pids_of_task(cell: Cell, number: int) -> list[int]:
+    """Return the pids of the processes of an array's task."""
+    return [pid for pid in cell.processes() if task_of(pid) == str(number)]
+
+
+def task_of(pid: int) -> str:
+    """Return the number of the task that a process belongs to."""
+    try:
+        with open(f"/proc/{pid}/environ") as file:  # noqa: PTH123
+            entries = file.read().split("\0")
+    except OSError:
+        return ""
+    return next((e.partition("=")[2] for e in entries if e.startswith("SGE_TASK_ID=")), "")
+
+
+def squares(context: Context, count: int, seconds: float = 0.05) -> None:
+    """Add tasks that take a while."""
+
+    def square(number: int) -> int:
+        import time
+
+        time.sleep(seconds)
+        return number * number
+
+    for number in range(count):
+        context.add_task(square, number)
+
+
+def squared(count: int) -> list[int]:
+    """Return what :func:`squares` gives."""
+    return [number * number for number in range(count)]

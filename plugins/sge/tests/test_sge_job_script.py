@@ -1,0 +1,143 @@
+"""The job script, rendered without a cluster; bash itself says whether it does what it should."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from imp_parallel_sge import SGEQsubSlaveArray
+from imp_parallel_sge._job_script import ScriptParts, render
+from imp_parallel_sge._words import quote, split_options
+
+HOSTILE = [
+    "a b",
+    "a'; echo foo",
+    'quote"s',
+    "new\nline",
+    "$HOME",
+    "*",
+    "b\\",
+    "`id`",
+    "\n#$ -l x=1",
+]
+REPORT = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ)])); sys.exit(7)"
+
+
+def run(script: str, task: int, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["bash"],
+        input=script.encode(),
+        cwd=folder,
+        env={**os.environ, "SGE_TASK_ID": str(task)},
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20))
+def test_a_quoted_word_reaches_the_command_unchanged_and_stays_on_one_line(word: str) -> None:
+    quoted = quote(word)
+    assert quoted.isascii()
+    assert quoted.isprintable()
+    done = subprocess.run(
+        ["bash", "-c", f"printf %s {quoted}"], capture_output=True, timeout=20, check=True
+    )
+    assert done.stdout == os.fsencode(word)
+
+
+def test_a_name_that_is_no_utf_8_is_quoted_too() -> None:
+    name = os.fsdecode(b"caf\xe99")
+    done = subprocess.run(["bash", "-c", f"printf %s {quote(name)}"], capture_output=True)
+    assert done.stdout == b"caf\xe99"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_script_does_its_work_in_folders_with_hostile_names(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    outputs = [folder / f"slave{number}.output" for number in range(2)]
+    parts = ScriptParts(
+        command=[sys.executable, "-c", REPORT, name],
+        folder=str(folder),
+        output_paths=outputs,
+        environment={"COLOUR": name},
+        cwd=str(folder),
+    )
+    script = render(parts)
+    assert "\n#$" not in script  # qsub would take it for options
+    done = run(script, 2, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (7, b"", b"")
+    words, environment = json.loads(outputs[1].read_text())
+    assert words == [name, "file", str(folder / "2")]
+    assert environment["COLOUR"] == name
+    assert environment["PWD"] == str(folder)
+    assert (folder / "2.exit").read_text() == "7\n"
+    assert not outputs[0].exists()
+
+
+@pytest.mark.parametrize(("code", "shown"), [(0, 0), (3, 3), (99, 1), (100, 1)])
+def test_an_exit_code_is_kept_but_grid_engine_is_not_told_to_run_it_again(
+    tmp_path: Path, code: int, shown: int
+) -> None:
+    parts = ScriptParts(["bash", "-c", f"exit {code}"], str(tmp_path), [None])
+    assert run(render(parts), 1, tmp_path).returncode == shown
+    assert (tmp_path / "1.exit").read_text() == f"{code}\n"
+
+
+def test_an_output_that_can_not_be_opened_is_said_where_it_is_found(tmp_path: Path) -> None:
+    parts = ScriptParts(["true"], str(tmp_path), [tmp_path / "missing/slave0.output"])
+    done = run(render(parts), 1, tmp_path)
+    assert done.returncode == 1
+    assert b"missing/slave0.output" in done.stderr
+
+
+def test_warnings_end_neither_the_script_nor_a_wrapper_around_the_slave(tmp_path: Path) -> None:
+    kill = "kill -USR1 $PPID $$; kill -USR2 $PPID $$; kill -TERM $PPID; exit 5"
+    parts = ScriptParts(["bash", "-c", kill], str(tmp_path), [None])
+    assert run(render(parts), 1, tmp_path).returncode == 5
+
+
+def test_a_script_can_be_looked_at_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    script = SGEQsubSlaveArray(3, "-q lab.q").job_script()
+    assert script.startswith("#!/bin/bash\n")
+    for number in range(3):
+        assert f"{tmp_path}/slave{number}.output" in script
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_options_arrive_as_the_words_that_were_written() -> None:
+    array = SGEQsubSlaveArray(7, "-l arch=linux-x64 -q lab.q -l hostname=\"i*\" -P 'my project'")
+    command = array.qsub_command("early")
+    words = ["-l", "arch=linux-x64", "-q", "lab.q", "-l", "hostname=i*", "-P", "my project"]
+    start = command.index("arch=linux-x64") - 1
+    assert command[start : start + len(words)] == words
+    assert command[-2:] == ["-t", "1-7"]
+    assert repr(SGEQsubSlaveArray(2, "-q lab.q")) == "SGEQsubSlaveArray(2, '-q lab.q')"
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0"))))
+def test_quoted_options_are_split_into_the_same_words(words: list[str]) -> None:
+    import shlex
+
+    words = ["-l", *(f"x{word}" for word in words)]
+    assert split_options(shlex.join(words)) == words
+
+
+@pytest.mark.parametrize("options", ["-t 1-4", "-sync y", "-terse", '-l "open', "-q a -verify"])
+def test_options_that_would_break_the_array_are_refused_at_once(options: str) -> None:
+    with pytest.raises(ValueError, match="option"):
+        SGEQsubSlaveArray(2, options)
+
+
+def test_an_array_of_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        SGEQsubSlaveArray(0)

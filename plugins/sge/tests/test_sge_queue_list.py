@@ -1,0 +1,126 @@
+"""What Grid Engine prints is read as it is meant, or not at all."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from imp_parallel_sge._hostfile import Grant, parse_hostfile
+from imp_parallel_sge._queue_list import (
+    Task,
+    parse_accounting,
+    parse_error_reasons,
+    parse_queue,
+    parse_ranges,
+    parse_scheduling,
+)
+
+from imp_parallel_core import LaunchPhase, LaunchState
+
+ENTRY = """<job_list state="{kind}">
+  <JB_job_number>{job}</JB_job_number><JB_name>imp &amp; more</JB_name><state>{state}</state>
+  <queue_name>{queue}</queue_name><slots>1</slots><tasks>{tasks}</tasks>
+</job_list>"""
+
+
+def listing(*entries: tuple[int, str, str, str]) -> str:
+    rows = [
+        ENTRY.format(
+            kind="running" if queue else "pending", job=job, state=state, queue=queue, tasks=tasks
+        )
+        for job, state, queue, tasks in entries
+    ]
+    text = "".join(rows)
+    return f"<?xml version='1.0'?>\n<job_info><queue_info>{text}</queue_info><job_info/></job_info>"
+
+
+def test_tasks_are_found_by_job_and_number() -> None:
+    jobs = parse_queue(
+        listing((13, "r", "all.q@h1", "1"), (13, "qw", "", "2,5-9:2"), (14, "Eqw", "", "1-2:1"))
+    )
+    assert jobs == {
+        13: {1: Task("r", "all.q@h1"), **dict.fromkeys((2, 5, 7, 9), Task("qw"))},
+        14: dict.fromkeys((1, 2), Task("Eqw")),
+    }
+
+
+def test_an_empty_queue_is_no_jobs_and_anything_else_is_an_error() -> None:
+    assert parse_queue(listing()) == {}
+    for text in ("", "<job_info>", "error: commlib", "<other/>", listing((1, "r", "q", "x"))):
+        with pytest.raises(ValueError):
+            parse_queue(text)
+
+
+@given(st.integers(1, 50), st.integers(0, 50), st.integers(1, 7))
+def test_a_range_has_its_first_its_last_and_its_step(first: int, more: int, step: int) -> None:
+    last = first + more
+    assert list(parse_ranges(f"{first}-{last}:{step}")) == list(range(first, last + 1, step))
+    assert list(parse_ranges(f"{first}")) == [first]
+
+
+@pytest.mark.parametrize(
+    ("state", "phase", "said"),
+    [
+        ("qw", LaunchPhase.QUEUED, "qw: busy"),
+        ("hqw", LaunchPhase.QUEUED, "hqw (is held): busy"),
+        ("Eqw", LaunchPhase.ENDED, "Eqw: busy"),
+        ("Ehqw", LaunchPhase.ENDED, "Ehqw (is held): busy"),
+        ("r", LaunchPhase.RUNNING, ""),
+        ("t", LaunchPhase.RUNNING, "t (is being transferred) in q@h"),
+        ("dr", LaunchPhase.RUNNING, "dr (is being deleted) in q@h"),
+        ("Rr", LaunchPhase.RUNNING, "Rr (is restarted) in q@h"),
+        ("S", LaunchPhase.RUNNING, "S (is suspended with its queue) in q@h"),
+    ],
+)
+def test_each_state_of_a_task_is_told(state: str, phase: LaunchPhase, said: str) -> None:
+    assert Task(state, "q@h").launch_state("busy") == LaunchState(phase, said)
+
+
+DESCRIPTION = """\
+job_type:                   NONE
+error reason    1:          11/23/2026 04:52:08 [0:31223]: error: can't chdir to /a: No such file
+error reason          2:      11/23/2026 04:52:08 [0:31223]: exit 100
+scheduling info:            queue instance "all.q@vm" dropped because it is full
+                            Job is in error state
+"""
+
+
+def test_reasons_are_found_in_a_jobs_description() -> None:
+    assert parse_error_reasons(DESCRIPTION) == {
+        1: "can't chdir to /a: No such file",
+        2: "exit 100",
+    }
+    expected = 'queue instance "all.q@vm" dropped because it is full; Job is in error state'
+    assert parse_scheduling(DESCRIPTION) == expected
+    assert parse_scheduling("nothing") == ""
+    many = "scheduling info: " + "\n".join(f"reason {number}" for number in range(9))
+    assert parse_scheduling(many).endswith("reason 2; and 6 more reasons")
+
+
+def test_ends_are_found_in_the_accounting() -> None:
+    text = """\
+==============================================================
+qname        all.q
+jobnumber    13
+taskid       1
+failed       100 : assumedly after job
+exit_status  137                  (Killed)
+==============================================================
+taskid       undefined
+failed       0
+exit_status  0
+==============================================================
+taskid       2
+failed       0    
+exit_status  0
+"""  # noqa: W291 - as it is printed
+    assert parse_accounting(text) == {1: (137, "100 : assumedly after job"), 2: (0, "")}
+    assert parse_accounting("error: job id 13 not found") == {}
+
+
+def test_a_host_file_gives_hosts_and_slots() -> None:
+    text = "h1.lab.org 2 all.q@h1 UNDEFINED\nh2 1 all.q@h2 <NULL>\n\n"
+    assert parse_hostfile(text) == [Grant("h1.lab.org", 2), Grant("h2", 1)]
+    for bad in ("", "h1\n", "h1 none q\n", "h1 0 q\n"):
+        with pytest.raises(ValueError, match=r"is empty|can't be read"):
+            parse_hostfile(bad)

@@ -1,0 +1,193 @@
+"""Slaves that are jobs on a real Grid Engine do what others do."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from grid_engine import Cell
+from harness_sge import manager_of, squared, squares, states, wait_for
+from imp_parallel_sge import SGEQsubSlaveArray
+from job_user import JobUser
+from scripts import Scripts, finish
+
+from imp_parallel_core import testing
+
+pytestmark = pytest.mark.timeout(180)
+
+README_LIKE = """
+    import os
+    from imp_parallel_core import Manager, SGEQsubSlaveArray
+
+    def setup():
+        return 1000
+
+    class ScoreAt:
+        def __init__(self, distance):
+            self.distance = distance
+
+        def __call__(self, model):
+            import time
+            time.sleep(0.1)
+            return self.distance, model + self.distance, os.environ["SGE_TASK_ID"]
+
+    with Manager() as manager:
+        manager.add_slave(SGEQsubSlaveArray(4))
+        context = manager.get_context(setup)
+        for distance in range(100):
+            context.add_task(ScoreAt(distance))
+        found = list(context.get_results_unordered())
+    assert sorted(score for _, score, _ in found) == list(range(1000, 1100))
+    print("slaves:", *sorted({task for _, _, task in found}))
+"""
+CHECKS = [getattr(testing, name) for name in testing.__all__ if name != "check_launcher"]
+
+
+def test_an_ordinary_users_script_spreads_its_tasks_over_four_jobs(
+    scripts: Scripts, job_user: JobUser
+) -> None:
+    code, out, err = finish(scripts.start(README_LIKE, job_user))
+    assert (code, out, err) == (0, "slaves: 1 2 3 4\n", "")
+    left = {path.name for path in job_user.folder.iterdir()} - {"__pycache__"}
+    assert left == {"script.py", *(f"slave{number}.output" for number in range(4))}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_launcher_conforms(cluster: Cell, tmp_path: Path, check: Callable[..., None]) -> None:
+    check(lambda: SGEQsubSlaveArray(2), output_folder=tmp_path)
+
+
+def test_a_python_line_may_need_the_login_shell_and_a_wrapper(
+    scripts: Scripts, job_user: JobUser
+) -> None:
+    profile = job_user.folder / ".bash_profile"
+    profile.write_text('false\nmodule() { export LOADED="$2"; }\n')
+    wrapper = job_user.folder / "wrap per.sh"
+    wrapper.write_text('#!/bin/bash\n"$@"\nexit $?\n')
+    wrapper.chmod(0o755)
+    line = f"module load imp; {shlex.quote(str(wrapper))} {job_user.python}"
+    source = f"""
+        import os
+        from imp_parallel_core import Manager, SGEQsubSlaveArray
+        with Manager(python={line!r}) as manager:
+            manager.add_slave(SGEQsubSlaveArray(1))
+            context = manager.get_context()
+            context.add_task(os.getenv, "LOADED")
+            print(*context.get_results_unordered())
+    """
+    try:
+        assert finish(scripts.start(source, job_user)) == (0, "imp\n", "")
+    finally:
+        profile.unlink()
+        wrapper.unlink()
+
+
+@pytest.mark.parametrize("name", ['a b\' $(echo "x"); *,:', "$HOME", "new\n#$ -l line"])
+def test_folders_with_hostile_names_are_no_hindrance(
+    cluster: Cell, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with manager_of(2) as manager:
+        context = manager.get_context()
+        for _ in range(2):
+            context.add_task(lambda: (print("said"), os.getcwd())[1])  # noqa: PTH109
+        assert set(context.get_results_unordered()) == {str(folder)}
+    said = "".join((folder / f"slave{number}.output").read_text() for number in range(2))
+    assert "said" in said
+    assert {path.name for path in folder.iterdir()} == {"slave0.output", "slave1.output"}
+
+
+def test_the_documents_are_private_and_each_slave_has_its_own_output(
+    cluster: Cell, tmp_path: Path
+) -> None:
+    with manager_of(3) as manager:
+        wait_for(manager, "idle", "idle", "idle")
+        (folder,) = tmp_path.glob(".imp_parallel-*")
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        documents = [folder / str(number) for number in (1, 2, 3)]
+        assert {stat.S_IMODE(file.stat().st_mode) for file in documents} == {0o600}
+        context = manager.get_context(lambda: print("set up"))
+        squares(context, 12, 0.2)
+        assert sorted(context.get_results_unordered()) == squared(12)
+    outputs = [(tmp_path / f"slave{number}.output").read_text() for number in range(3)]
+    assert outputs == ["set up\n"] * 3
+    assert list(tmp_path.glob(".imp*")) == []
+
+
+def test_a_task_finds_signals_as_a_script_does(cluster: Cell) -> None:
+    with manager_of(1) as manager:
+        context = manager.get_context()
+        context.add_task(lambda: [signal.getsignal(n) for n in (10, 12, 15)])
+        assert list(context.get_results_unordered()) == [[signal.SIG_DFL] * 3]
+
+
+def test_a_close_deletes_what_waits_and_what_runs(cluster: Cell) -> None:
+    with manager_of(20) as manager:
+        context = manager.get_context()
+        squares(context, 100, 600.0)
+        expected = ["working"] * 8 + ["queued"] * 12
+        wait_for(manager, *expected)
+        assert "qw" in cluster.jobs()
+    assert cluster.jobs() == ""
+
+
+def test_slaves_may_be_added_while_others_work(cluster: Cell) -> None:
+    with manager_of(1) as manager:
+        context = manager.get_context()
+        squares(context, 200, 0.02)
+        results = context.get_results_unordered()
+        found = [next(results)]
+        manager.add_slave(SGEQsubSlaveArray(2, "-l arch='lx-*' -q main.q"))
+        found += results
+        assert sorted(found) == squared(200)
+        wait_for(manager, "idle", "idle", "idle")
+        assert len(states(manager)) == 3
+
+
+def test_slaves_fill_a_parallel_environment(cluster: Cell, tmp_path: Path) -> None:
+    source = """
+import os, time
+from imp_parallel_core import Manager, SGEPESlaveArray
+
+def place(number):
+    time.sleep(0.1)
+    return os.getppid()
+
+with Manager() as manager:
+    manager.add_slave(SGEPESlaveArray())
+    print(len(manager.slaves), "slaves")
+    for _ in range(400):
+        if all(slave.state == "idle" for slave in manager.slaves):
+            break
+        time.sleep(0.05)
+    context = manager.get_context()
+    for number in range(30):
+        context.add_task(place, number)
+    print(len(set(context.get_results_unordered())), "places")
+"""
+    (tmp_path / "script.py").write_text(source)
+    script = f"exec {shlex.quote(sys.executable)} -W error script.py\n"
+    (tmp_path / "job.sh").write_text(script)
+    paths = os.pathsep.join(filter(None, sys.path))
+    command = ["qsub", "-sync", "y", "-pe", "mpi", "3", "-cwd", "-j", "y", "-o", "out"]
+    done = subprocess.run(
+        [*command, "-S", "/bin/bash", "-v", f"PYTHONPATH={paths}", "job.sh"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "exit code 0" in done.stdout, (tmp_path / "out").read_text()
+    assert (tmp_path / "out").read_text() == "3 slaves\n3 places\n"
+    assert sorted(path.name for path in tmp_path.glob("slave*")) == [
+        f"slave{number}.output" for number in range(3)
+    ]

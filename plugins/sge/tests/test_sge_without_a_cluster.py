@@ -1,0 +1,174 @@
+"""What hangs, fails or vanishes, with a host that is made up."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from imp_parallel_sge import SGEQsubSlaveArray
+from imp_parallel_sge._qsub_launch import QsubLaunch
+from imp_parallel_sge._queue_list import Jobs, Task
+from imp_parallel_sge._queue_watch import QueueWatch
+from test_sge_queue_list import listing
+
+from imp_parallel_core import Bootstrap, CommandResult, LaunchError, LaunchPhase, LocalHost
+
+
+class Clock:
+    """A time that tests set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class MadeUpHost(LocalHost):
+    """Real files; commands that answer what a test says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.queue = listing((5, "r", "q@h", "1-2:1"))
+        self.asked: list[str] = []
+        self.problem: OSError | None = None
+        self.submitted = CommandResult(0, "5.1-2:1\n", "")
+
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float, input: bytes = b"", cwd: str | None = None
+    ) -> CommandResult:
+        self.asked.append(argv[0])
+        if argv[0] == "qsub":
+            return self.submitted
+        if self.problem is not None:
+            raise self.problem
+        return CommandResult(0, self.queue if "-xml" in argv else "", "")
+
+    def launch(self) -> QsubLaunch:
+        bootstraps = [
+            Bootstrap(index, "python3", str(self.folder), self.folder / f"{index}.out", [])
+            for index in (3, 4)
+        ]
+        return QsubLaunch(SGEQsubSlaveArray(2, via=self), bootstraps)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> MadeUpHost:
+    return MadeUpHost(tmp_path)
+
+
+def test_the_queue_is_asked_for_ever_more_seldom_while_nothing_changes() -> None:
+    clock = Clock()
+    asked = []
+    queue: dict[int, dict[int, Task]] = {}
+
+    def ask() -> Jobs:
+        asked.append(clock.now)
+        return {job: dict(tasks) for job, tasks in queue.items()}
+
+    watch = QueueWatch(ask, clock)
+    for _ in range(6000):
+        clock.now += 0.1
+        watch.look()
+    pauses = [after - before for before, after in itertools.pairwise(asked)]
+    assert min(pauses) >= 1.0
+    assert max(pauses) >= 29.9
+    assert len(asked) < 40
+    queue[1] = {1: Task("r")}
+    clock.now += 30.1
+    watch.look()
+    clock.now += 1.1
+    assert watch.look().tasks_of(1) == {1: Task("r")}
+    assert asked[-1] - asked[-2] < 2.0  # it has changed: often again
+
+
+def test_a_queue_that_can_not_be_had_is_said_once_and_the_last_one_holds(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+    answers: list[Jobs | Exception] = [{1: {1: Task("r")}}, *[TimeoutError("it hangs")] * 50]
+
+    def ask() -> Jobs:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    watch = QueueWatch(ask, clock)
+    for _ in range(10):
+        clock.now += 31.0
+        assert watch.look().tasks_of(1) == {1: Task("r")}
+    assert watch.problem == "it hangs"
+    assert len(caplog.records) == 1
+    assert "it hangs" in caplog.text
+
+
+def test_tasks_that_vanish_have_ended_with_the_code_that_they_left(
+    host: MadeUpHost, tmp_path: Path
+) -> None:
+    launch = host.launch()
+    assert {state.phase for state in launch.poll().values()} == {LaunchPhase.RUNNING}
+    (folder,) = tmp_path.glob(".imp_parallel-*")
+    (folder / "1.exit").write_text("43\n")
+    host.queue = listing()
+    deadline = time.monotonic() + 20.0
+    while time.monotonic() < deadline:
+        states = launch.poll()
+        if {state.phase for state in states.values()} == {LaunchPhase.ENDED}:
+            break
+        time.sleep(0.02)
+    assert states[3].exit_code == 43
+    assert "job 5 task 2 has gone from the queue" in states[4].detail
+    launch.cancel(0.0)
+    assert list(tmp_path.glob(".imp_parallel-*")) == []
+
+
+def test_a_failing_qstat_ends_no_slave(host: MadeUpHost) -> None:
+    launch = host.launch()
+    launch.poll()
+    host.problem = TimeoutError("qstat did not end within 15 s")
+    host.queue = ""
+    time.sleep(1.1)
+    assert {state.phase for state in launch.poll().values()} == {LaunchPhase.RUNNING}
+    host.problem, host.queue = None, listing()
+    launch.cancel(0.0)
+
+
+def test_a_job_that_can_not_be_deleted_is_named_and_its_documents_are_not_left(
+    host: MadeUpHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imp_parallel_sge._qsub_launch._DELETE_S", 0.3)
+    launch = host.launch()
+    with pytest.raises(LaunchError, match="qdel 5"):
+        launch.cancel(0.1)
+    assert [path.name for path in tmp_path.glob(".imp_parallel-*/*")] == []
+    assert host.asked.count("qdel") >= 1
+
+
+def test_what_grid_engine_is_deleting_is_left_to_it(
+    host: MadeUpHost,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("imp_parallel_sge._qsub_launch._DELETE_S", 0.3)
+    host.queue = listing((5, "dr", "q@h", "1-2:1"))
+    launch = host.launch()
+    with caplog.at_level(logging.WARNING, "imp_parallel.sge"):
+        launch.cancel(0.0)
+    assert "job 5 is deleted" in caplog.text
+    assert list(tmp_path.glob(".imp_parallel-*")) == []
+
+
+def test_nothing_is_left_of_an_array_that_was_refused(host: MadeUpHost, tmp_path: Path) -> None:
+    host.submitted = CommandResult(1, "", "Unable to run job: no.\nExiting.\n")
+    with pytest.raises(LaunchError) as caught:
+        host.launch()
+    assert caught.value.exit_code == 1
+    assert caught.value.output == "Unable to run job: no.\nExiting."
+    assert caught.value.command[0] == "qsub"
+    assert list(tmp_path.iterdir()) == []

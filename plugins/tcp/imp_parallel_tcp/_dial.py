@@ -1,0 +1,96 @@
+"""The slave's side: find the master among its addresses, all at once, and prove to belong to it."""
+
+from __future__ import annotations
+
+import base64
+import selectors
+import ssl
+import sys
+import time
+from typing import Any
+
+from ._route import Route, Stage
+from ._tls import INDEX, Credentials
+from ._tls_stream import TlsStream
+
+_STAGGER_S = 0.1  # between the first attempts, so that the best address usually wins
+_GONE_S = 3.0
+_BUSY_S = 3600.0  # for how long a master may take to answer that accepts connections
+
+
+def dial(document: dict[str, Any], patience_s: float) -> TlsStream:
+    """Reach the master, and say which slave this is; see the core's Transport.
+
+    Args:
+        document: the bootstrap document. Which addresses were the master's is noted in it.
+        patience_s: for how long to try.
+    """
+    credentials = Credentials(base64.b64decode(document["secret"]), is_master=False)
+    proved: list[str] = document.setdefault("proved_addresses", [])
+    addresses = dict.fromkeys([*proved, *document["addresses"]])
+    now = time.monotonic()
+    routes = [
+        Route(address, credentials, now + number * _STAGGER_S)
+        for number, address in enumerate(addresses)
+    ]
+    try:
+        found = _search(routes, set(proved), now + patience_s)
+        secured, found.socket = found.socket, None
+    finally:
+        for route in routes:
+            route.close()
+    if found.address not in proved:
+        proved.append(found.address)
+    assert isinstance(secured, ssl.SSLSocket)  # noqa: S101 - for mypy
+    secured.send(INDEX.pack(document["index"]))
+    return TlsStream(secured)
+
+
+def _search(routes: list[Route], proved: set[str], deadline: float) -> Route:
+    """Try all routes until one is the master's; end the process if there is none."""
+    began_at = time.monotonic()
+    while True:
+        now = time.monotonic()
+        with selectors.DefaultSelector() as selector:
+            for route in routes:
+                if route.socket is not None:
+                    wanted = selectors.EVENT_WRITE if route.waits_to_write else selectors.EVENT_READ
+                    selector.register(route.socket, wanted, route)
+            due = min(deadline, *(route.due for route in routes))
+            ready = [key.data for key, _ in selector.select(max(0.0, due - now))]
+        now = time.monotonic()
+        for route in routes:
+            if route in ready or now >= route.due:
+                route.step(now, is_ready=route in ready)
+            if route.stage is Stage.PROVED:
+                return route
+        _leave_if_gone(routes, proved, now)
+        if now >= deadline:
+            if any(route.stage is Stage.SECURING for route in routes) and now < began_at + _BUSY_S:
+                deadline = now + 1.0
+            else:
+                _give_up(routes, now - began_at)
+
+
+def _leave_if_gone(routes: list[Route], proved: set[str], now: float) -> None:
+    """End the process if nobody has been there for a while, wherever the master could be.
+
+    That is where it has been before, if it has; else, wherever this machine can send at all.
+    """
+    where = [route for route in routes if route.address in proved] or [
+        route for route in routes if not route.has_no_way
+    ]
+    absent = [None if route.stage is Stage.SECURING else route.absent_since for route in where]
+    if absent and all(since is not None and now - since >= _GONE_S for since in absent):
+        tried = "; ".join(f"{route.address}: {route.failure}" for route in routes)
+        print(f"imp_parallel: the master has gone, this slave leaves ({tried})", file=sys.stderr)
+        sys.exit(0)
+
+
+def _give_up(routes: list[Route], waited_s: float) -> None:
+    tried = "\n".join(f"    {route.address}: {route.failure}" for route in routes)
+    sys.exit(
+        f"imp_parallel: the master can't be reached, tried for {waited_s:.0f} s:\n{tried}\n"
+        "  Is it on another network, or behind a firewall? Manager's host= and port= say where "
+        "slaves reach it."
+    )

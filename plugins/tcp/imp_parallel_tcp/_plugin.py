@@ -1,0 +1,15 @@
+"""The plugin: brings the transport when the first slave needs it."""
+
+from __future__ import annotations
+
+from imp_parallel_core import Transport, hookimpl
+
+
+@hookimpl
+def imp_parallel_transport(name: str) -> Transport | None:
+    """Return a new transport, if it is this one that is meant."""
+    if name != "tcp":
+        return None
+    from ._transport import TcpTransport
+
+    return TcpTransport()

@@ -1,0 +1,37 @@
+"""What the tests of the transport share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import file_launcher
+import pytest
+from harness import Processes, processes
+from networks import Network, why_there_are_no_networks
+
+from imp_parallel_core import Manager
+
+__all__ = ["processes"]  # a fixture
+
+
+@pytest.fixture(autouse=True)
+def _in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: Processes) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def manager(processes: Processes) -> Iterator[Manager]:
+    """Yield a Manager whose slaves dial it on this machine."""
+    with Manager(host="localhost", plugins=[file_launcher]) as made:
+        yield made
+
+
+@pytest.fixture
+def network(processes: Processes) -> Iterator[Network]:
+    """Yield a network of hosts that exist for this test only."""
+    reason = why_there_are_no_networks()
+    if reason:
+        pytest.skip(reason)
+    with Network() as made:
+        yield made

@@ -1,0 +1,84 @@
+"""A run's certificate is good as long as the run is, whatever the clocks say."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import file_launcher
+import pytest
+from cryptography import x509
+from file_launcher import FileSlave
+from imp_parallel_tcp import _tls
+from imp_parallel_tcp._credentials import new_credentials
+
+from imp_parallel_core import Manager
+
+
+def test_a_certificate_is_valid_in_every_year_that_a_clock_may_show() -> None:
+    certificate = x509.load_pem_x509_certificate(new_credentials())
+    assert certificate.not_valid_before_utc == datetime(1970, 1, 1, tzinfo=UTC)
+    assert certificate.not_valid_after_utc.year == 9999
+
+
+def test_every_run_has_its_own() -> None:
+    assert new_credentials() != new_credentials()
+
+
+@functools.cache
+def libfaketime() -> Path | None:
+    """Return the library that gives a process another clock; install it if that is possible."""
+    if shutil.which("faketime") is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run(
+            "apt-get -qq update; apt-get -qq -o DPkg::Lock::Timeout=120 install -y "
+            "--no-install-recommends faketime",
+            shell=True,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+    return next(Path("/usr/lib").glob("**/libfaketime.so.1"), None)
+
+
+@pytest.mark.parametrize("offset", ["-30y", "+30y"])
+def test_a_slave_whose_clock_is_decades_off_works(offset: str, tmp_path: Path) -> None:
+    library = libfaketime()
+    if library is None:
+        pytest.skip("there is no libfaketime here")
+    python = (
+        f"env LD_PRELOAD={library} FAKETIME={offset} DONT_FAKE_MONOTONIC=1 "
+        f"FAKETIME_DONT_FAKE_MONOTONIC=1 {sys.executable}"
+    )
+    with Manager(host="localhost", python=python, plugins=[file_launcher]) as manager:
+        manager.add_slave(FileSlave())
+        context = manager.get_context()
+        context.add_task(lambda: datetime.now(UTC).year)
+        (year,) = context.get_results_unordered()
+    assert abs(year - datetime.now(UTC).year) >= 29
+
+
+@pytest.mark.parametrize("has_memory_files", [True, False])
+def test_the_key_is_in_no_file_once_it_has_been_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_memory_files: bool
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    if not has_memory_files:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    modes = []
+    load = ssl.SSLContext.load_cert_chain
+
+    def watch(context: ssl.SSLContext, path: str) -> None:
+        modes.append(Path(path).stat().st_mode & 0o077 if path.startswith("/tmp") else 0)
+        load(context, path)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", watch)
+    _tls.Credentials(new_credentials(), is_master=False)
+    assert modes == [0]
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,232 @@
+"""A broken connection is not a lost slave: the session goes on over another."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import ssl
+import time
+from pathlib import Path
+
+import cloudpickle
+import file_launcher
+import pytest
+from file_launcher import FileSlave
+from harness import Processes, wait_until
+from imp_parallel_tcp._dial import dial
+
+from imp_parallel_core import Manager
+from imp_parallel_core import _protocol as protocol
+from imp_parallel_core._handshake import hello_of, slave_identity
+
+
+def break_connection(manager: Manager, slave: int = 0) -> None:
+    """End a slave's connection under the master's feet."""
+    record = manager._engine._fleet.records[slave]
+    wait_until(lambda: record.link is not None and record.link.is_open)
+    link = record.link
+    descriptor = link._descriptor
+    with socket.socket(fileno=os.dup(descriptor)) as connected:
+        connected.shutdown(socket.SHUT_RDWR)
+
+
+class Logged:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __call__(self) -> tuple[int, bytes]:
+        with Path("begun").open("a") as file:
+            file.write(f"{self.number}\n")
+        time.sleep(0.05)
+        return self.number, os.urandom(200_000)
+
+
+def begun() -> list[int]:
+    return [int(line) for line in Path("begun").read_text().split()]
+
+
+def test_nothing_is_lost_or_run_twice_when_connections_break_again_and_again(
+    manager: Manager,
+) -> None:
+    for _ in range(2):
+        manager.add_slave(FileSlave())
+    context = manager.get_context()
+    for number in range(60):
+        context.add_task(Logged(number))
+    got = []
+    for number, _ in context.get_results_unordered():
+        got.append(number)
+        if len(got) % 12 == 5:
+            break_connection(manager, len(got) // 12 % 2)
+    assert sorted(got) == list(range(60))
+    assert sorted(begun()) == list(range(60))
+
+
+def test_a_large_result_survives_a_break_in_its_middle(manager: Manager) -> None:
+    manager.add_slave(FileSlave())
+    context = manager.get_context()
+    context.add_task(lambda: bytes(60_000_000))
+    wait_until(lambda: manager.slaves[0].task == 0)
+    record = manager._engine._fleet.records[0]
+    wait_until(lambda: record.link.connection._decoder._partial is not None)
+    break_connection(manager)
+    assert list(context.get_results_unordered()) == [bytes(60_000_000)]
+
+
+def test_a_slave_that_dies_while_it_is_expected_back_is_lost_at_once_and_charged(
+    processes: Processes,
+) -> None:
+    with Manager(host="localhost", plugins=[file_launcher]) as manager:
+        for _ in range(2):
+            manager.add_slave(FileSlave())
+        context = manager.get_context()
+        gate = Path("gate")
+
+        def work() -> str:
+            while not gate.exists():
+                time.sleep(0.01)
+            return "done"
+
+        for _ in range(2):
+            context.add_task(work)
+        wait_until(lambda: [slave.state for slave in manager.slaves] == ["working"] * 2)
+        victim = manager.slaves[0].pid
+        assert victim is not None
+        begun_at = time.monotonic()
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: manager.slaves[0].pid not in (None, victim))
+        assert time.monotonic() - begun_at < 15.0  # not after heartbeat_timeout (30 s)
+        gate.touch()
+        assert list(context.get_results_unordered()) == ["done", "done"]
+
+
+def test_a_master_that_can_do_nothing_for_a_while_finds_its_slaves_again(
+    processes: Processes,
+) -> None:
+    class Impatient(Manager):
+        heartbeat_timeout = 1.0
+        reconnect_timeout = 1.0
+
+    with Impatient(host="localhost", plugins=[file_launcher]) as manager:
+        manager.add_slave(FileSlave())
+        context = manager.get_context()
+        context.add_task(os.getppid)
+        ((before,)) = context.get_results_unordered()
+        keep_the_interpreter_lock(5.0)
+        context.add_task(os.getppid)
+        assert list(context.get_results_unordered()) == [before]
+
+
+def keep_the_interpreter_lock(seconds: float) -> None:
+    """Call C code that does not release it: no other thread of this process runs."""
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
+def answer_to(document: dict[str, object], hello: dict[str, object]) -> tuple[int, bytes]:
+    """Claim to be a slave; return the master's answer."""
+    stream = dial(document, 10.0)
+    try:
+        stream.send([protocol.encode_frame(protocol.HELLO, hello_of(hello, 0))])
+        decoder = protocol.Decoder()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                data = stream.receive(1 << 18)
+            except BlockingIOError:
+                time.sleep(0.01)
+                continue
+            assert data, "the stream ended without an answer"
+            for kind, body in decoder.feed(data):
+                assert isinstance(body, bytes)
+                return kind, body
+        raise AssertionError("no answer")
+    finally:
+        stream.close()
+
+
+@pytest.fixture
+def document(manager: Manager) -> dict[str, object]:
+    manager.add_slave(FileSlave())
+    wait_until(lambda: manager.slaves[0].state == "idle")
+    record = manager._engine._fleet.records[0]
+    found: dict[str, object] = json.loads(record.bootstrap.document())
+    return found
+
+
+def test_who_claims_the_place_of_a_living_slave_is_refused(
+    manager: Manager, document: dict[str, object]
+) -> None:
+    identity = slave_identity(0) | {"cloudpickle": cloudpickle.__version__}
+    record = manager._engine._fleet.records[0]
+    claims = [
+        identity,
+        identity | {"session": "f" * 32},
+        identity | {"session": record.session},  # of another boot
+        identity | {"boot": record.boot, "session": "f" * 32},
+        identity | {"boot": record.boot},  # it has received messages already
+    ]
+    for claim in claims:
+        kind, body = answer_to(document, claim)
+        assert kind == protocol.REFUSE
+        assert b"is there already" in body
+    context = manager.get_context()
+    context.add_task(lambda: "undisturbed")
+    assert list(context.get_results_unordered()) == ["undisturbed"]
+    assert manager.slaves[0].pid != os.getpid()
+
+
+def test_a_token_of_another_slave_or_for_a_slave_that_there_is_not_opens_nothing(
+    manager: Manager, document: dict[str, object]
+) -> None:
+    manager.add_slave(FileSlave())
+    wait_until(lambda: manager.slaves[1].state == "idle")
+    record = manager._engine._fleet.records[0]
+    identity = slave_identity(1) | {
+        "cloudpickle": cloudpickle.__version__,
+        "session": record.session,
+        "boot": record.boot,
+    }
+    kind, _ = answer_to(document | {"index": 1}, identity)
+    assert kind == protocol.REFUSE
+    stream = dial(document | {"index": 77}, 10.0)
+    try:
+        wait_until(lambda: ended(stream))
+    finally:
+        stream.close()
+
+
+def ended(stream: object) -> bool:
+    try:
+        return stream.receive(1 << 18) == b""  # type: ignore[attr-defined]
+    except BlockingIOError:
+        return False
+    except (OSError, ssl.SSLError):
+        return True
+
+
+def test_a_slave_that_is_told_to_leave_while_it_is_cut_off_brings_its_result_first(
+    processes: Processes,
+) -> None:
+    with Manager(host="localhost", plugins=[file_launcher], max_relaunches=0) as manager:
+        manager.add_slave(FileSlave())
+        context = manager.get_context()
+        gate = Path("gate")
+
+        def work() -> bytes:
+            while not gate.exists():
+                time.sleep(0.01)
+            return bytes(3_000_000)
+
+        context.add_task(work)
+        wait_until(lambda: manager.slaves[0].state == "working")
+        pid = manager.slaves[0].pid
+        assert pid is not None
+        break_connection(manager)
+        os.kill(pid, signal.SIGTERM)
+        gate.touch()
+        assert list(context.get_results_unordered()) == [bytes(3_000_000)]
+        wait_until(lambda: manager.slaves[0].state == "gone")
+        assert "left: it received SIGTERM" in manager.slaves[0].detail

@@ -1,0 +1,232 @@
+"""The port is hostile ground: whoever has not the run's key gets nowhere, and stops nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import file_launcher
+import pytest
+from file_launcher import FileSlave
+from harness import Processes, wait_until
+from imp_parallel_tcp import _listener
+from imp_parallel_tcp._credentials import new_credentials
+from imp_parallel_tcp._tls import Credentials
+
+from imp_parallel_core import Manager
+
+BOMB = b"cos\nsystem\n(S'touch pwned'\ntR."  # a pickle that makes a file
+
+
+def port_of(manager: Manager) -> int:
+    return int(manager._transports.get("tcp")[1][0].rpartition(":")[2])
+
+
+def connect(manager: Manager) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port_of(manager)), timeout=20)
+
+
+def newcomers_of(manager: Manager) -> int:
+    return len(manager._transports.get("tcp")[0]._listener._newcomers)
+
+
+def is_turned_away(stranger: socket.socket) -> bool:
+    try:
+        while data := stranger.recv(4096):
+            assert BOMB not in data
+    except (ConnectionError, ssl.SSLError):
+        pass
+    return True
+
+
+@pytest.fixture
+def local(processes: Processes) -> Iterator[Manager]:
+    with Manager(host="127.0.0.1", plugins=[file_launcher]) as made:
+        yield made
+
+
+def run_some_tasks(manager: Manager, limit_s: float) -> None:
+    begun_at = time.monotonic()
+    for _ in range(2):
+        manager.add_slave(FileSlave())
+    context = manager.get_context()
+    for number in range(20):
+        context.add_task(lambda number=number: number)
+    assert sorted(context.get_results_unordered()) == list(range(20))
+    assert time.monotonic() - begun_at < limit_s
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2048
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"no more than {hard} descriptors may be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_five_hundred_idle_connections_do_not_keep_slaves_out(
+    local: Manager, many_descriptors: None
+) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(500):
+            stack.enter_context(connect(local))
+        run_some_tasks(local, 40.0)
+        assert newcomers_of(local) <= 128
+
+
+def test_those_who_idle_are_turned_away_after_a_while(
+    local: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_listener, "_HANDSHAKE_S", 1.0)
+    with connect(local) as idle:
+        wait_until(lambda: newcomers_of(local) == 1)
+        assert idle.recv(1) == b""
+    assert newcomers_of(local) == 0
+
+
+def test_who_writes_a_byte_at_a_time_is_turned_away_too(
+    local: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_listener, "_HANDSHAKE_S", 1.0)
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500)
+    begun_at = time.monotonic()
+    with connect(local) as slow, contextlib.suppress(ConnectionError):
+        for byte in hello:
+            slow.sendall(bytes([byte]))
+            time.sleep(0.05)
+        raise AssertionError("it was not turned away")
+    assert time.monotonic() - begun_at < 20
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/1.1\r\nHost: here\r\n\r\n",
+        BOMB,
+        b"\0\0\0\2\1{}" * 1000,
+        b"\x16\x03\x01\xff\xff" + bytes(70_000),
+        os.urandom(100_000),
+    ],
+    ids=["http", "pickle", "frames without tls", "oversized record", "random"],
+)
+def test_who_speaks_no_tls_is_turned_away(local: Manager, said: bytes, tmp_path: Path) -> None:
+    with connect(local) as stranger:
+        with contextlib.suppress(ConnectionError):
+            stranger.sendall(said)
+        assert is_turned_away(stranger)
+    run_some_tasks(local, 30.0)
+    assert not (tmp_path / "pwned").exists()
+
+
+def handshake(manager: Manager, context: ssl.SSLContext, said: bytes = b"") -> None:
+    """Try to come in; raise an OSError if that fails."""
+    with connect(manager) as stranger, context.wrap_socket(stranger) as secured:
+        # in TLS 1.3 a client believes to be in before the server has seen its certificate
+        secured.sendall(said)
+        if not secured.recv(1):
+            raise ConnectionError("turned away")
+
+
+def plain_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def test_who_shows_no_certificate_or_another_one_is_turned_away(
+    local: Manager, tmp_path: Path
+) -> None:
+    said = b"\0\0\0\0" + BOMB
+    port_of(local)
+    with pytest.raises(OSError):
+        handshake(local, plain_context(), said)
+    other = Credentials(new_credentials(), is_master=False).context
+    with pytest.raises(ssl.SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+        handshake(local, other, said)  # and the other way round: a false master is found out
+    other.verify_mode = ssl.CERT_NONE
+    with pytest.raises(OSError):
+        handshake(local, other, said)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_an_older_tls_is_not_spoken(local: Manager) -> None:
+    pem = local._transports
+    port_of(local)
+    context = Credentials(pem.get("tcp")[0].secret(0), is_master=False).context
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(OSError):
+        handshake(local, context)
+
+
+def test_a_certificate_that_the_runs_key_signed_is_not_the_runs_certificate(
+    local: Manager,
+) -> None:
+    """Whoever has the key is in anyway; but no second certificate is ever accepted."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from imp_parallel_tcp import _credentials
+
+    port_of(local)
+    pem = local._transports.get("tcp")[0].secret(0)
+    key = serialization.load_pem_private_key(pem, None)
+    ours = x509.load_pem_x509_certificate(pem)
+    second = (
+        x509.CertificateBuilder()
+        .subject_name(ours.subject)
+        .issuer_name(ours.subject)
+        .public_key(key.public_key())  # type: ignore[arg-type]
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_credentials.VALID_FROM)
+        .not_valid_after(_credentials.VALID_UNTIL)
+        .sign(key, hashes.SHA256())  # type: ignore[arg-type]
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    context = Credentials(second + pem[pem.index(b"-----BEGIN PRIVATE") :], is_master=False).context
+    context.verify_mode = ssl.CERT_NONE
+    with pytest.raises(OSError):
+        handshake(local, context, b"\0\0\0\0")
+
+
+def test_a_run_completes_while_all_kinds_of_strangers_knock(
+    local: Manager, many_descriptors: None, tmp_path: Path
+) -> None:
+    port_of(local)
+    end = threading.Event()
+
+    def knock() -> None:
+        kept: list[socket.socket] = []
+        number = 0
+        while not end.wait(0.01):
+            number += 1
+            with contextlib.suppress(OSError):
+                stranger = connect(local)
+                kept.append(stranger)
+                if number % 3 == 0:
+                    stranger.sendall(os.urandom(1000))
+                elif number % 3 == 1:
+                    stranger.sendall(b"\x16\x03\x01\x02\x00\x01")
+            while len(kept) > 200:
+                kept.pop(0).close()
+        for stranger in kept:
+            stranger.close()
+
+    thread = threading.Thread(target=knock)
+    thread.start()
+    try:
+        run_some_tasks(local, 40.0)
+    finally:
+        end.set()
+        thread.join()
+    assert not (tmp_path / "pwned").exists()
