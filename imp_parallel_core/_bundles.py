@@ -18,6 +18,7 @@ from ._by_value import (
     global_names,
     is_code,
     is_taken_apart,
+    name_slots,
     reduce_class,
     reduce_code_object,
     reduce_function,
@@ -73,8 +74,9 @@ class BundleWriter:
         self._bound: dict[Key, Binding] = {}
         self._described: set[int] = set()
         self._imported: set[str] = set()
-        self._unchanged: set[int] = set()
-        self._followed: set[int] = set()
+        self._unchanged = book.relied_on()
+        self.numbers: set[int] = set()
+        """Of the definitions that the root needs, as far as they were followed."""
         self._wanted: deque[Key] = deque()
 
     def require(self, thing: Any) -> int:
@@ -105,9 +107,9 @@ class BundleWriter:
         pending = list(group)
         while pending:
             found = pending.pop()
-            if found.number in self._followed:
+            if found.number in self.numbers:
                 continue
-            self._followed.add(found.number)
+            self.numbers.add(found.number)
             self.snapshot.add(found.snapshot)
             pending += found.group
             if type(found.object) is FunctionType:
@@ -213,6 +215,7 @@ class BundleWriter:
                 namespace = self._book.namespace_number(thing.__globals__)
                 reduced = reduce_function(thing, namespace)
             else:
+                name_slots(thing)
                 reduced = reduce_class(thing, reduced)
         if found is None:
             self._found[id(thing)] = Definition(

@@ -7,6 +7,8 @@ module share one dict on the slave (a set-up that sets ``global MODEL`` is seen 
 
 from __future__ import annotations
 
+import contextlib
+import copyreg
 import dataclasses
 import dis
 import functools
@@ -58,6 +60,16 @@ def is_taken_apart(reduced: Any) -> bool:
 
 
 # ---- functions
+
+
+def has_no_name(function: FunctionType) -> bool:
+    """Whether a function is a lambda or a local one.
+
+    The methods of a local class are not: the class has names for them, and it shares with them
+    the variables that they close over.
+    """
+    name = function.__qualname__
+    return "<" in name and "." not in name.rpartition("<locals>.")[2]
 
 
 def codes_within(code: CodeType) -> Iterator[CodeType]:
@@ -146,6 +158,16 @@ def reduce_code_object(code: CodeType) -> tuple[Any, ...]:
 
 
 # ---- classes
+
+
+def name_slots(kind: type) -> None:
+    """Give a class the ``__slotnames__`` that it gets when an instance is pickled or copied.
+
+    It must not get them later: it would look changed, and be sent as another class than the one
+    that its methods already know.
+    """
+    with contextlib.suppress(Exception):  # whoever pickles an instance will be told
+        copyreg._slotnames(kind)  # type: ignore[attr-defined]
 
 
 def reduce_class(kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ A bundle's entries (:mod:`._bundles` writes them, :mod:`._loaded_definitions` lo
 
 What has been sent is sent again when the *identity* of something that it captured has changed: a
 global that was bound anew, another class attribute. Changes inside a captured object are not seen.
+One task's pickle sees one version of everything, even if pickling itself changes something.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import Any, NamedTuple
 
 from ._bundles import Binding, BundleWriter, Definition, Key
 from ._by_value import (
+    has_no_name,
     is_code,
     is_taken_apart,
     reduce_by_value,
@@ -49,6 +51,15 @@ class _Reduction(NamedTuple):
     object: Any  # held, so that its id stays its own
     reduction: Any
     snapshot: Snapshot | None  # of all that it needs; None if it is importable
+    numbers: set[int]  # of the definitions that it needs
+
+
+class _SentGlobals(NamedTuple):
+    """What was sent for functions that travel with their tasks."""
+
+    code: CodeType  # held, so that its id stays its own
+    snapshot: Snapshot
+    numbers: set[int]  # of the definitions that the globals need
 
 
 class DefinitionBook:
@@ -68,8 +79,9 @@ class DefinitionBook:
         self._namespace_numbers: dict[int, int] = {}  # by id
         self._reductions: dict[int, _Reduction] = {}  # by id; of what tasks' pickles refer to
         self._plain_kinds: set[type] = set()  # whose instances pickle itself takes apart
-        self._globals_sent: dict[tuple[int, int], tuple[CodeType, Snapshot]] = {}
+        self._globals_sent: dict[tuple[int, int], _SentGlobals] = {}
         self._seen_once: weakref.WeakSet[FunctionType] = weakref.WeakSet()
+        self._relied_on: list[set[int]] = []  # numbers that the pickle being written refers to
         self._registered = registered_by_value()
 
     def pickle(self, thing: Any) -> tuple[Segments, int]:
@@ -79,17 +91,25 @@ class DefinitionBook:
         that what is sent is what was there at this moment. Raises whatever pickling raises.
         """
         with self._lock:
-            if registered_by_value() != self._registered:
-                self._registered = registered_by_value()
-                self._reductions.clear()
+            outer = self._relied_on  # a __getstate__ may add a task: it sees the same versions
+            self._relied_on = outer.copy()
             try:
-                data, buffers = pickle_with(self._reduce, thing)
-            except pickle.PicklingError:
-                if not self._reductions:
-                    raise
-                self._reductions.clear()  # perhaps a module was loaded again
-                data, buffers = pickle_with(self._reduce, thing)
+                data, buffers = self._pickle(thing)
+            finally:
+                self._relied_on = outer
             return [data, *map(bytes, buffers)], len(self.bundles)
+
+    def _pickle(self, thing: Any) -> tuple[bytes, list[memoryview]]:
+        if registered_by_value() != self._registered:
+            self._registered = registered_by_value()
+            self._reductions.clear()
+        try:
+            return pickle_with(self._reduce, thing)
+        except pickle.PicklingError:
+            if not self._reductions:
+                raise
+            self._reductions.clear()  # perhaps a module was loaded again
+            return pickle_with(self._reduce, thing)
 
     # ---- looking up; also what a result that comes home refers to
 
@@ -118,6 +138,7 @@ class DefinitionBook:
             return NotImplemented
         known = self._reductions.get(id(thing))
         if known is not None and (known.snapshot is None or known.snapshot.is_current()):
+            self._relied_on.append(known.numbers)
             return known.reduction
         if is_code(kind):
             return self._reduce_code(thing)
@@ -129,7 +150,7 @@ class DefinitionBook:
 
     def _reduce_code(self, thing: Any) -> Any:
         kind = type(thing)
-        if kind is FunctionType and "<" in thing.__qualname__ and self._is_seen_first(thing):
+        if kind is FunctionType and has_no_name(thing) and self._is_seen_first(thing):
             return self._reduce_with_its_task(thing)
         if kind is not CodeType:
             reduced = self.reduce(thing)
@@ -138,7 +159,8 @@ class DefinitionBook:
         writer = BundleWriter(self)
         reference = definition, (writer.require(thing),)
         writer.commit()
-        self._reductions[id(thing)] = _Reduction(thing, reference, writer.snapshot)
+        self._relied_on.append(writer.numbers)
+        self._reductions[id(thing)] = _Reduction(thing, reference, writer.snapshot, writer.numbers)
         return reference
 
     def reduce(self, thing: Any) -> Any:
@@ -148,7 +170,7 @@ class DefinitionBook:
             return known.reduction
         reduced = reduce_by_value(thing)
         if not is_taken_apart(reduced):
-            self._reductions[id(thing)] = _Reduction(thing, reduced, None)
+            self._reductions[id(thing)] = _Reduction(thing, reduced, None, set())
         return reduced
 
     def _is_seen_first(self, function: FunctionType) -> bool:
@@ -166,14 +188,24 @@ class DefinitionBook:
         namespace = self.namespace_number(function.__globals__)
         key = id(function.__code__), namespace
         sent = self._globals_sent.get(key)
-        if sent is None or not sent[1].is_current():
+        if sent is None or not sent.snapshot.is_current():
             writer = BundleWriter(self)
             writer.require_globals(function)
             writer.commit()
-            self._globals_sent[key] = function.__code__, writer.snapshot
+            sent = _SentGlobals(function.__code__, writer.snapshot, writer.numbers)
+            self._globals_sent[key] = sent
+        self._relied_on.append(sent.numbers)
         return reduce_function(function, namespace)
 
     # ---- called by the writer of a bundle
+
+    def relied_on(self) -> set[int]:
+        """Return the definitions that the pickle being written refers to, or needs in turn.
+
+        They stay what they are until it is written, whatever pickling changes: another version of
+        a class would not be the one that a method already refers to.
+        """
+        return set().union(*self._relied_on)
 
     def next_number(self) -> int:
         """Return the number of one more definition."""

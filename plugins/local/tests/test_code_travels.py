@@ -160,6 +160,39 @@ def test_a_cell_that_is_run_again_replaces_its_classes() -> None:
     run_python(["-c", KERNEL], textwrap.dedent(cells))
 
 
+def test_a_method_that_is_the_first_to_travel_knows_its_class() -> None:
+    program = """
+        from imp_parallel_core import Manager, LocalSlave
+        class Base:
+            def score(self, x): return x
+        class Model(Base):
+            count = 0
+            def score(self, x): return super().score(x) + 1
+            def inc(self):
+                __class__.count += 1
+                return type(self).count
+        def first(*task):
+            context = manager.get_context()
+            context.add_task(*task)
+            return next(context.get_results())
+        manager = Manager()
+        manager.add_slave(LocalSlave())
+        assert first(Model().score, 1) == 2
+        assert first(Model().inc) == 1
+        assert first(Model.score, Model(), 2) == 3
+        context = manager.get_context(Model().inc)
+        context.add_task(lambda count: count)
+        assert list(context.get_results()) == [1]
+        context = manager.get_context(Model)
+        context.add_task(Model.score, 4)
+        context.add_task(lambda made, sent: type(made) is type(sent) is Model, Model())
+        assert list(context.get_results()) == [5, True]
+        manager.close()
+        print("it went well")
+    """
+    run_python(["-c", textwrap.dedent(program)], "")
+
+
 def test_contexts_do_not_see_what_the_set_ups_of_others_did(one_slave: Manager) -> None:
     def make_setup(value: str) -> Callable[[], None]:
         def setup() -> None:
