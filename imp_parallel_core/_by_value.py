@@ -193,12 +193,25 @@ def reduce_class(kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
     for name in ("__slots__", "__orig_bases__", "__class__"):  # only a class body can set these
         if name in kind.__dict__:
             body[name] = kind.__dict__[name]
+    state[0].update(_same_as_a_base_has(kind))
     state[0].pop("__class__", None)
     if NamedTuple in bases:  # it would make another class, of which this one is to be
         bases = kind.__bases__
     if type(kind) is type:  # cloudpickle need not be imported to build an ordinary class
         return make_class, (arguments[1], bases, body), state[0], None, None, set_class_state
     return build, (*arguments[:2], bases, body, *arguments[4:]), state, None, None, set_state
+
+
+def _same_as_a_base_has(kind: type) -> dict[str, Any]:
+    """Return the attributes that cloudpickle leaves to inheritance, since a base has the same.
+
+    They may hide those of another base, and the base may be given others.
+    """
+    return {
+        name: value
+        for name, value in kind.__dict__.items()
+        if any(name in base.__dict__ and base.__dict__[name] is value for base in kind.__bases__)
+    }
 
 
 def _held(member: Any) -> dict[str, Any]:

@@ -189,6 +189,20 @@ SCRIPTS = {
         class D(B, C): pass
         def task(): return D().f(), [c.__name__ for c in D.__mro__]
     """,
+    "an attribute that a class and its base both have": """
+        def score(self): return "same"
+        class Root: n, score = 0, score
+        class A(Root):
+            n = 4
+            def score(self): return "another"
+        class B(Root): n, score = 0, score
+        class C(B, A): pass
+        def task():
+            Root.n = 5
+            found = C.n, C().score(), B.n
+            Root.n = 0
+            return found
+    """,
     "inheritance from an importable class": """
         from collections import OrderedDict
         class Table(OrderedDict):
