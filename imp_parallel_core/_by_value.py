@@ -167,7 +167,7 @@ def name_slots(kind: type) -> None:
     that its methods already know.
     """
     with contextlib.suppress(Exception):  # whoever pickles an instance will be told
-        copyreg._slotnames(kind)  # type: ignore[attr-defined]
+        copyreg._slotnames(kind)  # type: ignore[attr-defined]  # private; as pickle itself calls it
 
 
 def reduce_class(kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -181,7 +181,7 @@ def reduce_class(kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
     build, arguments, state, _, _, set_state = reduced
     arguments = (*arguments[:-2], None, arguments[-1])
     if "_member_map_" in kind.__dict__:
-        members: dict[str, Any] = dict(kind.__members__)  # type: ignore[attr-defined]
+        members: dict[str, Any] = dict(kind.__members__)  # type: ignore[attr-defined]  # an Enum
         values = {name: member._value_ for name, member in members.items()}
         arguments = (*arguments[:3], values, *arguments[4:])
         for name in members:  # of two names of one member, cloudpickle knows one

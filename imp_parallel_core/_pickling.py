@@ -43,7 +43,7 @@ def pickle_with(reducer: Reducer, thing: Any) -> tuple[bytes, list[memoryview]]:
     pickler.reducer_override = reducer  # type: ignore[method-assign]  # it is looked up in dump()
     pickler.dump(thing)
     data, buffers = pickler.file.getvalue(), pickler.buffers
-    pickler.reducer_override = _no_reducer  # type: ignore[method-assign]
+    pickler.reducer_override = _no_reducer  # type: ignore[method-assign]  # likewise
     # one that failed, or that has grown, is not worth keeping
     if len(data) < _KEPT_BYTES and not buffers:
         pickler.file.seek(0)
