@@ -179,7 +179,8 @@ class Context:
                 raise
             inbox.note_read(delivery)
             if inbox.claim(delivery.number, None) is None:
-                continue  # another reader was faster
+                inbox.unnote_read(delivery)  # another reader was faster
+                continue
             if failure is not None and not returns_errors:
                 raise failure
             yield value

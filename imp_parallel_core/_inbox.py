@@ -74,7 +74,7 @@ class Inbox:
         self.claim = self._deliveries.pop
         """``claim(number, None)`` removes a delivery and returns it; None if another reader did."""
         self._order: deque[int] = deque()  # the numbers of deliveries, as they came
-        self._read: deque[int] = deque()  # the sizes of what was read, until the engine counts them
+        self._noted: deque[tuple[int, int]] = deque()  # (outcomes, bytes) read, not counted yet
         self._next = 0  # for reading in order: all before this one have been taken
         # the engine's own:
         self._added = 0
@@ -104,8 +104,8 @@ class Inbox:
 
     def count_read(self) -> tuple[int, int]:
         """Return how many outcomes, of how many bytes, have been read since the last call."""
-        sizes = [self._read.popleft() for _ in range(len(self._read))]
-        return len(sizes), sum(sizes)
+        noted = [self._noted.popleft() for _ in range(len(self._noted))]
+        return sum(count for count, _ in noted), sum(size for _, size in noted)
 
     def wait(self, waiter: Waiter) -> bool:
         """Answer a waiter at once and return False; or keep it and return True."""
@@ -179,11 +179,15 @@ class Inbox:
 
     def note_read(self, delivery: Delivery) -> None:
         """A delivery is about to be claimed: its credit is free."""
-        self._read.append(delivery.outcome.size_bytes)
+        self._noted.append((1, delivery.outcome.size_bytes))
         if delivery.number == self._next:
             self._next += 1
-        if len(self._read) % _NUDGE_EVERY == 0:
+        if len(self._noted) % _NUDGE_EVERY == 0:
             self._nudge()
+
+    def unnote_read(self, delivery: Delivery) -> None:
+        """Take :meth:`note_read` back: another reader has claimed the delivery, and noted it."""
+        self._noted.append((-1, -delivery.outcome.size_bytes))
 
     def give_back(self, delivery: Delivery) -> None:
         """Let a delivery that was taken and not claimed be the next to be taken."""
