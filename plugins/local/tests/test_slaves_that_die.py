@@ -65,9 +65,7 @@ def test_a_killed_runner_loses_nothing(
     gate, log = tmp_path / "gate", tmp_path / "log"
 
     def wait() -> None:
-        deadline = time.monotonic() + 30
-        while not gate.exists() and time.monotonic() < deadline:
-            time.sleep(0.005)
+        wait_until(gate.exists, 30.0)
 
     context = two_slaves.get_context(Logged(log, "setup"))
     for number in range(6):
@@ -87,9 +85,7 @@ def test_a_killed_slave_loses_nothing_and_another_takes_its_place(
     gate, log = tmp_path / "gate", tmp_path / "log"
 
     def wait() -> None:
-        deadline = time.monotonic() + 30
-        while not gate.exists() and time.monotonic() < deadline:
-            time.sleep(0.005)
+        wait_until(gate.exists, 30.0)
 
     context = two_slaves.get_context()
     for number in range(6):
@@ -267,9 +263,7 @@ def test_a_slave_that_is_stopped_is_suspected_and_goes_on_when_it_wakes_up(
     gate = tmp_path / "gate"
 
     def wait() -> None:
-        deadline = time.monotonic() + 30
-        while not gate.exists() and time.monotonic() < deadline:
-            time.sleep(0.005)
+        wait_until(gate.exists, 30.0)
 
     with manager:
         manager.add_slave(LocalSlave())
@@ -334,9 +328,7 @@ def test_no_task_waits_behind_a_long_one_while_another_slave_is_idle(
     gate = tmp_path / "gate"
 
     def wait() -> str:
-        deadline = time.monotonic() + 30
-        while not gate.exists() and time.monotonic() < deadline:
-            time.sleep(0.005)
+        wait_until(gate.exists, 30.0)
         return "long"
 
     context = two_slaves.get_context()

@@ -128,9 +128,7 @@ def test_results_come_as_they_complete_a_slow_one_last(two_slaves: Manager, tmp_
     gate = tmp_path / "gate"
 
     def slow() -> str:
-        deadline = time.monotonic() + 30
-        while not gate.exists() and time.monotonic() < deadline:
-            time.sleep(0.005)
+        wait_until(gate.exists, 30.0)
         return "slow"
 
     context = two_slaves.get_context()
@@ -253,9 +251,7 @@ def test_manager_slaves_says_what_each_is_doing(one_slave: Manager, tmp_path: Pa
     gate = tmp_path / "gate"
 
     def wait() -> int:
-        deadline = time.monotonic() + 30
-        while not gate.exists() and time.monotonic() < deadline:
-            time.sleep(0.005)
+        wait_until(gate.exists, 30.0)
         return os.getpid()
 
     context = one_slave.get_context()

@@ -8,22 +8,19 @@ from __future__ import annotations
 import base64
 import os
 import socket
-import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from file_launcher import FileLaunch, FileSlave
 
 from imp_parallel_core import (
     Bootstrap,
-    LaunchPhase,
-    LaunchState,
     Slave,
     SocketStream,
     Stream,
     hookimpl,
-    read_tail,
 )
 
 
@@ -107,47 +104,10 @@ class UnixTransport:
         self._folder.cleanup()
 
 
-class DialingSlave(Slave):
-    """A slave that is started with a file and dials the master."""
+class DialingSlave(FileSlave):
+    """A slave that is started with a file and dials the master by this transport."""
 
     transport = "unix"
-
-
-class DialingLaunch:
-    """One such slave."""
-
-    def __init__(self, bootstrap: Bootstrap) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        file = Path(self._folder.name) / "bootstrap"
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(bootstrap.document())
-        self.command = bootstrap.command("file", str(file))
-        self._bootstrap = bootstrap
-        assert bootstrap.output_path is not None
-        with bootstrap.output_path.open("ab") as output:
-            self._process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
-
-    def stream(self, index: int) -> None:
-        return None
-
-    def poll(self) -> Mapping[int, LaunchState]:
-        code = self._process.poll()
-        phase = LaunchPhase.RUNNING if code is None else LaunchPhase.ENDED
-        return {self._bootstrap.index: LaunchState(phase, exit_code=code)}
-
-    def cancel(self, grace_s: float) -> None:
-        try:
-            self._process.wait(grace_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._folder.cleanup()
-
-    def log_tail(self, index: int) -> str:
-        return read_tail(self._bootstrap.output_path)
 
 
 class Plugin:
@@ -159,8 +119,8 @@ class Plugin:
     @hookimpl
     def imp_parallel_launch(
         self, slaves: Slave, bootstraps: Sequence[Bootstrap]
-    ) -> DialingLaunch | None:
-        return DialingLaunch(bootstraps[0]) if isinstance(slaves, DialingSlave) else None
+    ) -> FileLaunch | None:
+        return FileLaunch(slaves, bootstraps[0]) if isinstance(slaves, DialingSlave) else None
 
     @hookimpl
     def imp_parallel_transport(self, name: str) -> UnixTransport | None:

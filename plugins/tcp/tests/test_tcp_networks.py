@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import file_launcher
 import pytest
 from harness import Processes, wait_until
 from networks import Network
@@ -84,7 +85,7 @@ def start(network: Network, tmp_path: Path) -> Start:
     def run(body: str, *arguments: str, reconnect_timeout_s: float = 20.0) -> Iterator[Script]:
         path = tmp_path / "master.py"
         prologue = PROLOGUE.format(
-            tests=str(Path(__file__).parent), reconnect_timeout_s=reconnect_timeout_s
+            tests=str(Path(file_launcher.__file__).parent), reconnect_timeout_s=reconnect_timeout_s
         )
         path.write_text(prologue + textwrap.dedent(body))
         process = subprocess.Popen(

@@ -151,7 +151,7 @@ def test_when_the_master_is_killed_its_slaves_are_gone_soon(
     script.write_text(
         textwrap.dedent(f"""
             import sys, time
-            sys.path.insert(0, {str(Path(__file__).parent)!r})
+            sys.path.insert(0, {str(Path(file_launcher.__file__).parent)!r})
             import file_launcher
             from imp_parallel_core import Manager
             with Manager(host="localhost", plugins=[file_launcher]) as manager:
