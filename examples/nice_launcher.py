@@ -38,7 +38,7 @@ class NiceSlave(Slave):
 class NiceLaunch:
     """One slave: a child process whose standard input is one end of a socket pair."""
 
-    def __init__(self, slave, bootstrap):
+    def __init__(self, slave, bootstrap, accept):
         self.command = ["nice", "-n", str(slave.niceness), *bootstrap.command("stdin")]
         self._bootstrap = bootstrap
         ours, theirs = socket.socketpair()
@@ -52,11 +52,7 @@ class NiceLaunch:
                 start_new_session=True,
             )
         ours.sendall(bootstrap.document())
-        self._stream = SocketStream(ours)
-
-    def stream(self, index):
-        """Return the master's end."""
-        return self._stream
+        accept(bootstrap.index, SocketStream(ours))
 
     def poll(self):
         """Say whether the process runs."""
@@ -78,9 +74,9 @@ class NiceLaunch:
 
 
 @hookimpl
-def imp_parallel_launch(slaves, bootstraps):
+def imp_parallel_launch(slaves, bootstraps, accept):
     """Launch what is ours."""
-    return NiceLaunch(slaves, bootstraps[0]) if isinstance(slaves, NiceSlave) else None
+    return NiceLaunch(slaves, bootstraps[0], accept) if isinstance(slaves, NiceSlave) else None
 
 
 @hookimpl

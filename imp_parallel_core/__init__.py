@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     )
     from ._manager import Manager
     from ._slave_info import SlaveInfo
-    from ._stream import SocketStream, Stream
+    from ._stream import Accept, SocketStream, Stream
     from ._transport import Transport
 
 _MODULES = {
@@ -90,12 +90,13 @@ _MODULES = {
     ),
     "_manager": ("Manager",),
     "_slave_info": ("SlaveInfo",),
-    "_stream": ("SocketStream", "Stream"),
+    "_stream": ("Accept", "SocketStream", "Stream"),
     "_transport": ("Transport",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "Accept",
     "Bootstrap",
     "ClosedError",
     "CommandHost",

@@ -16,7 +16,7 @@ def version_of_cloudpickle() -> str:
     else:
         return "none"
     try:
-        with open(spec.origin or "", encoding="utf-8") as file:  # noqa: PTH123 - no pathlib: start-up
+        with open(spec.origin or "", encoding="utf-8") as file:
             versions = [
                 line[len(_LINE) :].strip(" \n\"'") for line in file if line.startswith(_LINE)
             ]

@@ -51,7 +51,7 @@ def find_entry_points(group: str) -> list[EntryPoint]:
 def _has_only_folders() -> bool:
     """Whether distributions can be nowhere but in plain folders."""
     finders = [finder for finder in sys.meta_path if hasattr(finder, "find_distributions")]
-    files = [entry for entry in sys.path if entry.endswith(".egg") or os.path.isfile(entry)]  # noqa: PTH113 - no pathlib: start-up
+    files = [entry for entry in sys.path if entry.endswith(".egg") or os.path.isfile(entry)]
     return finders == [PathFinder] and not files
 
 
@@ -67,7 +67,7 @@ def _ask_importlib(group: str) -> list[EntryPoint]:
 def _read(folder: str) -> Iterator[tuple[str, str]]:
     """Yield the name of each distribution in a folder, and the text of its entry points."""
     try:
-        names = os.listdir(folder)  # noqa: PTH208 - with hundreds of distributions, pathlib is slow
+        names = os.listdir(folder)
     except OSError:
         return
     for name in names:
@@ -75,7 +75,7 @@ def _read(folder: str) -> Iterator[tuple[str, str]]:
         if match is None:
             continue
         try:
-            with open(f"{folder}/{name}/entry_points.txt", encoding="utf-8") as file:  # noqa: PTH123 - as above
+            with open(f"{folder}/{name}/entry_points.txt", encoding="utf-8") as file:
                 text = file.read()
         except OSError:
             text = ""  # it has none

@@ -14,6 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     from ._events import Event
     from ._launching import Bootstrap, Launch, Slave
+    from ._stream import Accept
     from ._transport import Transport
 
 PROJECT = "imp_parallel"
@@ -23,11 +24,18 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec(firstresult=True)
-def imp_parallel_launch(slaves: Slave, bootstraps: Sequence[Bootstrap]) -> Launch | None:
+def imp_parallel_launch(
+    slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept
+) -> Launch | None:
     """Start these slaves, one for each bootstrap, and return their Launch; None: not mine.
 
     Called in a thread of its own, for each ``add_slave`` and each relaunch. What it raises becomes
     the reason why the slaves did not start: a LaunchError with evidence is best.
+
+    A launch that makes the slaves' streams itself, rather than leave it to a transport, gives each
+    to ``accept``, with the slave's index, as soon as it is there: during this call or later, from
+    any thread; and another when one that is ``resumable`` has ended. What comes after the end of
+    the launch is closed.
     """
 
 

@@ -65,7 +65,9 @@ class LaunchWatch(threading.Thread):
         self._requests: queue.SimpleQueue[Callable[[Launch], None] | None] = queue.SimpleQueue()
         self._unconnected = {bootstrap.index for bootstrap in bootstraps}
         self._states: dict[int, LaunchState] = {}
-        self._streams: list[Stream] = []
+        self._streams: dict[int, Stream] = {}
+        self._is_over = False
+        self._lock = threading.Lock()  # of these two
         self._is_cancelled = threading.Event()
         self._grace_s = 0.0
 
@@ -94,7 +96,7 @@ class LaunchWatch(threading.Thread):
     def run(self) -> None:
         """Launch, poll, answer; until cancelled."""
         try:
-            launch = self._plugins.launch(self._slaves, self._bootstraps)
+            launch = self._plugins.launch(self._slaves, self._bootstraps, self._accept)
         except Exception as error:  # a plugin's: it becomes the reason
             self._reports.launch_failed([b.index for b in self._bootstraps], error)
             return
@@ -107,12 +109,16 @@ class LaunchWatch(threading.Thread):
             self._is_cancelled.wait()
             self._cancel(launch)
 
+    def _accept(self, index: int, stream: Stream) -> None:
+        """Take a slave's stream from the plugin; in any thread."""
+        with self._lock:
+            if self._is_over:
+                stream.close()
+                return
+            self._streams[index] = stream
+        self._reports.stream_made(index, stream)
+
     def _watch(self, launch: Launch) -> None:
-        for bootstrap in self._bootstraps:
-            stream = launch.stream(bootstrap.index)
-            if stream is not None:
-                self._streams.append(stream)
-                self._reports.stream_made(bootstrap.index, stream)
         pause_s = _FIRST_POLL_S
         while not self._is_cancelled.is_set():
             try:
@@ -141,8 +147,10 @@ class LaunchWatch(threading.Thread):
         self._reports.explained(index, state, launch.log_tail(index), command)
 
     def _cancel(self, launch: Launch) -> None:
-        for stream in self._streams:  # one may have been made too late for the engine to take it
-            stream.close()
+        with self._lock:
+            self._is_over = True
+            for stream in self._streams.values():  # too late, perhaps, for the engine to take it
+                stream.close()
         try:
             launch.cancel(self._grace_s)
         except Exception as error:  # a plugin's: say what may have been left

@@ -17,10 +17,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple, Protocol
-
-from ._stream import Stream
 
 _PLAIN_WORD = re.compile(r"[\w@%+=:,./-]+")
 _TAIL_BYTES = 8192
@@ -34,7 +31,7 @@ class Slave:
     """Whether the core may launch it again after it ran and was lost."""
 
     transport = ""
-    """The name of the transport by which it reaches the master; "" if its launch hands its stream
+    """The name of the transport by which it reaches the master; "" if its launch hands its streams
     over."""
 
     def __len__(self) -> int:
@@ -96,7 +93,7 @@ class Bootstrap:
     index: int
     python: str
     cwd: str
-    output_path: Path | None
+    output_path: str | None
     sys_path: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     dial: str = ""
@@ -114,7 +111,7 @@ class Bootstrap:
                 and the path of a file that holds it.
         """
         program = _PROGRAM.format(version=tuple(sys.version_info[:2]), code_path=_code_path())
-        if _PLAIN_WORD.fullmatch(self.python) or Path(self.python).exists():
+        if _PLAIN_WORD.fullmatch(self.python) or os.path.exists(self.python):
             return [self.python, "-c", program, *arguments]
         # a line for a shell; -e: a part that fails ends it, with its own words (a profile's may)
         line = f'{self.python} "$@"'
@@ -158,13 +155,13 @@ main()
 
 def _library_paths() -> list[str]:
     """Return where this Python has its own modules, which another Python must not use."""
-    library = Path(os.__file__).parent
-    archive = library.parent / "python{}{}.zip".format(*sys.version_info)
-    return [str(library), str(library / "lib-dynload"), str(archive)]
+    library = os.path.dirname(os.__file__)
+    archive = os.path.dirname(library) + "/python{}{}.zip".format(*sys.version_info)
+    return [library, f"{library}/lib-dynload", archive]
 
 
 def _code_path() -> str:
-    return str(Path(__file__).resolve().parent.parent)
+    return os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
 class LaunchPhase(enum.Enum):
@@ -197,9 +194,6 @@ class Launch(Protocol):
     command: Sequence[str]
     """The command line that was run, for error messages."""
 
-    def stream(self, index: int) -> Stream | None:
-        """Return a slave's stream, if the launch itself makes it; called once for each slave."""
-
     def poll(self) -> Mapping[int, LaunchState]:
         """Return the state of each slave.
 
@@ -217,12 +211,12 @@ class Launch(Protocol):
         """Return the last lines of a slave's output, for error messages."""
 
 
-def read_tail(path: Path | None) -> str:
+def read_tail(path: str | os.PathLike[str] | None) -> str:
     """Return the last lines of an output file (at most 20); "" if it can't be read."""
     if path is None:
         return ""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - _TAIL_BYTES))
             text = file.read().decode(errors="replace")

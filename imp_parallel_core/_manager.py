@@ -23,7 +23,6 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._engine import Engine
@@ -91,7 +90,7 @@ class Manager:
         if python is not None and not isinstance(python, str):
             raise TypeError(f"python={python!r}: it must be a path or a line for a shell, as text")
         self._python = python or sys.executable
-        self._output = None if output is None else str(Path(_check_output(output)).absolute())
+        self._output = None if output is None else os.path.abspath(_check_output(output))
         policy = Policy(max_relaunches=max_relaunches, credit_outcomes=credit)
         all_plugins = Plugins(plugins)
         self._engine = Engine(all_plugins, policy)
@@ -202,9 +201,9 @@ class Manager:
         bootstrap = Bootstrap(
             index=index,
             python=self._python,
-            cwd=str(Path.cwd()),
+            cwd=os.getcwd(),
             output_path=None if self._output is None else _open_output(self._output % index),
-            sys_path=[str(Path(entry).absolute()) for entry in sys.path],
+            sys_path=[os.path.abspath(entry) for entry in sys.path],
             dial=dial,
             addresses=addresses,
             secret=secret,
@@ -247,9 +246,8 @@ def _check_output(output: str) -> str:
     return output
 
 
-def _open_output(name: str) -> Path:
-    """Make the output file, empty. Raises LaunchError."""
-    path = Path(name)
+def _open_output(path: str) -> str:
+    """Make the output file, empty; return its path. Raises LaunchError."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666))
     except OSError as problem:

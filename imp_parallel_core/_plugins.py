@@ -19,6 +19,7 @@ from ._errors import PluginError
 
 if TYPE_CHECKING:
     from ._launching import Bootstrap, Launch, Slave
+    from ._stream import Accept
     from ._transport import Transport
 
 _logger = logging.getLogger("imp_parallel.plugins")
@@ -96,13 +97,13 @@ class Plugins:
             if not self._registry.is_registered(plugin):
                 self._registry.register(plugin)
 
-    def launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap]) -> Launch:
+    def launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept) -> Launch:
         """Have slaves launched by the plugin that knows them.
 
         Raises PluginError if there is none, or whatever the plugin raises.
         """
         launch: Launch | None = self._registry.hook.imp_parallel_launch(
-            slaves=slaves, bootstraps=bootstraps
+            slaves=slaves, bootstraps=bootstraps, accept=accept
         )
         if launch is None:
             raise PluginError(f"no installed plugin launches {slaves!r}; {self._describe()}")

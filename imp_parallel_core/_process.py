@@ -38,7 +38,7 @@ def adopt_orphans() -> None:
 def prefer_for_out_of_memory_kill() -> None:
     """Ask the system to kill this process first when memory runs out."""
     try:
-        with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - no pathlib: start-up
+        with open("/proc/self/oom_score_adj", "w") as file:
             file.write(str(_RUNNER_OOM_SCORE))
     except OSError:
         pass  # not Linux, or not allowed: it is a preference only
@@ -47,7 +47,7 @@ def prefer_for_out_of_memory_kill() -> None:
 def children_of(pid: int) -> list[int]:
     """Return the pids of a process's children; none where the system can't tell."""
     try:
-        with open(f"/proc/{pid}/task/{pid}/children") as file:  # noqa: PTH123 - as above
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
             return [int(child) for child in file.read().split()]
     except OSError:
         return []

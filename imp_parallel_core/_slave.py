@@ -3,8 +3,8 @@
 It reads its bootstrap document (one line of JSON), reaches the master by the transport that the
 document names, and becomes the slave's supervisor.
 
-With ``stdin``, standard input is both: the document's line, and then the stream, which must be a
-socket. With a file, the document names a function that dials the master.
+With ``stdin``, standard input is a socket that brings the document's line, and then is the stream.
+If the document names a function that dials the master, that makes the stream instead.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EXIT_BAD_BOOTSTRAP = 4
 def main() -> None:
     """Become a slave; end the process with its exit code."""
     gc.disable()  # while modules are loaded it finds nothing, and takes a tenth of the time
-    code_path = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+    code_path = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     arguments = sys.argv[1:]
     if arguments != ["stdin"] and (len(arguments) != 2 or arguments[0] != "file"):
         sys.exit(f"imp_parallel: bad arguments for a slave: {arguments}")
@@ -51,7 +51,7 @@ def main() -> None:
     document = json.loads(text or b"")
     sys.path[:] = _paths(document)
     dial = _dialler(document)
-    stream = dial(_DIAL_S) if connected is None else SocketStream(connected)
+    stream = dial(_DIAL_S) if connected is None or document["dial"] else SocketStream(connected)
     identity = slave_identity(document["index"])
     gc.enable()
     sys.exit(Supervisor(stream, dial, identity, sys.path, code_path, runner).run())
@@ -60,7 +60,7 @@ def main() -> None:
 def _read_file(path: str) -> bytes:
     """Read the bootstrap document from a file; end the process if it has gone with its run."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - no pathlib: start-up
+        with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_uid != os.geteuid():
                 sys.exit(f"imp_parallel: {path} belongs to another user: it is not heeded")
             return file.read(_LINE_LIMIT_BYTES)

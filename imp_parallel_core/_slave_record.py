@@ -136,5 +136,5 @@ class SlaveRecord:
             tasks_done=self.tasks_done,
             task=task,
             context=context,
-            output_path="" if path is None else str(path),
+            output_path=path or "",
         )

@@ -48,6 +48,10 @@ class Stream(Protocol):
         """Close it; may be called twice."""
 
 
+Accept = Callable[[int, Stream], None]
+"""Takes a slave's index and a stream whose peer is that slave; may be called from any thread."""
+
+
 class SocketStream:
     """A Stream that is a connected stream socket, and can't be made again."""
 

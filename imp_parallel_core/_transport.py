@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from ._stream import Stream
+from ._stream import Accept
 
 
 class Transport(Protocol):
@@ -28,9 +28,7 @@ class Transport(Protocol):
     slave_modules: Sequence[str]
     """The modules that its slave side needs, for hosts on which nothing is installed."""
 
-    def listen(
-        self, host: str | None, port: int | range | None, accept: Callable[[int, Stream], None]
-    ) -> Sequence[str]:
+    def listen(self, host: str | None, port: int | range | None, accept: Accept) -> Sequence[str]:
         """Begin to listen; return the addresses that slaves may try, best first.
 
         Args:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ._plugins import Plugins
 
 if TYPE_CHECKING:
-    from ._stream import Stream
+    from ._stream import Accept
     from ._transport import Transport
 
 
@@ -28,7 +27,7 @@ class Transports:
         plugins: Plugins,
         host: str | None,
         port: int | range | None,
-        accept: Callable[[int, Stream], None],
+        accept: Accept,
     ) -> None:
         self._plugins = plugins
         self._host = host

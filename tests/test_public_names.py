@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 PUBLIC = {
     "imp_parallel_core": [
+        "Accept",
         "Bootstrap",
         "ClosedError",
         "CommandHost",
@@ -56,7 +57,8 @@ PUBLIC = {
     "imp_parallel_local": ["LocalSlave"],
     "imp_parallel_sge": ["SGEPESlaveArray", "SGEQsubSlaveArray"],
 }
-WITHOUT_DOCSTRING = {"__version__", "hookimpl"}  # a string, and an instance of pluggy's marker
+
+WITHOUT_DOCSTRING = {"Accept", "__version__", "hookimpl"}  # of builtin types, which have their own
 
 OURS = sorted((ROOT / "plugins").glob("*/imp_parallel_*/*.py"))
 

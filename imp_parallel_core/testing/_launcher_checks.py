@@ -63,7 +63,7 @@ def check_the_slave_has_the_masters_folder_and_path(
     with _manager(output_folder, plugins) as manager:
         manager.add_slave(make_slave())
         context = manager.get_context()
-        context.add_task(lambda: (os.getcwd(), list(sys.path)))  # noqa: PTH109 - as text
+        context.add_task(lambda: (os.getcwd(), list(sys.path)))
         ((folder, path),) = context.get_results_unordered()
     assert folder == str(Path.cwd()), f"the slave works in {folder}, not in {Path.cwd()}"
     missing = [entry for entry in sys.path if entry and entry not in path]

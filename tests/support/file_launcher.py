@@ -44,13 +44,10 @@ class FileLaunch:
         self.command = [*slave.prefix, *bootstrap.command("file", str(file))]
         self._bootstrap = bootstrap
         assert bootstrap.output_path is not None
-        with bootstrap.output_path.open("ab") as output:
+        with Path(bootstrap.output_path).open("ab") as output:
             self._process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
-
-    def stream(self, index: int) -> None:
-        return None
 
     def poll(self) -> Mapping[int, LaunchState]:
         code = self._process.poll()

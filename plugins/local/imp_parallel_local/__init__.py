@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from imp_parallel_core import Bootstrap, Launch, Slave, hookimpl
+from imp_parallel_core import Accept, Bootstrap, Launch, Slave, hookimpl
 
 from ._local_slave import LocalSlave
 
@@ -12,13 +12,15 @@ __all__ = ["LocalSlave"]
 
 
 @hookimpl
-def imp_parallel_launch(slaves: Slave, bootstraps: Sequence[Bootstrap]) -> Launch | None:
+def imp_parallel_launch(
+    slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept
+) -> Launch | None:
     """Start local slaves."""
     if not isinstance(slaves, LocalSlave):
         return None
     from ._local_launch import LocalLaunch
 
-    return LocalLaunch(bootstraps[0])
+    return LocalLaunch(bootstraps[0], accept)
 
 
 @hookimpl

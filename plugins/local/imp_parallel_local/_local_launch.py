@@ -8,15 +8,14 @@ import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from imp_parallel_core import (
+    Accept,
     Bootstrap,
     LaunchError,
     LaunchPhase,
     LaunchState,
     SocketStream,
-    Stream,
     read_tail,
 )
 
@@ -26,10 +25,14 @@ _DOCUMENT_S = 10.0  # for the slave to begin to read; its socket's buffer takes 
 class LocalLaunch:
     """One local slave: a process whose standard input is one end of a socket pair.
 
+    Args:
+        bootstrap: the slave's.
+        accept: is given the master's end.
+
     Raises LaunchError if the process can't be started.
     """
 
-    def __init__(self, bootstrap: Bootstrap) -> None:
+    def __init__(self, bootstrap: Bootstrap, accept: Accept) -> None:
         self.command: Sequence[str] = bootstrap.command("stdin")
         self._bootstrap = bootstrap
         ours, theirs = socket.socketpair()
@@ -44,13 +47,12 @@ class LocalLaunch:
             ours.sendall(bootstrap.document())
         except OSError:
             pass  # it has ended already, which poll() will tell
-        self._stream = SocketStream(ours)
+        accept(bootstrap.index, SocketStream(ours))
 
     def _start(self, standard_input: socket.socket) -> subprocess.Popen[bytes]:
         bootstrap = self._bootstrap
-        output_path = bootstrap.output_path or Path(os.devnull)
         try:
-            with output_path.open("ab") as output:
+            with open(bootstrap.output_path or os.devnull, "ab") as output:
                 return subprocess.Popen[bytes](
                     self.command,
                     stdin=standard_input.fileno(),
@@ -66,10 +68,6 @@ class LocalLaunch:
                 "Give Manager a python= that exists and can be run.",
                 command=self.command,
             ) from problem
-
-    def stream(self, index: int) -> Stream | None:
-        """Return the master's end of the socket pair."""
-        return self._stream
 
     def poll(self) -> Mapping[int, LaunchState]:
         """Return whether the process runs, or how it ended."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from imp_parallel_core import Bootstrap, Launch, Slave, hookimpl
+from imp_parallel_core import Accept, Bootstrap, Launch, Slave, hookimpl
 
 from ._pe_array import SGEPESlaveArray
 from ._qsub_array import SGEQsubSlaveArray
@@ -18,7 +18,9 @@ __all__ = ["SGEPESlaveArray", "SGEQsubSlaveArray"]
 
 
 @hookimpl
-def imp_parallel_launch(slaves: Slave, bootstraps: Sequence[Bootstrap]) -> Launch | None:
+def imp_parallel_launch(
+    slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept
+) -> Launch | None:
     """Start slaves on a cluster."""
     if isinstance(slaves, SGEQsubSlaveArray):
         from ._qsub_launch import QsubLaunch
@@ -27,7 +29,7 @@ def imp_parallel_launch(slaves: Slave, bootstraps: Sequence[Bootstrap]) -> Launc
     if isinstance(slaves, SGEPESlaveArray):
         from ._pe_launch import PELaunch
 
-        return PELaunch(slaves, bootstraps)
+        return PELaunch(slaves, bootstraps, accept)
     return None
 
 

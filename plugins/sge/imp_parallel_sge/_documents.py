@@ -74,7 +74,7 @@ class Documents:
         """Return the last lines of what a job said before its output was open, and after."""
         paths = [f"{self.folder}/{task}.early"]
         if bootstrap.output_path is not None:
-            paths.append(str(bootstrap.output_path))
+            paths.append(bootstrap.output_path)
         lines: list[str] = []
         for path in paths:
             try:

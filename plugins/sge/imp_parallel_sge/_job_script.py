@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from imp_parallel_core import Bootstrap
@@ -34,7 +33,7 @@ class ScriptParts(NamedTuple):
     """The slave program, without its arguments."""
     folder: str
     """The private folder in which the slaves' documents are, named by task number."""
-    output_paths: Sequence[Path | None]
+    output_paths: Sequence[str | None]
     """Where each slave's output goes, in the order of the tasks."""
     environment: Mapping[str, str] = {}
     cwd: str = ""
@@ -47,7 +46,7 @@ def render(parts: ScriptParts) -> str:
     if parts.cwd:
         preparations.append(f"cd {quote(parts.cwd)} || exit 1")
     return _TEMPLATE.format(
-        outputs="\n".join("    " + quote(str(path or "/dev/null")) for path in parts.output_paths),
+        outputs="\n".join("    " + quote(path or "/dev/null") for path in parts.output_paths),
         preparations="".join(line + "\n" for line in preparations),
         command=" ".join(map(quote, parts.command)),
         folder=quote(parts.folder),

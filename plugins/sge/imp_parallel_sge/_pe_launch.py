@@ -13,13 +13,13 @@ from pathlib import Path
 import imp_parallel_local
 
 from imp_parallel_core import (
+    Accept,
     Bootstrap,
     Launch,
     LaunchError,
     LaunchPhase,
     LaunchState,
     LocalHost,
-    Stream,
 )
 
 from ._documents import Documents
@@ -30,9 +30,17 @@ _TERMINATED_S = 2.0
 
 
 class PELaunch:
-    """The slaves of one parallel environment. Raises LaunchError if qrsh can't be started."""
+    """The slaves of one parallel environment. Raises LaunchError if qrsh can't be started.
 
-    def __init__(self, array: SGEPESlaveArray, bootstraps: Sequence[Bootstrap]) -> None:
+    Args:
+        array: their description.
+        bootstraps: one for each slot.
+        accept: is given the stream of the first; the others come through the transport.
+    """
+
+    def __init__(
+        self, array: SGEPESlaveArray, bootstraps: Sequence[Bootstrap], accept: Accept
+    ) -> None:
         hosts = [grant.host for grant in array.grants() for _ in range(grant.slots)]
         first, others = bootstraps[0], bootstraps[1:]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -41,10 +49,9 @@ class PELaunch:
         self.command: Sequence[str] = ()
         try:
             local = imp_parallel_local.LocalSlave()
-            self._first = imp_parallel_local.imp_parallel_launch(local, [first])
+            self._first = imp_parallel_local.imp_parallel_launch(local, [first], accept)
             self._tasks = {bootstrap.index: n for n, bootstrap in enumerate(bootstraps, 1)}
             self._bootstraps = {bootstrap.index: bootstrap for bootstrap in bootstraps}
-            self._local_index = first.index
             for host, bootstrap in zip(hosts[1:], others, strict=True):
                 self._start(host, bootstrap)
         except BaseException:
@@ -54,9 +61,8 @@ class PELaunch:
     def _start(self, host: str, bootstrap: Bootstrap) -> None:
         document = f"{self._documents.folder}/{self._tasks[bootstrap.index]}"
         self.command = ["qrsh", "-inherit", host, *bootstrap.command("file", document)]
-        output_path = bootstrap.output_path or Path(os.devnull)
         try:
-            with output_path.open("ab") as output:
+            with Path(bootstrap.output_path or os.devnull).open("ab") as output:
                 self._processes[bootstrap.index] = subprocess.Popen[bytes](
                     ["qrsh", "-inherit", host, remote_line(bootstrap, document)],
                     stdin=subprocess.DEVNULL,
@@ -69,12 +75,6 @@ class PELaunch:
                 f"qrsh can't be started: {problem}. It must be in the PATH of the job.",
                 command=self.command,
             ) from problem
-
-    def stream(self, index: int) -> Stream | None:
-        """Return the local slave's stream; the others come through the transport."""
-        if index == self._local_index and self._first is not None:
-            return self._first.stream(index)
-        return None
 
     def poll(self) -> Mapping[int, LaunchState]:
         """Return which slaves run, and how the others ended: as their qrsh did."""
@@ -113,7 +113,7 @@ def remote_line(bootstrap: Bootstrap, document: str) -> str:
         bootstrap: of the slave.
         document: the path of its document.
     """
-    output = quote(str(bootstrap.output_path or os.devnull))
+    output = quote(bootstrap.output_path or os.devnull)
     exports = "".join(f"export {k}={quote(v)}; " for k, v in bootstrap.environment.items())
     command = " ".join(map(quote, bootstrap.command("file", document, in_login_shell=True)))
     script = (

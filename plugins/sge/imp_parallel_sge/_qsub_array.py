@@ -63,7 +63,7 @@ class SGEQsubSlaveArray(SlaveArray):
         """
         cwd = Path.cwd()
         shown = bootstraps or [
-            Bootstrap(index, sys.executable, str(cwd), cwd / f"slave{index}.output", sys.path)
+            Bootstrap(index, sys.executable, str(cwd), f"{cwd}/slave{index}.output", sys.path)
             for index in range(len(self))
         ]
         return render(parts_of(shown, f"{shown[0].cwd}/.imp_parallel-xxxxxxxx", ""))

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
-from imp_parallel_core import Bootstrap, LaunchError, LaunchPhase, LaunchState, Stream
+from imp_parallel_core import Bootstrap, LaunchError, LaunchPhase, LaunchState
 
 from ._documents import Documents, can_be_working_folder
 from ._grid_engine import GridEngine
@@ -61,10 +61,6 @@ class QsubLaunch:
         command = array.qsub_command(documents.early_output, in_working_folder=is_plain)
         script = render(parts_of(bootstraps, documents.folder, "" if is_plain else cwd))
         return command, self._grid_engine.submit(command, script, cwd)
-
-    def stream(self, index: int) -> Stream | None:
-        """Return None: the slaves come through the transport."""
-        return None
 
     def poll(self) -> Mapping[int, LaunchState]:
         """Return the state of each slave, as of a moment ago."""

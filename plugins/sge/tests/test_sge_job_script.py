@@ -67,7 +67,7 @@ def test_a_script_does_its_work_in_folders_with_hostile_names(tmp_path: Path, na
     parts = ScriptParts(
         command=[sys.executable, "-c", REPORT, name],
         folder=str(folder),
-        output_paths=outputs,
+        output_paths=[str(path) for path in outputs],
         environment={"COLOUR": name},
         cwd=str(folder),
     )
@@ -93,7 +93,7 @@ def test_an_exit_code_is_kept_but_grid_engine_is_not_told_to_run_it_again(
 
 
 def test_an_output_that_can_not_be_opened_is_said_where_it_is_found(tmp_path: Path) -> None:
-    parts = ScriptParts(["true"], str(tmp_path), [tmp_path / "missing/slave0.output"])
+    parts = ScriptParts(["true"], str(tmp_path), [f"{tmp_path}/missing/slave0.output"])
     done = run(render(parts), 1, tmp_path)
     assert done.returncode == 1
     assert b"missing/slave0.output" in done.stderr

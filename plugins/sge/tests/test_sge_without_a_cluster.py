@@ -50,7 +50,7 @@ class MadeUpHost(LocalHost):
 
     def launch(self) -> QsubLaunch:
         bootstraps = [
-            Bootstrap(index, "python3", str(self.folder), self.folder / f"{index}.out", [])
+            Bootstrap(index, "python3", str(self.folder), f"{self.folder}/{index}.out", [])
             for index in (3, 4)
         ]
         return QsubLaunch(SGEQsubSlaveArray(2, via=self), bootstraps)
