@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+
+from ._light_typing import Any, NamedTuple
 
 
 class OutcomeKind(enum.Enum):

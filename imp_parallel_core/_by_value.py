@@ -12,6 +12,7 @@ import copyreg
 import dataclasses
 import dis
 import functools
+import importlib
 import marshal
 import sys
 import weakref
@@ -256,6 +257,14 @@ def registered_by_value() -> set[str]:
     return names
 
 
+def _reduce_module(module: ModuleType) -> Any:
+    """Take a module apart; one that can be imported is its name, with no word of cloudpickle's."""
+    reduced = _CLOUDPICKLES[ModuleType](module)
+    if reduced[0] is cloudpickle.cloudpickle.subimport:
+        return importlib.import_module, reduced[1]
+    return reduced
+
+
 def _reduce_cached_property(found: functools.cached_property[Any]) -> tuple[Any, ...]:
     return make_cached_property, (found.func, found.attrname)
 
@@ -266,6 +275,7 @@ _OTHERS: dict[type, Callable[[Any], Any]] = {
     functools.cached_property: _reduce_cached_property,
     type(dataclasses.MISSING): lambda _: "MISSING",
     type(dataclasses.KW_ONLY): lambda _: "KW_ONLY",
+    ModuleType: _reduce_module,
     weakref.WeakKeyDictionary: lambda found: (weakref.WeakKeyDictionary, (dict(found),)),
 }
 _CLOUDPICKLES = cloudpickle.Pickler.dispatch_table.maps[0]

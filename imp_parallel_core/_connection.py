@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from . import _protocol as protocol
 from ._errors import ProtocolError
+from ._light_typing import TYPE_CHECKING
 from ._protocol import Message
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from ._actions import Task
 from ._errors import ClosedError, Error, NoMoreSlavesError, NoSlaveStartedError
-from ._events import ContextDone, SlaveChanged
 from ._fleet import Fleet
 from ._inbox import Inbox, Waiter
 from ._loop import Loop
@@ -25,10 +24,11 @@ from ._performer import Performer, ServedContext
 from ._plugins import Plugins
 from ._scheduler import Scheduler
 from ._scheduler_state import Policy
-from ._slave_info import SlaveInfo, SlaveState
 from ._slave_record import SlaveRecord
+from ._slave_state import SlaveState
 
 if TYPE_CHECKING:
+    from ._slave_info import SlaveInfo
     from ._stream import Stream
 
 _logger = logging.getLogger("imp_parallel.engine")
@@ -220,6 +220,8 @@ class Engine:
             context.inbox.close(ClosedError("this Context has been closed"))
             self._perform(self._scheduler.context_closed(id, time.monotonic()))
             if self._observers:
+                from ._events import ContextDone  # takes a while, and most runs have no observer
+
                 self._observers.tell(ContextDone(time.monotonic(), id))
 
     # ---- telling
@@ -227,6 +229,8 @@ class Engine:
     def _slave_changed(self, record: SlaveRecord) -> None:
         _logger.debug("%s: %s %s", record, record.state.value, record.detail)
         if self._observers:
+            from ._events import SlaveChanged
+
             state = record.state.value
             self._observers.tell(SlaveChanged(time.monotonic(), record.name, state, record.detail))
         if record.state is SlaveState.GONE:

@@ -19,7 +19,8 @@ All of them survive pickling, and carry their evidence as attributes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from ._light_typing import Any
 
 
 class Error(Exception):

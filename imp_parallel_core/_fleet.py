@@ -23,8 +23,8 @@ from ._link import Link
 from ._plugins import Plugins
 from ._protocol import Message
 from ._reception import Reception
-from ._slave_info import SlaveState
 from ._slave_record import SlaveRecord
+from ._slave_state import SlaveState
 
 if TYPE_CHECKING:
     from ._loop import Loop

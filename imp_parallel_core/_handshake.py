@@ -6,8 +6,8 @@ import json
 import os
 import socket
 import sys
-from typing import Any, NamedTuple
 
+from ._light_typing import Any, NamedTuple
 from ._protocol import VERSION
 from ._version import __version__
 

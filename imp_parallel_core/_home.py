@@ -12,11 +12,11 @@ import selectors
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from . import _protocol as protocol
 from ._connection import Connection
 from ._handshake import hello_of, refusal_of
+from ._light_typing import TYPE_CHECKING, Any
 from ._link import Link
 from ._protocol import Message
 from ._stream import Stream

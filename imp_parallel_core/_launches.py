@@ -11,8 +11,8 @@ from ._evidence import Evidence
 from ._launch_watch import LaunchReports, LaunchWatch
 from ._launching import LaunchPhase, LaunchState
 from ._plugins import Plugins
-from ._slave_info import SlaveState
 from ._slave_record import SlaveRecord
+from ._slave_state import SlaveState
 
 if TYPE_CHECKING:
     from ._loop import Loop

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 from ._connection import Connection
 from ._errors import ProtocolError
+from ._light_typing import TYPE_CHECKING
 
-TYPE_CHECKING = False  # typing itself takes a while to import, and a slave needs it for nothing
 if TYPE_CHECKING:
     from ._protocol import Buffer, Message
     from ._stream import Stream

@@ -11,8 +11,8 @@ import importlib
 import pickle
 from collections.abc import Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
 
+from ._light_typing import TYPE_CHECKING, Any
 from ._references import resolving
 
 if TYPE_CHECKING:

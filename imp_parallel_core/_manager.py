@@ -30,12 +30,12 @@ from ._errors import LaunchError
 from ._launching import Bootstrap, Slave
 from ._plugins import Plugins
 from ._scheduler_state import Policy
-from ._slave_info import SlaveInfo
 from ._slave_record import SlaveRecord
 from ._transports import Transports
 
 if TYPE_CHECKING:
     from ._context import Context
+    from ._slave_info import SlaveInfo
 
 
 class Manager:

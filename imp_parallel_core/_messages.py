@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from struct import Struct, error
-from typing import NamedTuple
 
 from ._errors import ProtocolError
+from ._light_typing import NamedTuple
 
 _BUNDLE = Struct("!II")  # context, number
 _SETUP = Struct("!QIId")  # item, context, bundle, time limit (s)

@@ -7,8 +7,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from ._events import Event, EventsMissed
+if TYPE_CHECKING:
+    from ._events import Event
 
 _logger = logging.getLogger("imp_parallel.observers")
 _QUEUE_LIMIT = 100_000
@@ -46,8 +48,7 @@ class Observers:
                 self._missed += 1
                 return
             if self._missed:
-                self._events.append(EventsMissed(event.at, self._missed))
-                self._missed = 0
+                self._events.append(self._say_missed(event.at))
             self._events.append(event)
             self._changed.notify()
 
@@ -67,11 +68,16 @@ class Observers:
                 events = list(self._events)
                 self._events.clear()
                 if self._missed:
-                    events.append(EventsMissed(time.monotonic(), self._missed))
-                    self._missed = 0
+                    events.append(self._say_missed(time.monotonic()))
             if not events:
                 return
             self._call(events)
+
+    def _say_missed(self, at: float) -> Event:
+        from ._events import EventsMissed
+
+        missed, self._missed = self._missed, 0
+        return EventsMissed(at, missed)
 
     def _call(self, events: Sequence[Event]) -> None:
         for name, observe in list(self._observers.items()):

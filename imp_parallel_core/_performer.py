@@ -19,7 +19,6 @@ from ._actions import (
     SendTasks,
     TakeBack,
 )
-from ._events import TaskDone, TaskStarted
 from ._observers import Observers
 from ._slave_record import SlaveRecord
 
@@ -106,6 +105,8 @@ class Performer:
             )
             segments += payload
             if self._observers:
+                from ._events import TaskStarted  # takes a while, and most runs have no observer
+
                 event = TaskStarted(time.monotonic(), context.id, task.id, record.name)
                 self._observers.tell(event)
         self.fleet.send(action.slave, protocol.TASKS, messages.pack_tasks(heads), segments)
@@ -132,5 +133,7 @@ class Performer:
         context.inbox.put(task, outcome)
         self.delivered_to.add(context)
         if self._observers:
+            from ._events import TaskDone
+
             kind = outcome.kind.value
             self._observers.tell(TaskDone(time.monotonic(), context.id, task.id, record.name, kind))

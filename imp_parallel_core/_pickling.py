@@ -5,8 +5,8 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any
 
+from ._light_typing import Any
 from ._protocol import FRAME_LIMIT_BYTES
 
 Reducer = Callable[[Any], Any]

@@ -100,11 +100,17 @@ class Plugins:
     def launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept) -> Launch:
         """Have slaves launched by the plugin that knows them.
 
+        Those that brought their class are asked first: others need not even look at them.
+
         Raises PluginError if there is none, or whatever the plugin raises.
         """
-        launch: Launch | None = self._registry.hook.imp_parallel_launch(
-            slaves=slaves, bootstraps=bootstraps, accept=accept
-        )
+        packages = {_package(kind) for kind in type(slaves).__mro__}
+        others = [one for one in self._registry.get_plugins() if _package(one) not in packages]
+        likely = self._registry.subset_hook_caller("imp_parallel_launch", others)
+        launch: Launch | None = None
+        for hook in (likely, self._registry.hook.imp_parallel_launch):
+            if launch is None:
+                launch = hook(slaves=slaves, bootstraps=bootstraps, accept=accept)
         if launch is None:
             raise PluginError(f"no installed plugin launches {slaves!r}; {self._describe()}")
         return launch
@@ -137,6 +143,12 @@ class Plugins:
             broken = "; ".join(f"{name} ({why})" for name, why in self._broken.items())
             text += f"; broken: {broken}"
         return text
+
+
+def _package(thing: Any) -> str:
+    """Return the name of the package that a class, or a plugin, comes from."""
+    module = getattr(thing, "__module__", None) or getattr(thing, "__name__", "")
+    return str(module).partition(".")[0]
 
 
 def find_slave_type(name: str) -> type:

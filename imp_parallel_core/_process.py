@@ -14,9 +14,15 @@ _RUNNER_OOM_SCORE = 500  # of 1000: the system kills a runner rather than what e
 def _prctl(option: int, argument: int) -> None:
     if not sys.platform.startswith("linux"):
         return
-    import ctypes  # only here: it costs some milliseconds
+    try:
+        from _ctypes import call_function, dlopen, dlsym
+    except ImportError:  # not CPython as it is now
+        import ctypes
 
-    ctypes.CDLL(None).prctl(option, argument, 0, 0, 0)
+        ctypes.CDLL(None).prctl(option, argument, 0, 0, 0)
+    else:  # what ctypes does, without its import: every start of a slave waits for it twice
+        library = dlopen(None, 0)  # type: ignore[arg-type]  # what is loaded already, as for CDLL
+        call_function(dlsym(library, "prctl"), (option, argument, 0, 0, 0))
 
 
 def die_with_parent(parent: int) -> None:

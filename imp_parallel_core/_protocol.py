@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
 
 from ._errors import ProtocolError
+from ._light_typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     Buffer = bytes | bytearray | memoryview

@@ -14,8 +14,8 @@ from ._errors import ProtocolError
 from ._handshake import PYTHON, Hello, new_session, read_hello, refusal, refusal_of, welcome
 from ._link import Link
 from ._protocol import VERSION, Message
-from ._slave_info import SlaveState
 from ._slave_record import SlaveRecord
+from ._slave_state import SlaveState
 
 if TYPE_CHECKING:
     from ._loop import Loop

@@ -11,7 +11,8 @@ import marshal
 import threading
 from functools import cached_property, lru_cache
 from types import CellType, CodeType, FunctionType, new_class
-from typing import Any, Protocol
+
+from ._light_typing import Any, Protocol
 
 
 class Definitions(Protocol):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING, Any
 
+from ._light_typing import TYPE_CHECKING, Any
 from ._loaded_definitions import LoadedDefinitions
 from ._pickling import Reducer, pickle_with
 

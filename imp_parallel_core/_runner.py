@@ -17,13 +17,13 @@ import sys
 import time
 from collections.abc import Sequence
 from struct import Struct
-from typing import Any, NamedTuple
 
 from . import _messages as messages
 from . import _process as process
 from . import _protocol as protocol
 from ._cloudpickle_version import version_of_cloudpickle
 from ._connection import Connection
+from ._light_typing import Any, NamedTuple
 from ._loaded_definitions import LoadedDefinitions
 from ._protocol import Message
 from ._references import resolving

@@ -8,11 +8,11 @@ import socket
 import time
 from collections.abc import Callable
 from struct import Struct
-from typing import NamedTuple
 
 from . import _messages as messages
 from . import _process as process
 from . import _protocol as protocol
+from ._light_typing import NamedTuple
 from ._link import Link
 from ._protocol import Message
 from ._runner_start import StartedRunner

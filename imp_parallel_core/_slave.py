@@ -14,9 +14,9 @@ import os
 import socket
 import sys
 
+from ._light_typing import TYPE_CHECKING
 from ._runner_start import StartedRunner
 
-TYPE_CHECKING = False  # typing itself is imported later, when the runner has been started
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any

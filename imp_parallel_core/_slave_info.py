@@ -2,23 +2,7 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
-
-
-class SlaveState(enum.Enum):
-    """The states of a slave as people see them."""
-
-    LAUNCHING = "launching"
-    QUEUED = "queued"
-    CONNECTED = "connected"  # its runner is not ready yet
-    IDLE = "idle"
-    SETTING_UP = "setting up"
-    WORKING = "working"
-    SUSPECTED = "suspected"
-    RECONNECTING = "reconnecting"
-    LEAVING = "leaving"
-    GONE = "gone"
 
 
 @dataclass(frozen=True)

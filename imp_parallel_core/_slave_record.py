@@ -6,12 +6,13 @@ import time
 from typing import TYPE_CHECKING
 
 from ._launching import Bootstrap, Slave
-from ._slave_info import SlaveInfo, SlaveState
+from ._slave_state import SlaveState
 
 if TYPE_CHECKING:
     from ._launch_watch import LaunchWatch
     from ._link import Link
     from ._protocol import Message
+    from ._slave_info import SlaveInfo
 
 
 class SlaveRecord:
@@ -122,6 +123,8 @@ class SlaveRecord:
         context: int | None = None,
     ) -> SlaveInfo:
         """Return what there is to know of it; the scheduler may know better what it does."""
+        from ._slave_info import SlaveInfo  # most runs never ask
+
         path = self.bootstrap.output_path
         return SlaveInfo(
             index=self.index,

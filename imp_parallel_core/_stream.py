@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+
+from ._light_typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ._protocol import Buffer

@@ -14,12 +14,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 from . import _messages as messages
 from . import _process as process
 from . import _protocol as protocol
 from ._home import EXIT_NO_RUNNER, EXIT_OK, Home, say
+from ._light_typing import Any
 from ._protocol import Message
 from ._runner_process import RunnerEnd, RunnerProcess
 from ._runner_start import StartedRunner

@@ -99,6 +99,23 @@ class OtherArguments:
         """Do nothing."""
 
 
+def test_the_plugin_that_brings_a_class_is_asked_first_to_launch_it() -> None:
+    asked = []
+
+    class Asked:
+        def __init__(self, module: str) -> None:
+            self.__module__ = module
+
+        @hookimpl
+        def imp_parallel_launch(self, slaves: Slave) -> str | None:
+            asked.append(self.__module__)
+            return "launch" if self.__module__ == __name__ else None
+
+    plugins = _plugins.Plugins([Asked(__name__), Asked("stranger")])
+    assert plugins.launch(Mine(), [], lambda index, stream: None) == "launch"
+    assert asked == [__name__]
+
+
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_is_documented(hook: str) -> None:
     specification = getattr(_hookspecs, hook)

@@ -109,8 +109,8 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     ("module", "more"),
     [
         ("imp_parallel_core", ["imp_parallel_core._manager", "json", "socket"]),
-        ("imp_parallel_core._slave", []),
-        ("imp_parallel_core._supervisor", []),
+        ("imp_parallel_core._slave", ["ctypes", "typing"]),
+        ("imp_parallel_core._supervisor", ["ctypes", "typing"]),
     ],
 )
 def test_an_import_is_light(module: str, more: list[str]) -> None:
@@ -121,11 +121,23 @@ def test_an_import_is_light(module: str, more: list[str]) -> None:
     assert loaded.stdout.split() == []
 
 
-def test_a_runner_needs_no_plugin_machinery() -> None:
-    script = "import sys, imp_parallel_core._runner; print(*{'pluggy', 'logging'} & {*sys.modules})"
+def test_a_runner_loads_no_more_than_it_needs() -> None:
+    unneeded = {*HEAVY, "ctypes", "json", "typing"} - {"threading"}
+    script = f"import sys, imp_parallel_core._runner; print(*{unneeded} & {{*sys.modules}})"
     command = [sys.executable, "-S", "-c", script]
     loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
+
+
+def test_the_first_slave_does_not_wait_for_what_most_scripts_do_not_need() -> None:
+    unneeded = {"imp_parallel_core._events", "importlib.metadata", "pathlib", "secrets", "urllib"}
+    script = (
+        "import sys; from imp_parallel_core import Manager; Manager(output=None); "
+        f"print(*{unneeded} & {{*sys.modules}})"
+    )
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert loaded.stdout.split() == []
+    assert loaded.stderr == ""
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: f"{path.parent.name}/{path.name}")

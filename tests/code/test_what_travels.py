@@ -610,6 +610,14 @@ def test_cloudpickle_keeps_a_class_s_tracker_where_we_take_it_away(name: str) ->
     assert others == 4
 
 
+def test_a_slave_needs_no_cloudpickle_for_a_module() -> None:
+    book = DefinitionBook()
+    source = "import os, os.path\nclass Task:\n  def __call__(self): return os.path.sep"
+    book.pickle(script(source)["Task"]())
+    assert book.bundles
+    assert not any(b"cloudpickle" in bytes(part) for bundle in book.bundles for part in bundle)
+
+
 def test_two_contexts_have_classes_of_their_own() -> None:
     namespace = script("class A: pass\nimport enum\nclass E(enum.Enum):\n  A = 1")
     for name in ("A", "E"):

@@ -1,0 +1,33 @@
+"""Names of ``typing`` for the modules that a slave loads when it starts.
+
+``typing`` itself takes longer to import than most of these modules together, and does nothing for
+them at run time.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # type checkers take it for true
+if TYPE_CHECKING:
+    from typing import Any as Any
+    from typing import NamedTuple as NamedTuple
+    from typing import Protocol as Protocol
+else:
+    from collections import namedtuple
+
+    Any = object
+
+    class Protocol:
+        """At run time a base class like any other."""
+
+    class _Fields(type):
+        """Makes a named tuple of each class whose base is NamedTuple."""
+
+        def __new__(cls, name, bases, body):
+            fields = body.pop("__annotations__")
+            defaults = [body.pop(field) for field in fields if field in body]
+            made = namedtuple(name, fields, defaults=defaults, module=body.pop("__module__"))
+            for key, value in body.items():
+                setattr(made, key, value)
+            return made
+
+    NamedTuple = type.__new__(_Fields, "NamedTuple", (), {})

@@ -1,0 +1,33 @@
+"""The plugin's hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from imp_parallel_core import Accept, Bootstrap, Launch, Slave, hookimpl
+
+
+@hookimpl
+def imp_parallel_launch(
+    slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept
+) -> Launch | None:
+    """Start slaves on a cluster."""
+    from . import SGEPESlaveArray, SGEQsubSlaveArray
+
+    if isinstance(slaves, SGEQsubSlaveArray):
+        from ._qsub_launch import QsubLaunch
+
+        return QsubLaunch(slaves, bootstraps)
+    if isinstance(slaves, SGEPESlaveArray):
+        from ._pe_launch import PELaunch
+
+        return PELaunch(slaves, bootstraps, accept)
+    return None
+
+
+@hookimpl
+def imp_parallel_slave_types() -> Mapping[str, type]:
+    """Name the slave classes of this plugin."""
+    from . import SGEPESlaveArray, SGEQsubSlaveArray
+
+    return {"SGEPESlaveArray": SGEPESlaveArray, "SGEQsubSlaveArray": SGEQsubSlaveArray}
