@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from grid_engine import CanNotBeHad, Cell, install, is_alive, wait_until
+from cluster_network import LOGIN, ClusterNetwork, cluster_network
+from grid_engine import CanNotBeHad, Cell, install
 from job_user import JobUser
 from scripts import Scripts
+
+__all__ = ["cluster_network"]  # a fixture
 
 
 @pytest.fixture(scope="session")
@@ -34,24 +35,8 @@ def cluster(cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     for name, value in cell.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    yield cell
-    jobs = cell.jobs()
-    if jobs:
-        cell.try_run("qdel", "-f", "-u", "*")
-        wait_until(lambda: not cell.jobs(), what="an empty queue")
-    left = {pid: line for pid, line in cell.processes().items() if not _ends_soon(pid)}
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
-    assert not jobs, f"left in the queue:\n{jobs}"
-    assert not left, f"left running: {left}"
-
-
-def _ends_soon(pid: int) -> bool:
-    try:
-        wait_until(lambda: not is_alive(pid), 5.0)
-    except AssertionError:
-        return False
-    return True
+    with cell.in_use():
+        yield cell
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +53,14 @@ def scripts(cluster: Cell, tmp_path: Path) -> Iterator[Scripts]:
     made = Scripts(cluster.environment, tmp_path)
     yield made
     made.end()
+
+
+@pytest.fixture
+def on_login_node(cluster_network: ClusterNetwork, tmp_path: Path) -> Iterator[Scripts]:
+    """Start scripts on the login node of the cluster that has a network of its own."""
+    cell = cluster_network.cell
+    prefix = cluster_network.network.inside(LOGIN)
+    made = Scripts(cell.environment, tmp_path, prefix)
+    with cell.in_use():
+        yield made
+        made.end()

@@ -64,7 +64,7 @@ accounting_summary FALSE
 qsort_args NONE
 """
 QUEUE = {
-    "hostlist": "{host}",
+    "hostlist": "{hosts}",
     "load_thresholds": "NONE",
     "pe_list": "mpi",
     "slots": "{slots}",

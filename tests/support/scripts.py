@@ -6,18 +6,27 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from job_user import JobUser
 
 
 class Scripts:
-    """Starts scripts in a folder, with the environment of a cluster."""
+    """Starts scripts.
 
-    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+    Args:
+        environment: what a cluster's commands need.
+        folder: where they run.
+        prefix: what their command begins with, to have them run on another host.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], folder: Path, prefix: Sequence[str] = ()
+    ) -> None:
         self._environment = environment
         self._folder = folder
+        self._prefix = prefix
         self._started: list[subprocess.Popen[str]] = []
 
     def start(self, source: str, user: JobUser | None = None) -> subprocess.Popen[str]:
@@ -26,8 +35,9 @@ class Scripts:
         path = folder / "script.py"
         path.write_text(textwrap.dedent(source))
         more = os.environ if user is None else user.environment()
+        python = sys.executable if user is None else user.python
         process = subprocess.Popen(
-            [sys.executable if user is None else user.python, "-W", "error", str(path)],
+            [*self._prefix, python, "-W", "error", str(path)],
             cwd=folder,
             env={**more, **self._environment},
             user=None if user is None else user.name,

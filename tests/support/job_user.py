@@ -43,7 +43,7 @@ class JobUser(NamedTuple):
     def environment(self) -> dict[str, str]:
         """Return what such a user's shell would set, and where the packages are."""
         paths = [entry for entry in sys.path if entry and "python3" in entry and "site" in entry]
-        root = Path(__file__).parents[3]
+        root = Path(__file__).parents[2]
         paths += map(str, [root, *(path.parent for path in root.glob("plugins/*/imp_parallel_*"))])
         return {
             "HOME": str(self.folder),

@@ -1,4 +1,4 @@
-"""A Grid Engine cell of the tests' own: one host, own folder, own ports, own daemons."""
+"""A Grid Engine cell of the tests' own: own folder, own ports, own daemons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from grid_engine_files import (
@@ -28,7 +29,6 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DAEMONS = "/usr/sbin"
 LIBRARY = "/usr/lib/gridengine"
 SHARE = "/usr/share/gridengine"
-SLOTS = 8
 
 
 class CanNotBeHad(Exception):
@@ -85,13 +85,35 @@ def wait_until(condition: Callable[[], object], limit_s: float = 30.0, what: str
         time.sleep(0.05)
 
 
-class Cell:
-    """A running cell. ``environment`` is what its commands need; jobs may be any user's."""
+def _ends_soon(pid: int) -> bool:
+    try:
+        wait_until(lambda: not is_alive(pid), 5.0)
+    except AssertionError:
+        return False
+    return True
 
-    def __init__(self) -> None:
+
+class Cell:
+    """A running cell. ``environment`` is what its commands need; jobs may be any user's.
+
+    Args:
+        hosts: what a command begins with in order to be run on each execution host; by default
+            there is one, this machine.
+        master: likewise, of the host of qmaster, where jobs are submitted; by default that one.
+        slots: how many jobs each host runs at a time.
+    """
+
+    def __init__(
+        self,
+        hosts: Mapping[str, Sequence[str]] | None = None,
+        master: tuple[str, Sequence[str]] | None = None,
+        slots: int = 8,
+    ) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="imp_parallel-sge-", dir="/var/tmp"))
         self.base.chmod(0o755)  # sgeadmin and the users of jobs must get through
-        self.host = socket.gethostname().partition(".")[0]
+        self.hosts = hosts or {socket.gethostname().partition(".")[0]: ()}
+        self.master, self._inside_master = master or next(iter(self.hosts.items()))
+        self._slots = slots
         self.environment = {
             "SGE_ROOT": str(self.base / "root"),
             "SGE_CELL": "default",
@@ -105,18 +127,19 @@ class Cell:
     def start(self) -> None:
         """Make the cell's files, start its daemons, configure them."""
         self._make_files()
-        self._start_daemon("sge_qmaster")
+        self.run(f"{DAEMONS}/sge_qmaster")
         wait_until(lambda: self.try_run("qconf", "-sh").returncode == 0, what="qmaster")
         self._configure()
         self.start_execd()
 
     def start_execd(self) -> None:
-        """Start the execution daemon, and wait until it has reported."""
-        self._start_daemon("sge_execd")
-        wait_until(lambda: self._load() != "-", what="execd")
+        """Start the execution daemons, and wait until each has reported."""
+        for prefix in self.hosts.values():
+            self._checked([*prefix, f"{DAEMONS}/sge_execd"])
+        wait_until(lambda: all(map(self._has_reported, self.hosts)), what="execd")
 
     def stop_execd(self) -> None:
-        """Kill the execution daemon; jobs go on."""
+        """Kill the execution daemons; jobs go on."""
         for pid in self.pids("execd"):
             os.kill(pid, signal.SIGKILL)
             wait_until(lambda pid=pid: not is_alive(pid), what="the end of execd")
@@ -139,10 +162,15 @@ class Cell:
         return [pid for pid in (int(file.read_text()) for file in files) if is_alive(pid)]
 
     def try_run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the cell's commands."""
+        """Run one of the cell's commands, on the master's host."""
+        return self._try([*self._inside_master, *command], more)
+
+    def _try(
+        self, command: Sequence[str], more: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command,
-            env={**self._clean, **more},
+            env={**self._clean, **(more or {})},
             cwd="/",
             capture_output=True,
             text=True,
@@ -152,13 +180,30 @@ class Cell:
 
     def run(self, *command: str) -> str:
         """Run one of the cell's commands; return its output; fail if it fails."""
-        done = self.try_run(*command)
+        return self._checked([*self._inside_master, *command])
+
+    def _checked(self, command: Sequence[str]) -> str:
+        done = self._try(command)
         assert done.returncode == 0, f"{command}: {done.stdout} {done.stderr}"
         return done.stdout
 
     def jobs(self) -> str:
         """Return what is in the queue, of anybody's."""
         return self.run("qstat", "-u", "*", "-g", "d")
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """See to it that nothing is left in the queue, and no job's process."""
+        yield
+        jobs = self.jobs()
+        if jobs:
+            self.try_run("qdel", "-f", "-u", "*")
+            wait_until(lambda: not self.jobs(), what="an empty queue")
+        left = {pid: line for pid, line in self.processes().items() if not _ends_soon(pid)}
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        assert not jobs, f"left in the queue:\n{jobs}"
+        assert not left, f"left running: {left}"
 
     def processes(self) -> dict[int, str]:
         """Return pid and command line of each process of a job."""
@@ -178,7 +223,7 @@ class Cell:
         for folder in ("spool/qmaster/job_scripts", "spool/db", "spool/execd"):
             (self.base / folder).mkdir(parents=True)
         common.mkdir(parents=True)
-        architecture = self._output(f"{SHARE}/util/arch").strip()
+        architecture = self.run(f"{SHARE}/util/arch").strip()
         for name in ("bin", "lib", "utilbin"):
             (root / name).mkdir()
             (root / name / architecture).symlink_to(LIBRARY)
@@ -188,21 +233,24 @@ class Cell:
         starter = self.base / "starter"
         starter.write_text(STARTER.format(base=self.base))
         starter.chmod(0o755)
-        (common / "act_qmaster").write_text(self.host + "\n")
-        back = socket.gethostbyaddr(socket.gethostbyname(self.host))[0]
-        if back != self.host:  # else clients are refused: their address has another name
-            (common / "host_aliases").write_text(f"{self.host} {back}\n")
+        (common / "act_qmaster").write_text(self.master + "\n")
+        address = self.run("getent", "ahostsv4", self.master).split()[0]
+        back = self.run("getent", "hosts", address).split()[1]
+        if back != self.master:  # else clients are refused: their address has another name
+            (common / "host_aliases").write_text(f"{self.master} {back}\n")
         for folder in (root, self.base / "spool"):
-            self._output("chown", "-R", "sgeadmin:sgeadmin", str(folder))
+            self.run("chown", "-R", "sgeadmin:sgeadmin", str(folder))
         init = [f"{SHARE}/scripts/init_cluster", str(root), "default", f"{self.base}/spool/db"]
-        self._output("su", "-s", "/bin/sh", "-c", " ".join([*init, "sgeadmin"]), "sgeadmin")
+        self.run("su", "-s", "/bin/sh", "-c", " ".join([*init, "sgeadmin"]), "sgeadmin")
 
     def _configure(self) -> None:
-        values = {"base": str(self.base), "host": self.host, "slots": str(SLOTS)}
-        self.try_run("qconf", "-as", self.host)
+        values = {"base": str(self.base), "hosts": " ".join(self.hosts), "slots": str(self._slots)}
+        self.try_run("qconf", "-as", self.master)
         self._apply("-Mconf", "global", changed(self.run("qconf", "-sconf"), GLOBAL), values)
         self._apply("-Msconf", "sched", changed(self.run("qconf", "-ssconf"), SCHEDULER), values)
-        self._apply("-Ae", "host", HOST, values)
+        for host in self.hosts:
+            self.try_run("qconf", "-ah", host)  # (there already, if it is the master's)
+            self._apply("-Ae", "host", HOST, {**values, "host": host})
         self._apply("-Ap", "pe", ENVIRONMENT, values)
         template = self.run("qconf", "-sq")  # without a name: what a new queue would be
         self._apply("-Aq", "queue", changed(template, {"qname": "main.q", **QUEUE}), values)
@@ -214,13 +262,7 @@ class Cell:
         file.write_text(text)
         self.run("qconf", option, str(file))
 
-    def _load(self) -> str:
-        lines = self.try_run("qhost", "-h", self.host).stdout.splitlines()
-        rows = [line.split() for line in lines if line.startswith(self.host)]
-        return rows[0][6] if rows and len(rows[0]) > 6 else "-"
-
-    def _start_daemon(self, name: str) -> None:
-        self._output(f"{DAEMONS}/{name}")  # in a clean environment: jobs inherit it
-
-    def _output(self, *command: str) -> str:
-        return self.run(*command)
+    def _has_reported(self, host: str) -> bool:
+        lines = self.try_run("qhost", "-h", host).stdout.splitlines()
+        rows = [line.split() for line in lines if line.startswith(host)]
+        return bool(rows) and len(rows[0]) > 6 and rows[0][6] != "-"

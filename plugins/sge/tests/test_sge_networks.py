@@ -1,0 +1,161 @@
+"""A cluster of several hosts, on a network that fails: nothing is lost, and nothing runs twice."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from cluster_network import LOGIN, NODES, ClusterNetwork
+from grid_engine import wait_until
+from scripts import Scripts, finish
+
+pytestmark = pytest.mark.timeout(180)
+
+PROLOGUE = """
+import json, os, socket, time
+from imp_parallel_core import Manager, SGEQsubSlaveArray
+
+class Impatient(Manager):
+    heartbeat_timeout = 2.0
+    reconnect_timeout = 3.0
+
+def task(number, seconds):
+    host = socket.gethostname()
+    with open("begun", "a") as file:
+        file.write(f"{number} {host}\\n")
+    time.sleep(seconds)
+    return number, host
+
+def add_tasks(context, count, seconds):
+    for number in range(count):
+        context.add_task(task, number, seconds)
+
+def finish(results):
+    print(json.dumps(sorted(results)))
+"""
+
+
+def script_of(body: str) -> str:
+    return PROLOGUE + textwrap.dedent(body)
+
+
+def begun(folder: Path) -> list[tuple[int, str]]:
+    """Return the number and the host of each task that has begun, in order."""
+    path = folder / "begun"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(int(number), host) for number, host in map(str.split, lines)]
+
+
+def hosts_at_work(folder: Path) -> set[str]:
+    return {host for _, host in begun(folder)}
+
+
+def numbers_of(out: str) -> list[int]:
+    """Return the numbers of the tasks whose results a script has printed."""
+    return [number for number, _ in json.loads(out)]
+
+
+def test_a_run_completes_although_the_nodes_reach_the_masters_second_address_only(
+    cluster_network: ClusterNetwork, on_login_node: Scripts, tmp_path: Path
+) -> None:
+    script = script_of("""
+    with Manager() as manager:
+        manager.add_slave(SGEQsubSlaveArray(4))
+        context = manager.get_context()
+        add_tasks(context, 40, 0.1)
+        results = list(context.get_results_unordered())
+        addresses = manager._transports.get("tcp")[1]
+    finish(results)
+    print(json.dumps([address.rpartition(":")[0] for address in addresses]))
+    """)
+    code, out, err = finish(on_login_node.start(script))
+    assert (code, err) == (0, "")
+    results, addresses = out.splitlines()
+    assert numbers_of(results) == list(range(40))
+    reached = [cluster_network.outside[LOGIN], cluster_network.inside[LOGIN]]
+    assert json.loads(addresses)[:2] == reached
+    assert hosts_at_work(tmp_path) == set(NODES)
+
+
+def test_packets_that_are_dropped_for_20_s_cost_no_task_a_second_run(
+    cluster_network: ClusterNetwork, on_login_node: Scripts, tmp_path: Path
+) -> None:
+    network = cluster_network.network
+    script = on_login_node.start(
+        script_of("""
+        with Manager() as manager:
+            manager.add_slave(SGEQsubSlaveArray(4))
+            context = manager.get_context()
+            add_tasks(context, 60, 1.0)
+            finish(context.get_results_unordered())
+        """)
+    )
+    wait_until(lambda: hosts_at_work(tmp_path) == set(NODES), what="work on both nodes")
+    network.cut(NODES[0])
+    cut_at = time.monotonic()
+    try:
+        time.sleep(20.0)  # this is what happens
+    finally:
+        network.heal(NODES[0])
+    while_cut = begun(tmp_path)
+    code, out, err = finish(script)
+    assert code == 0, err
+    assert time.monotonic() - cut_at > 20.0
+    assert numbers_of(out) == list(range(60))
+    assert sorted(number for number, _ in begun(tmp_path)) == list(range(60)), "one ran twice"
+    assert NODES[0] in {host for _, host in begun(tmp_path)[len(while_cut) :]}, "it did not go on"
+
+
+def test_a_node_that_vanishes_with_its_daemon_loses_no_task(
+    cluster_network: ClusterNetwork, on_login_node: Scripts, tmp_path: Path
+) -> None:
+    network = cluster_network.network
+    script = on_login_node.start(
+        script_of("""
+        with Impatient() as manager:
+            manager.add_slave(SGEQsubSlaveArray(4))
+            context = manager.get_context()
+            add_tasks(context, 40, 0.5)
+            finish(context.get_results_unordered())
+        """)
+    )
+    wait_until(lambda: hosts_at_work(tmp_path) == set(NODES), what="work on both nodes")
+    network.cut(NODES[0])
+    try:
+        code, out, err = finish(script)
+    finally:
+        network.heal(NODES[0])
+    assert code == 0, err
+    assert numbers_of(out) == list(range(40))
+    twice = {n for n, count in Counter(n for n, _ in begun(tmp_path)).items() if count > 1}
+    assert len(twice) <= 2, "more ran twice than had begun on the node"
+    wait_until(lambda: not cluster_network.cell.jobs(), 60.0, "the end of the deleted jobs")
+
+
+def test_slaves_work_on_while_all_execution_daemons_are_away(
+    cluster_network: ClusterNetwork, on_login_node: Scripts, tmp_path: Path
+) -> None:
+    cell = cluster_network.cell
+    script = on_login_node.start(
+        script_of("""
+        with Manager() as manager:
+            manager.add_slave(SGEQsubSlaveArray(4))
+            context = manager.get_context()
+            add_tasks(context, 40, 0.2)
+            finish(context.get_results_unordered())
+        """)
+    )
+    wait_until(lambda: hosts_at_work(tmp_path) == set(NODES), what="work on both nodes")
+    cell.stop_execd()
+    try:
+        code, out, err = finish(script)
+    finally:
+        cell.start_execd()
+    assert code == 0, err
+    assert numbers_of(out) == list(range(40))
+    assert sorted(number for number, _ in begun(tmp_path)) == list(range(40)), "one ran twice"
+    wait_until(lambda: not cell.jobs(), 30.0, "the deletion of the jobs")

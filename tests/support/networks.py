@@ -1,0 +1,182 @@
+"""Hosts in network namespaces, whose connections can be cut."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+_TOOLS = {"ip": "iproute2", "nft": "nftables"}
+
+
+@functools.cache
+def why_there_are_no_networks() -> str:
+    """Install what is missing; return why hosts can't be made here, "" if they can."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "network namespaces need root on Linux"
+    missing = [package for tool, package in _TOOLS.items() if shutil.which(tool) is None]
+    if missing:
+        options = ["-qq", "-o", "DPkg::Lock::Timeout=120"]
+        for command in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
+            done = subprocess.run(
+                ["apt-get", *options, *command],
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+            if done.returncode:
+                return f"{', '.join(missing)} can't be installed: {done.stderr.strip()[-200:]}"
+    try:
+        with Network() as network:
+            network.add_host("probe")
+            network.cut("probe")
+    except subprocess.CalledProcessError as problem:
+        return f"network namespaces don't work here: {problem.stderr.strip()}"
+    return ""
+
+
+def _run(*command: str, input: str | None = None) -> None:
+    subprocess.run(command, input=input, check=True, capture_output=True, text=True, timeout=20)
+
+
+class Network:
+    """Hosts (namespaces) that are joined by cables, until the end of the ``with`` statement.
+
+    Each has its name, and knows those of the hosts that it is joined to.
+    """
+
+    def __init__(self) -> None:
+        self._prefix = "imp" + uuid.uuid4().hex[:6]
+        self._known: dict[str, dict[str, str]] = {}  # by host: names, and their addresses
+        self._cables = 0
+
+    def __enter__(self) -> Network:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for host in self._known:
+            _run("ip", "netns", "del", self._namespace(host))
+            shutil.rmtree(self._files(host), ignore_errors=True)
+
+    def _namespace(self, host: str) -> str:
+        return f"{self._prefix}-{host}"
+
+    def _files(self, host: str) -> Path:
+        """Return the folder of what takes the place of a host's files in /etc (see ip-netns)."""
+        return Path("/etc/netns", self._namespace(host))
+
+    def add_host(self, host: str) -> None:
+        """Make a host with nothing but its loopback."""
+        _run("ip", "netns", "add", self._namespace(host))
+        self._known[host] = {"localhost": "127.0.0.1"}
+        _run("ip", "-n", self._namespace(host), "link", "set", "lo", "up")
+        self._files(host).mkdir(parents=True)
+        self._write_names(host)
+
+    def add_cable(self, one: str, other: str) -> str:
+        """Join two hosts; return the first one's address on the cable."""
+        number = self._cables
+        self._cables += 1
+        name = f"{self._prefix}c{number}"
+        first, second = self._namespace(one), self._namespace(other)
+        _run(
+            *("ip", "link", "add", name, "netns", first, "type", "veth"),
+            *("peer", "name", name, "netns", second),
+        )
+        for at, host in enumerate((one, other), 1):
+            _run("ip", "-n", self._namespace(host), "link", "set", name, "up")
+            self._add_address(host, name, f"10.78.{number}.{at}")
+        self._introduce({one: f"10.78.{number}.1", other: f"10.78.{number}.2"})
+        return f"10.78.{number}.1"
+
+    def add_lan(self, lan: str, *hosts: str) -> dict[str, str]:
+        """Join hosts by a switch of this name; return the address of each."""
+        self.add_host(lan)
+        switch, number = self._namespace(lan), self._cables
+        self._cables += 1
+        _run("ip", "-n", switch, "link", "add", "bridge", "type", "bridge")
+        _run("ip", "-n", switch, "link", "set", "bridge", "up")
+        addresses = {}
+        for at, host in enumerate(hosts, 1):
+            name = f"{self._prefix}l{number}"
+            _run(
+                *("ip", "link", "add", name, "netns", self._namespace(host), "type", "veth"),
+                *("peer", "name", f"port{at}", "netns", switch),
+            )
+            _run("ip", "-n", switch, "link", "set", f"port{at}", "master", "bridge", "up")
+            _run("ip", "-n", self._namespace(host), "link", "set", name, "up")
+            addresses[host] = f"10.78.{number}.{at}"
+            self._add_address(host, name, addresses[host])
+        self._introduce(addresses)
+        return addresses
+
+    def _add_address(self, host: str, device: str, address: str) -> None:
+        _run("ip", "-n", self._namespace(host), "addr", "add", f"{address}/24", "dev", device)
+
+    def _introduce(self, addresses: dict[str, str]) -> None:
+        """Let hosts know each other's names; one that is joined twice is known by its first."""
+        for host in addresses:
+            for name, address in addresses.items():
+                self._known[host].setdefault(name, address)
+            self._write_names(host)
+
+    def _write_names(self, host: str) -> None:
+        lines = [f"{address} {name}\n" for name, address in self._known[host].items()]
+        (self._files(host) / "hosts").write_text("".join(lines))
+
+    def inside(self, host: str) -> list[str]:
+        """Return the beginning of a command that is to be run on a host."""
+        named = ("unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', host)
+        return ["ip", "netns", "exec", self._namespace(host), *named]
+
+    def run(self, host: str, *command: str) -> str:
+        """Run a command on a host; return its output."""
+        command = (*self.inside(host), *command)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == 0, f"{command}: {done.stdout} {done.stderr}"
+        return done.stdout
+
+    def _filter(self, host: str, *rules: str, hooks: Sequence[str] = ("input", "output")) -> None:
+        lines = ["add table inet cut"]
+        for hook in hooks:
+            lines.append(f"add chain inet cut {hook} {{ type filter hook {hook} priority -10; }}")
+            device = "iif" if hook == "input" else "oif"
+            added = (f"{device} lo accept", *rules)
+            lines += [f"add rule inet cut {hook} {rule}" for rule in added]
+        text = "\n".join(lines) + "\n"
+        _run("ip", "netns", "exec", self._namespace(host), "nft", "-f", "-", input=text)
+
+    def cut(self, host: str) -> None:
+        """Drop all packets from and to a host, without a word."""
+        self._filter(host, "drop")
+
+    def reset(self, host: str) -> None:
+        """Answer all TCP packets from and to a host with a reset."""
+        self._filter(host, "meta l4proto tcp reject with tcp reset")
+
+    def drop_to(self, host: str, address: str) -> None:
+        """Drop what a host sends to an address."""
+        self._filter(host, f"ip daddr {address} drop")
+
+    def drop_arriving(self, host: str, address: str, unless_from: str) -> None:
+        """Drop what arrives at one of a host's addresses, but for one sender; for good."""
+        chain = "add chain inet only input { type filter hook input priority -10; }"
+        rule = f"iif != lo ip saddr != {unless_from} ip daddr {address} drop"
+        text = f"add table inet only\n{chain}\nadd rule inet only input {rule}\n"
+        _run("ip", "netns", "exec", self._namespace(host), "nft", "-f", "-", input=text)
+
+    def guard(self, host: str, *open_ports: int) -> None:
+        """Put a firewall before a host: it drops new connections to all but some TCP ports."""
+        ports = ", ".join(map(str, open_ports))
+        new = "tcp flags & (syn | ack) == syn"
+        self._filter(host, f"{new} tcp dport != {{ {ports} }} drop", hooks=["input"])
+
+    def heal(self, host: str) -> None:
+        """Undo what was done to a host's packets."""
+        _run("ip", "netns", "exec", self._namespace(host), "nft", "delete table inet cut")
