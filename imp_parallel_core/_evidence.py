@@ -31,13 +31,17 @@ class Evidence(NamedTuple):
 
     def of_output(self, record: SlaveRecord) -> str:
         """Return the end of a slave's output, quoted, on lines of its own."""
-        path = record.bootstrap.output_path
-        if path is None:
-            return ""
-        if not self.output:
-            return f"\n    its output ({path}) is empty"
-        quoted = "\n".join(f"    | {line}" for line in self.output.splitlines())
-        return f"\n    the end of its output ({path}):\n{quoted}"
+        return quoted_output(record.bootstrap.output_path, self.output)
+
+
+def quoted_output(path: str | None, output: str) -> str:
+    """Return the end of a slave's output, quoted, on lines of its own; "" if it goes nowhere."""
+    if path is None:
+        return ""
+    if not output:
+        return f"\n    its output ({path}) is empty"
+    quoted = "\n".join(f"    | {line}" for line in output.splitlines())
+    return f"\n    the end of its output ({path}):\n{quoted}"
 
 
 def _describe_exit(state: LaunchState) -> str:

@@ -121,7 +121,7 @@ class Fleet:
         self._flush_soon(record)
         self._enter(record, SlaveState.CONNECTED)
         if record.watch is not None:
-            record.watch.connected(record.index)
+            record.watch.forget(record.index)
         self._heartbeats.begin(record)
 
     def _resumed(self, record: SlaveRecord) -> None:
@@ -301,6 +301,8 @@ class Fleet:
         if record.state is SlaveState.GONE:
             return
         self._inquiries.drop(record.index)
+        if record.watch is not None:
+            record.watch.forget(record.index)
         record.end_session()
         record.failure = f"{record}: {text}"
         _logger.warning("lost %s", record.failure)

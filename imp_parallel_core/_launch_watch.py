@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ._delays import Delays
 from ._launching import LaunchPhase, LaunchState, describe_command
 from ._plugins import Plugins
 
@@ -65,6 +67,8 @@ class LaunchWatch(threading.Thread):
         self._requests: queue.SimpleQueue[Callable[[Launch], None] | None] = queue.SimpleQueue()
         self._unconnected = {bootstrap.index for bootstrap in bootstraps}
         self._states: dict[int, LaunchState] = {}
+        self._delays = Delays(bootstraps)
+        self._pause_s = _FIRST_POLL_S
         self._streams: dict[int, Stream] = {}
         self._is_over = False
         self._lock = threading.Lock()  # of these two
@@ -73,9 +77,9 @@ class LaunchWatch(threading.Thread):
 
     # ---- called by the engine
 
-    def connected(self, index: int) -> None:
-        """A slave has connected: it need not be polled for."""
-        self._requests.put(lambda _: self._unconnected.discard(index))
+    def forget(self, index: int) -> None:
+        """A slave has connected, or was given up: it need not be polled for."""
+        self._requests.put(lambda _: self._forget(index))
 
     def explain(self, index: int, *, has_ended: bool) -> None:
         """Report how a slave is, and the end of its output.
@@ -119,22 +123,31 @@ class LaunchWatch(threading.Thread):
         self._reports.stream_made(index, stream)
 
     def _watch(self, launch: Launch) -> None:
-        pause_s = _FIRST_POLL_S
         while not self._is_cancelled.is_set():
+            pause_s = min(self._pause_s, self._delays.longest_pause_s)
             try:
                 request = self._requests.get(timeout=pause_s if self._unconnected else None)
             except queue.Empty:
                 self._poll(launch)
-                pause_s = min(pause_s * _POLL_GROWTH, _LAST_POLL_S)
             else:
                 if request is not None:
                     request(launch)
 
+    def _forget(self, index: int) -> None:
+        self._unconnected.discard(index)
+        self._delays.note(index, time.monotonic(), is_running=False)
+
     def _poll(self, launch: Launch) -> None:
+        self._pause_s = min(self._pause_s * _POLL_GROWTH, _LAST_POLL_S)
         for index, state in launch.poll().items():
             if index in self._unconnected and self._states.get(index) != state:
                 self._states[index] = state
+                is_running = state.phase is LaunchPhase.RUNNING
+                if is_running:
+                    self._pause_s = _FIRST_POLL_S
+                self._delays.note(index, time.monotonic(), is_running=is_running)
                 self._reports.launch_state(index, state)
+        self._delays.tell(time.monotonic(), launch.log_tail)
 
     def _explain(self, launch: Launch, index: int, has_ended: bool) -> None:
         state = launch.poll().get(index)

@@ -23,7 +23,9 @@ class Transport(Protocol):
     ``addresses`` and ``secret``, base64, are), the same for each call, so that notes for the next
     one can be left in it. The Stream must have a descriptor. If the master has gone for certain it
     says so in a line and calls ``sys.exit(0)``; if it can't be reached within ``patience_s`` it
-    calls ``sys.exit`` with a text that lists what was tried and how it failed."""
+    calls ``sys.exit`` with a text that lists what was tried and how it failed. If that takes more
+    than some 3 seconds it prints such a text before, and goes on: beginning with
+    ``imp_parallel: ``, it soon comes before the master's user."""
 
     slave_modules: Sequence[str]
     """The modules that its slave side needs, for hosts on which nothing is installed."""

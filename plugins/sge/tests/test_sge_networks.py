@@ -159,3 +159,38 @@ def test_slaves_work_on_while_all_execution_daemons_are_away(
     assert numbers_of(out) == list(range(40))
     assert sorted(number for number, _ in begun(tmp_path)) == list(range(40)), "one ran twice"
     wait_until(lambda: not cell.jobs(), 30.0, "the deletion of the jobs")
+
+
+def test_a_firewall_that_drops_is_spoken_of_within_seconds_and_the_run_goes_on_when_it_opens(
+    cluster_network: ClusterNetwork, on_login_node: Scripts, tmp_path: Path
+) -> None:
+    network = cluster_network.network
+    network.guard(LOGIN, *cluster_network.ports())
+    try:
+        script = on_login_node.start(
+            script_of("""
+            with Manager() as manager:
+                manager.add_slave(SGEQsubSlaveArray(2))
+                context = manager.get_context()
+                add_tasks(context, 4, 0.1)
+                finish(context.get_results_unordered())
+            """)
+        )
+        wait_until(cluster_network.cell.processes, what="a job's start")
+        started_at = time.monotonic()
+        assert script.stderr is not None
+        warning = [script.stderr.readline()]
+        assert time.monotonic() - started_at < 8.0  # on a quiet machine, 5
+        while "no answer" not in warning[-1] or cluster_network.inside[LOGIN] not in warning[-1]:
+            warning.append(script.stderr.readline())
+            assert warning[-1], warning
+    finally:
+        network.heal(LOGIN)
+    said = "".join(warning)
+    assert "has been running for" in said
+    assert "has not connected" in said
+    assert f"{tmp_path}/slave0.output" in said
+    assert f"{cluster_network.outside[LOGIN]}:" in said
+    code, out, _ = finish(script)
+    assert code == 0
+    assert numbers_of(out) == list(range(4))

@@ -16,6 +16,7 @@ from ._tls_stream import TlsStream
 _STAGGER_S = 0.1  # between the first attempts, so that the best address usually wins
 _GONE_S = 3.0
 _BUSY_S = 3600.0  # for how long a master may take to answer that accepts connections
+_TOLD_S = 3.0  # then it is said, once, how each address fails
 
 
 def dial(document: dict[str, Any], patience_s: float) -> TlsStream:
@@ -49,6 +50,7 @@ def dial(document: dict[str, Any], patience_s: float) -> TlsStream:
 def _search(routes: list[Route], proved: set[str], deadline: float) -> Route:
     """Try all routes until one is the master's; end the process if there is none."""
     began_at = time.monotonic()
+    tell_at = began_at + _TOLD_S
     while True:
         now = time.monotonic()
         with selectors.DefaultSelector() as selector:
@@ -56,7 +58,7 @@ def _search(routes: list[Route], proved: set[str], deadline: float) -> Route:
                 if route.socket is not None:
                     wanted = selectors.EVENT_WRITE if route.waits_to_write else selectors.EVENT_READ
                     selector.register(route.socket, wanted, route)
-            due = min(deadline, *(route.due for route in routes))
+            due = min(deadline, tell_at, *(route.due for route in routes))
             ready = [key.data for key, _ in selector.select(max(0.0, due - now))]
         now = time.monotonic()
         for route in routes:
@@ -64,7 +66,13 @@ def _search(routes: list[Route], proved: set[str], deadline: float) -> Route:
                 route.step(now, is_ready=route in ready)
             if route.stage is Stage.PROVED:
                 return route
-        _leave_if_gone(routes, proved, now)
+        absent_s = _absent_s(routes, proved, now)
+        if absent_s >= _GONE_S:
+            _leave(routes)
+        if now >= tell_at:
+            tell_at = now + _GONE_S if absent_s else float("inf")
+            if not absent_s and now < deadline:
+                _tell(routes, now - began_at, deadline - began_at)
         if now >= deadline:
             if any(route.stage is Stage.SECURING for route in routes) and now < began_at + _BUSY_S:
                 deadline = now + 1.0
@@ -72,8 +80,8 @@ def _search(routes: list[Route], proved: set[str], deadline: float) -> Route:
                 _give_up(routes, now - began_at)
 
 
-def _leave_if_gone(routes: list[Route], proved: set[str], now: float) -> None:
-    """End the process if nobody has been there for a while, wherever the master could be.
+def _absent_s(routes: list[Route], proved: set[str], now: float) -> float:
+    """Return for how long nobody has been there, wherever the master could be; 0 if it may be.
 
     That is where it has been before, if it has; else, wherever this machine can send at all.
     """
@@ -81,16 +89,32 @@ def _leave_if_gone(routes: list[Route], proved: set[str], now: float) -> None:
         route for route in routes if not route.has_no_way
     ]
     absent = [None if route.stage is Stage.SECURING else route.absent_since for route in where]
-    if absent and all(since is not None and now - since >= _GONE_S for since in absent):
-        tried = "; ".join(f"{route.address}: {route.failure}" for route in routes)
-        print(f"imp_parallel: the master has gone, this slave leaves ({tried})", file=sys.stderr)
-        sys.exit(0)
+    since = [at for at in absent if at is not None]
+    return now - max(since) if since and len(since) == len(absent) else 0.0
+
+
+def _leave(routes: list[Route]) -> None:
+    tried = "; ".join(f"{route.address}: {route.failure}" for route in routes)
+    print(f"imp_parallel: the master has gone, this slave leaves ({tried})", file=sys.stderr)
+    sys.exit(0)
+
+
+def _tell(routes: list[Route], waited_s: float, patience_s: float) -> None:
+    print(
+        f"imp_parallel: the master has not been reached for {waited_s:.0f} s, and is tried for "
+        f"{patience_s:.0f} s:\n{_list(routes)}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _give_up(routes: list[Route], waited_s: float) -> None:
-    tried = "\n".join(f"    {route.address}: {route.failure}" for route in routes)
     sys.exit(
-        f"imp_parallel: the master can't be reached, tried for {waited_s:.0f} s:\n{tried}\n"
+        f"imp_parallel: the master can't be reached, tried for {waited_s:.0f} s:\n{_list(routes)}\n"
         "  Is it on another network, or behind a firewall? Manager's host= and port= say where "
         "slaves reach it."
     )
+
+
+def _list(routes: list[Route]) -> str:
+    return "\n".join(f"    {route.address}: {route.failure}" for route in routes)

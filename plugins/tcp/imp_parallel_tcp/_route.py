@@ -14,6 +14,7 @@ from ._tls_stream import prepare
 _CONNECT_S = 3.0  # then the connection is begun anew: soon after a network is back, so is the slave
 _ANSWER_S = 60.0  # of a master that is there, but busy
 _PAUSE_S = 0.25
+_UNTRIED = "not tried yet"
 _NO_WAY = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
 
 
@@ -40,7 +41,8 @@ class Route:
         self.stage = Stage.WAITING
         self.due = due
         """When something is to be done without an event: begin an attempt, or give one up."""
-        self.failure = "not tried yet"
+        self.failure = _UNTRIED
+        """How the last attempt failed; how far it is, if it is the first."""
         self.absent_since: float | None = None
         """Since when each attempt that ended has shown that the master is not there."""
         self.has_no_way = False
@@ -89,6 +91,8 @@ class Route:
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.setblocking(False)
         self.stage = Stage.CONNECTING
+        if self.failure is _UNTRIED:
+            self.failure = "no answer yet"
         self.due = now + _CONNECT_S
         problem = self.socket.connect_ex((host, int(port)))
         if problem not in (0, errno.EINPROGRESS):
@@ -102,6 +106,7 @@ class Route:
             raise OSError(problem, os.strerror(problem))
         prepare(self.socket)
         self.stage = Stage.SECURING
+        self.failure = "connected, but no proof yet that it is the master"
         self.due = now + _ANSWER_S
         self.has_no_way = False
         self.socket = self._credentials.context.wrap_socket(

@@ -133,28 +133,48 @@ def test_where_the_master_has_been_before_decides_whether_it_has_gone(
     assert time.monotonic() - begun_at < 15.0
 
 
+SILENT_ROUTE = "203.0.113.9:7"
+
+
+class Deaf(_route.Route):
+    """One address gets no answer, as behind a firewall that drops packets."""
+
+    def _on_time(self, now: float) -> None:
+        if self.address == SILENT_ROUTE and self.stage is _route.Stage.WAITING:
+            raise TimeoutError("no answer within 3 s")
+        super()._on_time(now)
+
+
+def test_a_slave_says_after_three_seconds_how_each_address_fails_and_goes_on(
+    listening: Listening,
+    monkeypatch: pytest.MonkeyPatch,
+    closed_port: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(_dial, "Route", Deaf)
+    document = listening.document(SILENT_ROUTE, f"127.0.0.1:{closed_port}")
+    with pytest.raises(SystemExit, match="can't be reached"):
+        _dial.dial(document, 4.0)
+    said = capsys.readouterr().err
+    assert said.startswith("imp_parallel: the master has not been reached for 3 s")
+    assert "tried for 4 s" in said
+    assert f"{SILENT_ROUTE}: no answer within 3 s" in said
+    assert f"127.0.0.1:{closed_port}: Connection refused" in said
+    assert said.count("has not been reached") == 1
+
+
 def test_an_error_lists_every_address_and_how_it_failed(
     listening: Listening, monkeypatch: pytest.MonkeyPatch, closed_port: int, impostor: str
 ) -> None:
-    silent_route = "203.0.113.9:7"
-
-    class Deaf(_route.Route):
-        """One address gets no answer, as behind a firewall that drops packets."""
-
-        def _on_time(self, now: float) -> None:
-            if self.address == silent_route and self.stage is _route.Stage.WAITING:
-                raise TimeoutError("no answer within 3 s")
-            super()._on_time(now)
-
     monkeypatch.setattr(_dial, "Route", Deaf)
     refused = f"127.0.0.1:{closed_port}"
     begun_at = time.monotonic()
     with pytest.raises(SystemExit) as caught:
-        _dial.dial(listening.document(silent_route, refused, impostor), 1.0)
+        _dial.dial(listening.document(SILENT_ROUTE, refused, impostor), 1.0)
     assert time.monotonic() - begun_at < 10.0
     text = str(caught.value.code)
     assert "can't be reached" in text
-    assert f"{silent_route}: no answer within 3 s" in text
+    assert f"{SILENT_ROUTE}: no answer within 3 s" in text
     assert f"{refused}: Connection refused" in text
     assert f"{impostor}: somebody else answers there (certificate verify failed)" in text
     assert "host=" in text
