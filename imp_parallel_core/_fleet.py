@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("imp_parallel.slaves")
 
+_FIRST_PAUSE_S = 1.0  # between the questions whether a slave without a stream has ended; …
+_LAST_PAUSE_S = 4.0  # … they double, and then follow the heartbeats
+
 
 class Fleet:
     """All slaves of a Manager.
@@ -57,6 +60,7 @@ class Fleet:
         self._scheduler = scheduler
         self._perform = perform
         self._changed = changed
+        self._call_at = loop.call_at
         self._inquiries = Inquiries(loop.call_at)
         self._unflushed: dict[int, Link] = {}
         self._is_closed = False
@@ -131,6 +135,7 @@ class Fleet:
         if record.held is None:
             self._inquiries.drop(record.index)
         self._enter(record, record.connected_state)
+        self._perform(self._scheduler.slave_back(record.index, time.monotonic()))
         if record.is_suspected:
             self._heard(record)
 
@@ -269,7 +274,17 @@ class Fleet:
         if record.state is not SlaveState.RECONNECTING:
             _logger.warning("%s: %s; it may come back", record, how)
             self._enter(record, SlaveState.RECONNECTING, how)
+            self._perform(self._scheduler.slave_away(record.index))
+        self._ask_soon_for_end(record, link, _FIRST_PAUSE_S)
+
+    def _ask_soon_for_end(self, record: SlaveRecord, link: Link, pause_s: float) -> None:
+        """Ask again and again at first: a batch system takes seconds to notice an end."""
+        if record.link is not link or link.is_open:
+            return
         self._ask_for_end(record, has_ended=True)
+        if pause_s <= _LAST_PAUSE_S:
+            due = time.monotonic() + pause_s
+            self._call_at(due, lambda: self._ask_soon_for_end(record, link, 2 * pause_s))
 
     def _ask_for_end(self, record: SlaveRecord, *, has_ended: bool = False) -> None:
         """Ask the launch of a slave without a stream whether it has ended."""

@@ -126,6 +126,21 @@ class Scheduler:
         self._board.settle(state)
         return self._decide(now)
 
+    def slave_away(self, slave: int) -> list[Action]:
+        """A slave's connection has broken: it keeps what it has, and gets no more meanwhile."""
+        state = self._slaves[slave]
+        if state.phase is not Phase.GONE:
+            state.is_away = True
+            self._board.settle(state)
+        return self._board.flush()
+
+    def slave_back(self, slave: int, now: float) -> list[Action]:
+        """A slave that was away has a connection again."""
+        state = self._slaves[slave]
+        state.is_away = False
+        self._board.settle(state)
+        return self._decide(now, state)
+
     def slave_suspected(self, slave: int, now: float) -> list[Action]:
         """A slave has not been heard for too long: its tasks may begin elsewhere."""
         state = self._slaves[slave]

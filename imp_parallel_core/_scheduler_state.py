@@ -55,6 +55,7 @@ class SlaveState:
         "excluded",
         "has_joined",
         "id",
+        "is_away",
         "is_leaving",
         "is_suspected",
         "items",
@@ -85,6 +86,7 @@ class SlaveState:
 
     def forget_connection(self) -> None:
         """Its supervisor has gone, and with it all that outlives a runner."""
+        self.is_away = False
         self.is_suspected = False
         self.is_leaving = False
 
@@ -92,7 +94,7 @@ class SlaveState:
     def takes_work(self) -> bool:
         """Whether it may be sent anything to run."""
         return self.phase is Phase.READY and not (
-            self.is_suspected or self.is_leaving or self.awaits_return
+            self.is_away or self.is_suspected or self.is_leaving or self.awaits_return
         )
 
     @property

@@ -26,6 +26,7 @@ class KnownSlave:
 
     def __init__(self) -> None:
         self.failed: set[int] = set()  # contexts whose set-up failed here
+        self.is_away = False
         self.is_suspected = False
         self.is_leaving = False
         self.is_gone = False
@@ -40,7 +41,11 @@ class KnownSlave:
     @property
     def may_be_sent_work(self) -> bool:
         return self.is_ready and not (
-            self.is_suspected or self.is_leaving or self.is_gone or self.is_asked_to_return
+            self.is_away
+            or self.is_suspected
+            or self.is_leaving
+            or self.is_gone
+            or self.is_asked_to_return
         )
 
     @property
@@ -117,6 +122,12 @@ class Ledger:
     def runner_ready(self, slave: int) -> None:
         self.slaves[slave].is_ready = True
 
+    def slave_away(self, slave: int) -> None:
+        self.slaves[slave].is_away = True
+
+    def slave_back(self, slave: int) -> None:
+        self.slaves[slave].is_away = False
+
     def slave_suspected(self, slave: int) -> None:
         self.slaves[slave].is_suspected = True
 
@@ -135,7 +146,7 @@ class Ledger:
         known = self.slaves[slave]
         self._charge(known, slave, next(iter(known.items), 0) if is_charged else 0)
         known.forget_runner()
-        known.is_gone, known.is_suspected = True, False
+        known.is_gone, known.is_suspected, known.is_away = True, False, False
 
     def item_ended(self, slave: int, item: int, outcome: Outcome, duration_s: float) -> None:
         known = self.slaves[slave]

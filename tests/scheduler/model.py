@@ -235,6 +235,15 @@ class FakeCluster:
             slave.is_alive = False
             self._tell(slave, "slave_lost", is_charged, f"lost with {slave.id}")
 
+    def cut_off(self, slave: FakeSlave) -> None:
+        """Its connection breaks, and the master learns it; what either says waits."""
+        if slave.is_alive and not slave.is_launching:
+            self._tell(slave, "slave_away")
+
+    def come_back(self, slave: FakeSlave) -> None:
+        if self.ledger.slaves[slave.id].is_away:
+            self._tell(slave, "slave_back")
+
     def suspect(self, slave: FakeSlave) -> None:
         if slave.is_alive:
             self._tell(slave, "slave_suspected")
@@ -258,12 +267,13 @@ class FakeCluster:
 
     def arrive(self, slave: FakeSlave) -> None:
         """The oldest message to a slave reaches it."""
-        if slave.inbox:
+        if slave.inbox and not self.ledger.slaves[slave.id].is_away:
             slave.obey(slave.inbox.popleft())
 
     def deliver(self, slave: FakeSlave) -> None:
         """The oldest message of a slave reaches the scheduler."""
-        if slave.outbox and not self.ledger.slaves[slave.id].is_suspected:
+        known = self.ledger.slaves[slave.id]
+        if slave.outbox and not (known.is_suspected or known.is_away):
             name, *arguments = slave.outbox.popleft()
             self._tell(slave, name, *arguments)
 
@@ -282,7 +292,7 @@ class FakeCluster:
         among = slaves or tuple(self.slaves.values())
         while any(self._can_move(slave) for slave in among):
             for slave in among:
-                while slave.inbox:
+                while slave.inbox and not self.ledger.slaves[slave.id].is_away:
                     self.arrive(slave)
                 if self._can_move(slave):
                     self.deliver(slave)
@@ -314,15 +324,16 @@ class FakeCluster:
         raise AssertionError("the cluster never comes to rest")
 
     def _can_move(self, slave: FakeSlave) -> bool:
-        is_suspected = self.ledger.slaves[slave.id].is_suspected
-        return bool(slave.inbox or (slave.outbox and not is_suspected))
+        known = self.ledger.slaves[slave.id]
+        can_be_heard = not known.is_suspected
+        return not known.is_away and bool(slave.inbox or (slave.outbox and can_be_heard))
 
     # ---- between the two
 
     def _tell(self, slave: FakeSlave, event: str, *arguments: Any) -> None:
         getattr(self.ledger, event)(slave.id, *arguments)
         method = getattr(self.scheduler, event)
-        now = () if event == "slave_leaving" else (self.now,)
+        now = () if event in ("slave_leaving", "slave_away") else (self.now,)
         self._perform(method(slave.id, *arguments, *now))
 
     def _perform(self, actions: list[Action]) -> None:

@@ -43,6 +43,7 @@ def check_the_end(cluster: FakeCluster, readers: Readers) -> None:
     A reader that waited before is not asked again: no lack of credit may stop a run for good.
     """
     for slave in list(cluster.slaves.values()):
+        cluster.come_back(slave)
         cluster.hear(slave)
     cluster.add_slave()
     cluster.run_to_quiescence(readers.by_context.values())
@@ -125,6 +126,14 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.cluster.leave(self.slave(pick))
 
     @rule(pick=PICK)
+    def cut_off(self, pick: int) -> None:
+        self.cluster.cut_off(self.slave(pick))
+
+    @rule(pick=PICK)
+    def come_back(self, pick: int) -> None:
+        self.cluster.come_back(self.slave(pick))
+
+    @rule(pick=PICK)
     def suspect(self, pick: int) -> None:
         self.cluster.suspect(self.slave(pick))
 
@@ -194,6 +203,7 @@ def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
     readers = Readers(cluster)
     common = ["end", "arrive", "deliver", "exchange"] * 6 + ["read", "add", "tick"] * 3
     rare = ["open", "close", "slave", "runner", "kill", "leave", "suspect", "hear", "hear", "join"]
+    rare += ["away", "back", "back"]
     readers.open_context(3, in_order=True)
     cluster.add_ready_slave(relaunchable=True)
     for _ in range(steps):
@@ -230,6 +240,10 @@ def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
                 cluster.kill_slave(slave, dice.random() < 0.5)
             case "leave" if dice.random() < 0.3:
                 cluster.leave(slave)
+            case "away":
+                cluster.cut_off(slave)
+            case "back":
+                cluster.come_back(slave)
             case "suspect":
                 cluster.suspect(slave)
             case "hear":

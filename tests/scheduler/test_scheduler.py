@@ -346,6 +346,57 @@ def test_what_waits_on_a_slave_that_is_leaving_is_taken_back_at_once() -> None:
     assert cluster.last == [TakeBack(slave.id)]
 
 
+# ---- slaves whose connection breaks
+
+
+def test_a_slave_that_is_away_gets_no_task_until_it_is_back() -> None:
+    cluster, context, (away, busy) = cluster_with_setup(2, tasks=2)
+    task = running(away)
+    cluster.cut_off(away)
+    (first,) = cluster.add_tasks(context, 1)
+    assert cluster.last == []
+    cluster.finish_item(busy)
+    assert running(busy) is first
+    cluster.come_back(away)
+    assert running(away) is task
+
+
+def test_an_idle_slave_that_was_away_gets_what_waits_when_it_is_back() -> None:
+    cluster, context, (slave,) = cluster_with_setup(1, tasks=0)
+    cluster.cut_off(slave)
+    (task,) = cluster.add_tasks(context, 1)
+    assert cluster.last == []
+    cluster.come_back(slave)
+    assert tasks_sent(cluster.last) == [task]
+
+
+def test_the_tasks_of_a_slave_that_is_away_begin_elsewhere_once_it_is_suspected() -> None:
+    cluster, _, (away, other) = cluster_with_setup(2, tasks=1)
+    task = running(away)
+    cluster.cut_off(away)
+    assert cluster.last == []
+    cluster.suspect(away)
+    assert tasks_sent(cluster.last) == [task]
+    cluster.exchange()
+    cluster.come_back(away)
+    cluster.hear(away)
+    actions = cluster.finish_item(other)
+    assert [a.slave for a in actions if isinstance(a, EndAttempt)] == [away.id]
+
+
+def test_a_slave_that_was_given_up_while_away_begins_anew_when_it_is_launched_again() -> None:
+    cluster = FakeCluster()
+    context = cluster.open_context()
+    slave = cluster.add_ready_slave(relaunchable=True)
+    cluster.cut_off(slave)
+    cluster.kill_slave(slave)
+    assert kinds(cluster.last) == [Relaunch]
+    cluster.join(slave)
+    cluster.exchange()
+    cluster.add_tasks(context, 1)
+    assert kinds(cluster.last) == [SendSetup]
+
+
 # ---- slaves that fall silent
 
 
