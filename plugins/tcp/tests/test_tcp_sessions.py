@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import cloudpickle
@@ -18,7 +19,7 @@ from file_launcher import FileSlave
 from harness import Processes, wait_until
 from imp_parallel_tcp._dial import dial
 
-from imp_parallel_core import Manager
+from imp_parallel_core import LaunchPhase, LaunchState, Manager
 from imp_parallel_core import _protocol as protocol
 from imp_parallel_core._handshake import hello_of, slave_identity
 
@@ -230,3 +231,33 @@ def test_a_slave_that_is_told_to_leave_while_it_is_cut_off_brings_its_result_fir
         assert list(context.get_results_unordered()) == [bytes(3_000_000)]
         wait_until(lambda: manager.slaves[0].state == "gone")
         assert "left: it received SIGTERM" in manager.slaves[0].detail
+
+
+class SlowToNotice(file_launcher.FileLaunch):
+    """A launch that learns of an end two seconds late, as a batch system's does."""
+
+    ended_at = float("inf")
+
+    def poll(self) -> Mapping[int, LaunchState]:
+        (found,) = super().poll().items()
+        index, state = found
+        if state.phase is not LaunchPhase.ENDED:
+            return {index: state}
+        self.ended_at = min(self.ended_at, time.monotonic())
+        is_known = time.monotonic() - self.ended_at >= 2.0
+        return {index: state if is_known else LaunchState(LaunchPhase.RUNNING)}
+
+
+def test_a_slave_that_was_killed_is_known_to_be_gone_soon_after_its_launch_knows_it(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_launcher, "FileLaunch", SlowToNotice)
+    manager.add_slave(FileSlave())
+    wait_until(lambda: manager.slaves[0].state == "idle")
+    pid = manager.slaves[0].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    killed_at = time.monotonic()
+    wait_until(lambda: manager.slaves[0].state == "reconnecting")
+    wait_until(lambda: manager.slaves[0].state != "reconnecting")
+    assert time.monotonic() - killed_at < 6.0  # by heartbeats alone it would take 7.5 s
