@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         LaunchState,
         Slave,
         SlaveArray,
+        WithdrawingLaunch,
         read_tail,
     )
     from ._manager import Manager
@@ -86,6 +87,7 @@ _MODULES = {
         "LaunchState",
         "Slave",
         "SlaveArray",
+        "WithdrawingLaunch",
         "read_tail",
     ),
     "_manager": ("Manager",),
@@ -130,6 +132,7 @@ __all__ = [
     "TaskLostError",
     "TaskStarted",
     "Transport",
+    "WithdrawingLaunch",
     "__version__",
     "hookimpl",
     "read_tail",

@@ -26,6 +26,7 @@ from ._scheduler import Scheduler
 from ._scheduler_state import Policy
 from ._slave_record import SlaveRecord
 from ._slave_state import SlaveState
+from ._surplus import Demand, Withdrawals
 
 if TYPE_CHECKING:
     from ._slave_info import SlaveInfo
@@ -60,6 +61,8 @@ class Engine:
             self._scheduler, self._perform, plugins, self._loop, self._slave_changed
         )
         self._performer.fleet = self._fleet
+        self._read_at = float("-inf")  # when a reader last came, or took something
+        self._withdrawals = Withdrawals(self._fleet, self._loop.call_at, self._demand)
         self._closed_because = ""
         _all_engines.add(self)
         self._loop.start()
@@ -73,7 +76,12 @@ class Engine:
 
     def launch(self, records: Sequence[SlaveRecord]) -> None:
         """Launch slaves of one description."""
-        self._loop.post(lambda: self._fleet.launch(records))
+
+        def launch() -> None:
+            self._fleet.launch(records)
+            self._withdrawals.begin()
+
+        self._loop.post(launch)
 
     def accept(self, index: int, stream: Stream) -> None:
         """Take a slave's stream from a transport, in any thread."""
@@ -185,11 +193,18 @@ class Engine:
 
     def _count_read(self, context: ServedContext) -> None:
         """Give the scheduler back the credit of what has been read."""
-        now = time.monotonic()
+        self._read_at = now = time.monotonic()
         count, size_bytes = context.inbox.count_read()
         self._perform(self._scheduler.outcomes_read(context.id, count, size_bytes, now))
         if context.inbox.has_waiters:  # some wait all the same
             self._perform(self._scheduler.reader_waits(context.id, now))
+
+    def _demand(self) -> Demand:
+        """Return what is left to do."""
+        contexts = self._performer.contexts.values()
+        is_awaited = any(context.inbox.has_waiters for context in contexts)
+        read_at = time.monotonic() if is_awaited else self._read_at
+        return Demand(self._scheduler.unfinished_tasks(), read_at)
 
     def _give_up_waiting(self) -> None:
         """Tell all that wait, if no slave is left that could bring what they wait for."""

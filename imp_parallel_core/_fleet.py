@@ -27,6 +27,7 @@ from ._slave_record import SlaveRecord
 from ._slave_state import SlaveState
 
 if TYPE_CHECKING:
+    from ._launch_watch import LaunchWatch
     from ._loop import Loop
     from ._scheduler import Scheduler
     from ._stream import Stream
@@ -110,6 +111,27 @@ class Fleet:
             record.watch.cancel(0.0)
         self._enter(record, SlaveState.LAUNCHING)
         self._launches.begin([record])
+
+    def withdrawable(self) -> list[SlaveRecord]:
+        """Return the slaves that wait in a queue and can be withdrawn from it, in order."""
+        return [
+            record
+            for record in self.records.values()
+            if record.state is SlaveState.QUEUED and record.watch and record.watch.can_withdraw
+        ]
+
+    def withdraw(self, records: Sequence[SlaveRecord]) -> None:
+        """Give up slaves that wait in a queue, and are not needed."""
+        by_watch: dict[LaunchWatch, list[int]] = {}
+        for record in records:
+            self._enter(record, SlaveState.GONE, "not needed: there are fewer tasks than slaves")
+            now = time.monotonic()
+            self._perform(self._scheduler.slave_lost(record.index, False, "", now))
+            if record.watch is not None:
+                by_watch.setdefault(record.watch, []).append(record.index)
+        for watch, indices in by_watch.items():
+            watch.withdraw(indices)
+        _logger.info("%d slaves that waited in a queue are not needed any more", len(records))
 
     # ---- connections
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._delays import Delays
-from ._launching import LaunchPhase, LaunchState, describe_command
+from ._launching import LaunchPhase, LaunchState, WithdrawingLaunch, describe_command
 from ._plugins import Plugins
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class LaunchWatch(threading.Thread):
         self._streams: dict[int, Stream] = {}
         self._is_over = False
         self._lock = threading.Lock()  # of these two
+        self.can_withdraw = False
+        """Whether the launch can take slaves out of a queue."""
         self._is_cancelled = threading.Event()
         self._grace_s = 0.0
 
@@ -88,6 +90,10 @@ class LaunchWatch(threading.Thread):
             has_ended: its connection has ended, so the launch should see it end soon.
         """
         self._requests.put(lambda launch: self._explain(launch, index, has_ended))
+
+    def withdraw(self, indices: Sequence[int]) -> None:
+        """Have slaves taken out of the queue; they have been given up."""
+        self._requests.put(lambda launch: self._withdraw(launch, indices))
 
     def cancel(self, grace_s: float) -> None:
         """End all slaves of the launch, then the thread."""
@@ -123,6 +129,7 @@ class LaunchWatch(threading.Thread):
         self._reports.stream_made(index, stream)
 
     def _watch(self, launch: Launch) -> None:
+        self.can_withdraw = isinstance(launch, WithdrawingLaunch)
         while not self._is_cancelled.is_set():
             pause_s = min(self._pause_s, self._delays.longest_pause_s)
             try:
@@ -158,6 +165,16 @@ class LaunchWatch(threading.Thread):
             state = launch.poll().get(index)
         command = describe_command(launch.command)
         self._reports.explained(index, state, launch.log_tail(index), command)
+
+    def _withdraw(self, launch: Launch, indices: Sequence[int]) -> None:
+        for index in indices:
+            self._forget(index)
+        if isinstance(launch, WithdrawingLaunch):
+            try:
+                launch.withdraw(indices)
+            except Exception as error:  # a plugin's: they are unnecessary, but do no harm
+                text = f"{type(error).__name__}: {error}"
+                _logger.warning("could not withdraw slaves of %r: %s", self._slaves, text)
 
     def _cancel(self, launch: Launch) -> None:
         with self._lock:

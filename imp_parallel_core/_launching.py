@@ -15,9 +15,9 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 _PLAIN_WORD = re.compile(r"[\w@%+=:,./-]+")
 _TAIL_BYTES = 8192
@@ -209,6 +209,18 @@ class Launch(Protocol):
 
     def log_tail(self, index: int) -> str:
         """Return the last lines of a slave's output, for error messages."""
+
+
+@runtime_checkable
+class WithdrawingLaunch(Launch, Protocol):
+    """A Launch of slaves that may wait in a queue for long, and can be taken out of it."""
+
+    def withdraw(self, indices: Collection[int]) -> None:
+        """Take slaves out of the queue that are not needed any more.
+
+        Called in the launch's thread. Some may have started a moment ago: they are ended, too,
+        and find no master that wants them.
+        """
 
 
 def read_tail(path: str | os.PathLike[str] | None) -> str:

@@ -74,6 +74,11 @@ class Manager:
     """For how long a slave whose connection has broken tries to come back, in seconds, likewise.
     After this and ``heartbeat_timeout`` it is given up."""
 
+    surplus_timeout: float = 30.0
+    """For how long more slaves may wait in a batch system's queue than there are tasks without an
+    outcome, while results are being read, in seconds, likewise. Then those that are too many are
+    taken out of the queue. ``float("inf")`` keeps them, for tasks that will be added later."""
+
     def __init__(
         self,
         python: str | None = None,
@@ -214,6 +219,7 @@ class Manager:
             self.heartbeat_timeout,
             self.connect_timeout,
             self.reconnect_timeout,
+            self.surplus_timeout,
         )
 
 

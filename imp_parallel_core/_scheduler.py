@@ -50,6 +50,10 @@ class Scheduler:
         """Return how many tasks wait in queues, the ones that lack credit included."""
         return sum(len(c.fresh) + len(c.retry) for c in self._contexts.values())
 
+    def unfinished_tasks(self) -> int:
+        """Return how many tasks have no outcome yet."""
+        return sum(len(c.fresh) + c.running for c in self._contexts.values())
+
     def next_tick(self) -> float | None:
         """Return when :meth:`tick` wants to be called, if nothing else happens before."""
         due = work.next_take_back(self._board)

@@ -24,6 +24,7 @@ class SlaveRecord:
         heartbeat_timeout_s: how long it may be silent.
         connect_timeout_s: how long it may run without having connected.
         reconnect_timeout_s: for how long it may try to come back.
+        surplus_timeout_s: for how long it may wait in a queue although it is not needed.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class SlaveRecord:
         heartbeat_timeout_s: float,
         connect_timeout_s: float,
         reconnect_timeout_s: float,
+        surplus_timeout_s: float,
     ) -> None:
         self.description = description
         self.bootstrap = bootstrap
         self.heartbeat_timeout_s = heartbeat_timeout_s
         self.connect_timeout_s = connect_timeout_s
         self.reconnect_timeout_s = reconnect_timeout_s
+        self.surplus_timeout_s = surplus_timeout_s
         self.index = bootstrap.index
         self.name = f"slave {bootstrap.index}"
         self.watch: LaunchWatch | None = None

@@ -50,6 +50,7 @@ PUBLIC = {
         "TaskLostError",
         "TaskStarted",
         "Transport",
+        "WithdrawingLaunch",
         "__version__",
         "hookimpl",
         "read_tail",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from imp_parallel_core import Bootstrap, CommandHost, LaunchError
 
@@ -84,9 +84,13 @@ class Documents:
             lines += data.decode(errors="replace").splitlines()
         return "\n".join(lines[-_TAIL_LINES:])
 
-    def forget(self) -> None:
-        """Remove the documents alone: a job that starts after all finds out that it is too late."""
-        for number in range(1, self._count + 1):
+    def forget(self, tasks: Iterable[int] = ()) -> None:
+        """Remove documents alone: a job that starts after all finds out that it is not wanted.
+
+        Args:
+            tasks: whose; by default all.
+        """
+        for number in tasks or range(1, self._count + 1):
             self._host.remove_file(f"{self.folder}/{number}")
 
     def remove(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from imp_parallel_core import Bootstrap, LaunchError, LaunchPhase, LaunchState
 
@@ -12,7 +12,7 @@ from ._documents import Documents, can_be_working_folder
 from ._grid_engine import GridEngine
 from ._job_script import parts_of, render
 from ._qsub_array import SGEQsubSlaveArray
-from ._queue_list import Task
+from ._queue_list import Task, ranges_of
 from ._queue_watch import Snapshot, watch_of
 from ._waiting import Waiting
 
@@ -41,6 +41,7 @@ class QsubLaunch:
         self._ended: dict[int, LaunchState] = {}
         self._missing_since: dict[int, float] = {}
         self._reasons: dict[int, str] = {}
+        self._withdrawn: set[int] = set()
         self._polled_at = 0.0
         try:
             self.command, self.job = self._submit(array, bootstraps)
@@ -70,7 +71,8 @@ class QsubLaunch:
         self._polled_at = time.monotonic()
         tasks = snapshot.tasks_of(self.job)
         self._explain_errors(tasks)
-        missing = [n for n in self._bootstraps if n not in tasks and n not in self._ended]
+        known = {*tasks, *self._ended, *self._withdrawn}
+        missing = [number for number in self._bootstraps if number not in known]
         if missing and snapshot.taken_at > self._submitted_at:
             self._look_for_ends(missing, snapshot)
         phases = {task.phase() for task in tasks.values()}
@@ -130,6 +132,16 @@ class QsubLaunch:
         """Return the end of what a slave, and its job before it, said."""
         number = self._tasks[index]
         return self._documents.tail(number, self._bootstraps[number])
+
+    def withdraw(self, indices: Collection[int]) -> None:
+        """Delete tasks that wait and are not needed; the few that start meanwhile leave."""
+        numbers = sorted(self._tasks[index] for index in indices)
+        self._withdrawn.update(numbers)
+        self._documents.forget(numbers)
+        for first, last in ranges_of(numbers):
+            self._grid_engine.delete(self.job, f"{first}-{last}")
+        self._watch.expect_change()
+        _logger.info("job %d: %d tasks that were not needed are deleted", self.job, len(numbers))
 
     # ---- the end
 

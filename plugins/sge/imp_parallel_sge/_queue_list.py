@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -77,6 +77,15 @@ def parse_ranges(text: str) -> Iterator[int]:
         limits, _, step = part.partition(":")
         first, _, last = limits.partition("-")
         yield from range(int(first), int(last or first) + 1, int(step or 1))
+
+
+def ranges_of(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield first and last number of each run of successive ones. The numbers are in order."""
+    first = 0
+    for at, number in enumerate(numbers):
+        if at + 1 == len(numbers) or numbers[at + 1] != number + 1:
+            yield numbers[first], number
+            first = at + 1
 
 
 def parse_error_reasons(text: str) -> dict[int, str]:

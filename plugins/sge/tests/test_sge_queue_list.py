@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from imp_parallel_sge._queue_list import (
     parse_queue,
     parse_ranges,
     parse_scheduling,
+    ranges_of,
 )
 
 from imp_parallel_core import LaunchPhase, LaunchState
@@ -32,6 +35,13 @@ def listing(*entries: tuple[int, str, str, str]) -> str:
     ]
     text = "".join(rows)
     return f"<?xml version='1.0'?>\n<job_info><queue_info>{text}</queue_info><job_info/></job_info>"
+
+
+@given(st.sets(st.integers(1, 60)))
+def test_the_ranges_of_numbers_hold_just_these(numbers: set[int]) -> None:
+    ranges = list(ranges_of(sorted(numbers)))
+    assert [n for first, last in ranges for n in range(first, last + 1)] == sorted(numbers)
+    assert all(after[0] > before[1] + 1 for before, after in itertools.pairwise(ranges))
 
 
 def test_tasks_are_found_by_job_and_number() -> None:

@@ -8,17 +8,19 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from grid_engine import Cell
+from grid_engine import Cell, wait_until
 from harness_sge import manager_of, squared, squares, states, wait_for
 from imp_parallel_sge import SGEQsubSlaveArray
 from job_user import JobUser
 from scripts import Scripts, finish
 
-from imp_parallel_core import testing
+from imp_parallel_core import Context, Manager, testing
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -191,3 +193,70 @@ with Manager() as manager:
     assert sorted(path.name for path in tmp_path.glob("slave*")) == [
         f"slave{number}.output" for number in range(3)
     ]
+
+
+class Thrifty(Manager):
+    surplus_timeout = 1.0
+
+
+def wait_for_file(path: str) -> str:
+    while not Path(path).exists():
+        time.sleep(0.05)
+    return path
+
+
+@pytest.fixture
+def full(cluster: Cell) -> Iterator[Manager]:
+    """A Manager with eight slaves that run, and twelve that wait."""
+    with Thrifty() as manager:
+        manager.add_slave(SGEQsubSlaveArray(20))
+        wait_for(manager, *["idle"] * 8, *["queued"] * 12)
+        yield manager
+
+
+def read_meanwhile(context: Context) -> tuple[threading.Thread, list[str]]:
+    """Read all results in a thread."""
+    found: list[str] = []
+    results = context.get_results_unordered()
+    reader = threading.Thread(target=lambda: found.extend(results))
+    reader.start()
+    return reader, found
+
+
+def waiting_in(cluster: Cell) -> int:
+    return sum(" qw " in line for line in cluster.jobs().splitlines())
+
+
+def test_jobs_that_wait_in_vain_are_deleted_but_only_while_results_are_read(
+    cluster: Cell, full: Manager, tmp_path: Path
+) -> None:
+    context = full.get_context()
+    for _ in range(5):
+        context.add_task(wait_for_file, "go")
+    time.sleep(3.0)  # longer than it would take
+    assert waiting_in(cluster) == 12
+    reader, found = read_meanwhile(context)
+    wait_until(lambda: waiting_in(cluster) == 5, what="the deletion")
+    assert [slave.state for slave in full.slaves[13:]] == ["gone"] * 7
+    assert "not needed" in full.slaves[-1].detail
+    (tmp_path / "go").touch()
+    reader.join(30.0)
+    assert found == ["go"] * 5
+    squares(context, 100, 0.01)  # who adds more later has slaves for it
+    assert sorted(context.get_results_unordered()) == squared(100)
+
+
+def test_slaves_are_left_for_the_tasks_if_all_that_run_are_lost(
+    cluster: Cell, full: Manager, tmp_path: Path
+) -> None:
+    context = full.get_context()
+    for _ in range(2):
+        context.add_task(wait_for_file, "go")
+    reader, found = read_meanwhile(context)
+    wait_until(lambda: waiting_in(cluster) == 2, what="the deletion")
+    job = max((line.split()[0] for line in cluster.jobs().splitlines()[2:]), key=int)
+    cluster.run("qdel", job, "-t", "1-8")
+    wait_until(lambda: [slave.state for slave in full.slaves[:8]] == ["gone"] * 8)
+    (tmp_path / "go").touch()
+    reader.join(60.0)
+    assert found == ["go"] * 2

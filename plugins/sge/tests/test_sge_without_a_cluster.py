@@ -35,6 +35,7 @@ class MadeUpHost(LocalHost):
         self.folder = folder
         self.queue = listing((5, "r", "q@h", "1-2:1"))
         self.asked: list[str] = []
+        self.deleted: list[Sequence[str]] = []
         self.problem: OSError | None = None
         self.submitted = CommandResult(0, "5.1-2:1\n", "")
 
@@ -44,16 +45,18 @@ class MadeUpHost(LocalHost):
         self.asked.append(argv[0])
         if argv[0] == "qsub":
             return self.submitted
+        if argv[0] == "qdel":
+            self.deleted.append(list(argv[1:]))
         if self.problem is not None:
             raise self.problem
         return CommandResult(0, self.queue if "-xml" in argv else "", "")
 
-    def launch(self) -> QsubLaunch:
+    def launch(self, count: int = 2) -> QsubLaunch:
         bootstraps = [
             Bootstrap(index, "python3", str(self.folder), f"{self.folder}/{index}.out", [])
-            for index in (3, 4)
+            for index in range(3, 3 + count)
         ]
-        return QsubLaunch(SGEQsubSlaveArray(2, via=self), bootstraps)
+        return QsubLaunch(SGEQsubSlaveArray(count, via=self), bootstraps)
 
 
 @pytest.fixture
@@ -125,6 +128,24 @@ def test_tasks_that_vanish_have_ended_with_the_code_that_they_left(
     assert "job 5 task 2 has gone from the queue" in states[4].detail
     launch.cancel(0.0)
     assert list(tmp_path.glob(".imp_parallel-*")) == []
+
+
+def test_tasks_that_are_withdrawn_are_deleted_in_ranges_and_find_no_document(
+    host: MadeUpHost, tmp_path: Path
+) -> None:
+    host.queue = listing((5, "qw", "", "1-9:1"))
+    launch = host.launch(9)
+    launch.poll()
+    launch.withdraw([11, 10, 9, 6])  # tasks 9, 8, 7 and 4
+    assert host.deleted == [["5", "-t", "4-4"], ["5", "-t", "7-9"]]
+    left = {path.name for path in tmp_path.glob(".imp_parallel-*/*")}
+    assert left == {"1", "2", "3", "5", "6"}
+    host.queue = listing((5, "qw", "", "1-3:1,5,6"))
+    time.sleep(1.1)
+    launch.poll()
+    assert "qacct" not in host.asked, "nobody wants to know how they ended"
+    host.queue = listing()
+    launch.cancel(0.0)
 
 
 def test_a_failing_qstat_ends_no_slave(host: MadeUpHost) -> None:
