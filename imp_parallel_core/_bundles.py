@@ -27,6 +27,7 @@ from ._by_value import (
 )
 from ._protocol import FRAME_LIMIT_BYTES
 from ._references import definition
+from ._shared_memory import kept
 from ._snapshot import MISSING, Snapshot
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ class BundleWriter:
         raw = buffer.raw()
         if raw.nbytes <= FRAME_LIMIT_BYTES:
             return True
-        self._segments.append(bytes(raw))
+        self._segments.append(kept(raw))
         return False
 
     @property

@@ -21,11 +21,12 @@ from . import _protocol as protocol
 from ._errors import ProtocolError
 from ._light_typing import TYPE_CHECKING
 from ._protocol import Message
+from ._shared_memory import SharedBytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from ._protocol import Buffer
+    from ._protocol import Buffer, Frame, Segment
 
 _WRITE_BYTES = 1024 * 1024  # how much is committed to one write; a heartbeat waits for no more
 # Buffers up to this size are joined: a copy costs less than one more buffer to a write. So a write
@@ -41,22 +42,33 @@ class Connection:
     Args:
         resumable: keep what was sent until the peer has it, for a stream that can be made again.
         limit_bytes: the largest message that is accepted.
+        adopt: called with each segment that came as a descriptor (see the Decoder).
+        shares: gather large segments in shared memory, likewise.
     """
 
     def __init__(
-        self, *, resumable: bool = False, limit_bytes: int = protocol.MESSAGE_LIMIT_BYTES
+        self,
+        *,
+        resumable: bool = False,
+        limit_bytes: int = protocol.MESSAGE_LIMIT_BYTES,
+        adopt: Callable[[SharedBytes], Segment] | None = None,
+        shares: bool = False,
     ) -> None:
         self.resumable = resumable
+        self.passes_descriptors = False
+        """Whether segments in shared memory are sent as descriptors: both ends have said so."""
         self.received = 0
         """How many messages have been received in this session."""
         self._handshake: list[tuple[int, bytes]] = []
-        self._decoder = protocol.Decoder(limit_bytes)
+        self._decoder = protocol.Decoder(limit_bytes, adopt=adopt, shares=shares)
         self._sent = 0
         self._peer_received = 0
-        self._unacknowledged: deque[list[tuple[Buffer, ...]]] = deque()
+        self._unacknowledged: deque[list[Frame]] = deque()
         self._control: deque[bytes] = deque()  # passes between the frames of messages
-        self._frames: deque[tuple[Buffer, ...]] = deque()
+        self._frames: deque[Frame] = deque()
         self._committed: deque[memoryview] = deque()  # whole frames, perhaps half written
+        self.unsent_descriptors: list[SharedBytes] = []
+        """To be passed with the first byte of :meth:`unsent`."""
         self._since_ack_messages = 0
         self._since_ack_bytes = 0
         self._is_ack_due = False
@@ -64,12 +76,14 @@ class Connection:
 
     # ---- sending
 
-    def send(self, kind: int, head: bytes = b"", segments: Sequence[Buffer] = ()) -> None:
+    def send(self, kind: int, head: bytes = b"", segments: Sequence[Segment] = ()) -> None:
         """Queue a message. Raises ValueError if its head is too large, or its segments too many.
 
         Large segments are not copied: they must not be changed afterwards.
         """
-        frames = protocol.encode_message((kind, head, segments))
+        frames = protocol.encode_message(
+            (kind, head, segments), by_descriptor=self.passes_descriptors
+        )
         self._sent += 1
         if self.resumable:
             self._unacknowledged.append(frames)
@@ -121,7 +135,10 @@ class Connection:
                 length = len(buffer)
                 size += length
                 if length <= _JOIN_BYTES:
-                    small.append(buffer)
+                    small.append(buffer)  # type: ignore[arg-type]  # too small to be shared
+                    continue
+                if isinstance(buffer, SharedBytes):
+                    self.unsent_descriptors.append(buffer)
                     continue
                 if small:
                     committed.append(memoryview(b"".join(small)))
@@ -133,6 +150,8 @@ class Connection:
     def wrote(self, count: int) -> None:
         """Take note that the first ``count`` bytes of :meth:`unsent` have been written."""
         committed = self._committed
+        if count and self.unsent_descriptors:
+            self.unsent_descriptors = []
         while count:
             first = committed[0]
             if count < len(first):
@@ -143,14 +162,14 @@ class Connection:
 
     # ---- receiving
 
-    def receive(self, data: Buffer) -> list[Message]:
-        """Take the bytes that arrived; return the messages that they complete.
+    def receive(self, data: Buffer, descriptors: Sequence[SharedBytes] = ()) -> list[Message]:
+        """Take the bytes that arrived, and descriptors with them; return the completed messages.
 
         Raises ProtocolError if the peer breaks the protocol; drop the stream then. If messages
         came before that, they are returned first, and :attr:`error` says that there is no more.
         """
         messages: list[Message] = []
-        for kind, content in self._decoder.feed(data):
+        for kind, content in self._decoder.feed(data, descriptors):
             if isinstance(content, Message):
                 messages.append(content)
             elif kind == protocol.ACK:
@@ -209,7 +228,7 @@ class Connection:
         """
         self._decoder.reset()
         self._handshake.clear()
-        for queue in (self._control, self._frames, self._committed):
+        for queue in (self._control, self._frames, self._committed, self.unsent_descriptors):
             queue.clear()
         self._since_ack_messages = self._since_ack_bytes = 0
         self._is_ack_due = False

@@ -15,6 +15,7 @@ from ._errors import ClosedError, Error, PicklingError, RemoteError, SetupError,
 from ._inbox import Delivery
 from ._performer import ServedContext
 from ._references import resolving
+from ._shared_memory import open_segment
 
 if TYPE_CHECKING:
     from ._manager import Manager
@@ -243,8 +244,9 @@ class Context:
         return f"{name} ({host})" if host else name
 
     def _unpickle(self, segments: Sequence[Any]) -> Any:
+        data, *buffers = map(open_segment, segments)
         with resolving(self._book):
-            return pickle.loads(segments[0], buffers=segments[1:])
+            return pickle.loads(data, buffers=buffers)
 
     def _unpickle_exception(self, segments: Sequence[Any]) -> BaseException | None:
         try:

@@ -40,9 +40,10 @@ from ._by_value import (
 )
 from ._pickling import pickle_with
 from ._references import definition
+from ._shared_memory import SharedBytes, kept
 from ._snapshot import Snapshot
 
-Segments = list[bytes]
+Segments = list[bytes | SharedBytes]
 
 
 class _Reduction(NamedTuple):
@@ -88,7 +89,8 @@ class DefinitionBook:
         """Return a pickle of anything, as segments, and the last bundle that it needs.
 
         The first segment is the pickle; the others are large buffers (protocol 5), copied, so
-        that what is sent is what was there at this moment. Raises whatever pickling raises.
+        that what is sent is what was there at this moment. What is large enough is copied to shared
+        memory. Raises whatever pickling raises.
         """
         with self._lock:
             outer = self._relied_on  # a __getstate__ may add a task: it sees the same versions
@@ -97,7 +99,7 @@ class DefinitionBook:
                 data, buffers = self._pickle(thing)
             finally:
                 self._relied_on = outer
-            return [data, *map(bytes, buffers)], len(self.bundles)
+            return [kept(data), *map(kept, buffers)], len(self.bundles)
 
     def _pickle(self, thing: Any) -> tuple[bytes, list[memoryview]]:
         if registered_by_value() != self._registered:

@@ -23,6 +23,7 @@ from ._link import Link
 from ._plugins import Plugins
 from ._protocol import Message
 from ._reception import Reception
+from ._shared_memory import open_segment
 from ._slave_record import SlaveRecord
 from ._slave_state import SlaveState
 
@@ -175,7 +176,7 @@ class Fleet:
         self._perform(self._scheduler.slave_heard(record.index, time.monotonic()))
 
     def send(
-        self, index: int, kind: int, head: bytes = b"", segments: Sequence[protocol.Buffer] = ()
+        self, index: int, kind: int, head: bytes = b"", segments: Sequence[protocol.Segment] = ()
     ) -> None:
         """Queue a message for a slave, if it is connected."""
         link = self.records[index].link
@@ -378,4 +379,4 @@ def _text_of(message: Message) -> str:
     """Return the text that is a message's one segment. Raises ProtocolError if there is none."""
     if not message.segments:
         raise ProtocolError(f"a message of kind {message.kind} without its text")
-    return bytes(message.segments[0]).decode(errors="replace")
+    return bytes(open_segment(message.segments[0])).decode(errors="replace")

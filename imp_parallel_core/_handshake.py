@@ -28,9 +28,10 @@ def slave_identity(index: int) -> dict[str, Any]:
     }
 
 
-def hello_of(identity: dict[str, Any], received: int) -> bytes:
+def hello_of(identity: dict[str, Any], received: int, *, passes_descriptors: bool = False) -> bytes:
     """Return the body of a HELLO."""
-    return json.dumps({**identity, "received": received}).encode()
+    of_stream = {"received": received, "descriptors": passes_descriptors}
+    return json.dumps({**identity, **of_stream}).encode()
 
 
 class Hello(NamedTuple):
@@ -42,6 +43,7 @@ class Hello(NamedTuple):
     boot: str
     session: str | None
     received: int
+    passes_descriptors: bool
 
 
 def read_hello(body: bytes) -> Hello:
@@ -56,6 +58,7 @@ def read_hello(body: bytes) -> Hello:
             str(said.get("boot")),
             None if session is None else str(session),
             int(said.get("received", 0)),
+            said.get("descriptors") is True,
         )
     except (KeyError, TypeError, AttributeError) as problem:
         raise ValueError(f"{type(problem).__name__}: {problem}") from problem
@@ -72,6 +75,8 @@ def welcome(
     received: int,
     heartbeat_timeout_s: float,
     reconnect_timeout_s: float,
+    *,
+    passes_descriptors: bool,
 ) -> bytes:
     """Return the body of a WELCOME."""
     return json.dumps(
@@ -84,6 +89,7 @@ def welcome(
             "received": received,
             "heartbeat_timeout_s": heartbeat_timeout_s,
             "reconnect_timeout_s": reconnect_timeout_s,
+            "descriptors": passes_descriptors,
         }
     ).encode()
 

@@ -22,7 +22,7 @@ from ._protocol import Message
 from ._stream import Stream
 
 if TYPE_CHECKING:
-    from ._protocol import Buffer
+    from ._protocol import Segment
 
 EXIT_OK, EXIT_NO_RUNNER, EXIT_REFUSED = 0, 1, 3
 
@@ -79,6 +79,8 @@ class Home:
         self._link = self._new_link(stream, None)
 
     def _new_link(self, stream: Stream, connection: Connection | None) -> Link:
+        # what is large is only passed on: it is gathered where the runner can have it by descriptor
+        connection = connection or Connection(resumable=stream.resumable, shares=True)
         return Link(
             stream,
             self._selector,
@@ -95,7 +97,7 @@ class Home:
         self._identity["cloudpickle"] = cloudpickle
         self._say_hello()
 
-    def send(self, kind: int, head: bytes = b"", segments: Sequence[Buffer] = ()) -> None:
+    def send(self, kind: int, head: bytes = b"", segments: Sequence[Segment] = ()) -> None:
         """Queue a message; it waits if there is no stream."""
         self._link.send(kind, head, segments)
 
@@ -142,7 +144,8 @@ class Home:
     def _say_hello(self) -> None:
         if "cloudpickle" in self._identity and self._link.is_open:
             connection = self._link.connection
-            hello = hello_of(self._identity, connection.received)
+            can_pass = self._link.can_pass_descriptors
+            hello = hello_of(self._identity, connection.received, passes_descriptors=can_pass)
             connection.send_control(protocol.HELLO, hello)
             self._greeted_at = time.monotonic()
 
@@ -164,6 +167,7 @@ class Home:
         self._reconnect_timeout_s = answer["reconnect_timeout_s"]
         self._ping_at = time.monotonic() + self._heartbeat_timeout_s / 3
         link.connection.resume(answer["received"])
+        link.connection.passes_descriptors = answer["descriptors"]
         if self.is_welcome:
             say("connected again")
         else:

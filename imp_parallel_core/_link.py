@@ -14,7 +14,8 @@ from ._errors import ProtocolError
 from ._light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._protocol import Buffer, Message
+    from ._protocol import Message, Segment
+    from ._shared_memory import SharedBytes
     from ._stream import Stream
 
 _READ_BYTES = 1 << 18
@@ -30,7 +31,8 @@ class Link:
         received: called with each message.
         ended: called once, with how, when the stream has ended or broken; not after :meth:`close`.
         wake: runs a function in the loop's thread; needed for streams without a descriptor only.
-        connection: the session to go on with, if it began over another stream.
+        connection: the session to go on with, if it began over another stream; or the one to
+            begin, if it is to be of a particular kind.
     """
 
     def __init__(
@@ -52,6 +54,10 @@ class Link:
         self._greeted = greeted
         self._received = received
         self._ended = ended
+        self.can_pass_descriptors = not stream.resumable and getattr(
+            stream, "passes_descriptors", False
+        )
+        """Whether this end of the stream can; see ``passes_descriptors`` of the connection."""
         self._descriptor = stream.fileno()
         if self._descriptor is not None:
             selector.register(self._descriptor, selectors.EVENT_READ, self._ready)
@@ -59,7 +65,7 @@ class Link:
             stream.on_wake_up(lambda: wake(self._woken))
             wake(self._woken)  # something may have arrived before it could say so
 
-    def send(self, kind: int, head: bytes = b"", segments: Sequence[Buffer] = ()) -> None:
+    def send(self, kind: int, head: bytes = b"", segments: Sequence[Segment] = ()) -> None:
         """Queue a message, to be written by :meth:`flush`."""
         self.connection.send(kind, head, segments)
 
@@ -70,12 +76,20 @@ class Link:
         connection, is_done = self.connection, True
         try:
             while connection.has_unsent:
-                connection.wrote(self._stream.send(connection.unsent()))
+                connection.wrote(self._send())
         except BlockingIOError:
             is_done = False
         except OSError:
             return  # reading will tell, and first give what the peer still had to say
         self._want_to_write(not is_done)
+
+    def _send(self) -> int:
+        buffers = self.connection.unsent()
+        descriptors = self.connection.unsent_descriptors
+        if not descriptors:
+            return self._stream.send(buffers)
+        count: int = self._stream.send_with(buffers, descriptors)  # type: ignore[attr-defined]  # its capability was asked for
+        return count
 
     def read_rest(self) -> None:
         """Read what has arrived: the peer has ended, but what it said before counts."""
@@ -99,6 +113,8 @@ class Link:
             if self._descriptor is not None:
                 self._selector.unregister(self._descriptor)
             self._stream.close()
+            if not self.connection.resumable:
+                self.connection.lost_stream()  # what it holds is needed no more, and may be large
 
     def abandon(self) -> None:
         """Close this process's end of the stream, and leave the selector as it is."""
@@ -137,7 +153,7 @@ class Link:
             return False
         self.heard_at = time.monotonic()
         try:
-            arrived = self.connection.receive(data)
+            arrived = self.connection.receive(data, self._take_descriptors())
         except ProtocolError as problem:
             self._end(f"it broke the protocol: {problem}")
             return False
@@ -149,6 +165,12 @@ class Link:
         if self.connection.error is not None and self.is_open:
             self._end(f"it broke the protocol: {self.connection.error}")
         return True
+
+    def _take_descriptors(self) -> Sequence[SharedBytes]:
+        if not self.can_pass_descriptors:
+            return ()
+        descriptors: Sequence[SharedBytes] = self._stream.take_descriptors()  # type: ignore[attr-defined]  # likewise
+        return descriptors
 
     def _end(self, how: str) -> None:
         self.close()

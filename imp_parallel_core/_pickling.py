@@ -44,11 +44,12 @@ def pickle_with(reducer: Reducer, thing: Any) -> tuple[bytes, list[memoryview]]:
     pickler.dump(thing)
     data, buffers = pickler.file.getvalue(), pickler.buffers
     pickler.reducer_override = _no_reducer  # type: ignore[method-assign]  # likewise
-    # one that failed, or that has grown, is not worth keeping
-    if len(data) < _KEPT_BYTES and not buffers:
-        pickler.file.seek(0)
-        pickler.file.truncate()
-        pickler.clear_memo()
+    # It refers to itself: what it holds would stay until garbage is collected.
+    pickler.clear_memo()
+    pickler.buffers = []
+    pickler.file.seek(0)
+    pickler.file.truncate()
+    if len(data) < _KEPT_BYTES:  # one that failed, or that has grown, is not worth keeping
         _idle.append(pickler)
     return data, buffers
 

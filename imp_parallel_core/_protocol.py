@@ -3,21 +3,26 @@
 A stream of bytes is cut into *frames*; a frame is at most 256 KiB, so that a heartbeat passes
 between the pieces of a large payload. A *message* is a kind, a small head and any number of
 segments (opaque payloads); it travels in one frame, or in several PART frames and a last one.
-Nothing here knows what a segment holds, and nothing here pickles.
+A segment in shared memory may travel beside the bytes, as a descriptor. Nothing here knows what a
+segment holds, and nothing here pickles.
 
 This module is imported by every slave at its start: it needs the standard library's lightest only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 
 from ._errors import ProtocolError
 from ._light_typing import TYPE_CHECKING, NamedTuple
+from ._shared_memory import SharedBytes, SharedWriter, new_writer, open_segment, share
 
 if TYPE_CHECKING:
     Buffer = bytes | bytearray | memoryview
+    Segment = Buffer | SharedBytes
+    Frame = tuple[Segment, ...]
 
 VERSION = 1
 """Numbered apart from the package: it grows when two ends could misunderstand each other."""
@@ -32,6 +37,12 @@ MESSAGE_LIMIT_BYTES = 1 << 40
 """The largest message by default. Memory is taken as bytes arrive, never as they are announced."""
 
 SEGMENT_COUNT_LIMIT = 8192
+
+DESCRIPTOR_LIMIT = 128
+"""How many segments of a message may travel as descriptors; and how many may wait for theirs."""
+
+_BY_DESCRIPTOR = 1 << 63
+"""Set in the length of a segment that travels as a descriptor."""
 
 # ---- frame kinds
 HELLO, WELCOME, REFUSE, PING, ACK, PART, WHOLE = range(1, 8)
@@ -67,7 +78,7 @@ class Message(NamedTuple):
 
     kind: int
     head: bytes
-    segments: Sequence[Buffer] = ()
+    segments: Sequence[Segment] = ()
 
 
 def encode_frame(kind: int, body: bytes = b"") -> bytes:
@@ -96,31 +107,51 @@ def _lengths_layout(count: int) -> Struct:
     return _LENGTHS[count] if count < len(_LENGTHS) else Struct(f"!{count}Q")
 
 
-def encode_message(message: tuple[int, bytes, Sequence[Buffer]]) -> list[tuple[Buffer, ...]]:
+def encode_message(
+    message: tuple[int, bytes, Sequence[Segment]], *, by_descriptor: bool = False
+) -> list[Frame]:
     """Return a message as frames, each a tuple of buffers to be written in turn.
 
     A small message is one frame of one buffer. The segments of a large one are not copied: they
-    must not be changed as long as the frames are in use.
+    must not be changed as long as the frames are in use. If any may travel as descriptors, the
+    large ones are in shared memory then, and the first in the first frame's tuple.
     Raises ValueError if its head and the lengths of its segments don't fit in one frame.
     """
     kind, head, segments = message
     count = len(segments)
     if count > SEGMENT_COUNT_LIMIT:
         raise ValueError(f"{count} segments: at most {SEGMENT_COUNT_LIMIT} are allowed")
-    lengths = [len(s) if type(s) is bytes else memoryview(s).nbytes for s in segments]
+    lengths = [len(s) if type(s) is bytes else _length(s) for s in segments]
     start_length = _PREFIX.size + 8 * count + len(head)
     if start_length > FRAME_LIMIT_BYTES:
         raise ValueError(f"a head of {len(head)} bytes with {count} segments is too large")
     prefix = _PREFIX.pack(kind, count, len(head))
-    packed_lengths = _lengths_layout(count).pack(*lengths)
     total = start_length + sum(lengths)
     if total <= FRAME_LIMIT_BYTES:
         header = FRAME_HEADER.pack(total, WHOLE)
-        return [(b"".join((header, prefix, packed_lengths, head, *segments)),)]
-    return _cut_into_parts(prefix + packed_lengths + head, segments)
+        packed_lengths = _lengths_layout(count).pack(*lengths)
+        return [(b"".join((header, prefix, packed_lengths, head, *segments)),)]  # type: ignore[arg-type]  # too small to be shared
+    passed: list[SharedBytes] = []
+    in_stream: list[Buffer] = []
+    for index, segment in enumerate(segments):
+        may_pass = by_descriptor and len(passed) < DESCRIPTOR_LIMIT
+        shared = share(segment) if may_pass else None
+        if shared is None:
+            in_stream.append(open_segment(segment))
+        else:
+            passed.append(shared)
+            lengths[index] |= _BY_DESCRIPTOR
+    start = prefix + _lengths_layout(count).pack(*lengths) + head
+    frames = _cut_into_parts(start, in_stream)
+    frames[0] = (*passed, *frames[0])
+    return frames
 
 
-def _cut_into_parts(start: bytes, segments: Iterable[Buffer]) -> list[tuple[Buffer, ...]]:
+def _length(segment: Segment) -> int:
+    return len(segment) if isinstance(segment, SharedBytes) else memoryview(segment).nbytes
+
+
+def _cut_into_parts(start: bytes, segments: Iterable[Buffer]) -> list[Frame]:
     """Cut a large message into frames that are full, but for the last."""
     bodies: list[list[Buffer]] = [[start]]
     room = FRAME_LIMIT_BYTES - len(start)
@@ -139,7 +170,7 @@ def _cut_into_parts(start: bytes, segments: Iterable[Buffer]) -> list[tuple[Buff
     return [_frame_of(WHOLE if i == last else PART, body) for i, body in enumerate(bodies)]
 
 
-def _frame_of(kind: int, pieces: list[Buffer]) -> tuple[Buffer, ...]:
+def _frame_of(kind: int, pieces: list[Buffer]) -> Frame:
     header = FRAME_HEADER.pack(sum(map(len, pieces)), kind)
     if len(pieces) <= 2:
         return (header, *pieces)
@@ -151,14 +182,25 @@ class Decoder:
 
     Args:
         limit_bytes: the largest message that is accepted.
+        adopt: called with each segment that came as a descriptor; what it returns is passed on.
+            By default that is the segment as it is. May raise ProtocolError.
+        shares: gather large segments in shared memory, for who passes them on.
 
     At first only PINGs and one short handshake frame are accepted, so that a stranger can make
     this end hold no more than 64 KiB. Messages are accepted after a WELCOME has arrived, or when
     :meth:`introduce` is called: by the end that welcomes.
     """
 
-    def __init__(self, limit_bytes: int = MESSAGE_LIMIT_BYTES) -> None:
+    def __init__(
+        self,
+        limit_bytes: int = MESSAGE_LIMIT_BYTES,
+        *,
+        adopt: Callable[[SharedBytes], Segment] | None = None,
+        shares: bool = False,
+    ) -> None:
         self._limit_bytes = limit_bytes
+        self._adopt = adopt
+        self._shares = shares
         self.reset()
 
     def reset(self) -> None:
@@ -169,6 +211,7 @@ class Decoder:
         self._buffer = bytearray()  # a frame of which the rest has not come
         self._wanted = 0  # the size of the buffer that allows to go on
         self._partial: _PartialMessage | None = None
+        self._descriptors: deque[SharedBytes] = deque()  # came, and no message claimed them yet
         self._piece_missing = 0  # what has not come of a frame that continues a message
         self._piece_is_last = False
 
@@ -181,8 +224,10 @@ class Decoder:
         """Whether messages are accepted."""
         return WHOLE in self._limits
 
-    def feed(self, data: Buffer) -> list[tuple[int, bytes | Message]]:
-        """Take the bytes that arrived; return the frames that they complete.
+    def feed(
+        self, data: Buffer, descriptors: Sequence[SharedBytes] = ()
+    ) -> list[tuple[int, bytes | Message]]:
+        """Take the bytes that arrived, and descriptors with them; return the completed frames.
 
         A frame is its kind with its body, but WHOLE comes with the Message that it ends; PART
         frames are kept back until then. A segment that is larger than a frame is a bytearray of
@@ -198,8 +243,12 @@ class Decoder:
         if not isinstance(data, bytes):
             data = bytes(data)
         frames: list[tuple[int, bytes | Message]] = []
+        if descriptors:
+            self._descriptors.extend(descriptors)
         try:
             self._feed(data, frames)
+            if len(self._descriptors) > DESCRIPTOR_LIMIT:
+                raise ProtocolError("more descriptors than messages claim")
         except ProtocolError as problem:
             self.error = problem
             if not frames:
@@ -243,9 +292,9 @@ class Decoder:
                 self._put_aside(data, frame_at, header_size + length)
                 return
             if kind == WHOLE:
-                frames.append((WHOLE, _read_message(data, body_at, at, self._limit_bytes)))
+                frames.append((WHOLE, self._read_message(data, body_at, at)))
             elif kind == PART:
-                self._partial = _PartialMessage(data[body_at:at], self._limit_bytes)
+                self._partial = self._begin_message(data[body_at:at])
             else:
                 frames.append((kind, data[body_at:at]))
                 if kind in _HANDSHAKE:
@@ -276,6 +325,34 @@ class Decoder:
             self._partial = None
         return at + len(piece)
 
+    def _read_message(self, data: bytes, at: int, end: int) -> Message:
+        """Return the message that one frame holds: the usual case, and the one to be fast."""
+        kind, head, lengths, segments_at = _read_start(data, at, end)
+        if end - segments_at > self._limit_bytes:
+            raise ProtocolError(
+                f"a message of {end - segments_at} bytes; at most {self._limit_bytes} are allowed"
+            )
+        segments = []
+        segment_at = segments_at
+        for length in lengths:
+            segments.append(data[segment_at : segment_at + length])
+            segment_at += length
+        if segment_at == end:
+            return Message(kind, head, segments)
+        return self._begin_message(data[at:end]).finish()  # some come as descriptors
+
+    def _begin_message(self, first: bytes) -> _PartialMessage:
+        """Read a message's first frame, and let it claim the segments that are to be there."""
+        message = _PartialMessage(first, self._limit_bytes, shares=self._shares)
+        for index in message.by_descriptor:
+            if not self._descriptors:
+                raise ProtocolError("a segment of which no descriptor came")
+            segment = self._descriptors.popleft()
+            segment.size = message.size_of(index)
+            message.put(index, segment if self._adopt is None else self._adopt(segment))
+        message.add_rest_of(first)
+        return message
+
     def _refusal(self, length: int, kind: int) -> ProtocolError:
         if kind not in _ANSWERED_BEFORE:
             return ProtocolError(f"a frame of the unknown kind {kind}")
@@ -305,52 +382,64 @@ def _read_start(data: bytes, at: int, end: int) -> tuple[int, bytes, tuple[int, 
     return kind, data[head_at:segments_at], lengths, segments_at
 
 
-def _read_message(data: bytes, at: int, end: int, limit_bytes: int) -> Message:
-    """Return the message that one frame holds: the usual case, and the one to be fast."""
-    kind, head, lengths, at = _read_start(data, at, end)
-    if end - at > limit_bytes:
-        raise ProtocolError(f"a message of {end - at} bytes; at most {limit_bytes} are allowed")
-    segments = []
-    for length in lengths:
-        segments.append(data[at : at + length])
-        at += length
-    if at != end:
-        raise ProtocolError("a message longer or shorter than it said")
-    return Message(kind, head, segments)
-
-
 class _PartialMessage:
     """A message of which the first frame has arrived. It grows as its bytes come."""
 
-    def __init__(self, first: bytes, limit_bytes: int) -> None:
-        self._kind, self._head, self._lengths, at = _read_start(first, 0, len(first))
+    def __init__(self, first: bytes, limit_bytes: int, *, shares: bool) -> None:
+        self._kind, self._head, lengths, self._begin = _read_start(first, 0, len(first))
+        self._lengths = [length & ~_BY_DESCRIPTOR for length in lengths]
+        self.by_descriptor = [i for i, length in enumerate(lengths) if length & _BY_DESCRIPTOR]
+        """The segments, by index, that don't come in the stream; see :meth:`put`."""
+        if len(self.by_descriptor) > DESCRIPTOR_LIMIT:
+            raise ProtocolError(f"a message with {len(self.by_descriptor)} descriptors")
         size = sum(self._lengths)
         if size > limit_bytes:
             raise ProtocolError(f"a message of {size} bytes; at most {limit_bytes} are allowed")
-        self._segments: list[Buffer] = []
-        self._open: bytearray | None = None
-        self.add(memoryview(first)[at:])
+        self._segments: list[Segment] = [b""] * len(lengths)
+        elsewhere = set(self.by_descriptor)
+        self._missing = deque(i for i in range(len(lengths)) if i not in elsewhere)
+        self._open: bytearray | SharedWriter | None = None
+        self._shares = shares
+
+    def size_of(self, index: int) -> int:
+        """Return how long a segment is to be."""
+        return self._lengths[index]
+
+    def put(self, index: int, segment: Segment) -> None:
+        """Take a segment that did not come in the stream."""
+        self._segments[index] = segment
+
+    def add_rest_of(self, first: bytes) -> None:
+        """Take what the first frame brought of the segments."""
+        self.add(memoryview(first)[self._begin :])
 
     def add(self, data: memoryview) -> None:
         """Share out data over the segments, in order."""
-        segments, lengths = self._segments, self._lengths
         while data:
-            if len(segments) == len(lengths):
+            if not self._missing:
                 raise ProtocolError("a message longer than it said")
-            length = lengths[len(segments)]
+            index = self._missing[0]
+            length = self._lengths[index]
             if self._open is None:
-                self._open = bytearray()
+                writer = new_writer(length) if self._shares else None
+                self._open = bytearray() if writer is None else writer
             piece = data[: length - len(self._open)]
-            self._open += piece
+            self._open.extend(piece)
             data = data[len(piece) :]
             if len(self._open) == length:
-                # how the bytes were cut must not decide what a reader is given
-                segments.append(self._open if length > FRAME_LIMIT_BYTES else bytes(self._open))
+                self._segments[index] = _finished(self._open)
                 self._open = None
+                self._missing.popleft()
 
     def finish(self) -> Message:
         """Return the message. Raises ProtocolError if there should have been more of it."""
-        missing = self._lengths[len(self._segments) :]
-        if any(missing):
-            raise ProtocolError("a message shorter than it said")
-        return Message(self._kind, self._head, [*self._segments, *(b"" for _ in missing)])
+        if any(self._lengths[index] for index in self._missing):
+            raise ProtocolError("a message longer or shorter than it said")
+        return Message(self._kind, self._head, self._segments)
+
+
+def _finished(segment: bytearray | SharedWriter) -> Segment:
+    if isinstance(segment, SharedWriter):
+        return segment.finish()
+    # how the bytes were cut must not decide what a reader is given
+    return segment if len(segment) > FRAME_LIMIT_BYTES else bytes(segment)

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _protocol as protocol
+from ._connection import Connection
 from ._errors import ProtocolError
 from ._handshake import PYTHON, Hello, new_session, read_hello, refusal, refusal_of, welcome
 from ._link import Link
 from ._protocol import VERSION, Message
+from ._shared_memory import adopt
 from ._slave_record import SlaveRecord
 from ._slave_state import SlaveState
 
@@ -69,6 +71,7 @@ class Reception:
             received=lambda link, message: self._received(record, link, message),
             ended=lambda link, how: self._link_ended(record, link, how),
             wake=self._loop.post,
+            connection=Connection(resumable=stream.resumable, adopt=adopt),
         )
         record.newcomers.append(link)
         if len(record.newcomers) > _NEWCOMERS:
@@ -98,6 +101,7 @@ class Reception:
 
         own = {"protocol": VERSION, "python": PYTHON, "cloudpickle": cloudpickle.__version__}
         misfit = refusal_of(master=own, slave=hello.versions)
+        link.connection.passes_descriptors = hello.passes_descriptors and link.can_pass_descriptors
         reason = misfit or self._join(record, link, hello)
         if reason is not None:
             link.connection.send_control(protocol.REFUSE, refusal(reason))
@@ -141,6 +145,7 @@ class Reception:
             link.connection.received,
             record.heartbeat_timeout_s,
             record.reconnect_timeout_s,
+            passes_descriptors=link.connection.passes_descriptors,
         )
         link.connection.send_control(protocol.WELCOME, greeting)
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from struct import Struct
 
+from . import _descriptors
 from . import _messages as messages
 from . import _process as process
 from . import _protocol as protocol
@@ -28,6 +29,7 @@ from ._loaded_definitions import LoadedDefinitions
 from ._protocol import Message
 from ._references import resolving
 from ._results import describe_exception, pickle_value
+from ._shared_memory import IS_AVAILABLE, adopt, open_segment, opened
 
 _TOKEN = Struct("!Q")
 _READ_BYTES = 1 << 18
@@ -66,7 +68,7 @@ class _Item(NamedTuple):
     context: int
     bundle: int
     timeout_s: float
-    segments: Sequence[protocol.Buffer]
+    segments: Sequence[protocol.Segment]
     is_setup: bool
 
 
@@ -75,7 +77,7 @@ class _RunnerContext:
 
     def __init__(self) -> None:
         self.definitions = LoadedDefinitions()
-        self.arrived: list[tuple[int, Sequence[protocol.Buffer]]] = []
+        self.arrived: list[tuple[int, Sequence[protocol.Segment]]] = []
         self.values: tuple[Any, ...] = ()
 
     def prepare(self, bundle: int) -> None:
@@ -84,7 +86,8 @@ class _RunnerContext:
         Done when the item begins, since loading runs the user's code.
         """
         while self.arrived and self.arrived[0][0] <= bundle:
-            self.definitions.load(*self.arrived[0])
+            number, segments = self.arrived[0]
+            self.definitions.load(number, opened(segments))
             del self.arrived[0]  # one that failed stays, and fails for the next item as well
         self.definitions.activate(bundle)
 
@@ -95,7 +98,8 @@ class Runner:
     def __init__(self, wire: socket.socket, go_ahead: socket.socket) -> None:
         self._wire = wire
         self._go_ahead = go_ahead
-        self._connection = Connection()
+        self._connection = Connection(adopt=adopt)
+        self._connection.passes_descriptors = IS_AVAILABLE
         self._contexts: dict[int, _RunnerContext] = {}
         self._items: dict[int, _Item] = {}  # received and not begun, in order
         self._pid = os.getpid()
@@ -136,10 +140,10 @@ class Runner:
             self._read(socket.MSG_DONTWAIT)
 
     def _read(self, flags: int = 0) -> None:
-        data = self._wire.recv(_READ_BYTES, flags)
+        data, descriptors = _descriptors.receive(self._wire, _READ_BYTES, flags)
         if not data:
             raise SystemExit
-        for message in self._connection.receive(data):
+        for message in self._connection.receive(data, descriptors):
             self._receive(message)
 
     def _receive(self, message: Message) -> None:
@@ -167,7 +171,10 @@ class Runner:
     def _write(self) -> None:
         connection = self._connection
         while connection.has_unsent:
-            connection.wrote(self._wire.sendmsg(connection.unsent()))
+            buffers = connection.unsent()
+            with contextlib.suppress(BlockingIOError):  # too many descriptors are under way
+                count = _descriptors.send(self._wire, buffers, connection.unsent_descriptors)
+                connection.wrote(count)
 
     # ---- items
 
@@ -204,7 +211,8 @@ def _call(context: _RunnerContext, item: _Item) -> Any:
     try:
         context.prepare(item.bundle)
         with resolving(context.definitions):
-            function, arguments = pickle.loads(item.segments[0], buffers=item.segments[1:])
+            data, *buffers = map(open_segment, item.segments)
+            function, arguments = pickle.loads(data, buffers=buffers)
     except BaseException as problem:
         problem.add_note("(raised while the task was unpickled on the slave)")
         raise

@@ -72,6 +72,8 @@ class RunnerProcess:
             received=self._received,
             ended=self._wire_ended,
         )
+        # the runner is of the same package, on the same system
+        self._wire.connection.passes_descriptors = self._wire.can_pass_descriptors
         welcome = b"\0".join(map(os.fsencode, sys_path))  # no JSON: the runner starts faster
         self._wire.connection.send_control(protocol.WELCOME, welcome)
         self.flush()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 
+from . import _descriptors
 from ._light_typing import TYPE_CHECKING, Protocol
+from ._shared_memory import IS_AVAILABLE
 
 if TYPE_CHECKING:
     from ._protocol import Buffer
+    from ._shared_memory import SharedBytes
 
 
 class Stream(Protocol):
@@ -54,13 +57,20 @@ Accept = Callable[[int, Stream], None]
 
 
 class SocketStream:
-    """A Stream that is a connected stream socket, and can't be made again."""
+    """A Stream that is a connected stream socket, and can't be made again.
+
+    Over a Unix socket it can pass descriptors beside the bytes.
+    """
 
     resumable = False
 
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)
         self._socket = connected
+        self.passes_descriptors = IS_AVAILABLE and connected.family == socket.AF_UNIX
+        """Whether both other methods for descriptors may be called: an optional capability, for
+        streams that can't be made again."""
+        self._descriptors: list[SharedBytes] = []
 
     def fileno(self) -> int | None:
         """Return the socket's descriptor."""
@@ -71,11 +81,27 @@ class SocketStream:
 
     def receive(self, limit_bytes: int) -> bytes:
         """Return what has arrived; see :class:`Stream`."""
-        return self._socket.recv(limit_bytes)
+        if not self.passes_descriptors:
+            return self._socket.recv(limit_bytes)
+        data, descriptors = _descriptors.receive(self._socket, limit_bytes)
+        if descriptors:
+            self._descriptors += descriptors
+        return data
+
+    def take_descriptors(self) -> Sequence[SharedBytes]:
+        """Return the descriptors that came with what was received since the last call."""
+        if not self._descriptors:
+            return ()
+        descriptors, self._descriptors = self._descriptors, []
+        return descriptors
 
     def send(self, buffers: Sequence[Buffer]) -> int:
         """Write what can be written; see :class:`Stream`."""
         return self._socket.sendmsg(buffers)
+
+    def send_with(self, buffers: Sequence[Buffer], descriptors: Sequence[SharedBytes]) -> int:
+        """Write what can be written, and pass descriptors with the first byte."""
+        return _descriptors.send(self._socket, buffers, descriptors)
 
     def close(self) -> None:
         """Close the socket."""

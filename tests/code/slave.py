@@ -11,8 +11,9 @@ from imp_parallel_core._definitions import DefinitionBook
 from imp_parallel_core._loaded_definitions import LoadedDefinitions
 from imp_parallel_core._references import resolving
 from imp_parallel_core._results import pickle_value
+from imp_parallel_core._shared_memory import SharedBytes, opened
 
-Sent = tuple[list[bytes], int]
+Sent = tuple[list[bytes | SharedBytes], int]
 
 
 def script(source: str, **names: Any) -> dict[str, Any]:
@@ -40,10 +41,11 @@ class Runner:
         segments, bundle = sent
         while self._bundles < bundle:
             self._bundles += 1
-            self.loaded.load(self._bundles, self.book.bundles[self._bundles - 1])
+            self.loaded.load(self._bundles, opened(self.book.bundles[self._bundles - 1]))
         self.loaded.activate(bundle)
+        data, *buffers = opened(segments)
         with resolving(self.loaded):
-            return pickle.loads(segments[0], buffers=segments[1:])
+            return pickle.loads(data, buffers=buffers)
 
     def run(self, thing: Any, *args: Any) -> Any:
         """Send a callable, and call it."""

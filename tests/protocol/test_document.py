@@ -84,6 +84,7 @@ def test_the_version_and_the_limits_are_described():
         "body of a handshake frame": protocol.HANDSHAKE_LIMIT_BYTES,
         "segments of a message": protocol.SEGMENT_COUNT_LIMIT,
         "segments of a message, together": protocol.MESSAGE_LIMIT_BYTES,
+        "segments of a message that travel as descriptors": protocol.DESCRIPTOR_LIMIT,
     }
 
 

@@ -1,0 +1,236 @@
+"""Large payloads on one machine: passed and not copied, whoever dies; memory is bounded."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import pickle
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import RunScript
+from harness import Processes, wait_until
+
+from imp_parallel_core import Manager, TaskLostError
+
+MB = 1_000_000
+SUPERVISOR_BYTES = 60 * MB  # a supervisor without any payload has some 20
+
+
+class Block:
+    """A large buffer that travels out of band, as an array does."""
+
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        self.data = data
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Block, (pickle.PickleBuffer(self.data),)
+
+
+def echo(value: Any) -> Any:
+    return value
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the most memory that a process has had."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def shared_memory_of(pid: int | str) -> list[str]:
+    """Return the shared memory that a process holds: by descriptors, and mapped."""
+    held = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            held.append(str(descriptor.readlink()))
+    held += Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return [line for line in held if "memfd:imp_parallel" in line]
+
+
+def nothing_is_held(manager: Manager) -> bool:
+    """Tell whether all slaves are there, and neither they nor this process hold anything."""
+    gc.collect()
+    if {slave.state for slave in manager.slaves} != {"idle"}:
+        return False
+    pids = [pid for slave in manager.slaves for pid in (slave.pid, slave.runner_pid) if pid]
+    return not any(shared_memory_of(pid) for pid in ("self", *pids))
+
+
+def test_a_large_payload_does_not_pass_through_the_supervisor(one_slave: Manager) -> None:
+    data = os.urandom(100 * MB)
+    context = one_slave.get_context()
+    for thing in (data, Block(bytearray(data))):
+        context.add_task(echo, thing)
+    first, second = context.get_results()
+    assert first == data
+    assert bytes(second.data) == data
+    supervisor = one_slave.slaves[0].pid
+    assert supervisor is not None
+    assert peak_bytes(supervisor) < SUPERVISOR_BYTES
+    del first, second
+    wait_until(lambda: nothing_is_held(one_slave))
+
+
+def test_what_a_task_writes_to_its_argument_is_seen_by_nobody_else(one_slave: Manager) -> None:
+    block = Block(bytearray(3 * MB))
+
+    def spoil(shared: Block, own: Block) -> tuple[int, int]:
+        found = shared.data[0], own.data[0]
+        shared.data[0] = own.data[0] = 1
+        return found
+
+    context = one_slave.get_context(lambda: Block(bytearray(block.data)))
+    for _ in range(3):
+        context.add_task(spoil, block)
+    assert list(context.get_results()) == [(0, 0), (1, 0), (1, 0)]
+    assert block.data[0] == 0
+
+
+def test_a_result_can_be_written_to(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    context.add_task(lambda: Block(bytearray(3 * MB)))
+    (result,) = context.get_results_unordered()
+    result.data[:2] = b"me"
+    assert bytes(result.data[:3]) == b"me\0"
+
+
+def test_what_a_set_up_has_captured_is_in_memory_once_for_all_slaves(two_slaves: Manager) -> None:
+    block = Block(os.urandom(50 * MB))
+    context = two_slaves.get_context(lambda: block)
+
+    def look(block: Block) -> tuple[int, int, list[str]]:
+        return os.getpid(), block.data[-1], shared_memory_of("self")
+
+    seen = {}
+    while len(seen) < 2:
+        for _ in range(10):
+            context.add_task(look)
+        for pid, last, held in context.get_results_unordered():
+            assert last == block.data[-1]
+            seen[pid] = {line.split()[4] for line in held if "-" in line.split()[0]}
+    inodes = [*seen.values()]
+    assert inodes[0] == inodes[1] != set()
+
+
+def test_a_task_whose_runner_dies_is_tried_again_with_the_same_payload(
+    one_slave: Manager, tmp_path: Path
+) -> None:
+    data = os.urandom(20 * MB)
+
+    def die_twice(block: Block) -> bytes:
+        tries = tmp_path / "tries"
+        with tries.open("a") as file:
+            file.write(".")
+        block.data[:10] = b"overwrites"
+        if len(tries.read_text()) < 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return bytes(block.data[10:])
+
+    context = one_slave.get_context()
+    context.add_task(die_twice, Block(bytearray(data)))
+    (result,) = context.get_results_unordered()
+    assert result == data[10:]
+    del result
+    wait_until(lambda: nothing_is_held(one_slave))
+
+
+def test_nothing_is_left_of_a_task_that_is_given_up(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    context.add_task(lambda block: os.kill(os.getpid(), signal.SIGKILL), Block(bytearray(20 * MB)))
+    with pytest.raises(TaskLostError) as caught:
+        list(context.get_results_unordered())
+    del caught
+    wait_until(lambda: nothing_is_held(one_slave))
+
+
+@pytest.mark.parametrize("victim", ["pid", "runner_pid"])
+def test_payloads_survive_who_is_killed_in_the_middle_of_passing_them(
+    two_slaves: Manager, victim: str
+) -> None:
+    """Whatever moment the kill strikes at: each task gives its result once, and nothing is left."""
+    wait_until(lambda: {slave.state for slave in two_slaves.slaves} == {"idle"})
+    context = two_slaves.get_context(max_attempts=20)
+    for number in range(60):
+        context.add_task(echo, Block(bytearray([number]) * (2 * MB)))
+    found = []
+    for count, result in enumerate(context.get_results_unordered()):
+        found.append(result.data[-1])
+        if count % 12 == 5:
+            pid = getattr(two_slaves.slaves[count // 12 % 2], victim)
+            with contextlib.suppress(ProcessLookupError):  # it has not been replaced yet
+                if pid is not None:
+                    os.kill(pid, signal.SIGKILL)
+    assert sorted(found) == list(range(60))
+    del result
+    wait_until(lambda: nothing_is_held(two_slaves))
+
+
+def test_more_payloads_than_there_are_descriptors_arrive(
+    start_script: RunScript, processes: Processes
+) -> None:
+    source = """
+        import os, resource
+        from imp_parallel_core import Manager
+        from imp_parallel_local import LocalSlave
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+        with Manager() as manager:
+            manager.add_slave(LocalSlave())
+            context = manager.get_context()
+            for number in range(200):
+                context.add_task(lambda data: data, bytes([number]) * 400_000)
+            kept = list(context.get_results())
+            assert [data[-1] for data in kept] == list(range(200))
+            assert {len(data) for data in kept} == {400_000}
+            print("all there")
+    """
+    assert start_script(source).communicate(timeout=50) == ("all there\n", "")
+
+
+SLOW_READER = """
+    import os, time
+    from pathlib import Path
+    from imp_parallel_core import Manager
+    from imp_parallel_local import LocalSlave
+
+    SIZE = 50_000_000
+    CREDIT = 256 * 1024**2
+
+    def used():
+        "What this process has in memory: its own, and the shared memory that only it holds."
+        own = 1024 * int(Path("/proc/self/status").read_text().partition("RssAnon:")[2].split()[0])
+        held = {}
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            if "memfd:imp_parallel" in line:
+                first, last = (int(end, 16) for end in line.split()[0].split("-"))
+                held[line.split()[4]] = last - first
+        return own + sum(held.values())
+
+    with Manager() as manager:
+        for _ in range(2):
+            manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        for _ in range(30):
+            context.add_task(bytes, SIZE)
+        peak, count = 0, 0
+        for result in context.get_results_unordered():
+            count += 1
+            busy_until = time.monotonic() + (1.5 if count < 4 else 0.1)
+            while time.monotonic() < busy_until:
+                peak = max(peak, used())
+                time.sleep(0.01)
+        print(count, peak > CREDIT, peak)
+        # what waits, what was with the slaves (two tasks each at most, as they are not short),
+        # the one that is read, and the next
+        assert peak < CREDIT + (2 * 2 + 2) * SIZE + 60_000_000, peak
+"""
+
+
+def test_a_user_who_reads_slowly_bounds_the_memory_that_results_take(
+    start_script: RunScript, processes: Processes
+) -> None:
+    output, errors = start_script(SLOW_READER).communicate(timeout=50)
+    assert errors == ""
+    assert output.startswith("30 ")

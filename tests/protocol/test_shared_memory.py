@@ -1,0 +1,341 @@
+"""Segments in shared memory: passed as descriptors, checked by who maps them, freed by the last."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import resource
+import selectors
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imp_parallel_core import ProtocolError, SocketStream
+from imp_parallel_core import _descriptors as descriptors
+from imp_parallel_core import _protocol as protocol
+from imp_parallel_core import _shared_memory as shared_memory
+from imp_parallel_core._connection import Connection
+from imp_parallel_core._link import Link
+from imp_parallel_core._protocol import Message
+from imp_parallel_core._shared_memory import (
+    LEAST_BYTES,
+    SharedBytes,
+    SharedWriter,
+    adopt,
+    kept,
+    open_segment,
+    share,
+)
+
+from .wire import content, plain
+
+pytestmark = pytest.mark.skipif(not shared_memory.IS_AVAILABLE, reason="Linux has it")
+
+SIZE = LEAST_BYTES + 1000
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    gc.collect()
+    before = memory_files()
+    yield
+    gc.collect()
+    assert memory_files() == before
+
+
+def memory_files() -> list[str]:
+    """Return what shared memory this process holds: by descriptors, and mapped."""
+    held = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            held.append(str(descriptor.readlink()))
+        except OSError:
+            continue
+    held += Path("/proc/self/maps").read_text().splitlines()
+    return [line for line in held if "memfd:imp_parallel" in line]
+
+
+def shared(data: bytes) -> SharedBytes:
+    found = share(data)
+    assert found is not None
+    return found
+
+
+class Pair:
+    """Two links over a socket pair, whose handshake is over."""
+
+    def __init__(self, adopt: Callable[[SharedBytes], object] | None = adopt) -> None:
+        self.selector = selectors.DefaultSelector()
+        self.received: list[Message] = []
+        self.ended: list[str] = []
+        self.sockets = socket.socketpair()
+        self.links = [
+            Link(
+                SocketStream(end),
+                self.selector,
+                greeted=lambda *_: None,
+                received=lambda _, message: self.received.append(message),
+                ended=lambda _, how: self.ended.append(how),
+                connection=Connection(adopt=adopt),
+            )
+            for end in self.sockets
+        ]
+        for link in self.links:
+            assert link.can_pass_descriptors
+            link.connection.introduce()
+            link.connection.passes_descriptors = True
+
+    def run(self) -> None:
+        """Let both read and write until nothing happens any more."""
+        for link in self.links:
+            link.flush()
+        while ready := self.selector.select(0.02):
+            for key, events in ready:
+                if key.fileobj in self.selector.get_map():
+                    key.data(events)
+
+    def close(self) -> None:
+        for link in self.links:
+            link.close()
+        self.selector.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    made = Pair()
+    yield made
+    made.close()
+
+
+def test_a_segment_arrives_in_memory_of_its_own_that_can_be_written_to(pair: Pair) -> None:
+    data = content(SIZE)
+    segment = shared(data)
+    pair.links[0].send(7, b"head", [b"small", segment, b""])
+    pair.run()
+    ((kind, head, segments),) = pair.received
+    assert (kind, head, [bytes(one) for one in segments]) == (7, b"head", [b"small", data, b""])
+    segments[1][:4] = b"mine"
+    assert bytes(open_segment(segment)[:4]) == data[:4]
+    pair.received.clear()
+
+
+def test_only_the_descriptor_of_a_large_segment_goes_through_the_socket(pair: Pair) -> None:
+    pair.links[0].send(7, b"", [content(SIZE), shared(content(SIZE))])
+    assert sum(map(len, pair.links[0].connection.unsent())) < 100
+    assert len(pair.links[0].connection.unsent_descriptors) == 2
+
+
+def test_who_passes_on_neither_checks_nor_opens() -> None:
+    pair = Pair(adopt=None)
+    data = content(SIZE)
+    for _ in range(2):
+        pair.links[0].send(7, b"", [shared(data)])
+        pair.run()
+    for message in pair.received:
+        pair.links[1].send(*message)
+    pair.received.clear()
+    pair.run()
+    for message in pair.received:
+        (segment,) = message.segments
+        assert isinstance(segment, SharedBytes)
+        segment.check()
+        assert bytes(segment.open()) == data
+    pair.received.clear()
+    pair.close()
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(st.sampled_from([0, 10, 70_000, 300_000, SIZE]), st.booleans()), max_size=4
+        ),
+        max_size=5,
+    ),
+    st.booleans(),
+)
+def test_any_mixture_arrives_as_it_was(described: list[list[tuple[int, bool]]], by: bool) -> None:
+    pair = Pair()
+    pair.links[0].connection.passes_descriptors = by
+    sent = []
+    for number, segments in enumerate(described):
+        parts = [content(size, number) for size, _ in segments]
+        sent.append((number, b"x" * number, parts))
+        shares = [is_shared for _, is_shared in segments]
+        packed = [(share(p) or p) if s else p for p, s in zip(parts, shares, strict=True)]
+        pair.links[0].send(number, b"x" * number, packed)
+    pair.run()
+    assert [plain(message) for message in pair.received] == sent
+    assert not pair.ended
+    pair.received.clear()
+    pair.close()
+
+
+def test_more_segments_than_may_be_passed_at_once_arrive(pair: Pair) -> None:
+    data = content(LEAST_BYTES)
+    segments = [shared(data) for _ in range(protocol.DESCRIPTOR_LIMIT + 3)]
+    for _ in range(2):
+        pair.links[0].send(7, b"", segments)
+    pair.run()
+    assert [len(message.segments) for message in pair.received] == [len(segments)] * 2
+    assert all(segment == data for message in pair.received for segment in message.segments)
+    pair.received.clear()
+
+
+def test_a_link_that_is_closed_lets_go_of_what_it_would_have_passed(pair: Pair) -> None:
+    for _ in range(3):
+        pair.links[0].send(7, b"", [content(SIZE)])
+    pair.links[0].close()
+    gc.collect()
+    assert memory_files() == []
+
+
+def test_what_was_under_way_is_freed_when_the_peer_has_died(pair: Pair) -> None:
+    for _ in range(3):
+        pair.links[0].send(7, b"", [content(SIZE)])
+    pair.links[0].flush()
+    pair.links[1].close()
+    pair.run()
+    assert pair.ended
+    pair.received.clear()
+    gc.collect()
+    assert memory_files() == []
+
+
+# ---- what a peer may not do
+
+
+def unsealed() -> SharedBytes:
+    writer = SharedWriter()
+    writer.extend(content(SIZE))
+    return SharedBytes(os.dup(writer._bytes.fileno()), SIZE)
+
+
+def half_sealed() -> SharedBytes:
+    segment = unsealed()
+    fcntl.fcntl(segment.fileno(), fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+    return segment
+
+
+def ordinary_file() -> SharedBytes:
+    with tempfile.TemporaryFile() as file:
+        file.write(content(SIZE))
+        file.flush()
+        return SharedBytes(os.dup(file.fileno()), SIZE)
+
+
+def shorter_than_said() -> SharedBytes:
+    segment = shared(content(SIZE))
+    return SharedBytes(os.dup(segment.fileno()), SIZE + 1)
+
+
+def longer_than_said() -> SharedBytes:
+    segment = shared(content(SIZE))
+    return SharedBytes(os.dup(segment.fileno()), SIZE - 1)
+
+
+def pipe_end() -> SharedBytes:
+    ends = os.pipe()
+    os.close(ends[0])
+    return SharedBytes(ends[1], SIZE)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [unsealed, half_sealed, ordinary_file, shorter_than_said, longer_than_said, pipe_end],
+    ids=lambda make: make.__name__,
+)
+def test_memory_that_may_change_under_its_reader_is_refused(
+    pair: Pair, make: Callable[[], SharedBytes]
+) -> None:
+    pair.links[0].send(7, b"", [make()])
+    pair.run()
+    assert pair.received == []
+    (how,) = set(pair.ended) - {"its connection ended"}
+    assert "broke the protocol" in how
+    assert "shared memory" in how
+
+
+def test_a_segment_without_its_descriptor_is_refused(pair: Pair) -> None:
+    frames = protocol.encode_message((7, b"", [shared(content(SIZE))]), by_descriptor=True)
+    pair.sockets[0].send(b"".join(b for b in frames[0] if not isinstance(b, SharedBytes)))
+    pair.run()
+    assert pair.received == []
+    assert "no descriptor came" in pair.ended[0]
+
+
+def test_descriptors_that_nothing_claims_are_refused_before_they_are_many(pair: Pair) -> None:
+    segment = shared(content(SIZE))
+    ping = protocol.encode_frame(protocol.PING)
+    for _ in range(4):
+        descriptors.send(pair.sockets[0], [ping], [segment] * 100)
+    pair.run()
+    assert "more descriptors" in pair.ended[0]
+    del segment
+    gc.collect()
+    assert memory_files() == []
+
+
+def test_an_end_that_does_not_take_descriptors_gets_none(pair: Pair) -> None:
+    """A stream without the capability reads them with plain recv: the system drops them."""
+    segment = shared(content(SIZE))
+    descriptors.send(pair.sockets[0], [protocol.encode_frame(protocol.PING)], [segment])
+    pair.links[1]._stream.passes_descriptors = False
+    pair.links[1].can_pass_descriptors = False
+    pair.run()
+    assert not pair.ended
+    assert len([line for line in memory_files() if line.startswith("/")]) == 1
+
+
+def test_a_single_frame_can_not_claim_more_than_the_limit() -> None:
+    decoder = protocol.Decoder()
+    decoder.introduce()
+    count = protocol.DESCRIPTOR_LIMIT + 1
+    lengths = b"".join(((1 << 63) | 5).to_bytes(8, "big") for _ in range(count))
+    body = b"\x07" + count.to_bytes(2, "big") + bytes(4) + lengths
+    with pytest.raises(ProtocolError, match="descriptors"):
+        decoder.feed(protocol.FRAME_HEADER.pack(len(body), protocol.WHOLE) + body)
+
+
+# ---- limits
+
+
+def test_small_segments_are_kept_as_bytes() -> None:
+    data = bytearray(LEAST_BYTES - 1)
+    assert share(data) is None
+    assert type(kept(data)) is bytes
+
+
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))  # of which a quarter may be used
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_when_descriptors_are_scarce_segments_are_copied(few_descriptors: None, pair: Pair) -> None:
+    data = content(SIZE)
+    segments = [kept(data) for _ in range(30)]
+    assert {type(segment) for segment in segments} == {SharedBytes, bytes}
+    for segment in segments:
+        pair.links[0].send(7, b"", [segment])
+    pair.run()
+    assert [bytes(message.segments[0]) for message in pair.received] == [data] * 30
+    assert not pair.ended
+    pair.received.clear()
+
+
+def test_memory_that_can_not_be_written_is_no_obstacle() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        segment = kept(content(SIZE))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert segment == content(SIZE)
