@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 MARK = "IMP_PARALLEL_TESTMARK"
+RunScript = Callable[..., "subprocess.Popen[str]"]
+"""Starts a script of its own, as a user would: the type of a fixture."""
 
 
 class Processes:

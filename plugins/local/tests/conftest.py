@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import Processes, processes
+from harness import Processes, RunScript, processes
 from imp_parallel_local import LocalSlave
 
 from imp_parallel_core import Manager
@@ -42,9 +42,6 @@ def one_slave(manager: Manager) -> Manager:
     """Return a Manager with one local slave."""
     manager.add_slave(LocalSlave())
     return manager
-
-
-RunScript = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture

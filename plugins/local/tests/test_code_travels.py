@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import RunScript
 
 from imp_parallel_core import Manager, PicklingError, RemoteError
 
@@ -82,8 +83,6 @@ assert MODEL is None
 print("it went", "well")
 
 """
-
-RunScript = Callable[..., "subprocess.Popen[str]"]
 
 
 def run_python(arguments: list[str], stdin: str) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RunScript
-from harness import Processes, wait_until
+from harness import Processes, RunScript, wait_until
 
 from imp_parallel_core import Manager, TaskLostError
 
