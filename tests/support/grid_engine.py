@@ -114,6 +114,7 @@ class Cell:
         self.hosts = hosts or {socket.gethostname().partition(".")[0]: ()}
         self.master, self._inside_master = master or next(iter(self.hosts.items()))
         self._slots = slots
+        self.started = self.base / "started"
         self.environment = {
             "SGE_ROOT": str(self.base / "root"),
             "SGE_CELL": "default",
@@ -137,6 +138,11 @@ class Cell:
         for prefix in self.hosts.values():
             self._checked([*prefix, f"{DAEMONS}/sge_execd"])
         wait_until(lambda: all(map(self._has_reported, self.hosts)), what="execd")
+
+    def note_starts(self) -> None:
+        """Have each job's start noted (in wall-clock seconds), just before its script begins."""
+        self.started.mkdir()
+        self.started.chmod(0o777)
 
     def stop_execd(self) -> None:
         """Kill the execution daemons; jobs go on."""

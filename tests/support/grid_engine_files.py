@@ -79,6 +79,7 @@ QUEUE = {
 STARTER = """\
 #!/bin/bash
 [ "$UID" != 0 ] || export HOME={base}/home
+[ ! -d {base}/started ] || echo "$EPOCHREALTIME" >"{base}/started/$JOB_ID.$SGE_TASK_ID"
 [ "$SGE_STARTER_SHELL_PATH" ] || exec /bin/bash -c "$*"  # from qrsh
 exec -l "$SGE_STARTER_SHELL_PATH" "$@"
 """

@@ -7,11 +7,14 @@ import selectors
 import ssl
 import sys
 import time
-from typing import Any
 
 from ._route import Route, Stage
 from ._tls import INDEX, Credentials
 from ._tls_stream import TlsStream
+
+TYPE_CHECKING = False  # typing itself takes a while to import, and each slave waits for this
+if TYPE_CHECKING:
+    from typing import Any
 
 _STAGGER_S = 0.1  # between the first attempts, so that the best address usually wins
 _GONE_S = 3.0

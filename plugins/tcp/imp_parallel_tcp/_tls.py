@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from struct import Struct
@@ -54,6 +53,8 @@ def _as_file(pem: bytes) -> Iterator[str]:
         descriptor = os.memfd_create("imp_parallel")
         path = f"/proc/self/fd/{descriptor}"
     else:
+        import tempfile  # seldom needed, and it loads much
+
         descriptor, path = tempfile.mkstemp()  # mode 0600
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123
