@@ -6,6 +6,8 @@ cluster whose commands are only to be had on a login node is the same plugin wit
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import secrets
 import shutil
@@ -112,11 +114,13 @@ class LocalHost:
             process = subprocess.Popen[bytes](
                 list(argv), stdin=given, stdout=out, stderr=err, cwd=cwd, start_new_session=True
             )
+            _running.add(process)
             try:
                 exit_code = process.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 raise TimeoutError(f"{argv[0]} did not end within {timeout_s:g} s") from None
             finally:
+                _running.discard(process)
                 _end(process)
             return CommandResult(exit_code, _text_of(out), _text_of(err))
 
@@ -155,6 +159,21 @@ class LocalHost:
 def _text_of(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode(errors="replace")
+
+
+_running: set[subprocess.Popen[bytes]] = set()
+
+
+def _end_all() -> None:
+    """Kill commands that hang: at the end of the script nobody waits for them any more."""
+    for process in list(_running):
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+atexit.register(_end_all)
+os.register_at_fork(after_in_child=_running.clear)  # they are the parent's
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

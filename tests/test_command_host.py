@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -33,12 +34,31 @@ def test_a_command_that_hangs_is_killed_with_what_it_started(tmp_path: Path) -> 
     with pytest.raises(TimeoutError, match=r"did not end within 0\.3 s"):
         HOST.run(["sh", "-c", line], timeout_s=0.3)
     assert time.monotonic() - begun < 10.0
-    child = int((tmp_path / "pid").read_text())
-    stat_file = Path(f"/proc/{child}/stat")
+    wait_for_end(int((tmp_path / "pid").read_text()))
+
+
+def wait_for_end(pid: int) -> None:
+    stat_file = Path(f"/proc/{pid}/stat")
     deadline = time.monotonic() + 5.0
     while stat_file.exists() and stat_file.read_text().rpartition(")")[2].split()[0] not in "ZX":
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_command_that_hangs_is_not_left_when_the_script_ends(tmp_path: Path) -> None:
+    script = """
+import threading, time
+from pathlib import Path
+from imp_parallel_core import LocalHost
+command = ["sh", "-c", "echo $$ >pid; mv pid ready; kill -STOP $$"]
+run = threading.Thread(target=LocalHost().run, args=(command,), kwargs=dict(timeout_s=60))
+run.daemon = True
+run.start()
+while not Path("ready").exists():
+    time.sleep(0.01)
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=30)
+    wait_for_end(int((tmp_path / "ready").read_text()))
 
 
 def test_a_child_that_keeps_the_output_open_is_not_waited_for() -> None:

@@ -18,6 +18,7 @@ from ._queue_list import (
 
 _SUBMIT_S = 120.0  # a submission may pass through a site's slow verifier
 _ASK_S = 15.0
+_DESCRIBE_S = 5.0  # it tells a reason, and can be done without
 _ACCOUNTING_S = 3.0  # it is searched from end to end, and may be years long
 _JOB_NUMBER = re.compile(r"^(\d+)(?:\.\d+-\d+:\d+)?$", re.MULTILINE)
 
@@ -93,7 +94,7 @@ class GridEngine:
 
     def _describe(self, job: int) -> str:
         try:
-            return self._ask("qstat", "-j", str(job)).stdout
+            return self.host.run(["qstat", "-j", str(job)], timeout_s=_DESCRIBE_S).stdout
         except OSError:
             return ""
 

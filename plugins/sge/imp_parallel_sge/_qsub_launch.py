@@ -94,7 +94,7 @@ class QsubLaunch:
         return state._replace(detail=f"job {self.job} task {number}: {state.detail}")
 
     def _why_queued(self) -> str:
-        return self._grid_engine.why_queued(self.job)
+        return self._watch.problem or self._grid_engine.why_queued(self.job)
 
     def _explain_errors(self, tasks: Mapping[int, Task]) -> None:
         failed = [number for number, task in tasks.items() if task.phase() is LaunchPhase.ENDED]
@@ -184,7 +184,7 @@ class QsubLaunch:
     def _give_up(self, tasks: Mapping[int, Task], words: str) -> None:
         """Leave tasks whose end Grid Engine owes us. Raises LaunchError for all others."""
         states = sorted({f"{task.state} {task.queue}".strip() for task in tasks.values()})
-        text = ", ".join(states) or self._watch.problem
+        text = self._watch.problem or ", ".join(states)
         if tasks and not self._watch.problem and all("d" in t.state for t in tasks.values()):
             _logger.warning("job %d is deleted, but takes its time (%s)", self.job, text)
             self._documents.remove()

@@ -20,6 +20,7 @@ _FIRST_PAUSE_S = 1.0
 _LAST_PAUSE_S = 30.0
 _PAUSE_GROWTH = 1.5
 _SHARE = 5.0  # of how long an answer takes, at least this many times passes before the next
+_PATIENCE_S = 1.5  # for an answer, before one goes on with the last one
 _REPORT_S = 600.0  # how often a failing qstat is complained about
 
 
@@ -38,6 +39,8 @@ class Snapshot(NamedTuple):
 class QueueWatch:
     """Asks for the queue, ever more seldom while nothing changes.
 
+    Each question is asked in a thread of its own, so that nobody has to wait for one that hangs.
+
     Args:
         ask: returns the queue; raises OSError or ValueError when it can't be had.
         clock: the monotonic time, in seconds.
@@ -46,28 +49,41 @@ class QueueWatch:
     def __init__(
         self, ask: Callable[[], Jobs], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.problem = ""
-        """Why the last question had no answer; "" if it had one."""
         self._ask = ask
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._question: threading.Event | None = None  # set when its answer is there
         self._snapshot = Snapshot(0.0, {})
+        self._problem = ""
         self._asked_at = float("-inf")
         self._pause_s = _FIRST_PAUSE_S
         self._reported_at = float("-inf")
+
+    @property
+    def problem(self) -> str:
+        """Why the last question has no answer; "" if it has one, or is not late yet."""
+        waited_s = self._clock() - self._asked_at
+        if self._question is not None and waited_s >= _PATIENCE_S:
+            return f"qstat has not answered for {waited_s:.0f} s"
+        return self._problem
 
     def look(self, max_age_s: float | None = None) -> Snapshot:
         """Return a snapshot; the last one if it is too early to ask again, or no answer came.
 
         Args:
             max_age_s: how old it may be; by default as old as the present pause. Never is qstat
-                asked twice within a moment.
+                asked twice within a moment, nor while an answer is on its way.
         """
-        with self._lock:  # who comes while another asks, waits for the same answer
+        with self._lock:
             pause_s = self._pause_s if max_age_s is None else max_age_s
-            if self._clock() - self._asked_at >= pause_s:
-                self._refresh()
-            return self._snapshot
+            if self._question is None and self._clock() - self._asked_at >= pause_s:
+                self._asked_at = self._clock()
+                self._question = threading.Event()
+                _start(self._refresh)
+            question = self._question
+        if question is not None:
+            question.wait(max(0.0, self._asked_at + _PATIENCE_S - self._clock()))
+        return self._snapshot
 
     def expect_change(self) -> None:
         """Ask often again: something has been submitted, or will end."""
@@ -75,25 +91,47 @@ class QueueWatch:
             self._pause_s = _FIRST_PAUSE_S
 
     def _refresh(self) -> None:
-        self._asked_at = now = self._clock()
+        """Ask, and note the answer."""
+        asked_at = self._asked_at
+        answer: Jobs | Exception
         try:
-            jobs = self._ask()
-        except (OSError, ValueError) as problem:
-            self.problem = str(problem)
-            if now - self._reported_at >= _REPORT_S:
-                self._reported_at = now
-                _logger.warning("the queue can't be looked at, which is tried again: %s", problem)
-            self._pause_s = min(self._pause_s * _PAUSE_GROWTH, _LAST_PAUSE_S)
-        else:
-            self.problem = ""
-            self._reported_at = float("-inf")
-            is_same = jobs == self._snapshot.jobs
-            grown_s = min(self._pause_s * _PAUSE_GROWTH, _LAST_PAUSE_S)
-            self._pause_s = grown_s if is_same else _FIRST_PAUSE_S
-            self._snapshot = Snapshot(now, jobs)
-        self._asked_at = self._clock()
-        lasted_s = self._asked_at - now  # a slow one is asked less
-        self._pause_s = max(self._pause_s, min(lasted_s * _SHARE, _LAST_PAUSE_S))
+            answer = self._ask()
+        except Exception as problem:  # a bug, too, must not be waited for
+            answer = problem
+        with self._lock:
+            now = self._clock()
+            if isinstance(answer, Exception):
+                self._failed(str(answer), now)
+            else:
+                self._answered(answer, asked_at)
+            slowness_s = now - asked_at  # a slow one is asked less
+            self._pause_s = max(self._pause_s, min(slowness_s * _SHARE, _LAST_PAUSE_S))
+            self._asked_at = now
+            question, self._question = self._question, None
+        if question is not None:
+            question.set()
+
+    def _failed(self, problem: str, now: float) -> None:
+        self._problem = problem
+        if now - self._reported_at >= _REPORT_S:
+            self._reported_at = now
+            _logger.warning("the queue can't be looked at, which is tried again: %s", problem)
+        self._pause_s = min(self._pause_s * _PAUSE_GROWTH, _LAST_PAUSE_S)
+
+    def _answered(self, jobs: Jobs, asked_at: float) -> None:
+        self._problem = ""
+        self._reported_at = float("-inf")
+        is_same = jobs == self._snapshot.jobs
+        grown_s = min(self._pause_s * _PAUSE_GROWTH, _LAST_PAUSE_S)
+        self._pause_s = grown_s if is_same else _FIRST_PAUSE_S
+        self._snapshot = Snapshot(asked_at, jobs)
+
+
+def _start(function: Callable[[], None]) -> None:
+    try:
+        threading.Thread(target=function, name="imp_parallel qstat", daemon=True).start()
+    except RuntimeError:  # the interpreter ends, and starts no threads any more
+        function()
 
 
 _watches: weakref.WeakKeyDictionary[CommandHost, QueueWatch] = weakref.WeakKeyDictionary()

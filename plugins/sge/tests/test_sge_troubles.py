@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from grid_engine import Cell, wait_until
-from harness_sge import manager_of
+from harness_sge import manager_of, pids_of_task, squared, squares, wait_for
 from imp_parallel_sge import SGEPESlaveArray, SGEQsubSlaveArray
 
 from imp_parallel_core import LaunchError, Manager, NoSlaveStartedError
@@ -150,3 +152,71 @@ def test_a_master_that_can_not_be_reached_is_named_with_its_addresses(
     assert "the master can't be reached" in text
     assert "Network is unreachable" in text
     assert "slave0.output" in text
+
+
+@pytest.fixture
+def without_starter(cluster: Cell) -> Iterator[None]:
+    """Have Grid Engine itself start the shell of jobs."""
+    cluster.run("qconf", "-rattr", "queue", "starter_method", "NONE", "main.q")
+    yield
+    cluster.run("qconf", "-rattr", "queue", "starter_method", f"{cluster.base}/starter", "main.q")
+
+
+def test_a_shell_that_does_not_exist_is_named(cluster: Cell, without_starter: None) -> None:
+    text = failure_of("-S /nowhere/at/all/bash")
+    assert "Eqw" in text
+    assert "/nowhere/at/all/bash" in text
+
+
+@pytest.fixture
+def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that has a command of Grid Engine's hang from then on."""
+
+    def hang(name: str) -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text("#!/bin/sh\nkill -STOP $$\n")
+        (folder / name).chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+    return hang
+
+
+class Watchful(Manager):
+    heartbeat_timeout = 2.0
+
+
+def test_a_qstat_that_hangs_hinders_neither_the_tasks_nor_the_end(
+    cluster: Cell, hanging: Callable[[str], None]
+) -> None:
+    with Watchful() as manager:
+        manager.add_slave(SGEQsubSlaveArray(3))
+        context = manager.get_context()
+        squares(context, 60, 0.1)
+        results = context.get_results_unordered()
+        found = [next(results)]
+        wait_for(manager, "working", "working", "working")
+        hanging("qstat")
+        for pid in pids_of_task(cluster, 2):  # now qstat is asked
+            os.kill(pid, signal.SIGKILL)
+        found += results
+        assert sorted(found) == squared(60)
+        asked_at = time.monotonic()
+        assert len(manager.slaves) == 3
+        assert time.monotonic() - asked_at < 1.0
+        asked_at = time.monotonic()
+    assert time.monotonic() - asked_at < 8.0
+    wait_until(lambda: not cluster.jobs(), 20.0, "the deletion of the jobs")
+
+
+def test_a_qdel_that_hangs_does_not_keep_the_script(
+    cluster: Cell, hanging: Callable[[str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    with manager_of(2, "-h") as manager:
+        wait_for(manager, "queued", "queued")
+        hanging("qdel")
+        asked_at = time.monotonic()
+    assert time.monotonic() - asked_at < 8.0
+    assert "still ending" in caplog.text
+    cluster.try_run("qdel", "-u", "*")
+    wait_until(lambda: not cluster.jobs(), what="an empty queue")

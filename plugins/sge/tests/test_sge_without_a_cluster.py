@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -193,3 +194,27 @@ def test_nothing_is_left_of_an_array_that_was_refused(host: MadeUpHost, tmp_path
     assert caught.value.output == "Unable to run job: no.\nExiting."
     assert caught.value.command[0] == "qsub"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_waits_for_a_question_that_hangs_and_its_late_answer_counts() -> None:
+    may_answer = threading.Event()
+
+    def ask() -> Jobs:
+        asked.append(time.monotonic())
+        may_answer.wait(30.0)
+        return {1: {1: Task("r")}}
+
+    asked: list[float] = []
+    watch = QueueWatch(ask)
+    begun_at = time.monotonic()
+    for _ in range(50):
+        assert watch.look(0.0).jobs == {}
+    assert time.monotonic() - begun_at < 4.0
+    assert "has not answered for" in watch.problem
+    assert len(asked) == 1, "one hangs already"
+    may_answer.set()
+    deadline = time.monotonic() + 10.0
+    while not watch.look().jobs and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert watch.look().tasks_of(1) == {1: Task("r")}
+    assert watch.problem == ""
