@@ -3,7 +3,8 @@
 A thread of its own accepts connections, makes TLS handshakes without waiting for any of them, and
 hands over those that proved to belong to the run. Until then nothing of a peer is looked at but by
 the TLS library. Peers that idle are bounded in number and in time, so that they cost little and
-can't keep a slave out.
+can't keep a slave out: those that have said nothing yet give way first, and soon, since a slave
+begins to speak as soon as it is connected.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import selectors
 import socket
 import ssl
@@ -19,49 +21,25 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 
-from ._tls import INDEX, Credentials
-from ._tls_stream import TlsStream, prepare
+from ._newcomer import Newcomer
+from ._tls import Credentials
+from ._tls_stream import TlsStream
 
 _logger = logging.getLogger("imp_parallel.tcp")
 
 _HANDSHAKE_S = 10.0
-_NEWCOMERS = 128  # handshakes at a time; each takes a descriptor and some 50 KiB
-_UNDISTURBED_S = 1.0  # an older one gives way to a new one when there are so many
+_SILENT = 1024  # connections that have said nothing, at a time; each takes a descriptor …
+_SILENT_SHARE = 4  # … of which no more than one in so many may go to them
+_SILENT_S = 0.2  # when there are so many, an older one gives way to a new one
+_SPEAKING = 128  # handshakes at a time; each takes some 50 KiB
+_UNDISTURBED_S = 1.0  # likewise
 _ACCEPTED_AT_ONCE = 32
 _REST_S = 0.2  # when the system is out of descriptors or memory
 
 
-class Newcomer:
-    """A connection that has not proved anything yet."""
-
-    def __init__(self, connected: socket.socket, credentials: Credentials) -> None:
-        self.since = time.monotonic()
-        self._credentials = credentials
-        self._index = b""
-        self._is_secure = False
-        connected.setblocking(False)
-        prepare(connected)
-        self.socket = credentials.context.wrap_socket(
-            connected, server_side=True, do_handshake_on_connect=False
-        )
-
-    def advance(self) -> int | None:
-        """Go on with the handshake; return the slave's index when it is complete.
-
-        Raises ssl.SSLWantReadError or ssl.SSLWantWriteError to wait, another OSError to give up.
-        """
-        if not self._is_secure:
-            self.socket.do_handshake()
-            self._credentials.check(self.socket)
-            self._is_secure = True
-        while len(self._index) < INDEX.size:
-            data = self.socket.recv(INDEX.size - len(self._index))
-            if not data:
-                raise ConnectionError("it ended before it had said which slave it is")
-            self._index += data
-        if self.socket.pending():
-            raise ConnectionError("it said more than its index")
-        return int(INDEX.unpack(self._index)[0])
+def _silent_limit() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _SILENT if soft == resource.RLIM_INFINITY else min(_SILENT, soft // _SILENT_SHARE)
 
 
 class Listener(threading.Thread):
@@ -83,7 +61,11 @@ class Listener(threading.Thread):
         self._sockets = sockets
         self._credentials = credentials
         self._accept = accept
-        self._newcomers: dict[int, Newcomer] = {}  # by descriptor, the oldest first
+        # by descriptor, the oldest first
+        self._silent: dict[int, Newcomer] = {}
+        self._waiting: dict[int, Newcomer] = {}  # to speak, when others have done
+        self._speaking: dict[int, Newcomer] = {}
+        self._silent_limit = _silent_limit()
         self._selector = selectors.DefaultSelector()
         self._is_listening = False
         self._rests_until = 0.0
@@ -99,9 +81,10 @@ class Listener(threading.Thread):
                 self._listen_if_there_is_room(time.monotonic())
                 for key, _ in self._selector.select(self._wait_s()):
                     if isinstance(key.data, Newcomer):
-                        self._advance(key.data)
+                        self._heard(key.data)
                     elif key.data is not None:
                         self._let_in(key.data)
+                self._hear_those_who_wait()
                 self._turn_away_the_slow(time.monotonic())
         finally:
             self.abandon()
@@ -117,27 +100,24 @@ class Listener(threading.Thread):
     def abandon(self) -> None:
         """Close this process's ends of everything."""
         self._is_closed = True
-        for newcomer in self._newcomers.values():
-            newcomer.socket.close()
-        self._newcomers.clear()
+        for newcomers in (self._silent, self._waiting, self._speaking):
+            for newcomer in newcomers.values():
+                newcomer.socket.close()
+            newcomers.clear()
         for end in (*self._sockets, self._wake_up, self._woken):
             end.close()
         self._selector.close()
 
     def _wait_s(self) -> float:
-        if not self._is_listening:
+        if not self._is_listening or self._waiting:
             return _REST_S / 4
-        oldest = next(iter(self._newcomers.values()), None)
-        return 3600.0 if oldest is None else _HANDSHAKE_S / 10
+        return _HANDSHAKE_S / 10 if self._silent or self._speaking else 3600.0
 
     # ---- connections
 
     def _listen_if_there_is_room(self, now: float) -> None:
         """Leave connections in the system's queue while all that wait here deserve their time."""
-        oldest = next(iter(self._newcomers.values()), None)
-        has_room = len(self._newcomers) < _NEWCOMERS or (
-            oldest is not None and now - oldest.since >= _UNDISTURBED_S
-        )
+        has_room = len(self._silent) < self._room or _oldest_s(self._silent) >= _SILENT_S
         wanted = has_room and now >= self._rests_until
         if wanted != self._is_listening:
             self._is_listening = wanted
@@ -147,13 +127,15 @@ class Listener(threading.Thread):
                 else:
                     self._selector.unregister(listening)
 
+    @property
+    def _room(self) -> int:
+        """How many may be silent, beside those that wait to be heard."""
+        return self._silent_limit - len(self._waiting)
+
     def _let_in(self, listening: socket.socket) -> None:
         for _ in range(_ACCEPTED_AT_ONCE):
-            if len(self._newcomers) >= _NEWCOMERS:
-                oldest = next(iter(self._newcomers.values()))
-                if time.monotonic() - oldest.since < _UNDISTURBED_S:
-                    return
-                self._turn_away(oldest, "others wait")
+            if not self._make_room(self._silent, self._room, _SILENT_S):
+                return
             try:
                 connected, _ = listening.accept()
             except (BlockingIOError, ConnectionError):
@@ -161,22 +143,46 @@ class Listener(threading.Thread):
             except OSError as problem:  # out of descriptors or memory
                 _logger.warning("can't accept connections: %s", problem)
                 self._rests_until = time.monotonic() + _REST_S
-                for oldest in list(self._newcomers.values())[:_ACCEPTED_AT_ONCE]:
+                for oldest in list(self._silent.values())[:_ACCEPTED_AT_ONCE]:
                     self._turn_away(oldest, "the system is at its limits")
                 return
+            newcomer = Newcomer(connected)
+            self._silent[connected.fileno()] = newcomer
+            self._selector.register(connected, selectors.EVENT_READ, newcomer)
+
+    def _make_room(self, newcomers: dict[int, Newcomer], limit: int, undisturbed_s: float) -> bool:
+        """Have the oldest of some newcomers give way if necessary; return whether there is room."""
+        if len(newcomers) >= limit:
+            if _oldest_s(newcomers) < undisturbed_s:
+                return False
+            self._turn_away(next(iter(newcomers.values())), "others wait")
+        return True
+
+    def _heard(self, newcomer: Newcomer) -> None:
+        descriptor = newcomer.socket.fileno()
+        if descriptor in self._speaking:
+            self._advance(newcomer)
+        elif self._silent.pop(descriptor, None) is not None:  # else it had to give way just now
+            self._selector.unregister(newcomer.socket)
+            self._waiting[descriptor] = newcomer
+
+    def _hear_those_who_wait(self) -> None:
+        for descriptor, newcomer in list(self._waiting.items()):
+            if not self._make_room(self._speaking, _SPEAKING, _UNDISTURBED_S):
+                return
+            del self._waiting[descriptor]
             try:
-                newcomer = Newcomer(connected, self._credentials)
+                newcomer.speaks(self._credentials)
             except OSError:  # it has gone already
-                connected.close()
+                newcomer.socket.close()
                 continue
-            self._newcomers[newcomer.socket.fileno()] = newcomer
+            self._speaking[descriptor] = newcomer
             self._selector.register(newcomer.socket, selectors.EVENT_READ, newcomer)
+            self._advance(newcomer)
 
     def _advance(self, newcomer: Newcomer) -> None:
-        if newcomer.socket.fileno() not in self._newcomers:
-            return  # it had to give way a moment ago
         try:
-            index = newcomer.advance()
+            index, stream = newcomer.advance()
         except ssl.SSLWantReadError:
             self._selector.modify(newcomer.socket, selectors.EVENT_READ, newcomer)
         except ssl.SSLWantWriteError:
@@ -185,14 +191,14 @@ class Listener(threading.Thread):
             self._turn_away(newcomer, str(problem))
         else:
             self._forget(newcomer)
-            if index is not None:
-                self._accept(index, TlsStream(newcomer.socket))
+            self._accept(index, stream)
 
     def _turn_away_the_slow(self, now: float) -> None:
-        for newcomer in list(self._newcomers.values()):
-            if now - newcomer.since < _HANDSHAKE_S:
-                return  # the others are younger
-            self._turn_away(newcomer, f"it took longer than {_HANDSHAKE_S:g} s")
+        for newcomers in (self._silent, self._speaking):
+            for newcomer in list(newcomers.values()):
+                if now - newcomer.since < _HANDSHAKE_S:
+                    break  # the others are younger
+                self._turn_away(newcomer, f"it took longer than {_HANDSHAKE_S:g} s")
 
     def _turn_away(self, newcomer: Newcomer, why: str) -> None:
         _logger.debug("turned a connection away: %s", why)
@@ -200,8 +206,16 @@ class Listener(threading.Thread):
         newcomer.socket.close()
 
     def _forget(self, newcomer: Newcomer) -> None:
-        del self._newcomers[newcomer.socket.fileno()]
+        descriptor = newcomer.socket.fileno()
+        self._silent.pop(descriptor, None)
+        self._speaking.pop(descriptor, None)
         self._selector.unregister(newcomer.socket)
+
+
+def _oldest_s(newcomers: dict[int, Newcomer]) -> float:
+    """Return for how long the oldest newcomer has been there; 0 if there is none."""
+    oldest = next(iter(newcomers.values()), None)
+    return 0.0 if oldest is None else time.monotonic() - oldest.since
 
 
 _all_listeners: weakref.WeakSet[Listener] = weakref.WeakSet()

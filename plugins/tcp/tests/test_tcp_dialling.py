@@ -190,16 +190,17 @@ def test_a_master_that_accepts_but_is_too_busy_to_answer_is_waited_for(
 
     def forward() -> None:
         time.sleep(2.0)  # longer than the slave's patience
-        from imp_parallel_tcp._listener import Newcomer
+        from imp_parallel_tcp._newcomer import Newcomer
         from imp_parallel_tcp._tls import Credentials
 
         credentials = Credentials(listening.transport.secret(0), is_master=True)
         connected, _ = late.accept()
-        newcomer = Newcomer(connected, credentials)
+        newcomer = Newcomer(connected)
+        newcomer.speaks(credentials)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             try:
-                found.append(newcomer.advance())
+                found.append(newcomer.advance()[0])
             except OSError:
                 time.sleep(0.01)
             else:

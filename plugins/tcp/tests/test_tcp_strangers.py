@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import resource
@@ -18,6 +19,7 @@ from file_launcher import FileSlave
 from harness import Processes, wait_until
 from imp_parallel_tcp import _listener
 from imp_parallel_tcp._credentials import new_credentials
+from imp_parallel_tcp._dial import dial
 from imp_parallel_tcp._tls import Credentials
 
 from imp_parallel_core import Manager
@@ -34,7 +36,8 @@ def connect(manager: Manager) -> socket.socket:
 
 
 def newcomers_of(manager: Manager) -> int:
-    return len(manager._transports.get("tcp")[0]._listener._newcomers)
+    listener = manager._transports.get("tcp")[0]._listener
+    return len(listener._silent) + len(listener._waiting) + len(listener._speaking)
 
 
 def is_turned_away(stranger: socket.socket) -> bool:
@@ -81,7 +84,26 @@ def test_five_hundred_idle_connections_do_not_keep_slaves_out(
         for _ in range(500):
             stack.enter_context(connect(local))
         run_some_tasks(local, 40.0)
-        assert newcomers_of(local) <= 128
+        listener = local._transports.get("tcp")[0]._listener
+        assert len(listener._silent) <= listener._silent_limit
+        assert not listener._speaking, "who says nothing needs no memory for a handshake"
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16"], ids=["nothing", "a byte"])
+def test_a_slave_comes_in_past_five_hundred_others_that_have_said(
+    local: Manager, many_descriptors: None, said: bytes
+) -> None:
+    transport, addresses = local._transports.get("tcp")
+    secret = base64.b64encode(transport.secret(0)).decode()
+    with contextlib.ExitStack() as stack:
+        for _ in range(500):
+            stack.enter_context(connect(local)).sendall(said)
+        begun_at = time.monotonic()
+        stream = dial({"index": 77, "addresses": addresses, "secret": secret}, 20.0)
+        taken_s = time.monotonic() - begun_at
+        stream.close()
+    # of those that speak 128 are heard in a second, and then give way
+    assert taken_s < (2.0 if not said else 8.0)
 
 
 def test_those_who_idle_are_turned_away_after_a_while(
