@@ -33,14 +33,13 @@ class Outcome(NamedTuple):
 class Task:
     """A task in the queue: what travels, and what has become of it so far."""
 
-    __slots__ = ("bundle", "context", "done", "history", "id", "payload", "slaves", "timeout_s")
+    __slots__ = ("bundle", "context", "done", "history", "id", "payload", "slaves")
 
     def __init__(
         self,
         context: int,
         payload: Sequence[Any],
         bundle: int = 0,
-        timeout_s: float = 0.0,
         id: int = -1,
     ) -> None:
         self.id = id
@@ -49,8 +48,6 @@ class Task:
         self.payload = payload
         self.bundle = bundle
         """The last bundle of definitions that the payload refers to."""
-        self.timeout_s = timeout_s
-        """How long an attempt may take, from its own start; 0 for no limit."""
         self.history: tuple[str, ...] = ()
         """How each charged attempt ended."""
         self.slaves: tuple[int, ...] = ()
@@ -70,7 +67,10 @@ class SendSetup(NamedTuple):
 
 
 class SendTasks(NamedTuple):
-    """Send tasks of one context to a slave: (item, task) pairs, to be run in this order."""
+    """Send tasks of one context to a slave: (item, task) pairs, to be run in this order.
+
+    The items' numbers follow each other without a gap.
+    """
 
     slave: int
     tasks: list[tuple[int, Task]]
@@ -109,7 +109,10 @@ class Relaunch(NamedTuple):
 
 
 class Deliver(NamedTuple):
-    """Hand a task's outcome to its context. Happens once for every task."""
+    """Hand a task's outcome to its context. Happens once for every task.
+
+    It is what lies in the context's inbox then, until the user reads it.
+    """
 
     task: Task
     outcome: Outcome

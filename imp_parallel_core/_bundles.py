@@ -27,11 +27,11 @@ from ._by_value import (
 )
 from ._protocol import FRAME_LIMIT_BYTES
 from ._references import definition
-from ._shared_memory import kept
+from ._shared_memory import SharedBytes, kept
 from ._snapshot import MISSING, Snapshot
 
 if TYPE_CHECKING:
-    from ._definitions import DefinitionBook, Segments
+    from ._definitions import DefinitionBook
 
 _NAMESPACE_ATTRIBUTES = ("__name__", "__package__", "__file__", "__path__")
 
@@ -67,7 +67,7 @@ class BundleWriter:
         self.snapshot = Snapshot()
         self._book = book
         self._file = BytesIO()
-        self._segments: Segments = []
+        self._segments: list[bytes | SharedBytes] = []
         self._pickler = _BundlePickler(self)
         self._met: dict[int, Any] = {}  # by id: the code that one dump met
         self._group: list[Definition] = []
@@ -98,7 +98,7 @@ class BundleWriter:
             for found in self._found.values():
                 self._dump("define", found.number, found.object)
             self._pickler.dump(None)
-            bundle = [self._file.getvalue(), *self._segments]
+            bundle = (self._file.getvalue(), *self._segments)
             self._book.add_bundle(bundle, self._found, self._described, self._imported)
         self._book.add_bindings(self._bound)
 

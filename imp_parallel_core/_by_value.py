@@ -243,7 +243,7 @@ def _is_named(function: Any) -> bool:
     module = function.__module__
     if module == "__main__" or module not in sys.modules:
         return False
-    if any(module == n or module.startswith(n + ".") for n in registered_by_value()):
+    if any(module == n or module.startswith(n + ".") for n in registered_by_value):
         return False
     found: Any = sys.modules[module]
     for part in function.__qualname__.split("."):
@@ -251,10 +251,9 @@ def _is_named(function: Any) -> bool:
     return found is function
 
 
-def registered_by_value() -> set[str]:
-    """Return the names of the modules that the user has told to send by value."""
-    names: set[str] = cloudpickle.list_registry_pickle_by_value()
-    return names
+registered_by_value: set[str] = cloudpickle.cloudpickle._PICKLE_BY_VALUE_MODULES
+"""The names of the modules that the user has told to send by value. Looked at for every task, so
+without the copy that cloudpickle's own function makes."""
 
 
 def _reduce_module(module: ModuleType) -> Any:

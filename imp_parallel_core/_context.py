@@ -8,13 +8,12 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ._actions import OutcomeKind, Task
+from ._actions import Deliver, OutcomeKind, Task
 from ._definitions import DefinitionBook
 from ._engine import Engine
 from ._errors import ClosedError, Error, PicklingError, RemoteError, SetupError, TaskLostError
-from ._inbox import Delivery
 from ._performer import ServedContext
-from ._references import resolving
+from ._references import refers, resolving, unpickle_task
 from ._shared_memory import open_segment
 
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ _repr.maxother = _repr.maxstring = 200
 _NO_SETUP: Callable[[], Any] = tuple
 # What unpickling may raise, since it runs the user's code: anything but a Ctrl-C of the user's.
 _CODE_OF_OTHERS = (Exception, SystemExit, GeneratorExit)
+
+_SHORT = 4096  # bytes that it takes no time to look through
 
 OnError = Literal["raise", "return"]
 
@@ -52,11 +53,12 @@ class Context:
         self._manager = manager  # it must live as long as its contexts
         self._engine = engine
         self._book = DefinitionBook()
-        self._task_timeout_s = task_timeout_s or 0.0
         self._is_closed = False
         self._startup_name = getattr(startup, "__qualname__", None) or _describe(startup)
-        setup = self._pickle((startup or _NO_SETUP, ()), "the set-up")
-        self._served = ServedContext(id, self._book, setup, setup_timeout_s or 0.0)
+        setup = self._pickle_setup(startup or _NO_SETUP)
+        self._served = ServedContext(
+            id, self._book, setup, setup_timeout_s or 0.0, task_timeout_s or 0.0
+        )
         engine.open_context(self._served, max_attempts)
         self._finalizer = weakref.finalize(self, engine.close_context, id)
         self._finalizer.atexit = False  # the Manager ends everything then
@@ -80,8 +82,11 @@ class Context:
         self._check_open()
         if not callable(task):
             raise TypeError(f"a task must be callable, and {_repr.repr(task)} is not")
-        payload, bundle = self._pickle((task, args), "the task")
-        self._engine.add_task(Task(self._served.id, payload, bundle, self._task_timeout_s))
+        try:
+            payload, bundle = self._book.pickle_task(task, args)
+        except Exception as problem:
+            raise self._pickling_error(task, args, "the task", problem) from problem
+        self._engine.add_task(Task(self._served.id, payload, bundle))
 
     def get_results_unordered(self, *, on_error: OnError = "raise") -> Iterator[Any]:
         """Yield the result of each task as it completes, until none is outstanding.
@@ -136,19 +141,22 @@ class Context:
         if self._is_closed:
             raise ClosedError("this Context has been closed")
 
-    def _pickle(self, thing: tuple[Callable[..., Any], tuple[Any, ...]], name: str) -> Any:
+    def _pickle_setup(self, startup: Callable[[], Any]) -> Any:
         try:
-            return self._book.pickle(thing)
+            return self._book.pickle((startup, ()))
         except Exception as problem:
-            from ._culprit import find_culprit
+            raise self._pickling_error(startup, (), "the set-up", problem) from problem
 
-            function, args = thing
-            what, part = (name, function) if not self._can_pickle(function) else ("args", args)
-            culprit = find_culprit(part, what, self._can_pickle)
-            raise PicklingError(
-                f"{culprit} can't be pickled: {type(problem).__name__}: {problem}",
-                culprit=culprit,
-            ) from problem
+    def _pickling_error(
+        self, function: Callable[..., Any], args: tuple[Any, ...], name: str, problem: Exception
+    ) -> PicklingError:
+        from ._culprit import find_culprit
+
+        what, part = (name, function) if not self._can_pickle(function) else ("args", args)
+        culprit = find_culprit(part, what, self._can_pickle)
+        return PicklingError(
+            f"{culprit} can't be pickled: {type(problem).__name__}: {problem}", culprit=culprit
+        )
 
     def _can_pickle(self, thing: Any) -> bool:
         try:
@@ -179,14 +187,14 @@ class Context:
                 inbox.give_back(delivery)
                 raise
             inbox.note_read(delivery)
-            if inbox.claim(delivery.number, None) is None:
+            if inbox.claim(delivery.task.id, None) is None:
                 inbox.unnote_read(delivery)  # another reader was faster
                 continue
             if failure is not None and not returns_errors:
                 raise failure
             yield value
 
-    def _open(self, delivery: Delivery) -> Any:
+    def _open(self, delivery: Deliver) -> Any:
         """Return a task's value, or raise its error."""
         outcome = delivery.outcome
         if outcome.kind is OutcomeKind.VALUE:
@@ -195,8 +203,8 @@ class Context:
             except _CODE_OF_OTHERS as problem:
                 where = self._describe_slave(outcome.slave)
                 raise RemoteError(
-                    f"the value of task {delivery.number}, which ran on {where}, can't be unpickled"
-                    f" on the master: {type(problem).__name__}: {problem}",
+                    f"the value of task {delivery.task.id}, which ran on {where}, can't be "
+                    f"unpickled on the master: {type(problem).__name__}: {problem}",
                     exc=problem,
                     slave=where,
                 ) from problem
@@ -205,11 +213,11 @@ class Context:
             raise self._lost_error(delivery, task)
         raise self._remote_error(delivery, task)
 
-    def _remote_error(self, delivery: Delivery, task: Any) -> RemoteError:
+    def _remote_error(self, delivery: Deliver, task: Any) -> RemoteError:
         outcome = delivery.outcome
         slave = self._engine.slave_names(outcome.slave)
         is_setup = outcome.kind is OutcomeKind.SETUP_FAILED
-        what = f"task {delivery.number}"
+        what = f"task {delivery.task.id}"
         if is_setup:
             what = f"the set-up of its context ({self._startup_name})"
         error_type = SetupError if is_setup else RemoteError
@@ -228,12 +236,12 @@ class Context:
         error.__cause__ = exc
         return error
 
-    def _lost_error(self, delivery: Delivery, task: Any) -> TaskLostError:
+    def _lost_error(self, delivery: Deliver, task: Any) -> TaskLostError:
         attempts = delivery.outcome.content
         about = "" if task is None else f" ({_describe(task)})"
         history = "\n".join(f"  {n}. {attempt}" for n, attempt in enumerate(attempts, 1))
         return TaskLostError(
-            f"task {delivery.number}{about} was given up after {len(attempts)} attempts, each of "
+            f"task {delivery.task.id}{about} was given up after {len(attempts)} attempts, each of "
             f"which ended its runner:\n{history}",
             attempts=attempts,
             task=task,
@@ -244,6 +252,8 @@ class Context:
         return f"{name} ({host})" if host else name
 
     def _unpickle(self, segments: Sequence[Any]) -> Any:
+        if len(segments) == 1 and len(segments[0]) < _SHORT and not refers(segments[0]):
+            return pickle.loads(segments[0])
         data, *buffers = map(open_segment, segments)
         with resolving(self._book):
             return pickle.loads(data, buffers=buffers)
@@ -255,12 +265,11 @@ class Context:
             return None
         return exc if isinstance(exc, BaseException) else None
 
-    def _rebuild(self, task: Task | None) -> Any:
+    def _rebuild(self, task: Task) -> Any:
         """Return a copy of a failed task's callable, for its error; None if that can't be made."""
-        if task is None:
-            return None
         try:
-            return self._unpickle(task.payload)[0]
+            with resolving(self._book):
+                return unpickle_task(task.payload, self._book)[0]
         except _CODE_OF_OTHERS:  # it is for the message only
             return None
 

@@ -12,6 +12,8 @@ A bundle's entries (:mod:`._bundles` writes them, :mod:`._loaded_definitions` lo
 - ``("rebind", namespace, name, value)``: it has another value from this bundle on;
 - ``("unbind", namespace, name)``: from this bundle on, it is not there;
 - ``("namespace", namespace, attributes)``: ``__name__``, ``__file__`` … of a module;
+- ``("named", number, pickle)``: a function or class that is importable, pickled by its name; it is
+  imported when a task refers to it;
 - ``("import", name)``: a module that the code expects to be loaded.
 
 What has been sent is sent again when the *identity* of something that it captured has changed: a
@@ -39,11 +41,12 @@ from ._by_value import (
     registered_by_value,
 )
 from ._pickling import pickle_with
+from ._plain_tasks import PlainTasks
 from ._references import definition
 from ._shared_memory import SharedBytes, kept
 from ._snapshot import Snapshot
 
-Segments = list[bytes | SharedBytes]
+Segments = tuple[bytes | SharedBytes, ...]
 
 
 class _Reduction(NamedTuple):
@@ -83,7 +86,8 @@ class DefinitionBook:
         self._globals_sent: dict[tuple[int, int], _SentGlobals] = {}
         self._seen_once: weakref.WeakSet[FunctionType] = weakref.WeakSet()
         self._relied_on: list[set[int]] = []  # numbers that the pickle being written refers to
-        self._registered = registered_by_value()
+        self._registered = set(registered_by_value)
+        self._plain = PlainTasks()
 
     def pickle(self, thing: Any) -> tuple[Segments, int]:
         """Return a pickle of anything, as segments, and the last bundle that it needs.
@@ -99,18 +103,43 @@ class DefinitionBook:
                 data, buffers = self._pickle(thing)
             finally:
                 self._relied_on = outer
-            return [kept(data), *map(kept, buffers)], len(self.bundles)
+            return (kept(data), *map(kept, buffers)), len(self.bundles)
+
+    def pickle_task(self, task: Any, args: tuple[Any, ...]) -> tuple[Segments, int]:
+        """Return a task as segments, and the last bundle that it needs; see :meth:`pickle`."""
+        if registered_by_value == self._registered:
+            plain = self._plain.payload(task, args)
+            if plain is not None:
+                return (plain,), len(self.bundles)
+        pickled = self.pickle((task, args))
+        with self._lock:
+            self._plain.learn(task, self._number_of)
+        return pickled
+
+    def _number_of(self, code: Any) -> tuple[int, Snapshot | None] | None:
+        """Return the number by which plain tasks refer to code that has been met before."""
+        known = self._reductions.get(id(code))
+        if known is not None and known.snapshot is not None:
+            refer, arguments = known.reduction[:2]
+            return (arguments[0], known.snapshot) if refer is definition else None
+        if known is None or is_taken_apart(known.reduction):
+            return None  # one that travels with its task
+        number = self.next_number()
+        self._objects[number] = code
+        entry = "named", number, pickle.dumps(code, 5)
+        self.bundles.append((pickle.dumps(entry, 5) + pickle.dumps(None),))
+        return number, None
 
     def _pickle(self, thing: Any) -> tuple[bytes, list[memoryview]]:
-        if registered_by_value() != self._registered:
-            self._registered = registered_by_value()
-            self._reductions.clear()
+        if registered_by_value != self._registered:
+            self._registered = set(registered_by_value)
+            self._forget_what_is_current()
         try:
             return pickle_with(self._reduce, thing)
         except pickle.PicklingError:
             if not self._reductions:
                 raise
-            self._reductions.clear()  # perhaps a module was loaded again
+            self._forget_what_is_current()  # perhaps a module was loaded again
             return pickle_with(self._reduce, thing)
 
     # ---- looking up; also what a result that comes home refers to
@@ -239,3 +268,4 @@ class DefinitionBook:
         # what held the old version may look unchanged again later, when it is bound back
         self._reductions.clear()
         self._globals_sent.clear()
+        self._plain.forget()

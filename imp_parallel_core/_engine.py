@@ -12,6 +12,8 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ._actions import Task
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from ._stream import Stream
 
 _logger = logging.getLogger("imp_parallel.engine")
+
+_MAKE_WAY_EVERY = 128  # tasks
+_context_of = attrgetter("context")
 
 _CLOSE_GRACE_S = 1.0
 _CLOSE_S = 5.0
@@ -63,6 +68,8 @@ class Engine:
         self._performer.fleet = self._fleet
         self._read_at = float("-inf")  # when a reader last came, or took something
         self._withdrawals = Withdrawals(self._fleet, self._loop.call_at, self._demand)
+        self._nudge_every = max(1, min(1000, policy.credit_outcomes // 8))
+        self._posted = 0
         self._closed_because = ""
         _all_engines.add(self)
         self._loop.start()
@@ -94,6 +101,7 @@ class Engine:
             ask=lambda waiter: post(lambda: self._reader_waits(context, waiter)),
             nudge=lambda: post(lambda: self._count_read(context)),
             check=self.check_open,
+            nudge_every=self._nudge_every,
         )
 
         def open_it() -> None:
@@ -104,7 +112,10 @@ class Engine:
 
     def add_task(self, task: Task) -> None:
         """Take a task of a context that has been opened."""
-        self._loop.post(task)
+        self._loop.post_quietly(task)
+        self._posted += 1
+        if self._posted % _MAKE_WAY_EVERY == 0:
+            self._loop.make_way()
 
     def close_context(self, id: int) -> None:
         """Forget a context, its tasks and its values."""
@@ -148,10 +159,13 @@ class Engine:
     # ---- the turns of the loop
 
     def _take(self, tasks: list[Task]) -> None:
-        for task in tasks:
-            context = self._performer.contexts.get(task.context)
+        for context_id, some in groupby(tasks, _context_of):
+            context = self._performer.contexts.get(context_id)
             if context is not None:
-                task.id = context.inbox.next_number()
+                together = list(some)
+                numbers = context.inbox.next_numbers(len(together))
+                for task, number in zip(together, numbers, strict=True):
+                    task.id = number
         self._perform(self._scheduler.tasks_added(tasks, time.monotonic()))
 
     def _turned(self) -> None:
@@ -162,6 +176,7 @@ class Engine:
         self._fleet.flush()
         while self._performer.delivered_to:
             self._tell_readers(self._performer.delivered_to.pop())
+        self._loop.is_hungry = self._scheduler.has_idle_slaves
 
     def _end(self, problem: Exception | None) -> None:
         """Leave nobody waiting, and no slave behind."""

@@ -13,21 +13,10 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from ._actions import Outcome, OutcomeKind, Task
+from ._actions import Deliver, OutcomeKind
 from ._errors import Error
 
-_NUDGE_EVERY = 64  # outcomes read; credit is given back in such portions
 _CHECK_S = 1.0  # how often a waiting reader looks whether the engine is still there
-
-
-class Delivery(NamedTuple):
-    """A task's outcome on its way to the user."""
-
-    number: int
-    """The task's place in the order of adding, from 0."""
-    outcome: Outcome
-    task: Task | None
-    """The task itself, unless all went well."""
 
 
 class LookAgain(NamedTuple):
@@ -59,6 +48,7 @@ class Inbox:
         ask: passes a waiter on to the engine, which answers it at once or later.
         nudge: tells the engine that outcomes have been read.
         check: raises if the engine has ended.
+        nudge_every: after how many outcomes; credit is given back in such portions.
     """
 
     def __init__(
@@ -66,11 +56,13 @@ class Inbox:
         ask: Callable[[Waiter], None],
         nudge: Callable[[], None],
         check: Callable[[], None],
+        nudge_every: int = 64,
     ) -> None:
         self._ask = ask
         self._nudge = nudge
         self._check = check
-        self._deliveries: dict[int, Delivery] = {}
+        self._nudge_every = nudge_every
+        self._deliveries: dict[int, Deliver] = {}
         self.claim = self._deliveries.pop
         """``claim(number, None)`` removes a delivery and returns it; None if another reader did."""
         self._order: deque[int] = deque()  # the numbers of deliveries, as they came
@@ -86,19 +78,26 @@ class Inbox:
 
     # ---- the engine's side
 
-    def next_number(self) -> int:
-        """Count a task that has been added; return its number."""
-        self._added += 1
-        return self._added - 1
+    def next_numbers(self, count: int) -> range:
+        """Count tasks that have been added; return their numbers."""
+        first = self._added
+        self._added += count
+        return range(first, first + count)
 
-    def put(self, task: Task, outcome: Outcome) -> None:
+    def put(self, delivery: Deliver) -> None:
         """Add an outcome; :meth:`answer_waiters` makes it known."""
-        is_value = outcome.kind is OutcomeKind.VALUE
-        self._deliveries[task.id] = Delivery(task.id, outcome, None if is_value else task)
-        self._order.append(task.id)
+        task, outcome = delivery
+        number = task.id
+        if outcome.kind is OutcomeKind.VALUE:
+            task.payload = ()  # only an error shows what the task was
+        self._deliveries[number] = delivery
+        self._order.append(number)
         self._done += 1
-        self._done_beyond.add(task.id)
-        while self._all_done_below in self._done_beyond:
+        if number != self._all_done_below:
+            self._done_beyond.add(number)
+            return
+        self._all_done_below += 1
+        while self._done_beyond and self._all_done_below in self._done_beyond:
             self._done_beyond.discard(self._all_done_below)
             self._all_done_below += 1
 
@@ -157,7 +156,7 @@ class Inbox:
 
     # ---- the user's side
 
-    def take(self, *, in_order: bool = False) -> Delivery | None:
+    def take(self, *, in_order: bool = False) -> Deliver | None:
         """Return the next delivery, waiting for it; None if no task is without an outcome.
 
         It stays here until it is claimed; of several readers that were given the same, one can.
@@ -177,21 +176,21 @@ class Inbox:
             if in_order:
                 self._next = answer.next_number
 
-    def note_read(self, delivery: Delivery) -> None:
+    def note_read(self, delivery: Deliver) -> None:
         """A delivery is about to be claimed: its credit is free."""
         self._noted.append((1, delivery.outcome.size_bytes))
-        if delivery.number == self._next:
+        if delivery.task.id == self._next:
             self._next += 1
-        if len(self._noted) % _NUDGE_EVERY == 0:
+        if len(self._noted) % self._nudge_every == 0:
             self._nudge()
 
-    def unnote_read(self, delivery: Delivery) -> None:
+    def unnote_read(self, delivery: Deliver) -> None:
         """Take :meth:`note_read` back: another reader has claimed the delivery, and noted it."""
         self._noted.append((-1, -delivery.outcome.size_bytes))
 
-    def give_back(self, delivery: Delivery) -> None:
+    def give_back(self, delivery: Deliver) -> None:
         """Let a delivery that was taken and not claimed be the next to be taken."""
-        self._order.appendleft(delivery.number)
+        self._order.appendleft(delivery.task.id)
 
     def _wait_for(self, waiter: Waiter) -> LookAgain | Complete | Error:
         while True:
@@ -200,7 +199,7 @@ class Inbox:
             except Empty:
                 self._check()
 
-    def _next_arrived(self) -> Delivery | None:
+    def _next_arrived(self) -> Deliver | None:
         while True:
             try:
                 number = self._order.popleft()
@@ -210,7 +209,7 @@ class Inbox:
             if delivery is not None:  # else it was read in order
                 return delivery
 
-    def _next_in_order(self) -> Delivery | None:
+    def _next_in_order(self) -> Deliver | None:
         self._forget_numbers()
         return self._deliveries.get(self._next)
 

@@ -53,6 +53,7 @@ class LoadedDefinitions:
 
     def __init__(self) -> None:
         self._definitions: dict[int, Any] = {}
+        self._named: dict[int, bytes] = {}  # pickles of what can be imported by its name
         self._numbers: dict[int, int] = {}  # by id, for results that go home
         self._namespaces: dict[int, dict[str, Any]] = {}
         self._namespace_numbers: dict[int, int] = {}  # by id, for results that go home
@@ -62,7 +63,11 @@ class LoadedDefinitions:
 
     def definition(self, number: int) -> Any:
         """Return the function, class or code object of that number."""
-        return self._definitions[number]
+        try:
+            return self._definitions[number]
+        except KeyError:
+            made = self._definitions[number] = pickle.loads(self._named[number])
+            return made
 
     def number_of(self, thing: Any) -> int | None:
         """Return the number of an object, if it is a definition."""
@@ -92,6 +97,8 @@ class LoadedDefinitions:
                     case ("define", number, thing):
                         self._definitions[number] = thing
                         self._numbers[id(thing)] = number
+                    case ("named", number, pickled):
+                        self._named[number] = pickled
                     case ("bind", number, name, value):
                         # what a set-up has put there stays
                         self.namespace(number).setdefault(name, value)

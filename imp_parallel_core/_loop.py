@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 _T = TypeVar("_T")
 _Thing = TypeVar("_Thing")
 
+_WAY_S = 0.0001
 _POSTED_AT_ONCE = 1000  # so that streams are served while a user adds a million tasks
 
 
@@ -52,6 +53,9 @@ class Loop(threading.Thread, Generic[_Thing]):
         self._timer_numbers = itertools.count()
         self._is_stopping = False
         self._is_sleeping = False
+        self._is_called = False  # for something that can't wait
+        self.is_hungry = True
+        """Whether things that were posted quietly are wanted at once; ``turned`` says."""
         self._wake_up, self._woken = socket.socketpair()
         for end in (self._wake_up, self._woken):
             end.setblocking(False)
@@ -62,7 +66,24 @@ class Loop(threading.Thread, Generic[_Thing]):
     def post(self, thing: _Thing | Callable[[], None]) -> None:
         """Have a function run, or another thing taken, in the loop's thread, in order."""
         self._posted.append(thing)
+        self._is_called = True
         self._wake()
+
+    def post_quietly(self, thing: _Thing) -> None:
+        """Post a thing that can wait for the next turn, unless the loop is hungry."""
+        self._posted.append(thing)
+        if self.is_hungry:
+            self._wake()
+
+    def make_way(self) -> None:
+        """Let the loop run for a moment, if it is in the middle of a turn.
+
+        A thread that computes keeps the interpreter's lock for 5 ms each time that another wants
+        it, and this one wants it after each of a turn's system calls. Called now and then by who
+        posts many things.
+        """
+        if not self._is_sleeping:
+            time.sleep(_WAY_S)
 
     def _wake(self) -> None:
         if self._is_sleeping:
@@ -128,6 +149,7 @@ class Loop(threading.Thread, Generic[_Thing]):
 
     def _take_posted(self) -> None:
         things: list[_Thing] = []
+        self._is_called = False
         for _ in range(min(len(self._posted), _POSTED_AT_ONCE)):
             thing = self._posted.popleft()
             if not callable(thing):
@@ -139,10 +161,12 @@ class Loop(threading.Thread, Generic[_Thing]):
             thing()
         if things:
             self._take(things)
+        if self._posted:
+            self._is_called = True
 
     def _wait_s(self) -> float | None:
         """Return how long to sleep. Called when others know already that this loop may sleep."""
-        if self._posted or self._is_stopping:
+        if self._is_called or self._is_stopping or (self.is_hungry and self._posted):
             return 0.0
         dues = [when for when, _, _ in self._timers[:1]]
         due = self._due()

@@ -6,7 +6,7 @@ is none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from struct import Struct, error
 
 from ._errors import ProtocolError
@@ -14,24 +14,33 @@ from ._light_typing import NamedTuple
 
 _BUNDLE = Struct("!II")  # context, number
 _SETUP = Struct("!QIId")  # item, context, bundle, time limit (s)
-_TASK = Struct("!QIIdH")  # item, context, bundle, time limit (s), number of segments
+_TASKS = Struct("!QIId")  # first item, context, bundle, time limit (s) of each
+_COUNT = Struct("!H")  # segments of one task
 _ITEM = Struct("!Q")
 _CONTEXT = Struct("!I")
 _RUNNER_READY = Struct("!II")  # pid, how many runners this slave has had
 _OUTCOME = Struct("!QBd")  # item, VALUE or RAISED, duration (s)
+VALUE_RECORD = Struct("!QdI")  # item, duration (s), length of the pickle that follows
 _RUNNER_LOST = Struct("!QQ?")  # item to blame, peak memory (bytes), whether the master asked
 
 VALUE, RAISED = 0, 1
 
 
-class TaskHead(NamedTuple):
-    """What the master says of one task in a TASKS message."""
+class TasksHead(NamedTuple):
+    """What the master says of the tasks in a TASKS message, which are alike."""
 
-    item: int
+    first_item: int
+    """The number of the first; the others follow without a gap."""
     context: int
     bundle: int
     timeout_s: float
-    segments: int
+    counts: Sequence[int]
+    """How many segments each task has."""
+
+    @property
+    def items(self) -> range:
+        """The tasks' numbers."""
+        return range(self.first_item, self.first_item + len(self.counts))
 
 
 class SetupHead(NamedTuple):
@@ -84,17 +93,42 @@ def _unpack(layout: Struct, head: bytes) -> tuple[int, ...]:
         raise ProtocolError(f"a head of {len(head)} bytes instead of {layout.size}") from problem
 
 
-def pack_tasks(tasks: Iterable[TaskHead]) -> bytes:
+def pack_tasks(head: TasksHead) -> bytes:
     """Return the head of a TASKS message."""
-    return b"".join([_TASK.pack(*task) for task in tasks])
+    *of_all, counts = head
+    return _TASKS.pack(*of_all) + _counts_layout(len(counts)).pack(*counts)
 
 
-def unpack_tasks(head: bytes) -> list[TaskHead]:
-    """Return the tasks in a TASKS message's head. Raises ProtocolError."""
+def unpack_tasks(head: bytes) -> TasksHead:
+    """Return a TASKS message's head. Raises ProtocolError."""
+    size = len(head) - _TASKS.size
+    if size <= 0 or size % _COUNT.size:
+        raise ProtocolError(f"a TASKS head of {len(head)} bytes")
+    counts = _counts_layout(size // _COUNT.size).unpack_from(head, _TASKS.size)
+    first_item, context, bundle, timeout_s = _TASKS.unpack_from(head)
+    return TasksHead(first_item, context, bundle, timeout_s, counts)
+
+
+def _counts_layout(count: int) -> Struct:
+    return Struct(f"!{count}H")
+
+
+def unpack_values(records: bytes) -> list[tuple[int, float, bytes]]:
+    """Return what VALUES holds: item, duration (s) and pickle. Raises ProtocolError."""
+    values: list[tuple[int, float, bytes]] = []
+    unpack, size = VALUE_RECORD.unpack_from, VALUE_RECORD.size
+    at, end = 0, len(records)
     try:
-        return [TaskHead(*fields) for fields in _TASK.iter_unpack(head)]
+        while at < end:
+            item, duration_s, length = unpack(records, at)
+            at += size
+            values.append((item, duration_s, records[at : at + length]))
+            at += length
     except error as problem:
-        raise ProtocolError(f"a TASKS head of {len(head)} bytes") from problem
+        raise ProtocolError("a record of VALUES is not complete") from problem
+    if at != end:
+        raise ProtocolError("the last record of VALUES is not complete")
+    return values
 
 
 def pack_setup(head: SetupHead) -> bytes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING
 
 from . import _messages as messages
 from . import _protocol as protocol
@@ -23,6 +24,9 @@ from ._observers import Observers
 from ._slave_record import SlaveRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._actions import Task
     from ._definitions import DefinitionBook, Segments
     from ._fleet import Fleet
     from ._inbox import Inbox
@@ -36,17 +40,24 @@ class ServedContext:
         book: its definitions.
         setup: its pickled set-up, and the last bundle that it needs.
         setup_timeout_s: how long the set-up may take; 0 for no limit.
+        task_timeout_s: likewise for each task.
     """
 
     inbox: Inbox  # made when the engine begins to serve it
 
     def __init__(
-        self, id: int, book: DefinitionBook, setup: tuple[Segments, int], setup_timeout_s: float
+        self,
+        id: int,
+        book: DefinitionBook,
+        setup: tuple[Segments, int],
+        setup_timeout_s: float,
+        task_timeout_s: float,
     ) -> None:
         self.id = id
         self.book = book
         self.setup = setup
         self.setup_timeout_s = setup_timeout_s
+        self.task_timeout_s = task_timeout_s
 
 
 class Performer:
@@ -63,13 +74,15 @@ class Performer:
         self.delivered_to: set[ServedContext] = set()
         """Contexts that have got outcomes; their readers have not been told yet."""
         self._observers = observers
+        self._has_observers = bool(observers)
 
     def perform(self, actions: list[Action]) -> None:
         """Perform the scheduler's actions, in order."""
         for action in actions:
+            if type(action) is Deliver:  # most of them
+                self._deliver(action)
+                continue
             match action:
-                case Deliver():
-                    self._deliver(action)
                 case SendTasks():
                     self._send_tasks(action)
                 case SendSetup():
@@ -94,22 +107,28 @@ class Performer:
 
     def _send_tasks(self, action: SendTasks) -> None:
         record = self.fleet.records[action.slave]
-        context = self.contexts[action.tasks[0][1].context]
-        heads: list[messages.TaskHead] = []
-        segments: list[Any] = []
-        for item, task in action.tasks:
-            self._send_bundles(record, context, task.bundle)
-            payload = task.payload
-            heads.append(
-                messages.TaskHead(item, context.id, task.bundle, task.timeout_s, len(payload))
+        first_item = action.tasks[0][0]
+        tasks = [task for _, task in action.tasks]
+        context = self.contexts[tasks[0].context]
+        for begin, end in _alike(tasks):
+            bundle = tasks[begin].bundle
+            self._send_bundles(record, context, bundle)
+            payloads = [task.payload for task in tasks[begin:end]]
+            head = messages.TasksHead(
+                first_item + begin,
+                context.id,
+                bundle,
+                context.task_timeout_s,
+                list(map(len, payloads)),
             )
-            segments += payload
-            if self._observers:
-                from ._events import TaskStarted  # takes a while, and most runs have no observer
+            segments = list(chain.from_iterable(payloads))
+            self.fleet.send(action.slave, protocol.TASKS, messages.pack_tasks(head), segments)
+        if self._has_observers:
+            from ._events import TaskStarted
 
-                event = TaskStarted(time.monotonic(), context.id, task.id, record.name)
-                self._observers.tell(event)
-        self.fleet.send(action.slave, protocol.TASKS, messages.pack_tasks(heads), segments)
+            now = time.monotonic()
+            for task in tasks:
+                self._observers.tell(TaskStarted(now, context.id, task.id, record.name))
 
     def _send_bundles(self, record: SlaveRecord, context: ServedContext, needed: int) -> None:
         """Send the definitions that a runner lacks; each travels once."""
@@ -130,10 +149,22 @@ class Performer:
         record = self.fleet.records[outcome.slave]
         if outcome.kind in (OutcomeKind.VALUE, OutcomeKind.RAISED):
             record.tasks_done += 1
-        context.inbox.put(task, outcome)
+        context.inbox.put(action)
         self.delivered_to.add(context)
-        if self._observers:
+        if self._has_observers:
             from ._events import TaskDone
 
             kind = outcome.kind.value
             self._observers.tell(TaskDone(time.monotonic(), context.id, task.id, record.name, kind))
+
+
+def _alike(tasks: list[Task]) -> Iterator[tuple[int, int]]:
+    """Yield from where to where tasks can travel in one message."""
+    begin, segments = 0, 0
+    bundle = tasks[0].bundle
+    for at, task in enumerate(tasks):
+        segments += len(task.payload)
+        if task.bundle != bundle or segments > protocol.SEGMENT_COUNT_LIMIT:
+            yield begin, at
+            begin, bundle, segments = at, task.bundle, len(task.payload)
+    yield begin, len(tasks)

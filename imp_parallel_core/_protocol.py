@@ -17,6 +17,7 @@ from struct import Struct
 
 from ._errors import ProtocolError
 from ._light_typing import TYPE_CHECKING, NamedTuple
+from ._segments import PackedSegments
 from ._shared_memory import SharedBytes, SharedWriter, new_writer, open_segment, share
 
 if TYPE_CHECKING:
@@ -50,11 +51,12 @@ HELLO, WELCOME, REFUSE, PING, ACK, PART, WHOLE = range(1, 8)
 # ---- message kinds: to the slave …
 BUNDLE, SETUP, TASKS, TAKE_BACK, END_ATTEMPT, NEXT_RUNNER, CLOSE_CONTEXT, LEAVE = range(1, 9)
 # … and from it
-RUNNER_READY, BEGAN, OUTCOME, TAKEN_BACK, RUNNER_LOST, LEAVING = range(32, 38)
+RUNNER_READY, BEGAN, OUTCOME, TAKEN_BACK, RUNNER_LOST, LEAVING, VALUES = range(32, 39)
 
 FRAME_HEADER = Struct("!IB")  # length of the body, kind of frame
 _PREFIX = Struct("!BHI")  # kind of message, number of segments, length of the head
 _LENGTHS = [Struct(f"!{count}Q") for count in range(16)]  # of the segments; more are rare
+_MANY = 8  # so many segments are cut only when they are read
 _ACK_BODY = Struct("!Q")  # how many messages have been received in this session
 
 _HANDSHAKE = (HELLO, WELCOME, REFUSE)
@@ -121,7 +123,11 @@ def encode_message(
     count = len(segments)
     if count > SEGMENT_COUNT_LIMIT:
         raise ValueError(f"{count} segments: at most {SEGMENT_COUNT_LIMIT} are allowed")
-    lengths = [len(s) if type(s) is bytes else _length(s) for s in segments]
+    if type(segments) is PackedSegments:  # passed on as they came
+        lengths = list(segments.lengths)
+        segments = (segments.body,)
+    else:
+        lengths = [len(s) if type(s) is bytes else _length(s) for s in segments]
     start_length = _PREFIX.size + 8 * count + len(head)
     if start_length > FRAME_LIMIT_BYTES:
         raise ValueError(f"a head of {len(head)} bytes with {count} segments is too large")
@@ -332,6 +338,8 @@ class Decoder:
             raise ProtocolError(
                 f"a message of {end - segments_at} bytes; at most {self._limit_bytes} are allowed"
             )
+        if len(lengths) >= _MANY and sum(lengths) == end - segments_at:
+            return Message(kind, head, PackedSegments(lengths, data[segments_at:end]))
         segments = []
         segment_at = segments_at
         for length in lengths:

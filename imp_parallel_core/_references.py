@@ -8,11 +8,14 @@ on the master the original object, so that an instance comes home as one of its 
 from __future__ import annotations
 
 import marshal
+import pickle
 import threading
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from types import CellType, CodeType, FunctionType, new_class
 
 from ._light_typing import Any, Protocol
+from ._shared_memory import open_segment
 
 
 class Definitions(Protocol):
@@ -42,6 +45,33 @@ class resolving:  # used as a function is; contextlib's would cost more than a t
 
     def __exit__(self, *exc_info: object) -> None:
         _active.definitions = self._previous
+
+
+def resolve_from_now_on(definitions: Definitions) -> None:
+    """Let pickles that this thread loads refer to definitions, outside ``resolving`` too."""
+    _active.definitions = definitions
+
+
+_MODULE = __name__.encode()
+
+
+def refers(pickled: bytes) -> bool:
+    """Whether a pickle may refer to definitions; then it has to be loaded inside ``resolving``."""
+    return _MODULE in pickled
+
+
+def unpickle_task(segments: Sequence[Any], definitions: Definitions) -> Any:
+    """Return a task's callable and its arguments. Called when pickles may refer to definitions."""
+    data, *buffers = map(open_segment, segments)
+    loaded = pickle.loads(data, buffers=buffers)
+    if len(loaded) == 2:
+        return loaded
+    number, state, arguments = loaded  # written by _plain_tasks
+    made = definitions.definition(number)
+    if state is not None:
+        made = object.__new__(made)
+        made.__dict__.update(state)
+    return made, arguments
 
 
 # The functions below are named in pickles. They run while one is loaded.

@@ -1,9 +1,10 @@
 """The runner: a plain, single-threaded process that runs set-ups and tasks, one at a time.
 
-Started by the supervisor (:mod:`._runner_process`), which it talks to over two socket pairs: the
-*wire* carries messages; over the *go-ahead* come 8-byte tokens, each the number of an item that may
-be begun. What has no token has been taken back. The outcome of an item is written in full before
-the next token is read, so that the supervisor knows what the runner was at when it died.
+Started by the supervisor (:mod:`._runner_process`). Between the two are a socket pair, the *wire*,
+which carries messages; a pipe, the *go-ahead*, by which come 8-byte tokens, each the number of an
+item that may be begun (what has no token has been taken back); and another, for *values*, which
+takes small ones home. The outcome of an item is written in full before the next token is read, so
+that the supervisor knows what the runner was at when it died.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import pickle
+import select
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, repeat
 from struct import Struct
 
 from . import _descriptors
@@ -24,52 +27,56 @@ from . import _process as process
 from . import _protocol as protocol
 from ._cloudpickle_version import version_of_cloudpickle
 from ._connection import Connection
-from ._light_typing import Any, NamedTuple
+from ._light_typing import TYPE_CHECKING, Any, NamedTuple
 from ._loaded_definitions import LoadedDefinitions
 from ._protocol import Message
-from ._references import resolving
+from ._references import resolve_from_now_on, unpickle_task
 from ._results import describe_exception, pickle_value
-from ._shared_memory import IS_AVAILABLE, adopt, open_segment, opened
+from ._shared_memory import IS_AVAILABLE, adopt, opened
 
 _TOKEN = Struct("!Q")
 _READ_BYTES = 1 << 18
+SMALL_BYTES = 1 << 15  # larger values go over the wire, which takes them faster than a pipe
 
 
 def main() -> None:
-    """Run until the supervisor closes the go-ahead (argv: two descriptors, the parent's pid)."""
-    wire, go_ahead = (_keep_out_of_the_way(int(number)) for number in sys.argv[1:3])
-    supervisor = int(sys.argv[3])
+    """Run until the supervisor closes the go-ahead (argv: three descriptors, the parent's pid)."""
+    wire, go_ahead, values = (_keep_out_of_the_way(int(number)) for number in sys.argv[1:4])
+    supervisor = int(sys.argv[4])
     os.setsid()
     process.prefer_for_out_of_memory_kill()
     sys.argv[:] = [""]
     for output in (sys.stdout, sys.stderr):
         output.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # real files here
-    runner = Runner(wire, go_ahead)
+    runner = Runner(socket.socket(fileno=wire), go_ahead, values)
     runner.introduce()
     gc.enable()  # it was disabled for the start
     process.die_with_parent(supervisor)  # takes a while, in which the master hears of this runner
     runner.run()
 
 
-def _keep_out_of_the_way(number: int) -> socket.socket:
-    """Move a socket to a high descriptor, which a task's children don't inherit."""
+def _keep_out_of_the_way(number: int) -> int:
+    """Return a high descriptor instead of this one; a task's children don't inherit it."""
     import fcntl
     import resource
 
     soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     moved = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, max(16, min(soft_limit, 1024) - 16))
     os.close(number)
-    return socket.socket(fileno=moved)
+    return moved
 
 
-class _Item(NamedTuple):
-    """A set-up or a task that has been received."""
+class _Group(NamedTuple):
+    """What tasks that came together have in common; or what there is to say of a set-up."""
 
     context: int
     bundle: int
     timeout_s: float
-    segments: Sequence[protocol.Segment]
     is_setup: bool
+
+
+if TYPE_CHECKING:
+    _Item = tuple[int, _Group, Sequence[protocol.Segment]]
 
 
 class _RunnerContext:
@@ -79,30 +86,36 @@ class _RunnerContext:
         self.definitions = LoadedDefinitions()
         self.arrived: list[tuple[int, Sequence[protocol.Segment]]] = []
         self.values: tuple[Any, ...] = ()
+        self._prepared_for = -1
 
     def prepare(self, bundle: int) -> None:
         """Load bundles up to that one, and make globals what an item of ``bundle`` expects.
 
         Done when the item begins, since loading runs the user's code.
         """
+        if bundle == self._prepared_for:
+            return
         while self.arrived and self.arrived[0][0] <= bundle:
             number, segments = self.arrived[0]
             self.definitions.load(number, opened(segments))
             del self.arrived[0]  # one that failed stays, and fails for the next item as well
         self.definitions.activate(bundle)
+        self._prepared_for = bundle
 
 
 class Runner:
     """The loop: a token, its item, its outcome."""
 
-    def __init__(self, wire: socket.socket, go_ahead: socket.socket) -> None:
+    def __init__(self, wire: socket.socket, go_ahead: int, values: int) -> None:
         self._wire = wire
         self._go_ahead = go_ahead
         self._connection = Connection(adopt=adopt)
         self._connection.passes_descriptors = IS_AVAILABLE
+        self._values = values
         self._contexts: dict[int, _RunnerContext] = {}
-        self._items: dict[int, _Item] = {}  # received and not begun, in order
-        self._pid = os.getpid()
+        self._items: deque[_Item] = deque()  # received and not begun, in order
+        self._is_forked = False
+        os.register_at_fork(after_in_child=self._forked)
 
     def introduce(self) -> None:
         """Tell the supervisor that this runner is ready."""
@@ -115,24 +128,35 @@ class Runner:
 
     def run(self) -> None:
         """Work until the supervisor closes the go-ahead."""
-        while token := self._go_ahead.recv(_TOKEN.size):
+        read, go_ahead, size = os.read, self._go_ahead, _TOKEN.size
+        fetch, run_item = self._fetch, self._run_item
+        waits = select.poll()
+        waits.register(go_ahead, select.POLLIN)
+        while True:
+            try:
+                token = read(go_ahead, size)
+            except BlockingIOError:
+                waits.poll()
+                continue
+            if not token:
+                return
             (number,) = _TOKEN.unpack(token)
-            if number == 0:
-                self._read_what_is_there()
+            if number:
+                run_item(*fetch(number))
             else:
-                self._run_item(number, self._fetch(number))
+                self._read_what_is_there()
 
     # ---- messages
 
     def _fetch(self, number: int) -> _Item:
         """Read on until the item is there; forget those before it, which were taken back."""
-        while number not in self._items:
-            self._read()
-        for earlier in list(self._items):
-            item = self._items.pop(earlier)
-            if earlier == number:
-                break
-        return item
+        items = self._items
+        while True:
+            while not items:
+                self._read()
+            item = items.popleft()
+            if item[0] == number:
+                return item
 
     def _read_what_is_there(self) -> None:
         # one read may have brought several messages, each of which has a token
@@ -149,24 +173,24 @@ class Runner:
     def _receive(self, message: Message) -> None:
         kind, head, segments = message
         if kind == protocol.TASKS:
-            at = 0
-            for task in messages.unpack_tasks(head):
-                payload = segments[at : at + task.segments]
-                at += task.segments
-                self._items[task.item] = _Item(
-                    task.context, task.bundle, task.timeout_s, payload, False
-                )
+            tasks = messages.unpack_tasks(head)
+            group = _Group(tasks.context, tasks.bundle, tasks.timeout_s, False)
+            payloads = _payloads(segments, tasks.counts)
+            self._items.extend(zip(tasks.items, repeat(group), payloads, strict=False))
         elif kind == protocol.SETUP:
             setup = messages.unpack_setup(head)
-            self._items[setup.item] = _Item(
-                setup.context, setup.bundle, setup.timeout_s, segments, True
-            )
+            group = _Group(setup.context, setup.bundle, setup.timeout_s, True)
+            self._items.append((setup.item, group, segments))
         elif kind == protocol.BUNDLE:
             bundle = messages.unpack_bundle(head)
             context = self._contexts.setdefault(bundle.context, _RunnerContext())
             context.arrived.append((bundle.number, segments))
         elif kind == protocol.CLOSE_CONTEXT:
             self._contexts.pop(messages.unpack_context(head), None)
+
+    def _send(self, kind: int, head: bytes, segments: Sequence[protocol.Segment] = ()) -> None:
+        self._connection.send(kind, head, segments)
+        self._write()
 
     def _write(self) -> None:
         connection = self._connection
@@ -178,45 +202,66 @@ class Runner:
 
     # ---- items
 
-    def _run_item(self, number: int, item: _Item) -> None:
-        if item.timeout_s:
-            self._connection.send(protocol.BEGAN, messages.pack_item(number))
-            self._write()
-        context = self._contexts.setdefault(item.context, _RunnerContext())
+    def _run_item(self, number: int, group: _Group, segments: Sequence[protocol.Segment]) -> None:
+        id, bundle, timeout_s, is_setup = group
+        if timeout_s:
+            self._send(protocol.BEGAN, messages.pack_item(number))
+        context = self._contexts.get(id)
+        if context is None:
+            context = self._contexts[id] = _RunnerContext()
         begun_at = time.monotonic()
         try:
-            value = _call(context, item)
-            if item.is_setup:
+            value = _call(context, bundle, segments, is_setup)
+            if is_setup:
                 context.values = _as_arguments(value)
                 value = None
-            status, segments = messages.VALUE, pickle_value(value, context.definitions)
+            status, content = messages.VALUE, pickle_value(value, context.definitions)
         except BaseException as exc:  # whatever a task raises is its outcome
             self._exit_if_forked()
-            status, segments = messages.RAISED, describe_exception(exc, context.definitions)
+            status, content = messages.RAISED, describe_exception(exc, context.definitions)
         self._exit_if_forked()
         duration_s = time.monotonic() - begun_at
         _flush_output()
-        head = messages.pack_outcome(messages.OutcomeHead(number, status, duration_s))
-        self._connection.send(protocol.OUTCOME, head, segments)
-        self._write()
+        if len(content) == 1 and not is_setup and len(content[0]) <= SMALL_BYTES:
+            (pickled,) = content
+            record = messages.VALUE_RECORD.pack(number, duration_s, len(pickled)) + pickled
+            while record:
+                record = record[os.write(self._values, record) :]
+        else:
+            head = messages.pack_outcome(messages.OutcomeHead(number, status, duration_s))
+            self._send(protocol.OUTCOME, head, content)
+
+    def _forked(self) -> None:
+        self._is_forked = True
 
     def _exit_if_forked(self) -> None:
         """End a child that a task forked and let return: it must not speak for this runner."""
-        if os.getpid() != self._pid:
+        if self._is_forked:
             os._exit(0)
 
 
-def _call(context: _RunnerContext, item: _Item) -> Any:
+def _payloads(
+    segments: Sequence[protocol.Segment], counts: Sequence[int]
+) -> Iterable[Sequence[protocol.Segment]]:
+    """Return the segments of each task in turn."""
+    if len(segments) == len(counts) == counts.count(1):
+        return zip(segments, strict=False)  # one each: the usual case
+    ends = list(accumulate(counts))
+    return [segments[end - count : end] for count, end in zip(counts, ends, strict=True)]
+
+
+def _call(
+    context: _RunnerContext, bundle: int, segments: Sequence[protocol.Segment], is_setup: bool
+) -> Any:
     """Unpickle what an item holds, and call it."""
     try:
-        context.prepare(item.bundle)
-        with resolving(context.definitions):
-            data, *buffers = map(open_segment, item.segments)
-            function, arguments = pickle.loads(data, buffers=buffers)
+        context.prepare(bundle)
+        resolve_from_now_on(context.definitions)
+        function, arguments = unpickle_task(segments, context.definitions)
     except BaseException as problem:
         problem.add_note("(raised while the task was unpickled on the slave)")
         raise
-    if item.is_setup:
+    if is_setup:
         return function(*arguments)
     return function(*context.values, *arguments)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import selectors
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct
 
 from . import _messages as messages
@@ -18,8 +17,12 @@ from ._protocol import Message
 from ._runner_start import StartedRunner
 from ._stream import SocketStream
 
+_NEVER = float("inf")
 _TOKEN = Struct("!Q")
 _TOKENS_BYTES = 8 * 8192  # all that can be under way
+_VALUES_BYTES = 1 << 16  # all that a pipe holds
+_ITEM_S = 1e-5  # what there is to do around an item, at least
+_RECORD_BYTES = messages.VALUE_RECORD.size
 _LINGER_S = 0.2  # how long a runner may live without its wire
 
 
@@ -42,7 +45,8 @@ class RunnerProcess:
         sys_path: the master's ``sys.path``, for the runner to import from.
         selector: the supervisor's loop.
         became_ready: called once, with the version of cloudpickle that the runner has.
-        reported: called with each OUTCOME, when it has been taken note of here.
+        reported: called with each OUTCOME, and with VALUES made of what came by the pipe, when
+            they have been taken note of here.
     """
 
     def __init__(
@@ -58,10 +62,15 @@ class RunnerProcess:
         self.has_ended = False
         self._became_ready = became_ready
         self._reported = reported
-        self._go_ahead = started.go_ahead
+        self._go_ahead: int | None = started.go_ahead
         self._taken_tokens = started.taken_tokens
+        self._values = started.values
+        self._value_begun = b""  # a record of which the rest has not come
+        self._work_left_s = 0.0  # after the last value that came by the pipe; 0 if none has since
+        self._selector = selector
         self._items: dict[int, float] = {}  # given, without an outcome yet: their time limits
-        self._deadline = float("inf")  # of the item that runs, or of a runner without its wire
+        self._deadline = _NEVER  # of the item that runs, or of a runner without its wire
+        self._timed_item = 0
         self._overdue = ""  # what to say of it then
         self._killed_because = ""
         self._was_asked = False
@@ -74,6 +83,7 @@ class RunnerProcess:
         )
         # the runner is of the same package, on the same system
         self._wire.connection.passes_descriptors = self._wire.can_pass_descriptors
+        selector.register(self._values, selectors.EVENT_READ, self._values_ready)
         welcome = b"\0".join(map(os.fsencode, sys_path))  # no JSON: the runner starts faster
         self._wire.connection.send_control(protocol.WELCOME, welcome)
         self.flush()
@@ -85,16 +95,16 @@ class RunnerProcess:
         """Whether it has any item without an outcome."""
         return bool(self._items)
 
-    def give(self, message: Message, items: dict[int, float]) -> None:
-        """Pass a message on; begin its items (with their time limits in s, 0 for none) in turn.
+    def give(self, message: Message, items: Sequence[int], timeout_s: float = 0.0) -> None:
+        """Pass a message on; begin its items (each with a time limit, 0 for none) in turn.
 
         A message without items is read when the runner is next between two items.
         """
         self.pass_on(message)
-        self._items.update(items)
+        self._items.update(dict.fromkeys(items, timeout_s))
         if not items:
             self.flush()  # the token says that it is there
-        self._allow(list(items) or [0])
+        self._allow(items or [0])
 
     def pass_on(self, message: Message) -> None:
         """Pass a message on that is only needed by the items that follow it."""
@@ -104,9 +114,11 @@ class RunnerProcess:
         """Write what can be written without waiting."""
         self._wire.flush()
 
-    def _allow(self, items: list[int]) -> None:
+    def _allow(self, items: Sequence[int]) -> None:
+        if self._go_ahead is None:
+            return
         try:
-            self._go_ahead.send(Struct(f"!{len(items)}Q").pack(*items))
+            os.write(self._go_ahead, Struct(f"!{len(items)}Q").pack(*items))
         except OSError:
             pass  # it has died; the items are found without a token then
 
@@ -122,7 +134,7 @@ class RunnerProcess:
 
     def _take_tokens(self) -> list[int]:
         try:
-            data = self._taken_tokens.recv(_TOKENS_BYTES, socket.MSG_DONTWAIT)
+            data = os.read(self._taken_tokens, _TOKENS_BYTES)
         except BlockingIOError:
             return []
         return [number for (number,) in _TOKEN.iter_unpack(data)]
@@ -135,8 +147,10 @@ class RunnerProcess:
 
     def _received(self, link: Link, message: Message) -> None:
         if message.kind == protocol.OUTCOME:
-            self._items.pop(messages.unpack_outcome(message.head).item, None)
-            self._deadline = float("inf")
+            item = messages.unpack_outcome(message.head).item
+            self._items.pop(item, None)
+            if item == self._timed_item:
+                self._deadline = _NEVER
             self._reported(message)
         elif message.kind == protocol.BEGAN:
             self._began(messages.unpack_item(message.head))
@@ -145,8 +159,50 @@ class RunnerProcess:
         """An item with a time limit has begun: its time counts from now."""
         limit_s = self._items.get(item)
         if limit_s:
+            self._timed_item = item
             self._deadline = time.monotonic() + limit_s
             self._overdue = f"overran its time limit of {limit_s:g} s"
+
+    def _values_ready(self, events: int) -> None:
+        self._read_values()
+
+    def _read_values(self) -> bool:
+        """Pass on values that have come by the pipe, all in one; return whether any had."""
+        try:
+            data = os.read(self._values, _VALUES_BYTES)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._listen_no_more()  # its wire has ended too
+            return False
+        data = self._value_begun + data
+        items, unpack, size = self._items, messages.VALUE_RECORD.unpack_from, _RECORD_BYTES
+        at, end, item = 0, len(data), 0
+        count, busy_s = 0, 0.0
+        while at + size <= end:
+            item, duration_s, length = unpack(data, at)
+            if at + size + length > end:
+                break
+            at += size + length
+            items.pop(item, None)
+            count += 1
+            busy_s += duration_s
+            if item == self._timed_item:
+                self._deadline = _NEVER
+        self._value_begun = data[at:]
+        if count:
+            self._work_left_s = len(items) * (busy_s / count + _ITEM_S)
+            self._reported(Message(protocol.VALUES, b"", (data[:at],)))
+        return True
+
+    def _listen_no_more(self) -> None:
+        if self._values in self._selector.get_map():
+            self._selector.unregister(self._values)
+
+    def take_work_left_s(self) -> float:
+        """Return how long it is going to be busy, if values have come since the last call; or 0."""
+        left_s, self._work_left_s = self._work_left_s, 0.0
+        return left_s
 
     def _wire_ended(self, link: Link, how: str) -> None:
         """It has died, which its parent will be told at once; or a task has closed its wire."""
@@ -174,26 +230,33 @@ class RunnerProcess:
 
     def kill(self, because: str) -> None:
         """Kill the runner; :meth:`reaped` will say why."""
-        self._deadline = float("inf")
+        self._deadline = _NEVER
         if not self._killed_because:
             self._killed_because = because
             process.kill_quietly(self.pid)
 
     def ask_to_exit(self) -> None:
         """Let the runner end by itself when it is between two items."""
-        self._go_ahead.close()
+        if self._go_ahead is not None:
+            os.close(self._go_ahead)
+            self._go_ahead = None
 
     def reaped(self, status: int, peak_memory_bytes: int) -> RunnerEnd:
         """The runner has been waited for: read its last words, and say how it ended."""
         self._wire.read_rest()
+        while self._read_values():
+            pass
         not_begun = set(self._take_tokens())
         begun = [item for item in self._items if item not in not_begun]
         description = process.describe_exit(status)
         if self._killed_because:
             description = f"{self._killed_because} ({description})"
         self.has_ended = True
-        self._deadline = float("inf")
-        for end in (self._wire, self._go_ahead, self._taken_tokens):
-            end.close()
+        self._deadline = _NEVER
+        self._wire.close()
+        self._listen_no_more()
+        self.ask_to_exit()
+        os.close(self._taken_tokens)
+        os.close(self._values)
         blamed = begun[0] if begun else 0
         return RunnerEnd(blamed, description, peak_memory_bytes, self._was_asked)

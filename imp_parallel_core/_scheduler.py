@@ -9,11 +9,17 @@ of it (``_scheduler_ends``), and the state that both share (``_scheduler_board``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
+
 from . import _scheduler_ends as ends
 from . import _scheduler_work as work
 from ._actions import Action, NextRunner, Outcome, Relaunch, Task
 from ._scheduler_board import Board
 from ._scheduler_state import ContextState, Phase, Policy, SetupItem, SlaveState
+
+_context_of = attrgetter("context")
 
 
 class Scheduler:
@@ -35,6 +41,11 @@ class Scheduler:
     def has_hope(self) -> bool:
         """Whether any slave runs or may still come."""
         return self._board.alive > 0
+
+    @property
+    def has_idle_slaves(self) -> bool:
+        """Whether a task that is added now may begin at once."""
+        return bool(self._board.idle)
 
     def items_of(self, slave: int) -> int:
         """Return how many items a slave holds."""
@@ -70,10 +81,10 @@ class Scheduler:
 
     def tasks_added(self, tasks: list[Task], now: float) -> list[Action]:
         """The user has added tasks of open contexts."""
-        for task in tasks:
-            context = self._contexts.get(task.context)
+        for id, some in groupby(tasks, _context_of):
+            context = self._contexts.get(id)
             if context is not None:  # closed in the meantime: nobody is left to be told
-                context.fresh.append(task)
+                context.fresh.extend(some)
         self._judge_setups()
         return self._decide(now)
 
@@ -231,18 +242,22 @@ class Scheduler:
         self, slave: int, item: int, outcome: Outcome, duration_s: float, now: float
     ) -> list[Action]:
         """A runner has written the outcome of an item: a task's, or a set-up's."""
+        return self.items_ended(slave, [(item, outcome, duration_s)], now)
+
+    def items_ended(
+        self, slave: int, ended: Sequence[tuple[int, Outcome, float]], now: float
+    ) -> list[Action]:
+        """A runner has written outcomes: for each its item, and how long that took (s)."""
         state = self._slaves[slave]
-        what = state.items.pop(item, None)
-        if what is None:
-            return self._board.flush()  # of an attempt that has been given up already
+        for item, outcome, duration_s in ended:
+            what = state.items.pop(item, None)
+            if what is None:
+                continue  # of an attempt that has been given up already
+            if isinstance(what, SetupItem):
+                ends.setup_ended(self._board, state, what, outcome)
+            else:
+                ends.task_ended(self._board, state, what, outcome, duration_s)
         self._board.note_progress(state, now)
-        if isinstance(what, SetupItem):
-            ends.setup_ended(self._board, state, what, outcome)
-        else:
-            context = self._contexts.get(what.context)
-            if context is not None:
-                context.note_duration(duration_s)
-            ends.task_ended(self._board, state, what, outcome)
         self._board.settle(state)
         return self._decide(now, state)
 

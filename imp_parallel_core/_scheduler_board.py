@@ -20,13 +20,19 @@ class Board:
         # whose running item began first comes first, but for those that were asked to hand back
         self.alive = 0  # how many slaves run or may still come
         self.actions: list[Action] = []
-        self.items = count(1)
+        self._items = 0  # how many have been given out
         self._turns = count(1)
 
     def flush(self) -> list[Action]:
         """Return the actions that have been decided on, and begin a new list."""
         actions, self.actions = self.actions, []
         return actions
+
+    def next_items(self, count: int) -> range:
+        """Return the numbers of so many more items."""
+        first = self._items + 1
+        self._items += count
+        return range(first, first + count)
 
     def has_startable(self) -> bool:
         """Whether any context has a task that may be sent now."""

@@ -7,11 +7,14 @@ from ._scheduler_board import Board
 from ._scheduler_state import ContextState, Phase, SetupItem, SlaveState
 
 
-def task_ended(board: Board, slave: SlaveState, task: Task, outcome: Outcome) -> None:
+def task_ended(
+    board: Board, slave: SlaveState, task: Task, outcome: Outcome, duration_s: float
+) -> None:
     """A slave has written a task's outcome."""
     _let_go(slave, task)
     context = board.contexts.get(task.context)
     if context is not None:
+        context.note_duration(duration_s)
         _finish(board, context, task, outcome)
 
 
@@ -110,8 +113,10 @@ def _setup_failed(board: Board, slave: SlaveState, context: ContextState, outcom
 
 
 def _let_go(slave: SlaveState, task: Task) -> None:
-    others = len(task.slaves) > 1  # which is rare
-    task.slaves = tuple(id for id in task.slaves if id != slave.id) if others else ()
+    if len(task.slaves) <= 1:  # nearly always
+        task.slaves = ()
+    else:
+        task.slaves = tuple(id for id in task.slaves if id != slave.id)
 
 
 def _queue_again(board: Board, context: ContextState, task: Task) -> None:
@@ -125,7 +130,8 @@ def _finish(board: Board, context: ContextState, task: Task, outcome: Outcome) -
     if task.done:
         return
     task.done = True
-    context.retry.pop(task.id, None)
+    if context.retry:
+        context.retry.pop(task.id, None)
     context.running -= 1
     context.unread += 1
     context.unread_bytes += outcome.size_bytes

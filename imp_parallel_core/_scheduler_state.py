@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from ._actions import Outcome, Task
 
-_AHEAD_S = 0.002  # short tasks are sent ahead for about this long …
-_AHEAD_LIMIT = 64  # … but no more than so many
+_AHEAD_S = 0.01  # short tasks are sent ahead for about this long …
+_AHEAD_LIMIT = 1024  # … but no more than so many …
+_AHEAD_BYTES = 1 << 20  # … or so many bytes at a time
 _ONE_AHEAD_BELOW_S = 0.1  # a round trip matters to tasks shorter than this
 
 
@@ -142,21 +143,33 @@ class ContextState:
         """Whether a task may be sent now: a retry, or a fresh task with credit or a reader."""
         if self.retry:
             return True
-        if not self.fresh:
-            return False
-        if self.unread < policy.credit_outcomes and self.unread_bytes < policy.credit_bytes:
-            return True
-        # what the reader waits for may come from what runs; otherwise only from a fresh task
+        return bool(self.fresh) and (self.has_credit(policy) or self.may_start_without_credit)
+
+    def has_credit(self, policy: Policy) -> bool:
+        """Whether the outcomes that wait for the user leave room for those of fresh tasks."""
+        return self.unread < policy.credit_outcomes and self.unread_bytes < policy.credit_bytes
+
+    @property
+    def may_start_without_credit(self) -> bool:
+        """Whether only a fresh task can bring what a reader waits for."""
         return self.running == 0 and self.has_waiting_reader
 
-    def next_task(self, policy: Policy) -> Task | None:
-        """Take the task to be sent next out of its queue."""
-        if self.retry:
-            return self.retry.popitem(last=False)[1]
-        if not self.has_startable(policy):
-            return None
-        self.running += 1
-        return self.fresh.popleft()
+    def next_tasks(self, limit: int, policy: Policy) -> list[Task]:
+        """Take the tasks to be sent next out of the queue: so many, or as many MB, at most."""
+        tasks: list[Task] = []
+        size_bytes = 0
+        has_credit = self.has_credit(policy)
+        while len(tasks) < limit and size_bytes < _AHEAD_BYTES:
+            if self.retry:
+                task = self.retry.popitem(last=False)[1]
+            elif self.fresh and (has_credit or self.may_start_without_credit):
+                task = self.fresh.popleft()
+                self.running += 1
+            else:
+                break
+            tasks.append(task)
+            size_bytes += sum(map(len, task.payload))
+        return tasks
 
     def queue_again(self, task: Task) -> None:
         """Put a task that has been started in front of all others."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._actions import SendSetup, SendTasks, Task
+from ._actions import SendSetup, SendTasks
 from ._scheduler_board import Board
 from ._scheduler_state import ContextState, SetupItem, SlaveState
 
@@ -44,7 +44,7 @@ def _choose_context(board: Board, slave: SlaveState) -> ContextState | None:
 
 
 def _send_setup(board: Board, slave: SlaveState, context: ContextState, now: float) -> None:
-    item = next(board.items)
+    (item,) = board.next_items(1)
     slave.items[item] = SetupItem(context.id)
     board.note_progress(slave, now)
     board.serve(slave, context)
@@ -53,20 +53,19 @@ def _send_setup(board: Board, slave: SlaveState, context: ContextState, now: flo
 
 
 def _send_tasks(board: Board, slave: SlaveState, context: ContextState, now: float) -> None:
-    tasks: list[tuple[int, Task]] = []
-    for _ in range(_room(board, slave, context)):
-        task = context.next_task(board.policy)
-        if task is None:
-            break
-        task.slaves += (slave.id,)
-        tasks.append((next(board.items), task))
-    if tasks:
-        if not slave.items:
-            board.note_progress(slave, now)
-        slave.items.update(tasks)
-        board.serve(slave, context)
-        board.actions.append(SendTasks(slave.id, tasks))
-        board.settle(slave)
+    tasks = context.next_tasks(_room(board, slave, context), board.policy)
+    if not tasks:
+        return
+    alone = (slave.id,)
+    for task in tasks:
+        task.slaves = task.slaves + alone if task.slaves else alone
+    if not slave.items:
+        board.note_progress(slave, now)
+    given = list(zip(board.next_items(len(tasks)), tasks, strict=True))
+    slave.items.update(given)
+    board.serve(slave, context)
+    board.actions.append(SendTasks(slave.id, given))
+    board.settle(slave)
 
 
 def _room(board: Board, slave: SlaveState, context: ContextState) -> int:

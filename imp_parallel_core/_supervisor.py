@@ -13,7 +13,7 @@ import selectors
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from . import _messages as messages
 from . import _process as process
@@ -29,6 +29,7 @@ from ._stream import Stream
 _START_LIMIT = 2  # runners that may die in a row before they are ready
 _IDLE_LOSS_LIMIT = 10  # runners that may die in a row while they are at nothing
 _EXIT_GRACE_S = 0.5
+_PAUSE_S, _SHORTEST_PAUSE_S = 0.001, 0.0001
 _WARNINGS = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU, signal.SIGHUP}
 
 
@@ -89,6 +90,9 @@ class Supervisor:
             self._home.flush()
             self._runner.flush()
             self._leave_if_done()
+            pause_s = min(self._runner.take_work_left_s() / 4, _PAUSE_S)
+            if pause_s > _SHORTEST_PAUSE_S:
+                time.sleep(pause_s)  # more values come meanwhile, and are passed on as one
         self._home.finish()
         self._end_runner()
         self._home.close()
@@ -113,14 +117,15 @@ class Supervisor:
         elif self._discards:
             return
         elif kind == protocol.TASKS:
-            self._give(message, {task.item: task.timeout_s for task in messages.unpack_tasks(head)})
+            tasks = messages.unpack_tasks(head)
+            self._give(message, tasks.items, tasks.timeout_s)
         elif kind == protocol.SETUP:
             setup = messages.unpack_setup(head)
-            self._give(message, {setup.item: setup.timeout_s})
+            self._give(message, [setup.item], setup.timeout_s)
         elif kind == protocol.BUNDLE:
             self._runner.pass_on(message)
         elif kind == protocol.CLOSE_CONTEXT:
-            self._runner.give(message, {})
+            self._runner.give(message, [])
         elif kind == protocol.TAKE_BACK:
             self._hand_back(self._runner.take_back())
         elif kind == protocol.END_ATTEMPT:
@@ -128,13 +133,13 @@ class Supervisor:
         else:
             self._home.give_up(f"it sent a message of the unknown kind {kind}")
 
-    def _give(self, message: Message, items: dict[int, float]) -> None:
+    def _give(self, message: Message, items: Sequence[int], timeout_s: float) -> None:
         if self._is_leaving:
-            self._hand_back(list(items))  # sent before the master knew
+            self._hand_back(items)  # sent before the master knew
         else:
-            self._runner.give(message, items)
+            self._runner.give(message, items, timeout_s)
 
-    def _hand_back(self, items: list[int]) -> None:
+    def _hand_back(self, items: Sequence[int]) -> None:
         self._home.send(protocol.TAKEN_BACK, messages.pack_items(items))
 
     # ---- from the runner

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imp_parallel_core._actions import Outcome, OutcomeKind, Task
+from imp_parallel_core._actions import Deliver, Outcome, OutcomeKind, Task
 from imp_parallel_core._inbox import Inbox
 
 
@@ -12,8 +12,9 @@ def nothing(*_: object) -> None:
 
 def test_of_two_readers_with_the_same_delivery_one_claims_it_and_it_is_counted_once() -> None:
     inbox = Inbox(ask=nothing, nudge=nothing, check=nothing)
-    task = Task(1, (), id=inbox.next_number())
-    inbox.put(task, Outcome(OutcomeKind.VALUE, (b"value",), 0, 5))
+    (number,) = inbox.next_numbers(1)
+    task = Task(1, (), id=number)
+    inbox.put(Deliver(task, Outcome(OutcomeKind.VALUE, (b"value",), 0, 5)))
     delivery = inbox.take()
     assert delivery is not None
     inbox.give_back(delivery)
@@ -21,7 +22,7 @@ def test_of_two_readers_with_the_same_delivery_one_claims_it_and_it_is_counted_o
     claimed = []
     for _ in range(2):
         inbox.note_read(delivery)
-        if inbox.claim(delivery.number, None) is None:
+        if inbox.claim(delivery.task.id, None) is None:
             inbox.unnote_read(delivery)
         else:
             claimed.append(delivery)
