@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _STAGGER_S = 0.1  # between the first attempts, so that the best address usually wins
+_ANSWERED_S = 1.0  # for so long no other is begun while somebody answers: it may be busy with many
 _GONE_S = 3.0
 _BUSY_S = 3600.0  # for how long a master may take to answer that accepts connections
 _TOLD_S = 3.0  # then it is said, once, how each address fails
@@ -64,6 +65,10 @@ def _search(routes: list[Route], proved: set[str], deadline: float) -> Route:
             due = min(deadline, tell_at, *(route.due for route in routes))
             ready = [key.data for key, _ in selector.select(max(0.0, due - now))]
         now = time.monotonic()
+        if now - began_at < _ANSWERED_S and any(r.stage is Stage.SECURING for r in routes):
+            for route in routes:
+                if route.is_untried:
+                    route.due = max(route.due, now + _STAGGER_S)
         for route in routes:
             if route in ready or now >= route.due:
                 route.step(now, is_ready=route in ready)

@@ -70,6 +70,11 @@ class Route:
             self._failed(problem, now)
 
     @property
+    def is_untried(self) -> bool:
+        """Whether no attempt has been begun."""
+        return self.failure is _UNTRIED
+
+    @property
     def waits_to_write(self) -> bool:
         """Whether the socket is to be watched for writing, rather than for reading."""
         return self.stage is Stage.CONNECTING
@@ -91,7 +96,7 @@ class Route:
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.setblocking(False)
         self.stage = Stage.CONNECTING
-        if self.failure is _UNTRIED:
+        if self.is_untried:
             self.failure = "no answer yet"
         self.due = now + _CONNECT_S
         problem = self.socket.connect_ex((host, int(port)))

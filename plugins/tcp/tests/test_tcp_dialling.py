@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,24 @@ def test_the_first_address_that_proves_to_be_the_master_is_taken(
     assert time.monotonic() - begun_at < 5.0
     assert wait_for_one(listening)[0] == 5
     stream.close()
+
+
+def test_a_master_that_answers_slowly_is_not_bothered_at_its_other_addresses_at_once(
+    listening: Listening,
+) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as busy,
+        socket.create_server(("127.0.0.1", 0)) as second,
+    ):
+        addresses = [f"127.0.0.1:{end.getsockname()[1]}" for end in (busy, second)]
+        second.settimeout(10.0)
+        document = listening.document(*addresses, listening.address)
+        begun_at = time.monotonic()
+        with ThreadPoolExecutor() as pool:
+            dialled = pool.submit(_dial.dial, document, 20.0)
+            second.accept()[0].close()
+            assert time.monotonic() - begun_at >= 1.0
+            dialled.result().close()
 
 
 def test_a_slave_that_is_refused_everywhere_leaves_quietly_after_three_seconds(
