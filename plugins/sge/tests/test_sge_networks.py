@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
 import time
 from collections import Counter
@@ -194,3 +195,33 @@ def test_a_firewall_that_drops_is_spoken_of_within_seconds_and_the_run_goes_on_w
     code, out, _ = finish(script)
     assert code == 0
     assert numbers_of(out) == list(range(4))
+
+
+def test_slaves_fill_a_parallel_environment_over_several_hosts(
+    cluster_network: ClusterNetwork, on_login_node: Scripts, tmp_path: Path
+) -> None:
+    (tmp_path / "master.py").write_text(
+        script_of("""
+        from imp_parallel_core import SGEPESlaveArray
+
+        with Manager() as manager:
+            manager.add_slave(SGEPESlaveArray())
+            context = manager.get_context()
+            add_tasks(context, 40, 0.2)
+            finish(context.get_results_unordered())
+        """)
+    )
+    script = on_login_node.start(f"""
+        import os, shlex, subprocess, sys
+        paths = os.pathsep.join(filter(None, {sys.path!r}))
+        options = ["-sync", "y", "-pe", "mpi", "4", "-cwd", "-j", "y", "-o", "out"]
+        options += ["-S", "/bin/bash", "-v", "PYTHONPATH=" + paths, "-b", "n"]
+        text = "exec " + shlex.quote(sys.executable) + " -W error master.py"
+        subprocess.run(["qsub", *options], input=text, text=True, check=True)
+    """)
+    code, out, err = finish(script, 90.0)
+    said = (tmp_path / "out").read_text()
+    assert code == 0, f"{out} {err} {said}"
+    assert numbers_of(said) == list(range(40))
+    assert hosts_at_work(tmp_path) == set(NODES)
+    wait_until(lambda: not cluster_network.cell.jobs(), what="an empty queue")
