@@ -13,6 +13,7 @@ have its own.
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -133,10 +134,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         time_run(is_attacked=False)  # not counted: it compiles modules
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         rounds = [
             (time_run(is_attacked=False), time_run(is_attacked=True)) for _ in range(repetitions)
         ]
         os.chdir("/")
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     for at, what in enumerate(("whole run", "from the first result on")):
         alone = [quiet[at] for quiet, _ in rounds]
         attacked = [noisy[at] for _, noisy in rounds]
@@ -146,6 +149,7 @@ def main() -> None:
             f"{statistics.median(attacked):.2f} s: {(statistics.median(ratios) - 1) * 100:+.1f} % "
             f"(pairs {(ratios[0] - 1) * 100:+.1f} to {(ratios[-1] - 1) * 100:+.1f} %)"
         )
+    print(f"the master's peak memory grew by {grown / 1024:.1f} MiB")
 
 
 if __name__ == "__main__":
