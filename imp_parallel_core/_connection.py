@@ -130,7 +130,8 @@ class Connection:
             self._is_ack_due = False
         size = 0
         frames = self._frames if self._may_send else ()
-        while frames and size < _WRITE_BYTES:
+        # those of two messages never wait together at the other end, which bounds their number
+        while frames and size < _WRITE_BYTES and not self.unsent_descriptors:
             for buffer in frames.popleft():
                 length = len(buffer)
                 size += length

@@ -187,6 +187,20 @@ def test_more_segments_than_may_be_passed_at_once_arrive(pair: Pair) -> None:
     pair.received.clear()
 
 
+def test_descriptors_of_several_messages_never_wait_in_larger_numbers_than_allowed(
+    pair: Pair,
+) -> None:
+    segment = shared(content(LEAST_BYTES))
+    in_stream = [content(LEAST_BYTES - 1), content(1000)]  # a little more than one read brings
+    messages = [[segment, *in_stream], [segment], [segment] * protocol.DESCRIPTOR_LIMIT]
+    for segments in messages:
+        pair.links[0].send(7, b"", segments)
+    pair.run()
+    assert [len(message.segments) for message in pair.received] == list(map(len, messages))
+    assert not pair.ended
+    pair.received.clear()
+
+
 def test_a_link_that_is_closed_lets_go_of_what_it_would_have_passed(pair: Pair) -> None:
     for _ in range(3):
         pair.links[0].send(7, b"", [content(SIZE)])
