@@ -11,6 +11,7 @@ from ._actions import Outcome, Task
 _AHEAD_S = 0.01  # short tasks are sent ahead for about this long …
 _AHEAD_LIMIT = 1024  # … but no more than so many …
 _AHEAD_BYTES = 1 << 20  # … or so many bytes at a time
+_MESSAGE_S = 0.0005  # what one more message costs, both ends and the runner's wire together
 _ONE_AHEAD_BELOW_S = 0.1  # a round trip matters to tasks shorter than this
 
 
@@ -180,6 +181,13 @@ class ContextState:
         """Learn from a task that has ended how long its kind takes."""
         mean = self.mean_s
         self.mean_s = duration_s if mean is None else mean + 0.2 * (duration_s - mean)
+
+    @property
+    def worth_a_message(self) -> int:
+        """How many tasks are over before another slave would have got some of them."""
+        if self.mean_s is None:
+            return 1
+        return max(1, int(_MESSAGE_S / max(self.mean_s, 1e-6)))
 
     @property
     def depth(self) -> int:

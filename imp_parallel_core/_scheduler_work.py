@@ -74,7 +74,8 @@ def _room(board: Board, slave: SlaveState, context: ContextState) -> int:
     room = depth - len(slave.items)
     if room > 1:  # when few are left there must be something for the others
         queued = len(context.fresh) + len(context.retry)
-        room = min(room, max(1, queued // max(1, context.slaves + len(board.idle))))
+        share = queued // max(1, context.slaves + len(board.idle))
+        room = min(room, max(share, context.worth_a_message))
     if slave.items and room * 2 < depth:
         return 0  # short tasks are topped up by halves, so that they travel together
     return max(0, room)

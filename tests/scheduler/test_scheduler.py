@@ -111,10 +111,16 @@ def test_long_tasks_are_not_sent_ahead() -> None:
 
 def test_when_few_short_tasks_are_left_every_idle_slave_gets_some() -> None:
     cluster, context, slaves = cluster_that_runs_short_tasks(0, slaves=4)
-    cluster.add_tasks(context, 12)
+    cluster.add_tasks(context, 24)
     held = [cluster.scheduler.items_of(slave.id) for slave in slaves]
-    assert max(held) == 12 // 4
+    assert max(held) == 24 // 4
     assert min(held) >= 1
+
+
+def test_tasks_that_are_over_before_another_slave_had_them_are_not_shared_out() -> None:
+    cluster, context, slaves = cluster_that_runs_short_tasks(0, slaves=4)
+    cluster.add_tasks(context, 5)  # of 0.1 ms each
+    assert sorted(cluster.scheduler.items_of(slave.id) for slave in slaves) == [0, 0, 0, 5]
 
 
 def test_new_tasks_go_to_idle_slaves_at_once() -> None:
