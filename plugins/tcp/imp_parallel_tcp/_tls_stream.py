@@ -104,21 +104,29 @@ class TlsStream:
 
 
 def _chunks(buffers: Sequence[Buffer], skip: int) -> Iterator[Buffer]:
-    """Cut long buffers, and join short ones; leave out the first ``skip`` bytes."""
+    """Cut and join buffers to chunks that are full, but for the last; leave out ``skip`` bytes.
+
+    Full, since they become records: a short one costs as much as a full one, at both ends.
+    """
     pieces: list[Buffer] = []
-    size = 0
+    room = _CHUNK_BYTES
     for buffer in buffers:
         if skip >= len(buffer):
             skip -= len(buffer)
             continue
-        view = memoryview(buffer)
-        for at in range(skip, len(view), _CHUNK_BYTES):
-            piece = view[at : at + _CHUNK_BYTES]
-            if size + len(piece) > _CHUNK_BYTES:
-                yield pieces[0] if len(pieces) == 1 else b"".join(pieces)
-                pieces, size = [], 0
-            pieces.append(piece)
-            size += len(piece)
+        view, at = memoryview(buffer), skip
         skip = 0
+        while at < len(view):
+            piece = view[at : at + room]
+            at += len(piece)
+            room -= len(piece)
+            pieces.append(piece)
+            if not room:
+                yield _joined(pieces)
+                pieces, room = [], _CHUNK_BYTES
     if pieces:
-        yield pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        yield _joined(pieces)
+
+
+def _joined(pieces: list[Buffer]) -> Buffer:
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
