@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
@@ -67,6 +68,8 @@ class Inbox:
         """``claim(number, None)`` removes a delivery and returns it; None if another reader did."""
         self._order: deque[int] = deque()  # the numbers of deliveries, as they came
         self._noted: deque[tuple[int, int]] = deque()  # (outcomes, bytes) read, not counted yet
+        self.offered = count()
+        """Its next number is taken before each task is added: never too low, whatever strikes."""
         self._next = 0  # for reading in order: all before this one have been taken
         # the engine's own:
         self._added = 0
@@ -104,7 +107,7 @@ class Inbox:
     def count_read(self) -> tuple[int, int]:
         """Return how many outcomes, of how many bytes, have been read since the last call."""
         noted = [self._noted.popleft() for _ in range(len(self._noted))]
-        return sum(count for count, _ in noted), sum(size for _, size in noted)
+        return sum(outcomes for outcomes, _ in noted), sum(size for _, size in noted)
 
     def wait(self, waiter: Waiter) -> bool:
         """Answer a waiter at once and return False; or keep it and return True."""
@@ -166,6 +169,8 @@ class Inbox:
             delivery = self._next_in_order() if in_order else self._next_arrived()
             if delivery is not None:
                 return delivery
+            if self._is_complete():
+                return None  # as the engine would answer
             waiter = Waiter(self._next if in_order else None)
             self._ask(waiter)
             answer = self._wait_for(waiter)
@@ -175,6 +180,13 @@ class Inbox:
                 raise answer
             if in_order:
                 self._next = answer.next_number
+
+    def _is_complete(self) -> bool:
+        """Whether it is certain that all outcomes have been read."""
+        if self._deliveries or self._error is not None:
+            return False
+        _, (offered,) = self.offered.__reduce__()  # looks at the number, and does not take it
+        return bool(self._done == offered)
 
     def note_read(self, delivery: Deliver) -> None:
         """A delivery is about to be claimed: its credit is free."""

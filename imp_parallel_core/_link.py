@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ._shared_memory import SharedBytes
     from ._stream import Stream
 
-_READ_BYTES = 1 << 18
+_READ_BYTES = 1 << 16  # memory for more than 128 KiB is mapped anew for each read …
+_LARGE_READ_BYTES = 1 << 18  # … which is worth it only while much arrives
 
 
 class Link:
@@ -49,6 +50,7 @@ class Link:
         self.connection = connection or Connection(resumable=stream.resumable)
         self.heard_at = time.monotonic()
         self.is_open = True
+        self._read_bytes = _READ_BYTES
         self._stream = stream
         self._selector = selector
         self._greeted = greeted
@@ -142,7 +144,7 @@ class Link:
     def _read(self) -> bool:
         """Read once, and pass on what has come; return whether there may be more."""
         try:
-            data = self._stream.receive(_READ_BYTES)
+            data = self._stream.receive(self._read_bytes)
         except BlockingIOError:
             return False
         except OSError as problem:
@@ -152,6 +154,7 @@ class Link:
             self._end("its connection ended")
             return False
         self.heard_at = time.monotonic()
+        self._read_bytes = _LARGE_READ_BYTES if len(data) >= _READ_BYTES else _READ_BYTES
         try:
             arrived = self.connection.receive(data, self._take_descriptors())
         except ProtocolError as problem:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import os
 import selectors
-import socket
 import threading
 import time
 from collections import deque
@@ -56,9 +56,9 @@ class Loop(threading.Thread, Generic[_Thing]):
         self._is_called = False  # for something that can't wait
         self.is_hungry = True
         """Whether things that were posted quietly are wanted at once; ``turned`` says."""
-        self._wake_up, self._woken = socket.socketpair()
+        self._woken, self._wake_up = os.pipe()  # takes half of a socket's time
         for end in (self._wake_up, self._woken):
-            end.setblocking(False)
+            os.set_blocking(end, False)
         self.selector.register(self._woken, selectors.EVENT_READ, self._on_wake_up)
 
     # ---- called from any thread
@@ -89,7 +89,7 @@ class Loop(threading.Thread, Generic[_Thing]):
         if self._is_sleeping:
             self._is_sleeping = False
             try:
-                self._wake_up.send(b"\0")
+                os.write(self._wake_up, b"\0")
             except OSError:
                 pass  # it has ended, or is being woken by many already
             except BaseException:  # a Ctrl-C: somebody else must wake it then
@@ -113,8 +113,10 @@ class Loop(threading.Thread, Generic[_Thing]):
     def abandon(self) -> None:
         """Close this process's descriptors: at the end, or in a forked child."""
         self.selector.close()
-        for end in (self._wake_up, self._woken):
-            end.close()
+        ends, self._wake_up, self._woken = (self._wake_up, self._woken), -1, -1
+        for end in ends:
+            if end >= 0:
+                os.close(end)
 
     # ---- called from its own thread
 
@@ -176,7 +178,7 @@ class Loop(threading.Thread, Generic[_Thing]):
 
     def _on_wake_up(self, events: int) -> None:
         with contextlib.suppress(BlockingIOError):
-            self._woken.recv(4096)
+            os.read(self._woken, 4096)
 
 
 class _Answer(Generic[_T]):

@@ -35,7 +35,8 @@ from ._results import describe_exception, pickle_value
 from ._shared_memory import IS_AVAILABLE, adopt, opened
 
 _TOKEN = Struct("!Q")
-_READ_BYTES = 1 << 18
+_READ_BYTES = 1 << 16  # memory for more than 128 KiB is mapped anew for each read …
+_LARGE_READ_BYTES = 1 << 18  # … which is worth it only while much arrives
 SMALL_BYTES = 1 << 15  # larger values go over the wire, which takes them faster than a pipe
 
 
@@ -114,6 +115,7 @@ class Runner:
         self._values = values
         self._contexts: dict[int, _RunnerContext] = {}
         self._items: deque[_Item] = deque()  # received and not begun, in order
+        self._read_bytes = _READ_BYTES
         self._is_forked = False
         os.register_at_fork(after_in_child=self._forked)
 
@@ -164,9 +166,10 @@ class Runner:
             self._read(socket.MSG_DONTWAIT)
 
     def _read(self, flags: int = 0) -> None:
-        data, descriptors = _descriptors.receive(self._wire, _READ_BYTES, flags)
+        data, descriptors = _descriptors.receive(self._wire, self._read_bytes, flags)
         if not data:
             raise SystemExit
+        self._read_bytes = _LARGE_READ_BYTES if len(data) >= _READ_BYTES else _READ_BYTES
         for message in self._connection.receive(data, descriptors):
             self._receive(message)
 

@@ -102,8 +102,7 @@ class RunnerProcess:
         """
         self.pass_on(message)
         self._items.update(dict.fromkeys(items, timeout_s))
-        if not items:
-            self.flush()  # the token says that it is there
+        self.flush()  # a token says that it is there
         self._allow(items or [0])
 
     def pass_on(self, message: Message) -> None:
