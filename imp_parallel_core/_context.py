@@ -86,7 +86,7 @@ class Context:
             payload, bundle = self._book.pickle_task(task, args)
         except Exception as problem:
             raise self._pickling_error(task, args, "the task", problem) from problem
-        next(self._served.inbox.offered)
+        self._served.inbox.offer()
         self._engine.add_task(Task(self._served.id, payload, bundle))
 
     def get_results_unordered(self, *, on_error: OnError = "raise") -> Iterator[Any]:

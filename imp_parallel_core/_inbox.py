@@ -8,10 +8,11 @@ that finds nothing asks the engine, which knows.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
-from itertools import count
 from queue import Empty, SimpleQueue
+from threading import Lock
 from typing import NamedTuple
 
 from ._actions import Deliver, OutcomeKind
@@ -68,8 +69,8 @@ class Inbox:
         """``claim(number, None)`` removes a delivery and returns it; None if another reader did."""
         self._order: deque[int] = deque()  # the numbers of deliveries, as they came
         self._noted: deque[tuple[int, int]] = deque()  # (outcomes, bytes) read, not counted yet
-        self.offered = count()
-        """Its next number is taken before each task is added: never too low, whatever strikes."""
+        self._offered = 0
+        self._offering = Lock()
         self._next = 0  # for reading in order: all before this one have been taken
         # the engine's own:
         self._added = 0
@@ -185,8 +186,12 @@ class Inbox:
         """Whether it is certain that all outcomes have been read."""
         if self._deliveries or self._error is not None:
             return False
-        _, (offered,) = self.offered.__reduce__()  # looks at the number, and does not take it
-        return bool(self._done == offered)
+        return self._done == self._offered
+
+    def offer(self) -> None:
+        """A task is about to be added; in any thread. So the count is never too low."""
+        with self._offering:
+            self._offered += 1
 
     def note_read(self, delivery: Deliver) -> None:
         """A delivery is about to be claimed: its credit is free."""
@@ -206,10 +211,9 @@ class Inbox:
 
     def _wait_for(self, waiter: Waiter) -> LookAgain | Complete | Error:
         while True:
-            try:
+            with contextlib.suppress(Empty):
                 return waiter.answers.get(timeout=_CHECK_S)
-            except Empty:
-                self._check()
+            self._check()  # a Ctrl-C here is not to be shown as one that happened in a handler
 
     def _next_arrived(self) -> Deliver | None:
         while True:
