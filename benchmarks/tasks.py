@@ -32,6 +32,11 @@ class Sleep:
         return time.perf_counter() - begun_at
 
 
+def echo(thing: Any) -> Any:
+    """Return what was given: the smallest task that is a function."""
+    return thing
+
+
 def call(task: Callable[[], Any]) -> Any:
     """Call a task: for peers that map a function over things."""
     return task()

@@ -33,7 +33,18 @@ class Outcome(NamedTuple):
 class Task:
     """A task in the queue: what travels, and what has become of it so far."""
 
-    __slots__ = ("bundle", "context", "done", "history", "id", "payload", "slaves")
+    __slots__ = (
+        "bundle",
+        "context",
+        "done",
+        "history",
+        "id",
+        "inbox",
+        "is_forgotten",
+        "number",
+        "payload",
+        "slaves",
+    )
 
     def __init__(
         self,
@@ -41,9 +52,14 @@ class Task:
         payload: Sequence[Any],
         bundle: int = 0,
         id: int = -1,
+        inbox: Any = None,
     ) -> None:
         self.id = id
         """Its number within its context, in the order of adding; given by the engine."""
+        self.number = id
+        """Its number within its inbox, likewise."""
+        self.inbox = inbox
+        """Where its outcome goes; opaque here."""
         self.context = context
         self.payload = payload
         self.bundle = bundle
@@ -53,6 +69,9 @@ class Task:
         self.slaves: tuple[int, ...] = ()
         """The slaves that have it, each for one attempt."""
         self.done = False
+        """Whether it has its outcome, or needs none any more."""
+        self.is_forgotten = False
+        """Whether the user has dropped it."""
 
     def __repr__(self) -> str:
         return f"<Task {self.id} of context {self.context}>"

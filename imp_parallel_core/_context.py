@@ -5,18 +5,20 @@ from __future__ import annotations
 import pickle
 import reprlib
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ._actions import Deliver, OutcomeKind, Task
 from ._definitions import DefinitionBook
 from ._engine import Engine
 from ._errors import ClosedError, Error, PicklingError, RemoteError, SetupError, TaskLostError
+from ._map import NOTHING, Map
 from ._performer import ServedContext
 from ._references import refers, resolving, unpickle_task
 from ._shared_memory import open_segment
 
 if TYPE_CHECKING:
+    from ._inbox import Inbox
     from ._manager import Manager
 
 _repr = reprlib.Repr()
@@ -30,6 +32,18 @@ _CODE_OF_OTHERS = (Exception, SystemExit, GeneratorExit)
 _SHORT = 4096  # bytes that it takes no time to look through
 
 OnError = Literal["raise", "return"]
+
+
+def _check_callable(task: Any) -> None:
+    if not callable(task):
+        raise TypeError(f"a task must be callable, and {_repr.repr(task)} is not")
+
+
+def _check_on_error(on_error: OnError) -> bool:
+    """Return whether errors are to be returned. Raises ValueError."""
+    if on_error not in ("raise", "return"):
+        raise ValueError(f"on_error={on_error!r}: it must be 'raise' or 'return'")
+    return on_error == "return"
 
 
 class Context:
@@ -80,14 +94,59 @@ class Context:
             ClosedError: the Context or its Manager has been closed.
         """
         self._check_open()
-        if not callable(task):
-            raise TypeError(f"a task must be callable, and {_repr.repr(task)} is not")
-        try:
-            payload, bundle = self._book.pickle_task(task, args)
-        except Exception as problem:
-            raise self._pickling_error(task, args, "the task", problem) from problem
-        self._served.inbox.offer()
-        self._engine.add_task(Task(self._served.id, payload, bundle))
+        _check_callable(task)
+        self.add_to(self._served.inbox, task, args)
+
+    def map(
+        self,
+        function: Callable[..., Any],
+        items: Iterable[Any],
+        *,
+        ordered: bool = False,
+        on_error: OnError = "raise",
+        ahead: int = 1000,
+    ) -> Map:
+        """Return an iterator over the results of ``function(*values_of_the_setup, item)``.
+
+        For a long or endless row of items: no more are taken up, from within the iteration, than
+        may be on their way, so that memory stays bounded. Its results are its own: those of tasks
+        that were added otherwise are not among them, and ``get_results`` does not yield them.
+
+        Iterating may be given up at any time: when the iterator is no longer referred to, or is
+        closed, what has not begun is forgotten. After an error of a task it may be gone on with.
+
+        Args:
+            function: any callable, as for :meth:`add_task`.
+            items: what to call it with. What this raises is raised behind the results of the
+                items that came before.
+            ordered: whether the results keep the order of the items; by default they come as
+                tasks complete.
+            on_error: as for :meth:`get_results_unordered`.
+            ahead: how many items at most are on their way: taken up, and their results not read.
+
+        Raises:
+            TypeError: ``function`` can't be called, or ``items`` not be iterated over.
+            ValueError: for another bad argument.
+            PicklingError: while iterating: an item can't be pickled; the next one may be.
+            ClosedError: the Context or its Manager has been closed.
+        """
+        self._check_open()
+        _check_callable(function)
+        returns_errors = _check_on_error(on_error)
+        if type(ahead) is not int or ahead < 1:
+            raise ValueError(f"ahead={ahead!r}: it must be an int of at least 1")
+        iterator = iter(items)
+        inbox, engine, served = self._engine.open_inbox(self._served), self._engine, self._served
+        return Map(
+            self,
+            inbox,
+            lambda: engine.forget_inbox(served, inbox),
+            function,
+            iterator,
+            in_order=ordered,
+            returns_errors=returns_errors,
+            ahead=ahead,
+        )
 
     def get_results_unordered(self, *, on_error: OnError = "raise") -> Iterator[Any]:
         """Yield the result of each task as it completes, until none is outstanding.
@@ -166,19 +225,37 @@ class Context:
             return False
         return True
 
+    def add_to(self, inbox: Inbox, task: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """Add a task whose outcome goes to an inbox. Called by :meth:`add_task` and by a Map."""
+        try:
+            payload, bundle = self._book.pickle_task(task, args)
+        except Exception as problem:
+            raise self._pickling_error(task, args, "the task", problem) from problem
+        inbox.offer()
+        self._engine.add_task(Task(self._served.id, payload, bundle, inbox=inbox))
+
     def _results(self, on_error: OnError, *, in_order: bool) -> Iterator[Any]:
-        if on_error not in ("raise", "return"):
-            raise ValueError(f"on_error={on_error!r}: it must be 'raise' or 'return'")
+        returns_errors = _check_on_error(on_error)
         self._check_open()
-        return self._iterate(on_error == "return", in_order=in_order)
+        return self._iterate(returns_errors, in_order=in_order)
 
     def _iterate(self, returns_errors: bool, *, in_order: bool) -> Iterator[Any]:
         inbox = self._served.inbox
         while True:
-            self._engine.check_open()
-            delivery = inbox.take(in_order=in_order)
-            if delivery is None:
+            value = self.read(inbox, in_order=in_order, returns_errors=returns_errors)
+            if value is NOTHING:
                 return
+            yield value
+
+    def read(
+        self, inbox: Inbox, *, in_order: bool, returns_errors: bool, waits: bool = True
+    ) -> Any:
+        """Return the next result, NOTHING if there is none (yet). Called by iterators."""
+        while True:
+            self._engine.check_open()
+            delivery = inbox.take(in_order=in_order, waits=waits)
+            if delivery is None:
+                return NOTHING
             failure = None
             try:
                 value = self._open(delivery)
@@ -188,12 +265,12 @@ class Context:
                 inbox.give_back(delivery)
                 raise
             inbox.note_read(delivery)
-            if inbox.claim(delivery.task.id, None) is None:
+            if inbox.claim(delivery.task.number, None) is None:
                 inbox.unnote_read(delivery)  # another reader was faster
                 continue
             if failure is not None and not returns_errors:
                 raise failure
-            yield value
+            return value
 
     def _open(self, delivery: Deliver) -> Any:
         """Return a task's value, or raise its error."""
@@ -204,7 +281,7 @@ class Context:
             except _CODE_OF_OTHERS as problem:
                 where = self._describe_slave(outcome.slave)
                 raise RemoteError(
-                    f"the value of task {delivery.task.id}, which ran on {where}, can't be "
+                    f"the value of task {delivery.task.number}, which ran on {where}, can't be "
                     f"unpickled on the master: {type(problem).__name__}: {problem}",
                     exc=problem,
                     slave=where,
@@ -218,7 +295,7 @@ class Context:
         outcome = delivery.outcome
         slave = self._engine.slave_names(outcome.slave)
         is_setup = outcome.kind is OutcomeKind.SETUP_FAILED
-        what = f"task {delivery.task.id}"
+        what = f"task {delivery.task.number}"
         if is_setup:
             what = f"the set-up of its context ({self._startup_name})"
         error_type = SetupError if is_setup else RemoteError
@@ -242,8 +319,8 @@ class Context:
         about = "" if task is None else f" ({_describe(task)})"
         history = "\n".join(f"  {n}. {attempt}" for n, attempt in enumerate(attempts, 1))
         return TaskLostError(
-            f"task {delivery.task.id}{about} was given up after {len(attempts)} attempts, each of "
-            f"which ended its runner:\n{history}",
+            f"task {delivery.task.number}{about} was given up after {len(attempts)} attempts, each "
+            f"of which ended its runner:\n{history}",
             attempts=attempts,
             task=task,
         )

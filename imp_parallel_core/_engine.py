@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("imp_parallel.engine")
 
 _MAKE_WAY_EVERY = 128  # tasks
-_context_of = attrgetter("context")
+_where_to = attrgetter("context", "inbox")
 
 _CLOSE_GRACE_S = 1.0
 _CLOSE_S = 5.0
@@ -96,19 +96,30 @@ class Engine:
 
     def open_context(self, context: ServedContext, max_attempts: int) -> None:
         """Serve a context from now on."""
-        post, id = self._loop.post, context.id
-        context.inbox = Inbox(
-            ask=lambda waiter: post(lambda: self._reader_waits(context, waiter)),
-            nudge=lambda: post(lambda: self._count_read(context)),
-            check=self.check_open,
-            nudge_every=self._nudge_every,
-        )
+        id = context.id
+        context.inbox = self.open_inbox(context)
 
         def open_it() -> None:
             self._performer.contexts[id] = context
             self._perform(self._scheduler.context_opened(id, max_attempts))
 
-        post(open_it)
+        self._loop.post(open_it)
+
+    def open_inbox(self, context: ServedContext) -> Inbox:
+        """Return a new inbox for outcomes of a context."""
+        post = self._loop.post
+        inbox = Inbox(
+            ask=lambda waiter: post(lambda: self._reader_waits(context, inbox, waiter)),
+            nudge=lambda: post(lambda: self._count_read(context)),
+            check=self.check_open,
+            nudge_every=self._nudge_every,
+        )
+        post(lambda: context.inboxes.add(inbox))
+        return inbox
+
+    def forget_inbox(self, context: ServedContext, inbox: Inbox) -> None:
+        """Forget the tasks whose outcomes would go there: nobody will read them."""
+        self._loop.post(lambda: self._inbox_forgotten(context, inbox))
 
     def add_task(self, task: Task) -> None:
         """Take a task of a context that has been opened."""
@@ -159,13 +170,17 @@ class Engine:
     # ---- the turns of the loop
 
     def _take(self, tasks: list[Task]) -> None:
-        for context_id, some in groupby(tasks, _context_of):
+        for (context_id, inbox), some in groupby(tasks, _where_to):
             context = self._performer.contexts.get(context_id)
-            if context is not None:
-                together = list(some)
-                numbers = context.inbox.next_numbers(len(together))
-                for task, number in zip(together, numbers, strict=True):
-                    task.id = number
+            if context is None:
+                continue
+            together = list(some)
+            ids = range(context.tasks, context.tasks + len(together))
+            context.tasks += len(together)
+            numbers = inbox.next_numbers(len(together))
+            for task, id, number in zip(together, ids, numbers, strict=True):
+                task.id = id
+                task.number = id if id == number else number  # one object takes less memory
         self._perform(self._scheduler.tasks_added(tasks, time.monotonic()))
 
     def _turned(self) -> None:
@@ -175,7 +190,7 @@ class Engine:
             self._perform(self._scheduler.tick(now))
         self._fleet.flush()
         while self._performer.delivered_to:
-            self._tell_readers(self._performer.delivered_to.pop())
+            self._tell_readers(*self._performer.delivered_to.popitem())
         self._loop.is_hungry = self._scheduler.has_idle_slaves
 
     def _end(self, problem: Exception | None) -> None:
@@ -186,38 +201,56 @@ class Engine:
             error = Error(f"the engine failed: {type(problem).__name__}: {problem}")
         self._closed_because = str(error)
         for context in self._performer.contexts.values():
-            context.inbox.close(error)
+            for inbox in context.inboxes:
+                inbox.close(error)
         self._fleet.close(_CLOSE_GRACE_S)
         self._abandon()
 
     # ---- readers and contexts
 
-    def _reader_waits(self, context: ServedContext, waiter: Waiter) -> None:
+    def _reader_waits(self, context: ServedContext, inbox: Inbox, waiter: Waiter) -> None:
         self._count_read(context)
-        if not context.inbox.wait(waiter):
+        if not inbox.wait(waiter):
             return
         if self._scheduler.has_hope:
             self._perform(self._scheduler.reader_waits(context.id, time.monotonic()))
         else:
-            context.inbox.give_up(self._hopeless())
+            inbox.give_up(self._hopeless())
 
-    def _tell_readers(self, context: ServedContext) -> None:
-        if context.inbox.has_waiters:
-            context.inbox.answer_waiters()
+    def _tell_readers(self, inbox: Inbox, context: ServedContext) -> None:
+        if inbox.has_waiters:
+            inbox.answer_waiters()
             self._count_read(context)
 
     def _count_read(self, context: ServedContext) -> None:
         """Give the scheduler back the credit of what has been read."""
         self._read_at = now = time.monotonic()
-        count, size_bytes = context.inbox.count_read()
-        self._perform(self._scheduler.outcomes_read(context.id, count, size_bytes, now))
-        if context.inbox.has_waiters:  # some wait all the same
+        has_waiters, outcomes, size_bytes = False, 0, 0
+        for inbox in context.inboxes:
+            has_waiters |= inbox.has_waiters
+            counts = inbox.count_read()
+            outcomes += counts[0]
+            size_bytes += counts[1]
+        self._perform(self._scheduler.outcomes_read(context.id, outcomes, size_bytes, now))
+        if has_waiters:  # some wait all the same
             self._perform(self._scheduler.reader_waits(context.id, now))
+
+    def _inbox_forgotten(self, context: ServedContext, inbox: Inbox) -> None:
+        now = time.monotonic()
+        self._perform(
+            self._scheduler.tasks_forgotten(context.id, lambda task: task.inbox is inbox, now)
+        )
+        inbox.close(ClosedError("this iterator has been closed"))
+        self._count_read(context)
+        context.inboxes.discard(inbox)
+
+    def _inboxes(self) -> Iterator[Inbox]:
+        for context in self._performer.contexts.values():
+            yield from context.inboxes
 
     def _demand(self) -> Demand:
         """Return what is left to do."""
-        contexts = self._performer.contexts.values()
-        is_awaited = any(context.inbox.has_waiters for context in contexts)
+        is_awaited = any(inbox.has_waiters for inbox in self._inboxes())
         read_at = time.monotonic() if is_awaited else self._read_at
         return Demand(self._scheduler.unfinished_tasks(), read_at)
 
@@ -225,8 +258,8 @@ class Engine:
         """Tell all that wait, if no slave is left that could bring what they wait for."""
         if not self._scheduler.has_hope:
             error = self._hopeless()
-            for context in self._performer.contexts.values():
-                context.inbox.give_up(error)
+            for inbox in self._inboxes():
+                inbox.give_up(error)
 
     def _hopeless(self) -> NoMoreSlavesError:
         records = self._fleet.records.values()
@@ -247,7 +280,8 @@ class Engine:
     def _context_closed(self, id: int) -> None:
         context = self._performer.contexts.pop(id, None)
         if context is not None:
-            context.inbox.close(ClosedError("this Context has been closed"))
+            for inbox in context.inboxes:
+                inbox.close(ClosedError("this Context has been closed"))
             self._perform(self._scheduler.context_closed(id, time.monotonic()))
             if self._observers:
                 from ._events import ContextDone  # takes a while, and most runs have no observer

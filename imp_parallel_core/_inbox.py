@@ -91,7 +91,10 @@ class Inbox:
     def put(self, delivery: Deliver) -> None:
         """Add an outcome; :meth:`answer_waiters` makes it known."""
         task, outcome = delivery
-        number = task.id
+        number = task.number
+        if self._error is not None:  # nobody will read it
+            self._noted.append((1, outcome.size_bytes))
+            return
         if outcome.kind is OutcomeKind.VALUE:
             task.payload = ()  # only an error shows what the task was
         self._deliveries[number] = delivery
@@ -137,9 +140,13 @@ class Inbox:
         self._waiters.clear()
 
     def close(self, error: Error) -> None:
-        """Answer all waiters, now and from now on, with an error."""
+        """Answer all waiters, now and from now on, with an error; what has come counts as read."""
         self._error = error
         self.give_up(error)
+        for number in list(self._deliveries):
+            delivery = self.claim(number, None)
+            if delivery is not None:
+                self._noted.append((1, delivery.outcome.size_bytes))
 
     def _answer_to(self, waiter: Waiter) -> LookAgain | Complete | Error | None:
         wanted = waiter.wanted
@@ -160,8 +167,10 @@ class Inbox:
 
     # ---- the user's side
 
-    def take(self, *, in_order: bool = False) -> Deliver | None:
+    def take(self, *, in_order: bool = False, waits: bool = True) -> Deliver | None:
         """Return the next delivery, waiting for it; None if no task is without an outcome.
+
+        Without waiting, None also says that it has not come yet.
 
         It stays here until it is claimed; of several readers that were given the same, one can.
         Raises the error that the engine gives when waiting is hopeless.
@@ -170,8 +179,8 @@ class Inbox:
             delivery = self._next_in_order() if in_order else self._next_arrived()
             if delivery is not None:
                 return delivery
-            if self._is_complete():
-                return None  # as the engine would answer
+            if not waits or self._is_complete():
+                return None  # when complete, as the engine would answer
             waiter = Waiter(self._next if in_order else None)
             self._ask(waiter)
             answer = self._wait_for(waiter)
@@ -196,7 +205,7 @@ class Inbox:
     def note_read(self, delivery: Deliver) -> None:
         """A delivery is about to be claimed: its credit is free."""
         self._noted.append((1, delivery.outcome.size_bytes))
-        if delivery.task.id == self._next:
+        if delivery.task.number == self._next:
             self._next += 1
         if len(self._noted) % self._nudge_every == 0:
             self._nudge()
@@ -207,7 +216,7 @@ class Inbox:
 
     def give_back(self, delivery: Deliver) -> None:
         """Let a delivery that was taken and not claimed be the next to be taken."""
-        self._order.appendleft(delivery.task.id)
+        self._order.appendleft(delivery.task.number)
 
     def _wait_for(self, waiter: Waiter) -> LookAgain | Complete | Error:
         while True:

@@ -44,6 +44,7 @@ class ServedContext:
     """
 
     inbox: Inbox  # made when the engine begins to serve it
+    """Where outcomes go, unless :meth:`~._context.Context.map` brings another."""
 
     def __init__(
         self,
@@ -54,6 +55,8 @@ class ServedContext:
         task_timeout_s: float,
     ) -> None:
         self.id = id
+        self.inboxes: set[Inbox] = set()
+        self.tasks = 0  # how many have been added
         self.book = book
         self.setup = setup
         self.setup_timeout_s = setup_timeout_s
@@ -71,8 +74,8 @@ class Performer:
 
     def __init__(self, observers: Observers) -> None:
         self.contexts: dict[int, ServedContext] = {}
-        self.delivered_to: set[ServedContext] = set()
-        """Contexts that have got outcomes; their readers have not been told yet."""
+        self.delivered_to: dict[Inbox, ServedContext] = {}
+        """Inboxes that have got outcomes, with their contexts; readers have not been told yet."""
         self._observers = observers
         self._has_observers = bool(observers)
 
@@ -149,8 +152,9 @@ class Performer:
         record = self.fleet.records[outcome.slave]
         if outcome.kind in (OutcomeKind.VALUE, OutcomeKind.RAISED):
             record.tasks_done += 1
-        context.inbox.put(action)
-        self.delivered_to.add(context)
+        inbox = task.inbox
+        inbox.put(action)
+        self.delivered_to[inbox] = context
         if self._has_observers:
             from ._events import TaskDone
 

@@ -9,7 +9,7 @@ of it (``_scheduler_ends``), and the state that both share (``_scheduler_board``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -123,6 +123,18 @@ class Scheduler:
                 slave.serves = None
             if slave.phase is Phase.READY:
                 ends.withdraw(self._board, slave, context)
+        return self._decide(now)
+
+    def tasks_forgotten(
+        self, context: int, are_forgotten: Callable[[Task], bool], now: float
+    ) -> list[Action]:
+        """The user has dropped some tasks of a context: none is begun any more, or delivered.
+
+        Those that run come to their end, since a runner may have taken long to set up.
+        """
+        state = self._contexts.get(context)
+        if state is not None:
+            ends.forget(self._board, state, are_forgotten)
         return self._decide(now)
 
     # ---- events: slaves

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ._actions import CloseContext, Deliver, EndAttempt, Outcome, OutcomeKind, Task
 from ._scheduler_board import Board
 from ._scheduler_state import ContextState, Phase, SetupItem, SlaveState
@@ -66,8 +68,9 @@ def double(board: Board, slave: SlaveState) -> None:
 
 def go_on(board: Board, slave: SlaveState) -> None:
     """A slave keeps what it has, but for tasks that have ended elsewhere in the meantime."""
+    begun = next(iter(slave.items), 0)
     for item, what in slave.items.items():
-        if not isinstance(what, Task):
+        if not isinstance(what, Task) or (what.is_forgotten and item == begun):
             continue
         if what.done:
             _end_attempt(board, slave, item)
@@ -85,6 +88,26 @@ def withdraw(board: Board, slave: SlaveState, context: int) -> None:
     if context in slave.contexts:
         slave.contexts.discard(context)
         board.actions.append(CloseContext(slave.id, context))
+
+
+def forget(board: Board, context: ContextState, are_forgotten: Callable[[Task], bool]) -> None:
+    """Take tasks out of the queues, and back from slaves that have not begun them."""
+    kept = [task for task in context.fresh if not are_forgotten(task)]
+    context.fresh.clear()
+    context.fresh.extend(kept)
+    for task in list(context.retry.values()):
+        if are_forgotten(task):
+            del context.retry[task.id]
+            task.done = task.is_forgotten = True
+            context.running -= 1
+    for slave in board.slaves.values():
+        begun = next(iter(slave.items), 0)
+        for item, what in slave.items.items():
+            if isinstance(what, Task) and what.context == context.id and are_forgotten(what):
+                context.running -= not what.done
+                what.done = what.is_forgotten = True
+                if item != begun and not slave.is_suspected:  # otherwise when it is heard will do
+                    board.take_back(slave)
 
 
 def judge_setup(board: Board, context: ContextState) -> None:

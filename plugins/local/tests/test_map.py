@@ -1,0 +1,220 @@
+"""Context.map: long and endless rows of items, results as they are read, bounded memory."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import wait_until
+
+from imp_parallel_core import ClosedError, Manager, PicklingError, RemoteError
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def test_each_item_gives_its_result(two_slaves: Manager) -> None:
+    context = two_slaves.get_context()
+    assert sorted(context.map(double, range(2500))) == list(range(0, 5000, 2))
+
+
+def test_results_keep_the_order_of_the_items_if_that_is_asked_for(two_slaves: Manager) -> None:
+    def slow_at_first(number: int) -> int:
+        time.sleep(0.05 if number < 2 else 0)
+        return number
+
+    context = two_slaves.get_context()
+    assert list(context.map(slow_at_first, range(50), ordered=True, ahead=10)) == list(range(50))
+
+
+def test_the_values_of_the_setup_come_before_the_item(one_slave: Manager) -> None:
+    context = one_slave.get_context(lambda: (10, 20))
+    assert sorted(context.map(lambda a, b, item: a + b + item, [1, 2])) == [31, 32]
+
+
+def test_an_endless_row_is_taken_up_no_further_than_it_may_be(two_slaves: Manager) -> None:
+    taken = 0
+
+    def numbers() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    results = two_slaves.get_context().map(double, numbers(), ahead=7)
+    for read in range(1, 101):
+        assert next(results) % 2 == 0
+        assert taken <= read + 7
+
+
+def test_no_item_is_taken_up_before_the_first_result_is_asked_for(one_slave: Manager) -> None:
+    def fails() -> Iterator[int]:
+        raise AssertionError("taken up")
+        yield
+
+    one_slave.get_context().map(double, fails())
+
+
+def test_a_result_does_not_wait_for_a_slow_row_of_items(one_slave: Manager) -> None:
+    go_on = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        for _ in range(1000):
+            time.sleep(0.01)
+            yield 2
+        go_on.wait(30)
+
+    results = one_slave.get_context().map(double, items(), ahead=10_000)
+    assert next(results) == 2
+    go_on.set()
+    results.close()
+
+
+def test_what_the_row_raises_comes_behind_the_results_of_the_items_before(
+    two_slaves: Manager,
+) -> None:
+    def items() -> Iterator[int]:
+        yield from range(5)
+        raise LookupError("no more")
+
+    results = two_slaves.get_context().map(double, items())
+    assert sorted(itertools.islice(results, 5)) == [0, 2, 4, 6, 8]
+    with pytest.raises(LookupError, match="no more"):
+        next(results)
+    assert list(results) == []
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_after_the_error_of_a_task_the_others_can_be_read(
+    two_slaves: Manager, ordered: bool
+) -> None:
+    results = two_slaves.get_context().map(lambda n: 1 // n, [1, 0, -1], ordered=ordered)
+    found: list[object] = []
+    while len(found) < 3:
+        try:
+            found.append(next(results))
+        except RemoteError as error:
+            found.append(type(error.exc))
+    with pytest.raises(StopIteration):
+        next(results)
+    if not ordered:
+        found.sort(key=str)
+        assert found == [-1, 1, ZeroDivisionError]
+    else:
+        assert found == [1, ZeroDivisionError, -1]
+
+
+def test_errors_are_results_if_that_is_asked_for(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    first, second = context.map(lambda n: 1 // n, [0, 1], on_error="return", ordered=True)
+    assert isinstance(first, RemoteError)
+    assert second == 1
+
+
+def test_an_item_that_can_not_be_pickled_is_said_and_the_next_may_be(one_slave: Manager) -> None:
+    results = one_slave.get_context().map(type, [1, threading.Lock(), 2])
+    found, errors = [], []
+    while True:
+        try:
+            found.append(next(results))
+        except PicklingError as error:
+            errors.append(error.culprit)
+        except StopIteration:
+            break
+    assert found == [int, int]
+    assert len(errors) == 1
+
+
+def test_bad_arguments_are_refused_at_once(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    with pytest.raises(TypeError, match="callable"):
+        context.map(3, [])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="not iterable"):
+        context.map(double, 3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="ahead"):
+        context.map(double, [], ahead=0)
+    with pytest.raises(ValueError, match="on_error"):
+        context.map(double, [], on_error="ignore")  # type: ignore[arg-type]
+    context.close()
+    with pytest.raises(ClosedError):
+        context.map(double, [])
+
+
+def test_it_yields_its_own_results_and_leaves_the_others(two_slaves: Manager) -> None:
+    context = two_slaves.get_context()
+    for number in range(100, 110):
+        context.add_task(double, number)
+    mapped = context.map(double, range(10))
+    other = context.map(double, range(1000, 1010), ordered=True)
+    assert next(other) == 2000
+    assert sorted(mapped) == list(range(0, 20, 2))
+    assert list(context.get_results()) == list(range(200, 220, 2))
+    assert list(other) == list(range(2002, 2020, 2))
+    context.add_task(double, 1)
+    assert list(context.get_results_unordered()) == [2]
+
+
+@pytest.mark.parametrize("how", ["close", "drop"])
+def test_an_iteration_that_is_given_up_frees_the_slaves(
+    one_slave: Manager, how: str, tmp_path: Path
+) -> None:
+    def leave_a_mark(number: int) -> int:
+        (tmp_path / str(number)).touch()
+        time.sleep(0.05)
+        return number
+
+    context = one_slave.get_context()
+    results = context.map(leave_a_mark, itertools.count(), ahead=500)
+    next(results)
+    if how == "close":
+        results.close()
+    else:
+        del results
+        gc.collect()
+    context.add_task(os.getpid)
+    (pid,) = context.get_results()
+    assert pid == one_slave.slaves[0].runner_pid  # it was not killed for it
+    assert len(list(tmp_path.iterdir())) < 50
+
+
+def test_closing_ends_an_iteration_for_good(one_slave: Manager) -> None:
+    results = one_slave.get_context().map(double, itertools.count())
+    next(results)
+    results.close()
+    results.close()
+    with pytest.raises(ClosedError):
+        list(results)
+
+
+def test_results_that_nobody_reads_any_more_take_no_credit() -> None:
+    from imp_parallel_local import LocalSlave
+
+    with Manager(output=None, credit=20) as manager:
+        manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        for _ in range(4):
+            results = context.map(double, range(1000), ahead=100)
+            next(results)
+            wait_until(lambda: manager.slaves[0].state == "idle")
+            results.close()
+        assert sorted(context.map(double, range(50))) == list(range(0, 100, 2))
+
+
+def test_the_death_of_a_runner_in_the_midst_costs_no_result(two_slaves: Manager) -> None:
+    context = two_slaves.get_context()
+    found = []
+    for result in context.map(double, range(3000), ahead=200):
+        found.append(result)
+        if len(found) == 500:
+            pid = two_slaves.slaves[0].runner_pid
+            assert pid is not None
+            os.kill(pid, 9)
+    assert sorted(found) == list(range(0, 6000, 2))
