@@ -158,20 +158,21 @@ class Peer:
 
     def _received(self, link: Link, message: Message) -> None:
         kind, head, _ = message
-        items: list[int] = []
         if kind == protocol.TASKS:
-            items = [task.item for task in messages.unpack_tasks(head)]
+            pack = messages.VALUE_RECORD.pack
+            items = messages.unpack_tasks(head).items
+            records = [pack(item, 1e-5, len(_NONE)) + _NONE for item in items]
+            link.send(protocol.VALUES, b"", [b"".join(records)])
         elif kind == protocol.SETUP:
-            items = [messages.unpack_setup(head).item]
+            item = messages.unpack_setup(head).item
+            outcome = messages.OutcomeHead(item, messages.VALUE, 1e-5)
+            link.send(protocol.OUTCOME, messages.pack_outcome(outcome), [_NONE])
         elif kind == protocol.TAKE_BACK:
             link.send(protocol.TAKEN_BACK, messages.pack_items([]))
         elif kind == protocol.LEAVE:
             self._links.discard(link)
             link.close()
             return
-        for item in items:
-            outcome = messages.OutcomeHead(item, messages.VALUE, 1e-5)
-            link.send(protocol.OUTCOME, messages.pack_outcome(outcome), [_NONE])
         link.flush()
 
 
