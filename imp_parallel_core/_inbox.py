@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import NamedTuple
@@ -88,23 +88,21 @@ class Inbox:
         self._added += count
         return range(first, first + count)
 
-    def put(self, delivery: Deliver) -> None:
-        """Add an outcome; :meth:`answer_waiters` makes it known."""
-        task, outcome = delivery
-        number = task.number
-        if self._error is not None:  # nobody will read it
-            self._noted.append((1, outcome.size_bytes))
+    def put(self, arrived: Sequence[Deliver]) -> None:
+        """Add outcomes; :meth:`answer_waiters` makes them known."""
+        if self._error is not None:  # nobody will read them
+            self._noted.extend((1, delivery.outcome.size_bytes) for delivery in arrived)
             return
-        if outcome.kind is OutcomeKind.VALUE:
-            task.payload = ()  # only an error shows what the task was
-        self._deliveries[number] = delivery
-        self._order.append(number)
-        self._done += 1
-        if number != self._all_done_below:
-            self._done_beyond.add(number)
-            return
-        self._all_done_below += 1
-        while self._done_beyond and self._all_done_below in self._done_beyond:
+        for delivery in arrived:
+            task = delivery.task
+            if delivery.outcome.kind is OutcomeKind.VALUE:
+                task.payload = ()  # only an error shows what the task was
+            self._deliveries[task.number] = delivery
+        numbers = [delivery.task.number for delivery in arrived]
+        self._order.extend(numbers)
+        self._done += len(arrived)
+        self._done_beyond.update(numbers)
+        while self._all_done_below in self._done_beyond:
             self._done_beyond.discard(self._all_done_below)
             self._all_done_below += 1
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from . import _messages as messages
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from ._definitions import DefinitionBook, Segments
     from ._fleet import Fleet
     from ._inbox import Inbox
+
+_from_where_to = attrgetter("task.context", "task.inbox", "outcome.slave")
+_DONE = (OutcomeKind.VALUE, OutcomeKind.RAISED)
 
 
 class ServedContext:
@@ -81,10 +85,12 @@ class Performer:
 
     def perform(self, actions: list[Action]) -> None:
         """Perform the scheduler's actions, in order."""
+        deliveries = [action for action in actions if type(action) is Deliver]
+        if deliveries:
+            self._deliver(deliveries)
+            if len(deliveries) == len(actions):
+                return
         for action in actions:
-            if type(action) is Deliver:  # most of them
-                self._deliver(action)
-                continue
             match action:
                 case SendTasks():
                     self._send_tasks(action)
@@ -144,22 +150,26 @@ class Performer:
             self.fleet.send(record.index, protocol.BUNDLE, head, bundle)
         record.bundles_sent[context.id] = needed
 
-    def _deliver(self, action: Deliver) -> None:
-        task, outcome = action
-        context = self.contexts.get(task.context)
-        if context is None:
-            return
-        record = self.fleet.records[outcome.slave]
-        if outcome.kind in (OutcomeKind.VALUE, OutcomeKind.RAISED):
-            record.tasks_done += 1
-        inbox = task.inbox
-        inbox.put(action)
-        self.delivered_to[inbox] = context
-        if self._has_observers:
-            from ._events import TaskDone
+    def _deliver(self, deliveries: list[Deliver]) -> None:
+        for (context_id, inbox, slave), some in groupby(deliveries, _from_where_to):
+            context = self.contexts.get(context_id)
+            if context is None:
+                continue
+            arrived = list(some)
+            inbox.put(arrived)
+            self.delivered_to[inbox] = context
+            record = self.fleet.records[slave]
+            record.tasks_done += sum(one.outcome.kind in _DONE for one in arrived)
+            if self._has_observers:
+                self._tell(arrived, record)
 
+    def _tell(self, arrived: list[Deliver], record: SlaveRecord) -> None:
+        from ._events import TaskDone
+
+        now = time.monotonic()
+        for task, outcome in arrived:
             kind = outcome.kind.value
-            self._observers.tell(TaskDone(time.monotonic(), context.id, task.id, record.name, kind))
+            self._observers.tell(TaskDone(now, task.context, task.id, record.name, kind))
 
 
 def _alike(tasks: list[Task]) -> Iterator[tuple[int, int]]:

@@ -62,8 +62,12 @@ def refers(pickled: bytes) -> bool:
 
 def unpickle_task(segments: Sequence[Any], definitions: Definitions) -> Any:
     """Return a task's callable and its arguments. Called when pickles may refer to definitions."""
-    data, *buffers = map(open_segment, segments)
-    loaded = pickle.loads(data, buffers=buffers)
+    data = segments[0]
+    if len(segments) == 1 and type(data) is bytes:
+        loaded = pickle.loads(data)
+    else:
+        data, *buffers = map(open_segment, segments)
+        loaded = pickle.loads(data, buffers=buffers)
     if len(loaded) == 2:
         return loaded
     number, state, arguments = loaded  # written by _plain_tasks

@@ -87,21 +87,19 @@ class _RunnerContext:
         self.definitions = LoadedDefinitions()
         self.arrived: list[tuple[int, Sequence[protocol.Segment]]] = []
         self.values: tuple[Any, ...] = ()
-        self._prepared_for = -1
+        self.prepared_for = -1  # the bundle
 
     def prepare(self, bundle: int) -> None:
         """Load bundles up to that one, and make globals what an item of ``bundle`` expects.
 
         Done when the item begins, since loading runs the user's code.
         """
-        if bundle == self._prepared_for:
-            return
         while self.arrived and self.arrived[0][0] <= bundle:
             number, segments = self.arrived[0]
             self.definitions.load(number, opened(segments))
             del self.arrived[0]  # one that failed stays, and fails for the next item as well
         self.definitions.activate(bundle)
-        self._prepared_for = bundle
+        self.prepared_for = bundle
 
 
 class Runner:
@@ -116,6 +114,7 @@ class Runner:
         self._contexts: dict[int, _RunnerContext] = {}
         self._items: deque[_Item] = deque()  # received and not begun, in order
         self._read_bytes = _READ_BYTES
+        self._resolved: _RunnerContext | None = None  # whose definitions pickles refer to
         self._is_forked = False
         os.register_at_fork(after_in_child=self._forked)
 
@@ -214,7 +213,7 @@ class Runner:
             context = self._contexts[id] = _RunnerContext()
         begun_at = time.monotonic()
         try:
-            value = _call(context, bundle, segments, is_setup)
+            value = self._call(context, bundle, segments, is_setup)
             if is_setup:
                 context.values = _as_arguments(value)
                 value = None
@@ -225,14 +224,37 @@ class Runner:
         self._exit_if_forked()
         duration_s = time.monotonic() - begun_at
         _flush_output()
-        if len(content) == 1 and not is_setup and len(content[0]) <= SMALL_BYTES:
-            (pickled,) = content
+        if len(content) == 1 and len(content[0]) <= SMALL_BYTES and not is_setup:
+            pickled = content[0]
             record = messages.VALUE_RECORD.pack(number, duration_s, len(pickled)) + pickled
-            while record:
-                record = record[os.write(self._values, record) :]
+            written = os.write(self._values, record)
+            while written < len(record):
+                written += os.write(self._values, record[written:])
         else:
             head = messages.pack_outcome(messages.OutcomeHead(number, status, duration_s))
             self._send(protocol.OUTCOME, head, content)
+
+    def _call(
+        self,
+        context: _RunnerContext,
+        bundle: int,
+        segments: Sequence[protocol.Segment],
+        is_setup: bool,
+    ) -> Any:
+        """Unpickle what an item holds, and call it."""
+        try:
+            if bundle != context.prepared_for:
+                context.prepare(bundle)
+            if context is not self._resolved:
+                resolve_from_now_on(context.definitions)
+                self._resolved = context
+            function, arguments = unpickle_task(segments, context.definitions)
+        except BaseException as problem:
+            problem.add_note("(raised while the task was unpickled on the slave)")
+            raise
+        if is_setup:
+            return function(*arguments)
+        return function(*context.values, *arguments)
 
     def _forked(self) -> None:
         self._is_forked = True
@@ -253,22 +275,6 @@ def _payloads(
     return [segments[end - count : end] for count, end in zip(counts, ends, strict=True)]
 
 
-def _call(
-    context: _RunnerContext, bundle: int, segments: Sequence[protocol.Segment], is_setup: bool
-) -> Any:
-    """Unpickle what an item holds, and call it."""
-    try:
-        context.prepare(bundle)
-        resolve_from_now_on(context.definitions)
-        function, arguments = unpickle_task(segments, context.definitions)
-    except BaseException as problem:
-        problem.add_note("(raised while the task was unpickled on the slave)")
-        raise
-    if is_setup:
-        return function(*arguments)
-    return function(*context.values, *arguments)
-
-
 def _as_arguments(value: Any) -> tuple[Any, ...]:
     """Return what a set-up returned as the first arguments of its tasks (as IMP.parallel does)."""
     if value is None:
@@ -278,8 +284,9 @@ def _as_arguments(value: Any) -> tuple[Any, ...]:
 
 def _flush_output() -> None:
     """Let the end of the output file tell what the task printed, even if the next one crashes."""
-    for output in (sys.stdout, sys.stderr):
-        try:
-            output.flush()
-        except (OSError, ValueError, AttributeError):
-            pass  # the task closed or replaced it
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):  # the task closed or replaced one of them
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.flush()

@@ -14,7 +14,7 @@ def test_of_two_readers_with_the_same_delivery_one_claims_it_and_it_is_counted_o
     inbox = Inbox(ask=nothing, nudge=nothing, check=nothing)
     (number,) = inbox.next_numbers(1)
     task = Task(1, (), id=number)
-    inbox.put(Deliver(task, Outcome(OutcomeKind.VALUE, (b"value",), 0, 5)))
+    inbox.put([Deliver(task, Outcome(OutcomeKind.VALUE, (b"value",), 0, 5))])
     delivery = inbox.take()
     assert delivery is not None
     inbox.give_back(delivery)
