@@ -51,6 +51,7 @@ class Link:
         self.heard_at = time.monotonic()
         self.is_open = True
         self._read_bytes = _READ_BYTES
+        self._wants_to_write = False
         self._stream = stream
         self._selector = selector
         self._greeted = greeted
@@ -124,11 +125,11 @@ class Link:
         self._stream.close()
 
     def _want_to_write(self, wanted: bool) -> None:
-        if self._descriptor is None:
+        if self._descriptor is None or wanted == self._wants_to_write:
             return
+        self._wants_to_write = wanted
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
-        if self._selector.get_key(self._descriptor).events != events:
-            self._selector.modify(self._descriptor, events, self._ready)
+        self._selector.modify(self._descriptor, events, self._ready)
 
     def _ready(self, events: int) -> None:
         if events & selectors.EVENT_READ and self.is_open:
