@@ -14,12 +14,15 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 _KILLED_S = 1.0  # how long a killed command is waited for; one in a hung file system stays
 _FOLDER_TRIES = 10
+_LAST_S = 2.0
+_LAST_POLL_S = 0.02
 
 
 class CommandResult(NamedTuple):
@@ -38,8 +41,8 @@ class CommandResult(NamedTuple):
 class CommandHost(Protocol):
     """A machine on which a plugin runs commands and keeps files.
 
-    Its methods wait, and are called from threads that may: a launch's own, or the user's in
-    ``check()``. What goes wrong is an OSError; what takes too long is a TimeoutError.
+    Its methods wait, and are called from threads that may, several at a time: launches' own, or
+    the user's in ``check()``. What goes wrong is an OSError; what takes too long is a TimeoutError.
     """
 
     def find_program(self, name: str) -> str | None:
@@ -165,9 +168,14 @@ _running: set[subprocess.Popen[bytes]] = set()
 
 
 def _end_all() -> None:
-    """Kill commands that hang: at the end of the script nobody waits for them any more."""
+    """Kill commands that hang when the script ends; one that is just slow may do its work."""
+    deadline = time.monotonic() + _LAST_S
+    while any(process.poll() is None for process in list(_running)):
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(_LAST_POLL_S)
     for process in list(_running):
-        if process.returncode is None:
+        if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 

@@ -45,12 +45,17 @@ def wait_for_end(pid: int) -> None:
         time.sleep(0.01)
 
 
-def test_a_command_that_hangs_is_not_left_when_the_script_ends(tmp_path: Path) -> None:
-    script = """
+@pytest.mark.parametrize(
+    ("line", "is_done"), [("kill -STOP $$", False), ("sleep 0.5; echo >done", True)]
+)
+def test_a_command_that_hangs_is_not_left_when_the_script_ends_but_a_slow_one_does_its_work(
+    tmp_path: Path, line: str, is_done: bool
+) -> None:
+    script = f"""
 import threading, time
 from pathlib import Path
 from imp_parallel_core import LocalHost
-command = ["sh", "-c", "echo $$ >pid; mv pid ready; kill -STOP $$"]
+command = ["sh", "-c", "echo $$ >pid; mv pid ready; {line}"]
 run = threading.Thread(target=LocalHost().run, args=(command,), kwargs=dict(timeout_s=60))
 run.daemon = True
 run.start()
@@ -59,6 +64,7 @@ while not Path("ready").exists():
 """
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=30)
     wait_for_end(int((tmp_path / "ready").read_text()))
+    assert (tmp_path / "done").exists() == is_done
 
 
 def test_a_child_that_keeps_the_output_open_is_not_waited_for() -> None:
