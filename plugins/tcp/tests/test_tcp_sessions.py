@@ -261,3 +261,27 @@ def test_a_slave_that_was_killed_is_known_to_be_gone_soon_after_its_launch_knows
     wait_until(lambda: manager.slaves[0].state == "reconnecting")
     wait_until(lambda: manager.slaves[0].state != "reconnecting")
     assert time.monotonic() - killed_at < 6.0  # by heartbeats alone it would take 7.5 s
+
+
+def test_tasks_are_for_others_while_a_slave_is_away(manager: Manager) -> None:
+    for _ in range(2):
+        manager.add_slave(FileSlave())
+    wait_until(lambda: [slave.state for slave in manager.slaves] == ["idle"] * 2)
+    supervisor = manager.slaves[0].pid
+    assert supervisor is not None
+    context = manager.get_context()
+    os.kill(supervisor, signal.SIGSTOP)  # so that it can't be back at once
+    try:
+        break_connection(manager, 0)
+        wait_until(lambda: manager.slaves[0].state == "reconnecting")
+        for number in range(10):
+            context.add_task(lambda number=number: number)
+        assert sorted(context.get_results_unordered()) == list(range(10))
+        assert [slave.tasks_done for slave in manager.slaves] == [0, 10]
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    wait_until(lambda: manager.slaves[0].state == "idle")
+    for _ in range(2):
+        context.add_task(time.sleep, 0.5)
+    assert list(context.get_results_unordered()) == [None] * 2
+    assert [slave.tasks_done for slave in manager.slaves] == [1, 11]
