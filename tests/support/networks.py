@@ -171,11 +171,17 @@ class Network:
         text = f"add table inet only\n{chain}\nadd rule inet only input {rule}\n"
         _run("ip", "netns", "exec", self._namespace(host), "nft", "-f", "-", input=text)
 
-    def guard(self, host: str, *open_ports: int) -> None:
-        """Put a firewall before a host: it drops new connections to all but some TCP ports."""
+    def guard(self, host: str, *open_ports: int, verdict: str = "drop") -> None:
+        """Put a firewall before a host: it drops new connections to all but some TCP ports.
+
+        Args:
+            host: which host.
+            open_ports: those ports.
+            verdict: what it does, in nft's words.
+        """
         ports = ", ".join(map(str, open_ports))
         new = "tcp flags & (syn | ack) == syn"
-        self._filter(host, f"{new} tcp dport != {{ {ports} }} drop", hooks=["input"])
+        self._filter(host, f"{new} tcp dport != {{ {ports} }} {verdict}", hooks=["input"])
 
     def heal(self, host: str) -> None:
         """Undo what was done to a host's packets."""

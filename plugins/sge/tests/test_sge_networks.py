@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import textwrap
 import time
@@ -195,6 +196,54 @@ def test_a_firewall_that_drops_is_spoken_of_within_seconds_and_the_run_goes_on_w
     code, out, _ = finish(script)
     assert code == 0
     assert numbers_of(out) == list(range(4))
+
+
+def test_an_address_that_the_nodes_can_not_reach_is_named_within_seconds(
+    cluster_network: ClusterNetwork, on_login_node: Scripts
+) -> None:
+    host = cluster_network.outside[LOGIN]
+    script = on_login_node.start(
+        script_of(f"""
+        with Manager(host={host!r}) as manager:
+            manager.add_slave(SGEQsubSlaveArray(1))
+            context = manager.get_context()
+            add_tasks(context, 1, 0.1)
+            finish(context.get_results_unordered())
+        """)
+    )
+    assert script.stderr is not None
+    said = [script.stderr.readline()]
+    while "no answer" not in said[-1]:
+        said.append(script.stderr.readline())
+        assert said[-1], said
+    assert "has not connected" in said[0]
+    assert f"{host}:" in said[-1]
+    script.send_signal(signal.SIGINT)
+    script.wait(20.0)
+
+
+def test_a_firewall_that_refuses_is_told_in_the_error_within_seconds(
+    cluster_network: ClusterNetwork, on_login_node: Scripts
+) -> None:
+    network, host = cluster_network.network, cluster_network.inside[LOGIN]
+    network.guard(LOGIN, *cluster_network.ports(), verdict="reject with tcp reset")
+    try:
+        script = on_login_node.start(
+            script_of(f"""
+            with Manager(host={host!r}) as manager:
+                manager.add_slave(SGEQsubSlaveArray(1))
+                context = manager.get_context()
+                add_tasks(context, 1, 0.1)
+                finish(context.get_results_unordered())
+            """)
+        )
+        code, _, err = finish(script, 30.0)
+    finally:
+        network.heal(LOGIN)
+    assert code == 1
+    assert "NoSlaveStartedError" in err
+    assert f"{host}:" in err
+    assert "Connection refused" in err
 
 
 def test_slaves_fill_a_parallel_environment_over_several_hosts(
