@@ -1,7 +1,7 @@
-"""Compare this library with others: two slaves on this machine, many small tasks.
+"""Compare this library with others on this machine: small tasks, large payloads, connections.
 
 Run it with ``python benchmarks/compare.py`` on a machine that has nothing else to do, after
-``pip install -r benchmarks/requirements.txt`` (whose packages are all optional); a single measure
+``pip install -r benchmarks/requirements.txt`` (of which only numpy is needed); a single measure
 with ``--only noop --repeat 5``. All peers of a measure are run in turn (ours, theirs, ours, …), so
 that a change of the machine's mood falls on all; printed are medians, and the median of the ratios
 of each round with their range. ``--table``, ``--numbers`` and ``--picture`` name files to write.
@@ -13,10 +13,12 @@ import argparse
 import os
 from pathlib import Path
 
+import connections
 import measures
+import payloads
 import report
 from measures import Measure
-from peers import PEERS, Ours
+from peers import PEERS, Futures, Ours
 from tasks import Noop
 
 
@@ -42,6 +44,24 @@ MEASURES = [
     Measure("map", "a million through map", "tasks/s", measures.map_rate, only_ours=True),
     Measure("mapmemory", "growth meanwhile", "MB", measures.map_memory, only_ours=True),
     Measure("idle", "100 idle slaves", "% of a core", measures.idle, only_ours=True),
+    Measure("echo100", "echo of 100 MB", "MB/s", payloads.echo(100 * payloads.MEGABYTE, 1)),
+    Measure("echo1", "200 echoes of 1 MB", "MB/s", payloads.echo(payloads.MEGABYTE, 200)),
+    Measure(
+        "setup",
+        "50 MB captured by the set-up",
+        "ms",
+        payloads.set_up,
+        peers=(Futures.name,),
+        smaller_is_better=True,
+    ),
+    Measure("slow", "results of 50 MB, read slowly", "MB", payloads.slow_reader, only_ours=True),
+    Measure("tls", "no-op tasks over TLS", "of local", connections.no_ops_over_tls, only_ours=True),
+    Measure(
+        "tlsecho", "echo of 100 MB over TLS", "of bare", connections.echo_over_tls, only_ours=True
+    ),
+    Measure("connect", "2,000 slaves connect", "s", connections.connect_many, only_ours=True),
+    Measure("many", "no-op tasks on them", "of 10", connections.rate_of_many, only_ours=True),
+    Measure("each", "memory for each", "kB", connections.memory_of_each, only_ours=True),
     Measure("floor", "a raw loop, no-op tasks", "tasks/s", measures.floor_rate, only_ours=True),
 ]
 
@@ -67,7 +87,11 @@ def main() -> None:
     for measure in MEASURES:
         if measure.name not in options.only:
             continue
-        peers = [Ours] if measure.only_ours else installed
+        peers = [
+            peer
+            for peer in ([Ours] if measure.only_ours else installed)
+            if peer is Ours or not measure.peers or peer.name in measure.peers
+        ]
         runs: dict[str, list[float]] = {peer.name: [] for peer in peers}
         for _ in range(options.repeat):
             for peer in peers:

@@ -1,92 +1,189 @@
-"""What connections cost: a master with 10 slaves, and with 2,000, over tcp with TLS.
-
-Run it with ``python benchmarks/connections.py``. The slaves are one process that speaks the
-protocol and runs nothing (``tests/support/many_slaves.py``); master and slaves share the machine.
-Printed are how long it takes until all are connected, the tasks/s of both masters in turn, and how
-much memory each slave takes on the master.
-"""
+"""Measures of slaves that come over tcp with TLS: against local ones, bare sockets, and many."""
 
 from __future__ import annotations
 
-import argparse
 import gc
+import logging
 import resource
-import statistics
+import socket
+import ssl
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
-from imp_parallel_core import Context, Manager
+import numpy as np
+from imp_parallel_tcp._credentials import new_credentials
+from imp_parallel_tcp._tls import Credentials
+from imp_parallel_tcp._tls_stream import prepare
+from payloads import MEGABYTE, check, echoes_s, run_script
+from peers import Ours, Peer
+from tasks import Noop
+
+from imp_parallel_core import Manager, SlaveArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+import file_launcher
 import many_slaves
 
-TASKS = 10_000
+_ECHO_BYTES = 100 * MEGABYTE
+_MANY, _FEW = 2000, 10
+_TASKS = 20_000
 
 
-def nothing() -> None:
-    """Be a task."""
+class OverTls(Ours):
+    """This library, with slaves that come over the loopback."""
+
+    def start(self) -> None:
+        """Start the slaves."""
+        logging.getLogger("imp_parallel").setLevel(logging.CRITICAL)
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory())
+        self.manager = self._stack.enter_context(
+            Manager(host="localhost", output=f"{folder}/%d", plugins=[file_launcher])
+        )
+        for _ in range(self.slaves):
+            self.manager.add_slave(file_launcher.FileSlave())
+        self.context = self.manager.get_context()
 
 
-def memory_bytes() -> int:
-    """Return what this process has in memory of its own."""
+class Connections(Ours):
+    """This library, with slaves that run nothing, in one process."""
+
+    def __init__(self, slaves: int) -> None:
+        super().__init__(slaves)
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    def start(self) -> None:
+        """Begin to start the slaves."""
+        logging.getLogger("imp_parallel").setLevel(logging.CRITICAL)
+        self.manager = self._stack.enter_context(
+            Manager(host="localhost", output=None, plugins=[many_slaves])
+        )
+        array: SlaveArray = many_slaves.ManySlaves(self.slaves)
+        self.manager.add_slave(array)
+        self.context = self.manager.get_context()
+
+    def wait(self) -> float:
+        """Wait until all slaves are connected; return the seconds."""
+        begun_at = time.perf_counter()
+        while (states := Counter(s.state for s in self.manager.slaves)) != {"idle": self.slaves}:
+            if states["lost"]:
+                raise RuntimeError(f"slaves were lost: {states}")
+            time.sleep(0.5)  # looking at thousands costs more than connecting some
+        return time.perf_counter() - begun_at
+
+
+def _rate(peer: Peer, count: int) -> float:
+    begun_at = time.perf_counter()
+    if sum(1 for _ in peer.run([Noop(number) for number in range(count)])) != count:
+        raise RuntimeError("results are missing")
+    return count / (time.perf_counter() - begun_at)
+
+
+# ---- over TLS
+
+
+def no_ops_over_tls(peer_type: type[Peer]) -> float:
+    """Return the tasks/s of no-op tasks over TLS, as a part of what local slaves do."""
+    rates = []
+    for kind in (OverTls, Ours):
+        with kind() as peer:
+            _rate(peer, 1000)
+            rates.append(_rate(peer, _TASKS))
+    return rates[0] / rates[1]
+
+
+def echo_over_tls(peer_type: type[Peer]) -> float:
+    """Return how fast an array of 100 MB is echoed, as a part of what bare TLS sockets reach."""
+    with OverTls() as peer:
+        echoes_s(peer, _ECHO_BYTES, 1)
+        ours_s = echoes_s(peer, _ECHO_BYTES, 1)
+    with _tls_pair() as secured:
+        _echo_through(secured)
+        return _echo_through(secured) / ours_s
+
+
+def _echo_through(secured: ssl.SSLSocket) -> float:
+    array = np.arange(_ECHO_BYTES, dtype=np.uint8)
+    begun_at = time.perf_counter()
+    secured.sendall(array)
+    check(np.frombuffer(_receive_all(secured), np.uint8), _ECHO_BYTES)
+    return time.perf_counter() - begun_at
+
+
+@contextmanager
+def _tls_pair() -> Iterator[ssl.SSLSocket]:
+    """Yield one end of a TLS connection; a process at the other echoes."""
+    pem = new_credentials()
+    with socket.create_server(("localhost", 0)) as listening:
+        child = get_context("fork").Process(target=_serve, args=(listening, pem))
+        child.start()
+        connected = socket.create_connection(listening.getsockname())
+        prepare(connected)
+        with Credentials(pem, is_master=False).context.wrap_socket(connected) as secured:
+            yield secured
+    child.join()
+
+
+def _serve(listening: socket.socket, pem: bytes) -> None:
+    connected, _ = listening.accept()
+    prepare(connected)
+    context = Credentials(pem, is_master=True).context
+    with context.wrap_socket(connected, server_side=True) as secured:
+        while data := _receive_all(secured):
+            secured.sendall(data)
+
+
+def _receive_all(secured: ssl.SSLSocket) -> bytearray:
+    """Return as many bytes as are echoed, or none at the end."""
+    data = bytearray(_ECHO_BYTES)
+    view, at = memoryview(data), 0
+    while at < len(data):
+        count = secured.recv_into(view[at:])
+        if not count:
+            return bytearray()
+        at += count
+    return data
+
+
+# ---- many
+
+
+def connect_many(peer_type: type[Peer]) -> float:
+    """Return the seconds until 2,000 slaves are connected; master and slaves share the machine."""
+    with Connections(_MANY) as peer:
+        return peer.wait()  # type: ignore[attr-defined]
+
+
+def memory_of_each(peer_type: type[Peer]) -> float:
+    """Return the kB that each of 2,000 slaves takes on a new master."""
+    return float(run_script("import connections; print(connections.measure_memory())"))
+
+
+def measure_memory() -> float:
+    """Measure it, in a process of its own."""
+    gc.collect()
+    before = _own_memory()
+    with Connections(_MANY) as peer:
+        peer.wait()  # type: ignore[attr-defined]
+        gc.collect()
+        return (_own_memory() - before) / _MANY / 1000
+
+
+def _own_memory() -> int:
     text = Path("/proc/self/status").read_text()
     return int(text.partition("RssAnon:")[2].split()[0]) * 1024
 
 
-@contextmanager
-def master_of(count: int) -> Iterator[tuple[Context, float, float]]:
-    """Yield a context of a master, the seconds until all are connected, and bytes for each."""
-    gc.collect()
-    before = memory_bytes()
-    with Manager(host="localhost", output=None, plugins=[many_slaves]) as manager:
-        begun_at = time.perf_counter()
-        manager.add_slave(many_slaves.ManySlaves(count))
-        while (states := Counter(slave.state for slave in manager.slaves)) != {"idle": count}:
-            if states["lost"]:
-                raise SystemExit(f"slaves were lost: {states}")
-            time.sleep(0.5)  # looking costs more than connecting
-        took_s = time.perf_counter() - begun_at
-        gc.collect()
-        yield manager.get_context(), took_s, (memory_bytes() - before) / count
-
-
-def tasks_per_s(context: Context, count: int) -> float:
-    """Return how many tasks a second are done."""
-    begun_at = time.perf_counter()
-    for _ in range(count):
-        context.add_task(nothing)
-    if sum(1 for _ in context.get_results_unordered()) != count:
-        raise SystemExit("results are missing")
-    return count / (time.perf_counter() - begun_at)
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--slaves", type=int, default=2000)
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with master_of(10) as (few, _, _), master_of(arguments.slaves) as (many, took_s, each_bytes):
-        for context in (few, many):  # each slave is set up
-            tasks_per_s(context, 2 * arguments.slaves)
-        rounds = [
-            (tasks_per_s(few, TASKS), tasks_per_s(many, TASKS)) for _ in range(arguments.repeats)
-        ]
-    ratios = sorted(of_many / of_few for of_few, of_many in rounds)
-    of_few, of_many = (statistics.median(column) for column in zip(*rounds, strict=True))
-    print(f"{arguments.slaves} slaves connected in {took_s:.1f} s")
-    print(f"{each_bytes / 1000:.0f} kB of memory for each on the master")
-    print(
-        f"{of_many:.0f} tasks/s, with 10 slaves {of_few:.0f}: {statistics.median(ratios):.2f} "
-        f"times as many (pairs {ratios[0]:.2f} to {ratios[-1]:.2f})"
-    )
-
-
-if __name__ == "__main__":
-    main()
+def rate_of_many(peer_type: type[Peer]) -> float:
+    """Return the tasks/s of no-op tasks on 2,000 slaves, as a part of those on 10."""
+    with Connections(_FEW) as few, Connections(_MANY) as many:
+        for peer in (few, many):
+            peer.wait()  # type: ignore[attr-defined]
+            _rate(peer, 2 * _MANY)  # each is set up
+        return _rate(many, _TASKS) / _rate(few, _TASKS)

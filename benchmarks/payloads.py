@@ -1,192 +1,50 @@
-"""Large payloads and many connections: this library against ``concurrent.futures`` and the wire.
-
-Run it with ``python benchmarks/payloads.py [--repeats N] [MEASURE …]`` on a machine that has
-nothing else to do. What is compared is measured in turn (ours, theirs, ours, …) in one process, so
-that a change of the machine's mood falls on both; printed are medians, and the median of the ratios
-of each pair with their range. Two slaves, or two workers, each.
-"""
+"""Measures of large payloads: echoes of arrays, what a set-up captured, a slow reader."""
 
 from __future__ import annotations
 
-import argparse
-import socket
-import ssl
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from imp_parallel_local import LocalSlave
-from imp_parallel_tcp._credentials import new_credentials
-from imp_parallel_tcp._tls import Credentials
-from imp_parallel_tcp._tls_stream import prepare
+from peers import Ours, Peer
+from tasks import Echo
 
-from imp_parallel_core import Context, Manager, Slave
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
-import file_launcher
-
-SLAVES = 2
 MEGABYTE = 1_000_000
 
-Measure = Callable[[], float]
+
+def echo(size: int, count: int) -> Callable[[type[Peer]], float]:
+    """Return what measures the MB/s of echoes of an array of so many bytes, the second time."""
+
+    def run(peer_type: type[Peer]) -> float:
+        with peer_type() as peer:
+            echoes_s(peer, size, count)
+            return count * size / MEGABYTE / echoes_s(peer, size, count)
+
+    return run
 
 
-def echo(value: Any) -> Any:
-    """Be a task that returns what it was given."""
-    return value
-
-
-@contextmanager
-def local_context() -> Iterator[Context]:
-    """Yield a context whose local slaves are ready."""
-    with Manager(output=None) as manager:
-        yield from context_of(manager, LocalSlave)
-
-
-@contextmanager
-def tcp_context() -> Iterator[Context]:
-    """Yield a context whose slaves come over TLS on the loopback, and are ready."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Manager(host="localhost", output=f"{folder}/%d", plugins=[file_launcher]) as manager,
-    ):
-        yield from context_of(manager, file_launcher.FileSlave)
-
-
-def context_of(manager: Manager, slave: Callable[[], Slave]) -> Iterator[Context]:
-    """Yield a context whose slaves are ready."""
-    for _ in range(SLAVES):
-        manager.add_slave(slave())
-    context = manager.get_context()
-    while {slave.state for slave in manager.slaves} != {"idle"}:
-        time.sleep(0.01)
-    yield context
-
-
-@contextmanager
-def pool() -> Iterator[ProcessPoolExecutor]:
-    """Yield an executor whose workers are there."""
-    with ProcessPoolExecutor(SLAVES) as executor:
-        list(executor.map(echo, range(100)))
-        yield executor
-
-
-def echoes_of(size: int, count: int) -> tuple[Measure, Measure]:
-    """Return how to time echoes of an array of so many bytes, ours and theirs."""
+def echoes_s(peer: Peer, size: int, count: int) -> float:
+    """Return the seconds that echoes of an array take."""
     array = np.arange(size, dtype=np.uint8)
-
-    def theirs(executor: ProcessPoolExecutor) -> None:
-        for future in as_completed([executor.submit(echo, array) for _ in range(count)]):
-            check(future.result(), size)
-
-    return timed(local_context, our_echoes(array, count)), timed(pool, theirs)
-
-
-def our_echoes(array: np.ndarray, count: int) -> Callable[[Context], None]:
-    """Return what has an array echoed so many times."""
-
-    def use(context: Context) -> None:
-        for _ in range(count):
-            context.add_task(echo, array)
-        for result in context.get_results_unordered():
-            check(result, len(array))
-
-    return use
+    begun_at = time.perf_counter()
+    for result in peer.run([Echo(array)] * count):
+        check(result, size)
+    return time.perf_counter() - begun_at
 
 
 def check(result: np.ndarray, size: int) -> None:
     """Look at a result; it must be an array that can be written to."""
     if len(result) != size or result[-1] != (size - 1) % 256 or not result.flags.writeable:
-        raise SystemExit("a result is wrong")
-
-
-def timed(made: Callable[[], Any], use: Callable[[Any], None]) -> Measure:
-    """Return a measure: how long the use of something takes, the second time."""
-
-    def measure() -> float:
-        with made() as thing:
-            use(thing)
-            begun_at = time.perf_counter()
-            use(thing)
-            return time.perf_counter() - begun_at
-
-    return measure
-
-
-# ---- over TLS
-
-
-def echo_over_tls(size: int) -> tuple[Measure, Measure]:
-    """Return how to time an echo over TLS: ours, and one through a bare pair of TLS sockets."""
-    array = np.arange(size, dtype=np.uint8)
-
-    def through_sockets(secured: ssl.SSLSocket) -> None:
-        secured.sendall(array)
-        check(np.frombuffer(receive_all(secured, size), np.uint8), size)
-
-    return timed(tcp_context, our_echoes(array, 1)), timed(lambda: tls_pair(size), through_sockets)
-
-
-@contextmanager
-def tls_pair(size: int) -> Iterator[ssl.SSLSocket]:
-    """Yield one end of a TLS connection; a process at the other echoes so many bytes at a time."""
-    pem = new_credentials()
-    with socket.create_server(("localhost", 0)) as listening:
-        child = get_context("fork").Process(target=serve, args=(listening, pem, size))
-        child.start()
-        connected = socket.create_connection(listening.getsockname())
-        prepare(connected)
-        with Credentials(pem, is_master=False).context.wrap_socket(connected) as secured:
-            yield secured
-    child.join()
-
-
-def serve(listening: socket.socket, pem: bytes, size: int) -> None:
-    """Echo over TLS, in a process of its own."""
-    connected, _ = listening.accept()
-    prepare(connected)
-    context = Credentials(pem, is_master=True).context
-    with context.wrap_socket(connected, server_side=True) as secured:
-        while data := receive_all(secured, size):
-            secured.sendall(data)
-
-
-def receive_all(secured: ssl.SSLSocket, size: int) -> bytearray:
-    """Return so many bytes, or none at the end."""
-    data = bytearray(size)
-    view, at = memoryview(data), 0
-    while at < size:
-        count = secured.recv_into(view[at:])
-        if not count:
-            return bytearray()
-        at += count
-    return data
-
-
-def no_ops(count: int) -> tuple[Measure, Measure]:
-    """Return how to time tasks that do nothing: over TLS, and locally."""
-
-    def use(context: Context) -> None:
-        for _ in range(count):
-            context.add_task(echo, None)
-        for _ in context.get_results_unordered():
-            pass
-
-    return timed(tcp_context, use), timed(local_context, use)
+        raise RuntimeError("a result is wrong")
 
 
 # ---- a set-up with a large array, in scripts of their own since theirs spawns its workers
 
-OURS = f"""
+_OURS = """
 import sys, time
 import numpy as np
 from imp_parallel_core import Manager
@@ -203,7 +61,7 @@ def look(array, number):
 if __name__ == "__main__":
     begun_at = time.perf_counter()
     with Manager(output=None) as manager:
-        for _ in range({SLAVES}):
+        for _ in range(2):
             manager.add_slave(LocalSlave())
         context = manager.get_context(set_up)
         for number in range(200):
@@ -212,7 +70,7 @@ if __name__ == "__main__":
         print(time.perf_counter() - begun_at)
 """
 
-THEIRS = f"""
+_THEIRS = """
 import sys, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -229,7 +87,7 @@ if __name__ == "__main__":
     value = np.arange(int(sys.argv[1]), dtype=np.uint8)
     begun_at = time.perf_counter()
     with ProcessPoolExecutor(
-        {SLAVES}, mp_context=get_context("spawn"), initializer=set_up, initargs=(value,)
+        2, mp_context=get_context("spawn"), initializer=set_up, initargs=(value,)
     ) as pool:
         futures = [pool.submit(look, number) for number in range(200)]
         assert sum(future.result() for future in futures) == sum(range(200))
@@ -237,60 +95,56 @@ if __name__ == "__main__":
 """
 
 
-def set_up_with(size: int) -> tuple[Measure, Measure]:
-    """Return how to time 200 tasks after a set-up that has captured so many bytes."""
-    folder = Path(tempfile.mkdtemp())
+def set_up(peer_type: type[Peer]) -> float:
+    """Return the ms from nothing to 200 results, after a set-up that has captured 50 MB."""
+    source = _OURS if peer_type is Ours else _THEIRS
+    return float(run_script(source, str(50 * MEGABYTE))) * 1000
 
-    def measure(name: str, source: str) -> Measure:
-        path = folder / f"{name}.py"
+
+def run_script(source: str, *arguments: str) -> str:
+    """Run a script in a process of its own; return what it prints."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "script.py"
         path.write_text(source)
-        command = [sys.executable, str(path), str(size)]
-        return lambda: float(subprocess.run(command, capture_output=True, check=True).stdout)
-
-    return measure("ours", OURS), measure("theirs", THEIRS)
+        command = [sys.executable, str(path), *arguments]
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout
 
 
-MEASURES: dict[str, Callable[[], tuple[Measure, Measure]]] = {
-    "echo-100": lambda: echoes_of(100 * MEGABYTE, 1),
-    "echo-1": lambda: echoes_of(MEGABYTE, 200),
-    "set-up-50": lambda: set_up_with(50 * MEGABYTE),
-    "tls-no-ops": lambda: no_ops(10_000),
-    "tls-echo-100": lambda: echo_over_tls(100 * MEGABYTE),
-}
+# ---- a slow reader
 
-TITLES = {
-    "echo-100": ("echo of an array of 100 MB", "ProcessPoolExecutor"),
-    "echo-1": ("200 echoes of an array of 1 MB", "ProcessPoolExecutor"),
-    "set-up-50": ("50 MB captured by the set-up, 200 tasks", "ProcessPoolExecutor"),
-    "tls-no-ops": ("10,000 tasks that do nothing, over TLS", "local slaves"),
-    "tls-echo-100": ("echo of an array of 100 MB over TLS", "a bare pair of TLS sockets"),
-}
+_SLOW = """
+import time
+from pathlib import Path
+from imp_parallel_core import Manager
+from imp_parallel_local import LocalSlave
 
-
-def report(name: str, ours: list[float], theirs: list[float]) -> None:
-    """Print two medians and how they compare."""
-    ratios = sorted(other / one for one, other in zip(ours, theirs, strict=True))
-    what, against = TITLES[name]
-    print(
-        f"{what}: {statistics.median(ours) * 1000:.0f} ms, "
-        f"{against} {statistics.median(theirs) * 1000:.0f} ms, "
-        f"{statistics.median(ratios):.2f} times as fast "
-        f"(pairs {ratios[0]:.2f} to {ratios[-1]:.2f})",
-        flush=True,
-    )
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("measures", nargs="*", metavar="MEASURE", help=", ".join(MEASURES))
-    arguments = parser.parse_args()
-    for name in arguments.measures or MEASURES:
-        ours, theirs = MEASURES[name]()
-        rounds = [(ours(), theirs()) for _ in range(arguments.repeats + 1)][1:]
-        report(name, *map(list, zip(*rounds, strict=True)))
-
+def used():
+    "What this process has in memory: its own, and the shared memory that it has mapped."
+    own = 1024 * int(Path("/proc/self/status").read_text().partition("RssAnon:")[2].split()[0])
+    mapped = {}
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if "memfd:" in line:
+            first, last = (int(end, 16) for end in line.split()[0].split("-"))
+            mapped[line.split()[4]] = last - first
+    return own + sum(mapped.values())
 
 if __name__ == "__main__":
-    main()
+    peak = 0
+    with Manager(output=None) as manager:
+        for _ in range(2):
+            manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        for _ in range(30):
+            context.add_task(bytes, 50_000_000)
+        for count, result in enumerate(context.get_results_unordered()):
+            until = time.monotonic() + (2.0 if count < 3 else 0.2)
+            while time.monotonic() < until:
+                peak = max(peak, used())
+                time.sleep(0.02)
+    print(peak / 1e6)
+"""
+
+
+def slow_reader(peer_type: type[Peer]) -> float:
+    """Return the MB that the master takes at most while results of 50 MB are read slowly."""
+    return float(run_script(_SLOW))

@@ -19,6 +19,17 @@ class Noop:
         return self.number
 
 
+class Echo:
+    """Return what it was made with."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __call__(self) -> Any:
+        """Run."""
+        return self.value
+
+
 class Sleep:
     """Sleep for so many seconds, and return how long that was: a core may be shared."""
 
