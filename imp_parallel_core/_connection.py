@@ -65,6 +65,7 @@ class Connection:
         self._peer_received = 0
         self._unacknowledged: deque[list[Frame]] = deque()
         self._control: deque[bytes] = deque()  # passes between the frames of messages
+        self._control_descriptors: list[SharedBytes] = []  # to be passed with it
         self._frames: deque[Frame] = deque()
         self._committed: deque[memoryview] = deque()  # whole frames, perhaps half written
         self.unsent_descriptors: list[SharedBytes] = []
@@ -89,13 +90,16 @@ class Connection:
             self._unacknowledged.append(frames)
         self._frames.extend(frames)
 
-    def send_control(self, kind: int, body: bytes = b"") -> None:
+    def send_control(
+        self, kind: int, body: bytes = b"", descriptors: Sequence[SharedBytes] = ()
+    ) -> None:
         """Queue a frame that is no message (handshake, PING); it overtakes queued messages.
 
-        After a WELCOME, this end sends and accepts messages. Raises ValueError if the body is too
-        large.
+        Descriptors that are given are passed with it. After a WELCOME, this end sends and accepts
+        messages. Raises ValueError if the body is too large.
         """
         self._control.append(protocol.encode_frame(kind, body))
+        self._control_descriptors += descriptors
         if kind == protocol.WELCOME:
             self.introduce()
 
@@ -125,6 +129,7 @@ class Connection:
         committed = self._committed
         small: list[Buffer] = list(self._control)  # to be joined
         self._control.clear()
+        self.unsent_descriptors, self._control_descriptors = self._control_descriptors, []
         if self._is_ack_due:
             small.append(protocol.encode_ack(self.received))
             self._is_ack_due = False
@@ -187,6 +192,10 @@ class Connection:
         """How the peer has broken the protocol, if it has."""
         return self._decoder.error
 
+    def claim_descriptor(self) -> SharedBytes | None:
+        """Return a descriptor that came with a handshake frame; None if none did."""
+        return self._decoder.claim_descriptor()
+
     def take_handshake(self) -> list[tuple[int, bytes]]:
         """Return the handshake frames that have arrived since the last call: kind and body."""
         frames, self._handshake = self._handshake, []
@@ -229,8 +238,9 @@ class Connection:
         """
         self._decoder.reset()
         self._handshake.clear()
-        for queue in (self._control, self._frames, self._committed, self.unsent_descriptors):
+        for queue in (self._control, self._frames, self._committed):
             queue.clear()
+        self._control_descriptors, self.unsent_descriptors = [], []
         self._since_ack_messages = self._since_ack_bytes = 0
         self._is_ack_due = False
         self._awaits_resume = True

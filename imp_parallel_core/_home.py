@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from . import _protocol as protocol
+from . import _shared_memory as shared_memory
 from ._connection import Connection
 from ._handshake import hello_of, refusal_of
 from ._light_typing import TYPE_CHECKING, Any
@@ -144,9 +145,9 @@ class Home:
     def _say_hello(self) -> None:
         if "cloudpickle" in self._identity and self._link.is_open:
             connection = self._link.connection
-            can_pass = self._link.can_pass_descriptors
-            hello = hello_of(self._identity, connection.received, passes_descriptors=can_pass)
-            connection.send_control(protocol.HELLO, hello)
+            proof = shared_memory.proof() if self._link.can_pass_descriptors else []
+            hello = hello_of(self._identity, connection.received, passes_descriptors=bool(proof))
+            connection.send_control(protocol.HELLO, hello, proof)
             self._greeted_at = time.monotonic()
 
     def _answered(self, link: Link, kind: int, body: bytes) -> None:

@@ -221,6 +221,10 @@ class Decoder:
         self._piece_missing = 0  # what has not come of a frame that continues a message
         self._piece_is_last = False
 
+    def claim_descriptor(self) -> SharedBytes | None:
+        """Return the next descriptor that has come and that no message has claimed."""
+        return self._descriptors.popleft() if self._descriptors else None
+
     def introduce(self) -> None:
         """This end has introduced itself and needs no more of the peer: accept messages."""
         self._limits = _INTRODUCED if self._is_greeted else _ANSWERED_BEFORE

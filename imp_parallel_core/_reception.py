@@ -101,7 +101,9 @@ class Reception:
 
         own = {"protocol": VERSION, "python": PYTHON, "cloudpickle": cloudpickle.__version__}
         misfit = refusal_of(master=own, slave=hello.versions)
-        link.connection.passes_descriptors = hello.passes_descriptors and link.can_pass_descriptors
+        if hello.passes_descriptors and link.can_pass_descriptors:
+            # what relays the bytes on the way drops descriptors
+            link.connection.passes_descriptors = link.connection.claim_descriptor() is not None
         reason = misfit or self._join(record, link, hello)
         if reason is not None:
             link.connection.send_control(protocol.REFUSE, refusal(reason))

@@ -142,6 +142,14 @@ def share(data: Segment) -> SharedBytes | None:
         return None
 
 
+def proof() -> list[SharedBytes]:
+    """Return a segment that shows, when it arrives, that a stream passes descriptors; or none."""
+    try:
+        return [SharedWriter().finish()]
+    except OSError:
+        return []
+
+
 def kept(data: Buffer) -> bytes | SharedBytes:
     """Return a copy of a segment that nobody changes any more: in shared memory, if that pays."""
     return share(data) or bytes(data)

@@ -316,6 +316,17 @@ def test_a_single_frame_can_not_claim_more_than_the_limit() -> None:
         decoder.feed(protocol.FRAME_HEADER.pack(len(body), protocol.WHOLE) + body)
 
 
+# ---- whether a stream passes descriptors at all
+
+
+def test_a_descriptor_comes_with_a_handshake_frame_and_waits_for_who_asks(pair: Pair) -> None:
+    pair.links[0].connection.send_control(protocol.HELLO, b"{}", shared_memory.proof())
+    assert pair.links[1].connection.claim_descriptor() is None
+    pair.run()
+    assert pair.links[1].connection.claim_descriptor() is not None
+    assert pair.links[1].connection.claim_descriptor() is None
+
+
 # ---- limits
 
 

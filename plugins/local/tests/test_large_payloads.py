@@ -7,13 +7,27 @@ import gc
 import os
 import pickle
 import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import Processes, RunScript, wait_until
 
-from imp_parallel_core import Manager, TaskLostError
+from imp_parallel_core import (
+    Accept,
+    Bootstrap,
+    LaunchPhase,
+    LaunchState,
+    Manager,
+    Slave,
+    SocketStream,
+    TaskLostError,
+    hookimpl,
+)
 
 MB = 1_000_000
 SUPERVISOR_BYTES = 60 * MB  # a supervisor without any payload has some 20
@@ -165,6 +179,76 @@ def test_payloads_survive_who_is_killed_in_the_middle_of_passing_them(
     assert sorted(found) == list(range(60))
     del result
     wait_until(lambda: nothing_is_held(two_slaves))
+
+
+class RelayedSlave(Slave):
+    """A slave whose bytes pass through somebody else, as those of an SSH client do."""
+
+
+class RelayedLaunch:
+    """Sockets at both ends, and two threads between them that know of bytes only."""
+
+    def __init__(self, bootstrap: Bootstrap, accept: Accept) -> None:
+        self.command = bootstrap.command("stdin")
+        self._index = bootstrap.index
+        ours, near = socket.socketpair()
+        far, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(self.command, stdin=theirs)
+        self._ends = near, far
+        self._relays = [
+            threading.Thread(target=self._relay, args=ends) for ends in ((near, far), (far, near))
+        ]
+        for relay in self._relays:
+            relay.start()
+        ours.sendall(bootstrap.document())
+        accept(bootstrap.index, SocketStream(ours))
+
+    def _relay(self, one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(1 << 16):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+    def poll(self) -> dict[int, LaunchState]:
+        code = self._process.poll()
+        phase = LaunchPhase.RUNNING if code is None else LaunchPhase.ENDED
+        return {self._index: LaunchState(phase, exit_code=code)}
+
+    def cancel(self, grace_s: float) -> None:
+        self._process.wait(grace_s + 5.0)
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for relay in self._relays:
+            relay.join()
+        for end in self._ends:
+            end.close()
+
+    def log_tail(self, index: int) -> str:
+        return ""
+
+
+class RelayedPlugin:
+    @hookimpl
+    def imp_parallel_launch(
+        self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept
+    ) -> RelayedLaunch | None:
+        return RelayedLaunch(bootstraps[0], accept) if isinstance(slaves, RelayedSlave) else None
+
+
+def test_payloads_arrive_where_something_on_the_way_drops_descriptors(
+    processes: Processes,
+) -> None:
+    with Manager(plugins=[RelayedPlugin()]) as manager:
+        manager.add_slave(RelayedSlave())
+        context = manager.get_context()
+        data = os.urandom(3 * MB)
+        context.add_task(echo, data)
+        context.add_task(echo, Block(bytearray(data)))
+        first, second = context.get_results()
+        assert first == bytes(second.data) == data
+        assert manager._engine._fleet.records[0].link.connection.passes_descriptors is False
 
 
 def test_more_payloads_than_there_are_descriptors_arrive(
