@@ -1,0 +1,63 @@
+"""What the tests on real OpenSSH daemons share."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import Processes, processes
+from networks import Network, why_there_are_no_networks
+from sshd import CanNotBeHad, Daemons, Person, Sshd, install
+
+__all__ = ["processes"]  # a fixture
+
+
+@pytest.fixture(scope="session")
+def _openssh() -> None:
+    try:
+        install()
+    except CanNotBeHad as problem:
+        pytest.skip(f"NOT TESTED on OpenSSH daemons: {problem}")
+
+
+@pytest.fixture
+def person(_openssh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
+    """Be somebody with a home, and an SSH key in it, that exist for this test only."""
+    made = Person(tmp_path / "home")
+    for name in os.environ:
+        if name.startswith("SSH_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(made.home))
+    return made
+
+
+@pytest.fixture
+def daemons(person: Person) -> Iterator[Daemons]:
+    """Start daemons that the person may log in to, here or on the hosts of a network."""
+    # other users must get through to authorized_keys
+    with tempfile.TemporaryDirectory(prefix="imp_parallel-sshd-", dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        made = Daemons(Path(folder), person)
+        try:
+            yield made
+        finally:
+            made.stop()
+
+
+@pytest.fixture
+def sshd(daemons: Daemons) -> Sshd:
+    """Start a daemon on loopback whose host key nobody knows yet."""
+    return daemons.start()
+
+
+@pytest.fixture
+def network(processes: Processes) -> Iterator[Network]:
+    """Yield a network of hosts that exist for this test only."""
+    reason = why_there_are_no_networks()
+    if reason:
+        pytest.skip(f"NOT TESTED on a network: {reason}")
+    with Network() as made:
+        yield made

@@ -1,0 +1,359 @@
+"""OpenSSH daemons of the tests' own, and a person who may log in to them.
+
+Each daemon has its own address and port, host key, list of keys that may log in, and log, all in
+a folder of the test; none of it is the machine's. What a session starts has a mark of the daemon's
+in its environment.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from grid_engine import is_alive, wait_until
+
+SSHD = "/usr/sbin/sshd"  # it insists on being called by its whole path
+_MARK = "IMP_PARALLEL_TEST_SSHD"
+_PROGRAMS = {SSHD: "openssh-server", "ssh": "openssh-client", "csh": "tcsh", "fish": "fish"}
+_CONFIGURATION = """\
+ListenAddress {address}:{port}
+HostKey {folder}/host_key
+PidFile none
+AuthorizedKeysFile {folder}/authorized_keys
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin prohibit-password
+StrictModes no
+PermitUserEnvironment no
+Subsystem sftp internal-sftp
+PrintMotd no
+MaxStartups 200
+MaxSessions 200
+LogLevel VERBOSE
+SetEnv {mark}={id}
+"""
+
+
+class CanNotBeHad(Exception):
+    """There is no sshd on this machine, and it can't be installed."""
+
+
+def install() -> None:
+    """See to it that OpenSSH and the login shells that tests use are there."""
+    if os.geteuid() != 0:
+        raise CanNotBeHad("only root can start an sshd that lets any user in")
+    missing = {package for name, package in _PROGRAMS.items() if shutil.which(name) is None}
+    if missing:
+        if shutil.which("apt-get") is None:
+            raise CanNotBeHad(f"{', '.join(missing)} missing, and no apt-get to install with")
+        options = ["-qq", "-o", "DPkg::Lock::Timeout=120"]
+        # Debian would start a daemon of its own for all the world, if there is an init to do it
+        no_start = Path("/usr/sbin/policy-rc.d")
+        is_ours = not no_start.exists()
+        if is_ours:
+            no_start.write_text("#!/bin/sh\nexit 101\n")
+            no_start.chmod(0o755)
+        try:
+            for command in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
+                done = subprocess.run(
+                    ["apt-get", *options, *command],
+                    env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+                    capture_output=True,
+                    text=True,
+                    timeout=300,
+                    check=False,
+                )
+                if done.returncode:
+                    raise CanNotBeHad(f"{', '.join(missing)}: {done.stderr.strip()[-300:]}")
+        finally:
+            if is_ours:
+                no_start.unlink()
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # for privilege separation
+
+
+def make_key(path: Path, *, kind: str = "ed25519", passphrase: str = "") -> Path:
+    """Make a pair of keys; return the path of the private one."""
+    run("ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", path.name, "-f", str(path))
+    return path
+
+
+def run(*command: str) -> str:
+    """Run a command; return its output; fail if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, f"{command}: {done.stdout} {done.stderr}"
+    return done.stdout
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Sshd:
+    """One daemon. As root it lets any user in who has one of the keys.
+
+    Args:
+        folder: a new folder for its files.
+        keys: the paths of public keys that may log in.
+        address: where it listens.
+        port: likewise; by default one that is free here.
+        prefix: what its command begins with, to have it run on another host.
+        options: more lines for its configuration; they go before its usual ones, so they win.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        keys: Sequence[Path],
+        *,
+        address: str = "127.0.0.1",
+        port: int | None = None,
+        prefix: Sequence[str] = (),
+        options: Sequence[str] = (),
+    ) -> None:
+        folder.mkdir(parents=True)
+        self.folder, self.address, self.port = folder, address, port or _free_port()
+        self.host_key = make_key(folder / "host_key")
+        self.log = folder / "log"
+        self._id = uuid.uuid4().hex
+        self._prefix = prefix
+        self._process: subprocess.Popen[bytes] | None = None
+        self.authorize(*keys)
+        text = _CONFIGURATION.format(
+            address=f"[{address}]" if ":" in address else address,
+            port=self.port,
+            folder=folder,
+            mark=_MARK,
+            id=self._id,
+        )
+        (folder / "sshd_config").write_text("".join(line + "\n" for line in options) + text)
+
+    @property
+    def public_key(self) -> str:
+        """The public host key, as known_hosts would have it: its kind and the key."""
+        return " ".join(Path(f"{self.host_key}.pub").read_text().split()[:2])
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of its host key, as ssh-keygen prints it."""
+        return run("ssh-keygen", "-lf", f"{self.host_key}.pub").split()[1]
+
+    def authorize(self, *keys: Path) -> None:
+        """Let the owners of these public keys in, and nobody else."""
+        (self.folder / "authorized_keys").write_text("".join(key.read_text() for key in keys))
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        self.log.write_text("")
+        self._process = subprocess.Popen(
+            [*self._prefix, SSHD, "-D", "-f", str(self.folder / "sshd_config"), "-E", self.log],
+            env={"PATH": os.defpath},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wait_until(self._listens, 10.0, "a listening sshd")
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"sshd ended: {self.log.read_text()}"
+        return "Server listening on" in self.log.read_text()
+
+    @property
+    def pid(self) -> int:
+        """The process that listens."""
+        assert self._process is not None
+        return self._process.pid
+
+    def sessions(self) -> list[int]:
+        """Return the processes of the daemon that hold connections, without what these started."""
+        found, parents = [], {self.pid}
+        everything = _parents()
+        while parents:
+            parents = {
+                pid for pid, parent in everything.items() if parent in parents and _is_sshd(pid)
+            }
+            found += sorted(parents)
+        return found
+
+    def started(self) -> dict[int, str]:
+        """Return pid and command line of each process that was started over this daemon."""
+        needle = f"{_MARK}={self._id}".encode()
+        found = {}
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError):
+                if entry.name.isdecimal() and needle in (entry / "environ").read_bytes():
+                    line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    if is_alive(int(entry.name)) and not _is_sshd(int(entry.name)):
+                        found[int(entry.name)] = line
+        return found
+
+    def kill_sessions(self) -> None:
+        """Kill the processes that hold connections, as a crash would; it still listens."""
+        for pid in self.sessions():
+            with suppress(ProcessLookupError):
+                os.kill(pid, 9)
+
+    def stop(self) -> None:
+        """Kill it, its sessions, and what was started over them."""
+        if self._process is not None:
+            self.kill_sessions()
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        for pid in self.started():
+            with suppress(ProcessLookupError):
+                os.kill(pid, 9)
+
+
+def _parents() -> dict[int, int]:
+    found = {}
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdecimal():
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                found[int(entry.name)] = int(fields[1])
+    return found
+
+
+def _is_sshd(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "sshd"
+    return False
+
+
+class Person:
+    """Whoever runs the script: a home with ``.ssh`` in it, and a key.
+
+    Programs find it by HOME; OpenSSH's own client does not (it asks the system whose home is
+    where) and is given ``-F`` with :attr:`config`, which names all that it needs.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.folder = home / ".ssh"
+        self.folder.mkdir(parents=True, mode=0o700)
+        self.key = make_key(self.folder / "id_ed25519")
+        self.config = self.folder / "config"
+        self.known_hosts = self.folder / "known_hosts"
+
+    @property
+    def public_key(self) -> Path:
+        """The path of the key that may log in."""
+        return self.folder / "id_ed25519.pub"
+
+    def environment(self) -> dict[str, str]:
+        """Return what tells programs whose home this is; there is no agent."""
+        others = {k: v for k, v in os.environ.items() if not k.startswith("SSH_")}
+        return {**others, "HOME": str(self.home)}
+
+    def configure(self, text: str) -> None:
+        """Add to the person's SSH configuration."""
+        with self.config.open("a") as file:
+            file.write(text + "\n")
+
+    def know(self, sshd: Sshd, name: str = "") -> None:
+        """Note a daemon's host key, under its address or a name."""
+        name = name or sshd.address
+        named = name if sshd.port == 22 else f"[{name}]:{sshd.port}"
+        with self.known_hosts.open("a") as file:
+            file.write(f"{named} {sshd.public_key}\n")
+
+    def name(self, sshd: Sshd, alias: str, *more: str, user: str = "root") -> None:
+        """Give a daemon an alias in the configuration, and note its host key."""
+        self.know(sshd)
+        lines = (
+            f"Host {alias}",
+            f"HostName {sshd.address}",
+            f"Port {sshd.port}",
+            f"User {user}",
+            f"IdentityFile {self.key}",
+            f"UserKnownHostsFile {self.known_hosts}",
+            *more,
+        )
+        self.configure("\n".join(lines))
+
+
+class LoginUser:
+    """An ordinary user of this machine, with a login shell.
+
+    Attributes:
+        name: the user's name.
+        home: the user's home folder.
+    """
+
+    def __init__(self, shell: str) -> None:
+        self.name = "impssh" + uuid.uuid4().hex[:8]
+        self.home = Path(tempfile.mkdtemp(prefix="imp_parallel-home-", dir="/var/tmp"))
+        path = shutil.which(shell)
+        assert path is not None
+        # "*": no password, but not locked either, as "!" would be
+        run("useradd", "-M", "-d", str(self.home), "-s", path, "-p", "*", self.name)
+        shutil.chown(self.home, self.name)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file in the user's home."""
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        shutil.chown(path, self.name)
+
+    def remove(self) -> None:
+        """Remove the user and the user's files."""
+        subprocess.run(["userdel", self.name], check=False, capture_output=True)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+class Daemons:
+    """Starts daemons that one person may log in to, and ends them with all that they started."""
+
+    def __init__(self, folder: Path, person: Person) -> None:
+        self._folder = folder
+        self._person = person
+        self._started: list[Sshd] = []
+        self._users: list[LoginUser] = []
+
+    def start(
+        self,
+        *,
+        address: str = "127.0.0.1",
+        port: int | None = None,
+        prefix: Sequence[str] = (),
+        options: Sequence[str] = (),
+    ) -> Sshd:
+        """Start a daemon; see :class:`Sshd`."""
+        made = Sshd(
+            self._folder / f"sshd{len(self._started)}",
+            [self._person.public_key],
+            address=address,
+            port=port,
+            prefix=prefix,
+            options=options,
+        )
+        self._started.append(made)
+        made.start()
+        return made
+
+    def add_user(self, shell: str, files: Mapping[str, str] | None = None) -> LoginUser:
+        """Make a user with a login shell, and files in the user's home."""
+        user = LoginUser(shell)
+        self._users.append(user)
+        for name, text in (files or {}).items():
+            user.write(name, text)
+        return user
+
+    def stop(self) -> None:
+        """Stop all daemons; remove all users."""
+        for sshd in self._started:
+            sshd.stop()
+        for user in self._users:
+            user.remove()
