@@ -45,7 +45,7 @@ class HostKeys:
             self._elsewhere = []
 
     def preferred(self, algorithms: Sequence[str]) -> tuple[str, ...]:
-        """Return the host key algorithms to offer, in order: those that are known here first.
+        """Return which of these host key algorithms to offer, those of known keys first.
 
         Certificates come in question only if an authority is known for the host.
         """
@@ -55,7 +55,7 @@ class HostKeys:
         unknown = [name for name in plain if name not in known]
         has_authority = any(key.marker == _AUTHORITY for key in self._known)
         certified = [name + _CERTIFICATE for name in plain] if has_authority else []
-        return tuple([*certified, *known, *unknown])
+        return (*certified, *known, *unknown)
 
     def check(self, kind: str, blob: bytes) -> None:
         """Raise HostKeyRefused unless the host's key is known to be its own.
