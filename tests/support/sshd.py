@@ -39,6 +39,8 @@ MaxStartups 200
 MaxSessions 200
 LogLevel VERBOSE
 SetEnv {mark}={id}
+Match User root
+    SetEnv {mark}={id} HOME={folder}/root
 """
 
 
@@ -102,6 +104,9 @@ def _free_port() -> int:
 class Sshd:
     """One daemon. As root it lets any user in who has one of the keys.
 
+    Root has an empty home of the daemon's: what the machine's own profile runs may not bear to be
+    killed in the middle.
+
     Args:
         folder: a new folder for its files.
         keys: the paths of public keys that may log in.
@@ -121,7 +126,7 @@ class Sshd:
         prefix: Sequence[str] = (),
         options: Sequence[str] = (),
     ) -> None:
-        folder.mkdir(parents=True)
+        (folder / "root").mkdir(parents=True)
         self.folder, self.address, self.port = folder, address, port or _free_port()
         self.host_key = make_key(folder / "host_key")
         self.log = folder / "log"

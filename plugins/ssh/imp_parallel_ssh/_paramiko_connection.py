@@ -102,7 +102,8 @@ class ParamikoConnection:
         """The transport's thread ends; its channels have been told."""
         problem = self.transport.get_exception()
         if problem is None or isinstance(problem, EOFError):
-            how = f"{self.name} closed the connection"
+            # (the host's own doing, or the system's, which ends one whose peer has vanished)
+            how = f"the connection to {self.name} ended"
         else:
             how = f"the connection to {self.name} broke: {problem}"
         with self._lock:
