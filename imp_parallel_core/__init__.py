@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         read_tail,
     )
     from ._manager import Manager
+    from ._slave_archive import slave_archive
     from ._slave_info import SlaveInfo
     from ._stream import Accept, SocketStream, Stream
     from ._transport import Transport
@@ -91,6 +92,7 @@ _MODULES = {
         "read_tail",
     ),
     "_manager": ("Manager",),
+    "_slave_archive": ("slave_archive",),
     "_slave_info": ("SlaveInfo",),
     "_stream": ("Accept", "SocketStream", "Stream"),
     "_transport": ("Transport",),
@@ -136,6 +138,7 @@ __all__ = [
     "__version__",
     "hookimpl",
     "read_tail",
+    "slave_archive",
 ]
 
 

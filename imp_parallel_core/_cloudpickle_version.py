@@ -16,14 +16,14 @@ def version_of_cloudpickle() -> str:
     else:
         return "none"
     try:
-        with open(spec.origin or "", encoding="utf-8") as file:
-            versions = [
-                line[len(_LINE) :].strip(" \n\"'") for line in file if line.startswith(_LINE)
-            ]
-    except OSError:
+        path = (spec.origin or "").removesuffix("c")  # where code lies beside its source
+        source: bytes = spec.loader.get_data(path)  # type: ignore[union-attr]  # of files
+        lines = source.decode().splitlines()
+        versions = [line[len(_LINE) :].strip(" \"'") for line in lines if line.startswith(_LINE)]
+    except (AttributeError, OSError, ValueError):
         versions = []
     if len(versions) == 1:
         return versions[0]
-    import cloudpickle  # in an archive, or written in another way
+    import cloudpickle  # loaded or written in another way
 
     return str(cloudpickle.__version__)

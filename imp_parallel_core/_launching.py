@@ -88,6 +88,10 @@ class Bootstrap:
         addresses: the addresses to dial, in the order to try them.
         secret: the transport's credentials. It reaches the slave through its standard input, an
             inherited descriptor or a file of mode 0600, and no other way.
+        connect_timeout_s: how long the slave may run before it has connected.
+        reconnect_timeout_s: for how long it tries to come back when its connection has broken.
+        has_own_files: the slave is on a machine with files, and a Python, of its own: what that
+            Python finds by itself stays on its ``sys.path``, behind the master's.
     """
 
     index: int
@@ -99,8 +103,13 @@ class Bootstrap:
     dial: str = ""
     addresses: Sequence[str] = ()
     secret: bytes = field(default=b"", repr=False)
+    connect_timeout_s: float = 120.0
+    reconnect_timeout_s: float = 60.0
+    has_own_files: bool = False
 
-    def command(self, *arguments: str, in_login_shell: bool = False) -> list[str]:
+    def command(
+        self, *arguments: str, in_login_shell: bool = False, code_path: str = ""
+    ) -> list[str]:
         """Return the argv that starts the slave program.
 
         Args:
@@ -109,8 +118,12 @@ class Bootstrap:
             arguments: how the program finds its bootstrap document: ``"stdin"`` if its standard
                 input is a socket that carries first the document, then the stream; or ``"file"``
                 and the path of a file that holds it.
+            code_path: where the slave finds this package: a folder, or an archive that
+                :func:`slave_archive` made. By default where it is on this machine.
         """
-        program = _PROGRAM.format(version=tuple(sys.version_info[:2]), code_path=_code_path())
+        program = _PROGRAM.format(
+            version=tuple(sys.version_info[:2]), code_path=code_path or _code_path()
+        )
         if _PLAIN_WORD.fullmatch(self.python) or os.path.exists(self.python):
             return [self.python, "-c", program, *arguments]
         # a line for a shell; -e: a part that fails ends it, with its own words (a profile's may)
@@ -127,7 +140,7 @@ class Bootstrap:
         document = {
             "index": self.index,
             "sys_path": list(self.sys_path),
-            "base_prefix": sys.base_prefix,
+            "base_prefix": "" if self.has_own_files else sys.base_prefix,
             "library": _library_paths(),
             "dial": self.dial,
             "addresses": list(self.addresses),

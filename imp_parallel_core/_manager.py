@@ -213,6 +213,8 @@ class Manager:
             dial=dial,
             addresses=addresses,
             secret=secret,
+            connect_timeout_s=self.connect_timeout,
+            reconnect_timeout_s=self.reconnect_timeout,
         )
         return SlaveRecord(
             slave,

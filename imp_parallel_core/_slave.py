@@ -4,7 +4,9 @@ It reads its bootstrap document (one line of JSON), reaches the master by the tr
 document names, and becomes the slave's supervisor.
 
 With ``stdin``, standard input is a socket that brings the document's line, and then is the stream.
-If the document names a function that dials the master, that makes the stream instead.
+If the document names a function that dials the master, that makes the stream instead. If the socket
+is one that listens, the first connection to it does all that; when it ends, the next one takes its
+place.
 """
 
 from __future__ import annotations
@@ -38,6 +40,12 @@ def main() -> None:
     text = _read_file(arguments[1]) if arguments[0] == "file" else None
     connected = _take_over_stdin() if text is None else None
     runner = StartedRunner(code_path)  # first of all: it starts while this process imports the rest
+    door = None
+    if connected is not None and connected.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        from ._door import Door
+
+        door = Door(connected)
+        connected = door.first()
     if connected is not None:
         text = _read_line(connected)
     sys.argv[:] = [""]
@@ -51,7 +59,13 @@ def main() -> None:
     document = json.loads(text or b"")
     sys.path[:] = _paths(document)
     dial = _dialler(document)
-    stream = dial(_DIAL_S) if connected is None or document["dial"] else SocketStream(connected)
+    stream: Stream
+    if connected is None or document["dial"]:
+        stream = dial(_DIAL_S)
+    elif door is not None:
+        stream, dial = door.welcome(connected), door.dial
+    else:
+        stream = SocketStream(connected)
     identity = slave_identity(document["index"])
     gc.enable()
     sys.exit(Supervisor(stream, dial, identity, sys.path, code_path, runner).run())
@@ -98,7 +112,10 @@ def _take_over_stdin() -> socket.socket:
 
 
 def _paths(document: dict[str, Any]) -> list[str]:
-    """Return the ``sys.path`` for the tasks: the master's, but with this Python's own library."""
+    """Return the ``sys.path`` for the tasks: the master's, but with this Python's own library.
+
+    A Python that isn't the master's has all of its own path behind that.
+    """
     paths: list[str] = document["sys_path"]
     if document["base_prefix"] == sys.base_prefix:
         return paths

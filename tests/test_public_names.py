@@ -54,6 +54,7 @@ PUBLIC = {
         "__version__",
         "hookimpl",
         "read_tail",
+        "slave_archive",
     ],
     "imp_parallel_local": ["LocalSlave"],
     "imp_parallel_sge": ["SGEPESlaveArray", "SGEQsubSlaveArray"],
