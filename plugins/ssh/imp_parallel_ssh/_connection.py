@@ -11,8 +11,9 @@ from imp_parallel_core import Stream
 class Channel(Protocol):
     """A command that runs on the host."""
 
-    stream: Stream
-    """Its standard input and output. ``resumable``: the slave behind it may be reached again."""
+    @property
+    def stream(self) -> Stream:
+        """Its standard input and output. ``resumable``: what is behind it may be reached again."""
 
     def exit_status(self) -> int | None:
         """Return how it ended (negative for a signal); None if it runs, or it can't be known."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import paramiko
 
+from ._connection import Channel
 from ._intake import Drain, Intake
 from ._transport import Transport
 
@@ -61,7 +62,7 @@ class ParamikoConnection:
         ask = None if is_watched else lambda: self._due.put(self.transport.ask_for_life)
         self.transport.watch(ask, self._ended)
 
-    def start(self, command: str, take_errors: Callable[[bytes], None]) -> ParamikoChannel:
+    def start(self, command: str, take_errors: Callable[[bytes], None]) -> Channel:
         """Have the login shell run a command line; see the Protocol."""
         try:
             opened = self.transport.open_channel("session", timeout=_OPEN_S)

@@ -1,0 +1,545 @@
+"""The bridge: a program that runs on the host, one for each slave, between the SSH channel and it.
+
+Sent through the channel and run by any Python of the master's minor version: it has nothing but the
+standard library, and of that only what starts fast. The master's side of the talk is ``_talk``.
+
+    SSH channel                 bridge                          slave
+    standard input   ──────>    copies    ──────>   ┐ Unix socket, which the slave listens
+    standard output  <──────    copies    <──────   ┘ at; its standard input
+    standard error   <──────    copies    <──────     FIFO, its standard output and error
+
+A slave outlives its bridge: when the channel has gone, the master can start another bridge, which
+ends the old one and takes its place. A bridge without a channel waits for the slave's end, to
+remove the files. They lie in one folder for each run, of mode 0700: the last bridge removes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import socket
+import sys
+import time
+
+TYPE_CHECKING = False  # as typing's, which takes long to import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import NoReturn
+
+STREAM_ENDED = 240
+"""Exit code: the slave lives, but has ended the stream."""
+ENDED_UNSEEN = 241
+"""Exit code: the slave has ended, nobody knows how. Any other code is the slave's own."""
+FAILED = 242
+"""Exit code: the bridge itself failed, and has said how."""
+
+_SHARED = ("/tmp", "/dev/shm")  # noqa: S108 - a new folder in it is made with mode 0700
+_CHUNK_BYTES = 1 << 18
+_PIPE_BYTES = 1 << 20  # how much output can wait while there is no bridge
+_F_SETPIPE_SZ = 1031  # Linux
+_PATH_LIMIT = 70  # of the folder: what a Unix socket may be called is short
+_ENDING_S = 1.0
+_LAST_OUTPUT_S = 5.0
+_TAKE_OVER_S = 5.0
+_SHORT_S = 0.01
+
+
+class _ChannelGone(Exception):
+    """Standard input has ended."""
+
+
+# ---- the talk with the master, before the channel becomes the slave's stream
+
+
+def _read(count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        piece = os.read(0, min(count - len(data), _CHUNK_BYTES))
+        if not piece:
+            raise _ChannelGone
+        data += piece
+    return bytes(data)
+
+
+def _hear() -> bytes:
+    return _read(int(_read(10)))
+
+
+def _hear_words() -> list[str]:
+    return [os.fsdecode(word) for word in _hear().split(b"\0")]
+
+
+def _say(*words: str) -> None:
+    body = b"\0".join(os.fsencode(word) for word in words)
+    data = b"%10d" % len(body) + body
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def _find(name: str) -> str:
+    """Return where a package would be imported from; "" if there is no such source."""
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, None)
+        if spec is not None:
+            origin = spec.origin or ""
+            return os.path.dirname(origin) if os.path.isfile(origin) else ""
+    return ""
+
+
+def _version_in(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("__version__ ="):
+                    return line.partition("=")[2].strip(" \n\"'")
+    except OSError:
+        pass
+    return ""
+
+
+def _introduce() -> None:
+    sys.path[:] = [entry for entry in sys.path if entry]  # whatever lies in the home folder
+    core, cloudpickle = _find("imp_parallel_core"), _find("cloudpickle")
+    _say(
+        "here",
+        sys.executable,
+        os.path.dirname(core),
+        _version_in(core + "/_version.py"),
+        _version_in(cloudpickle + "/__init__.py"),
+    )
+
+
+# ---- the private folder
+
+
+class _Folder:
+    """The run's private folder. While any bridge holds it, it stays."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDONLY)  # FileNotFoundError if it has gone
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+        os.stat(path + "/.")  # it may have gone while this waited
+
+    def file(self, name: str) -> str:
+        return self.path + "/" + name
+
+    def release(self) -> None:
+        """Remove it, if nobody else holds it and no slave is in it."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_used = any(name.endswith(".socket") for name in os.listdir(self.path))
+        except OSError:
+            is_used = True
+        if not is_used:
+            _remove(self.path)
+        os.close(self._descriptor)
+
+
+def _remove(path: str) -> None:
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _prepare(
+    known: str, kinds: Sequence[str], digests: Sequence[str], contents: Sequence[bytes]
+) -> _Folder:
+    """Put archives into the folder, a new one if none is known; return it."""
+    from hashlib import sha256
+
+    for digest, content in zip(digests, contents, strict=True):
+        if sha256(content).hexdigest() != digest:
+            raise OSError(errno.EIO, "an archive did not arrive as it was sent")
+    if known:
+        folder = _Folder(known)
+        _fill(folder.path, kinds, digests, contents)
+        return folder
+    problems = []
+    for parent in dict.fromkeys(
+        (os.environ.get("TMPDIR", ""), *_SHARED[:1], os.path.expanduser("~"), *_SHARED[1:])
+    ):
+        if not parent.startswith("/") or len(parent) > _PATH_LIMIT:
+            continue
+        path = parent.rstrip("/") + "/.imp_parallel-" + os.urandom(8).hex()
+        try:
+            os.mkdir(path, 0o700)
+            _try_out(path)
+            _fill(path, kinds, digests, contents)
+            return _Folder(path)
+        except OSError as problem:
+            problems.append(f"{parent}: {problem.strerror or problem}")
+            _remove(path)
+    raise OSError(errno.ENOSPC, "; ".join(problems))
+
+
+def _try_out(path: str) -> None:
+    """Some file systems have no sockets, or no room left."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.bind(path + "/try")
+    os.unlink(path + "/try")
+    os.mkfifo(path + "/try")
+    os.unlink(path + "/try")
+    with open(path + "/try", "wb") as file:
+        file.write(bytes(4096))
+    os.unlink(path + "/try")
+
+
+def _fill(
+    path: str, kinds: Sequence[str], digests: Sequence[str], contents: Sequence[bytes]
+) -> None:
+    for kind, digest, content in zip(kinds, digests, contents, strict=True):
+        if kind == "code":
+            with open(path + "/" + digest + ".zip", "wb") as file:
+                file.write(content)
+        else:
+            import io
+            import zipfile
+
+            zipfile.ZipFile(io.BytesIO(content)).extractall(path + "/" + digest)
+
+
+# ---- a slave
+
+
+class _Slave:
+    """A slave's files, and this bridge's hold on them. Only one bridge has it at a time."""
+
+    def __init__(self, folder: _Folder, name: str, *, is_new: bool) -> None:
+        self._folder = folder
+        self.output = -1
+        self.child = 0  # its pid, for the bridge that has started it
+        self._files = [folder.file(name + end) for end in (".socket", ".output", ".lock")]
+        self.address, self._fifo, lock = self._files
+        flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if is_new else 0)
+        self._lock = os.open(lock, flags, 0o600)
+        self._take_over()
+
+    def pids(self) -> list[int]:
+        """Return the pids of its bridge and of itself."""
+        words = os.pread(self._lock, 64, 0).split()
+        return [int(word) for word in words] if len(words) == 2 else [0, 0]
+
+    def _note(self, slave: int) -> None:
+        os.pwrite(self._lock, b"%d %d\n%20s" % (os.getpid(), slave, b""), 0)
+
+    def _take_over(self) -> None:
+        """End the bridge that has it, which may not know that its channel has gone."""
+        deadline = time.monotonic() + _TAKE_OVER_S
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                bridge = self.pids()[0]
+                if bridge:
+                    _kill(os.kill, bridge)
+                time.sleep(_SHORT_S)
+        self._note(self.pids()[1])
+
+    def start(self, cwd: str, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(self.address)
+        listening.listen(4)
+        os.mkfifo(self._fifo, 0o600)
+        # open for reading as well: so a write never fails, but waits, while there is no bridge
+        written = os.open(self._fifo, os.O_RDWR)
+        try:
+            fcntl.fcntl(written, _F_SETPIPE_SZ, _PIPE_BYTES)
+        except OSError:
+            pass  # not Linux, or not allowed
+        self.child = os.fork()
+        if not self.child:
+            _become_slave(listening.fileno(), written, cwd, argv, environment)
+        self._note(self.child)
+        self.output = os.open(self._fifo, os.O_RDONLY | os.O_NONBLOCK)
+        os.close(written)
+        listening.close()
+
+    def connect(self) -> socket.socket:
+        """Return a connection to the slave. Raises OSError if it has ended."""
+        connected = socket.socket(socket.AF_UNIX)
+        connected.connect(self.address)
+        return connected
+
+    def join(self) -> socket.socket:
+        connected = self.connect()
+        self.output = os.open(self._fifo, os.O_RDONLY | os.O_NONBLOCK)
+        return connected
+
+    def has_ended(self) -> bool:
+        """Whether all its processes have; or its supervisor at least, if this is the parent."""
+        poll = select.poll()
+        poll.register(self.output, 0)
+        if any(events & select.POLLHUP for _, events in poll.poll(0)):
+            return True
+        if not self.child:
+            return False
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.child, flags) is not None
+
+    def exit_code(self) -> int:
+        if not self.child:
+            return ENDED_UNSEEN
+        code = os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
+        return code if code >= 0 else 128 - code
+
+    def kill(self) -> None:
+        """End the slave and what it has started, by force."""
+        try:
+            self.connect().close()
+        except OSError:
+            return  # it has ended, and its pid may be another's by now
+        slave = self.pids()[1]
+        if slave > 1:
+            descendants = _descendants(slave)
+            _kill(os.killpg, slave)
+            for pid in descendants:
+                _kill(os.kill, pid)
+
+    def remove(self) -> None:
+        for path in self._files:
+            try:
+                os.unlink(path)
+            except OSError:
+                pass
+
+
+def _become_slave(
+    listening: int, written: int, cwd: str, argv: Sequence[str], environment: Mapping[str, str]
+) -> NoReturn:
+    try:
+        os.setsid()
+        os.dup2(listening, 0)
+        os.dup2(written, 1)
+        os.dup2(written, 2)
+        try:
+            os.chdir(cwd)
+        except OSError as problem:
+            home = os.path.expanduser("~")
+            os.chdir(home)
+            text = f"imp_parallel: can't work in {cwd} ({problem.strerror}), so this slave works in"
+            os.write(2, os.fsencode(f"{text} {home}\n"))
+        os.environ.update(environment)
+        os.execv(argv[0], list(argv))
+    except BaseException as problem:
+        os.write(2, os.fsencode(f"imp_parallel: can't start {argv[0]}: {problem}\n"))
+    os._exit(127)
+
+
+def _kill(send: Callable[[int, int], None], pid: int) -> None:
+    try:
+        send(pid, 9)
+    except OSError:
+        pass
+
+
+def _descendants(ancestor: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else []:
+        if entry.isdecimal():
+            try:
+                with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
+                    parent = int(file.read().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(entry))
+    found: list[int] = []
+    pending = [ancestor]
+    while pending:
+        below = children.get(pending.pop(), [])
+        found += below
+        pending += below
+    return found
+
+
+# ---- copying
+
+
+class _Pump:
+    """Copies from one descriptor to another; what it has read and not written is bounded."""
+
+    def __init__(self, source: int, sink: int) -> None:
+        self.source = source
+        self.sink = sink
+        self.has_source = self.has_sink = True
+        self._waiting = memoryview(b"")
+
+    def wants_to_read(self) -> bool:
+        return self.has_source and not self._waiting
+
+    def wants_to_write(self) -> bool:
+        return bool(self._waiting)
+
+    def read(self) -> None:
+        try:
+            data = os.read(self.source, _CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.has_source = False
+        elif self.has_sink:
+            self._waiting = memoryview(data)
+            self.write()
+
+    def write(self) -> None:
+        try:
+            while self._waiting:
+                self._waiting = self._waiting[os.write(self.sink, self._waiting) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.has_sink = False
+            self._waiting = memoryview(b"")
+
+
+def _turn(pumps: Sequence[_Pump], wait_s: float | None) -> None:
+    """Copy what can be copied; wait for it, for so long at most."""
+    reading = {pump.source: pump for pump in pumps if pump.wants_to_read()}
+    writing = {pump.sink: pump for pump in pumps if pump.wants_to_write()}
+    readable, writable, _ = select.select(list(reading), list(writing), [], wait_s)
+    for descriptor in writable:
+        writing[descriptor].write()
+    for descriptor in readable:
+        reading[descriptor].read()
+
+
+def _copy(slave: _Slave, connected: socket.socket) -> int:
+    """Copy until the slave has ended, or its stream; return the exit code."""
+    connected.setblocking(False)
+    for descriptor in (0, 1, 2):
+        os.set_blocking(descriptor, False)
+    to_slave = _Pump(0, connected.fileno())
+    from_slave = _Pump(connected.fileno(), 1)
+    output = _Pump(slave.output, 2)
+    is_told = False
+    while from_slave.has_source or from_slave.wants_to_write():
+        if not to_slave.has_source and not to_slave.wants_to_write() and not is_told:
+            is_told = True
+            try:
+                connected.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # it has ended as well
+        if not to_slave.has_source:
+            output.has_source = False  # what it says now is the next bridge's
+        _turn([to_slave, from_slave, output], None)
+    connected.close()
+    return _finish(slave, output, has_channel=to_slave.has_source)
+
+
+def _finish(slave: _Slave, output: _Pump, *, has_channel: bool) -> int:
+    """The stream has ended, and so has the slave, probably."""
+    deadline = time.monotonic() + _ENDING_S
+    while not slave.has_ended():
+        if not has_channel:
+            time.sleep(5 * _SHORT_S)
+        elif time.monotonic() > deadline:
+            return STREAM_ENDED
+        else:
+            _turn([output], _SHORT_S)
+    deadline = time.monotonic() + _LAST_OUTPUT_S
+    while has_channel and time.monotonic() < deadline and output.has_sink:
+        if not output.wants_to_write() and not _has_more(slave.output):
+            break
+        _turn([output], _SHORT_S)
+    slave.remove()
+    return slave.exit_code()
+
+
+def _has_more(descriptor: int) -> bool:
+    """Whether there is anything in a FIFO to be read."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return any(events & select.POLLIN for _, events in poll.poll(0))
+
+
+# ---- the order of things
+
+
+def _begin(folder: _Folder, words: Sequence[str]) -> tuple[_Slave, socket.socket]:
+    name, cwd, count, *rest = words
+    argv, environment = rest[: int(count)], rest[int(count) :]
+    document = _hear()
+    slave = _Slave(folder, name, is_new=True)
+    slave.start(cwd, argv, dict(entry.split("=", 1) for entry in environment if entry))
+    connected = slave.connect()
+    connected.sendall(document)
+    return slave, connected
+
+
+def _join(folder: _Folder, name: str) -> tuple[_Slave, socket.socket]:
+    slave = _Slave(folder, name, is_new=False)
+    try:
+        return slave, slave.join()
+    except OSError:
+        slave.remove()
+        raise
+
+
+def _end(folder: _Folder, names: Sequence[str]) -> None:
+    """Kill slaves; their bridges tidy up, or this one for those that have none."""
+    for name in names:
+        try:
+            slave = _Slave(folder, name, is_new=False)
+        except OSError:
+            continue  # it has gone
+        slave.kill()
+        slave.remove()
+
+
+def _serve(held: list[_Folder]) -> int:
+    """Do as the master says; return the exit code. What is held is released at the end."""
+    _introduce()
+    while True:
+        order, path, *words = _hear_words()
+        try:
+            if order == "prepare":
+                kinds, digests = words[0::2], words[1::2]
+                folder = _prepare(path, kinds, digests, [_hear() for _ in kinds])
+                held.append(folder)
+                _say("folder", folder.path)
+                continue
+            folder = _Folder(path)
+            held.append(folder)
+            if order == "end":
+                _end(folder, words)
+                _say("done")
+                return 0
+            slave, connected = _begin(folder, words) if order == "start" else _join(folder, *words)
+        except FileNotFoundError:
+            _say("gone")
+        except ConnectionError:
+            _say("gone")
+        except OSError as problem:
+            _say("failed", problem.strerror or str(problem))
+        else:
+            _say("ready")
+            return _copy(slave, connected)
+
+
+def main() -> NoReturn:
+    """Be a bridge; end the process."""
+    held: list[_Folder] = []
+    code = FAILED
+    try:
+        code = _serve(held)
+    except _ChannelGone:
+        code = 0
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.flush()
+    for folder in held[::-1]:
+        folder.release()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""SSH as OpenSSH's own client speaks it: one connection for each host, shared by all its channels.
+
+A first ``ssh`` makes the connection and listens at a socket in a private folder; one more ``ssh``
+for each channel hands its descriptors over to that and waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from imp_parallel_core import LaunchError, SocketStream, Stream
+
+from ._connection import Channel
+
+_CHUNK_BYTES = 1 << 16
+_ALIVE_S = 5  # how often a host that says nothing is asked whether it is there …
+_ALIVE_COUNT = 3  # … and how often in vain
+_NO_OTHER_WAY = ("-o", "ControlMaster=no", "-o", "ProxyCommand=exit 1")  # than the shared one
+_POLL_S = 0.003
+_LAST_WORDS_S = 1.0
+_CONNECTION_BROKE = 255
+_WORDS_BYTES = 8192
+
+
+class OpenSSHConnection:
+    """A connection that an ``ssh`` process holds; see :class:`Connection`.
+
+    Args:
+        target: the host, such as ``user@host:2222``.
+        options: more words for each command line.
+        timeout_s: how long to try.
+
+    Raises LaunchError with what ssh said.
+    """
+
+    def __init__(self, target: str, timeout_s: float, options: Sequence[str] = ()) -> None:
+        program = shutil.which("ssh")
+        if program is None:
+            raise LaunchError(
+                "there is no ssh in the PATH. Install OpenSSH's client, or leave it "
+                'to paramiko: client="paramiko"'
+            )
+        self._folder = tempfile.mkdtemp(prefix="imp_parallel-ssh-")
+        self._socket = f"{self._folder}/s"
+        self._begin = [program, "-T", "-x", "-a", "-o", "BatchMode=yes", *options]
+        self._begin += ["-o", f"ControlPath={self._socket}", "-o", "ControlPersist=no"]
+        self._where = _words_for(target)
+        self._callback: Callable[[str], None] = lambda how: None
+        self._lock = threading.Lock()
+        self._lost: str | None = None
+        self._is_closed = False
+        self._said = b""
+        self._channels: list[OpenSSHChannel] = []
+        self.command = [*self._begin, *self._where]
+        try:
+            self._connect(timeout_s)
+        except BaseException:
+            self.close()
+            raise
+        self._watch = threading.Thread(
+            target=self._wait_for_loss, name=f"imp_parallel ssh to {target}", daemon=True
+        )
+        self._watch.start()
+
+    def _connect(self, timeout_s: float) -> None:
+        # "cat" ends, and the connection with it, when this process does, in whatever way
+        command = [*self._begin]
+        for option in (
+            "ControlMaster=yes",
+            "StrictHostKeyChecking=yes",
+            f"ConnectTimeout={max(1, round(timeout_s))}",
+            f"ServerAliveInterval={_ALIVE_S}",
+            f"ServerAliveCountMax={_ALIVE_COUNT}",
+        ):
+            command += ["-o", option]
+        self._anchor = subprocess.Popen[bytes](
+            [*command, *self._where, "exec cat"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the script alone
+        )
+        deadline = time.monotonic() + timeout_s
+        self._reader = _read_in_thread(self._anchor, self._hear)
+        while not Path(self._socket).exists():
+            if self._anchor.poll() is not None:
+                self._reader.join(_LAST_WORDS_S)
+                raise self._refused(self._anchor.returncode)
+            if time.monotonic() > deadline:
+                self._said += f"\nno answer within {timeout_s:g} s".encode()
+                raise self._refused(None)
+            time.sleep(_POLL_S)
+
+    def _refused(self, exit_code: int | None) -> LaunchError:
+        words = self._said.decode(errors="replace").strip()
+        return LaunchError(
+            f"ssh can't connect: {words.splitlines()[-1] if words else 'it does not say why'}. "
+            f"Try it by hand: {shlex.join(['ssh', *self._where])}",
+            command=self.command,
+            exit_code=exit_code,
+            output=words,
+        )
+
+    def _hear(self, data: bytes) -> None:
+        self._said = (self._said + data)[-_WORDS_BYTES:]
+
+    def start(self, command: str, take_errors: Callable[[bytes], None]) -> Channel:
+        """Have the login shell run a command; see :class:`Connection`."""
+        with self._lock:
+            if self._lost is not None or self._is_closed:
+                raise ConnectionError(self._lost or "the connection has been closed")
+            ours, theirs = socket.socketpair()
+            with theirs:
+                process = subprocess.Popen[bytes](
+                    [*self._begin, *_NO_OTHER_WAY, *self._where, command],
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                )
+            channel = OpenSSHChannel(ours, process, take_errors)
+            self._channels = [known for known in self._channels if known.exit_status() is None]
+            self._channels.append(channel)
+            return channel
+
+    def on_loss(self, callback: Callable[[str], None]) -> None:
+        """Take a function to call with how the connection was lost; see :class:`Connection`."""
+        with self._lock:
+            self._callback = callback
+            lost = self._lost
+        if lost is not None:
+            callback(lost)
+
+    def _wait_for_loss(self) -> None:
+        self._anchor.wait()
+        self._reader.join(_LAST_WORDS_S)
+        with self._lock:
+            words = self._said.decode(errors="replace").strip()
+            self._lost = words or "ssh ended"
+            callback = None if self._is_closed else self._callback
+        self._remove_folder()
+        if callback is not None:
+            callback(self._lost)
+
+    def close(self) -> None:
+        """Close it with all its channels; see :class:`Connection`."""
+        with self._lock:
+            self._is_closed = True
+            channels, self._channels = self._channels, []
+        for channel in channels:
+            channel.close()
+        anchor = getattr(self, "_anchor", None)
+        if anchor is not None:
+            _kill(anchor)
+            anchor.wait()
+            anchor.stdin.close()
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class OpenSSHChannel:
+    """A command that runs on the host; see :class:`Channel`."""
+
+    def __init__(
+        self,
+        connected: socket.socket,
+        process: subprocess.Popen[bytes],
+        take_errors: Callable[[bytes], None],
+    ) -> None:
+        self.stream: Stream = _ResumableStream(connected)
+        self._process = process
+        self._reader = _read_in_thread(process, take_errors)
+
+    def exit_status(self) -> int | None:
+        """Return how it ended; None if it runs, or it can't be known."""
+        code = self._process.poll()
+        if code is None or code == _CONNECTION_BROKE or code < 0:
+            return None
+        self._reader.join(_LAST_WORDS_S)
+        return code
+
+    def close(self) -> None:
+        """End its standard input, and give it up."""
+        self.stream.close()
+        if self._process.poll() is None:
+            _kill(self._process)
+            self._process.wait()
+
+
+class _ResumableStream(SocketStream):
+    resumable = True
+
+
+def _read_in_thread(
+    process: subprocess.Popen[bytes], take: Callable[[bytes], None]
+) -> threading.Thread:
+    def read() -> None:
+        errors = process.stderr
+        if errors is not None:
+            with errors:
+                while data := os.read(errors.fileno(), _CHUNK_BYTES):
+                    take(data)
+
+    thread = threading.Thread(target=read, name="imp_parallel ssh output", daemon=True)
+    thread.start()
+    return thread
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGTERM)
+
+
+def _words_for(target: str) -> list[str]:
+    """Return how ssh wants to be told the host."""
+    place, colon, port = target.rpartition(":")
+    if colon and port.isdecimal() and (place.endswith("]") or ":" not in place):
+        return ["-p", port, "--", place.replace("[", "").replace("]", "")]
+    return ["--", target.replace("[", "").replace("]", "")]

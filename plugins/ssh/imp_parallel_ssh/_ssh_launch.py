@@ -1,0 +1,114 @@
+"""Starting slaves by SSH: all at once, each by itself."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from imp_parallel_core import Accept, Bootstrap, LaunchState
+
+from ._connection import Connection
+from ._host import Host, give_back, take_host
+from ._remote_slave import RemoteSlave
+from ._ship import pack_modules
+from ._ssh_slave import SSHSlave, SSHSlaveArray
+from ._target import parse_target
+
+_logger = logging.getLogger("imp_parallel.ssh")
+
+_KILLING_S = 2.5
+
+
+def _connect_by_paramiko(target: str, timeout_s: float) -> Connection:
+    from ._connect import connect
+
+    return connect(parse_target(target), timeout_s)
+
+
+def _connect_by_openssh(target: str, timeout_s: float) -> Connection:
+    from ._openssh import OpenSSHConnection
+
+    return OpenSSHConnection(target, timeout_s)
+
+
+_CLIENTS = {"paramiko": _connect_by_paramiko, "openssh": _connect_by_openssh}
+
+
+class SSHLaunch:
+    """Slaves on one host or several; see the core's Launch.
+
+    Returns at once; what fails is found by :meth:`poll`, each slave for itself.
+
+    Args:
+        slaves: the description.
+        bootstraps: of these slaves, or of some of an array's that are launched again.
+        accept: is given their streams.
+    """
+
+    def __init__(
+        self, slaves: SSHSlave | SSHSlaveArray, bootstraps: Sequence[Bootstrap], accept: Accept
+    ) -> None:
+        options = slaves.options
+        modules = pack_modules(options.ship_modules)
+        self._slaves: dict[int, RemoteSlave] = {}
+        for bootstrap, target in zip(bootstraps, _targets(slaves, bootstraps), strict=True):
+            host = take_host(target, options.client, _CLIENTS[options.client])
+            python = options.python or _own_line(bootstrap)
+            slave = RemoteSlave(host, bootstrap, python, modules, accept)
+            self._slaves[bootstrap.index] = slave
+        first = self._slaves[bootstraps[0].index]
+        self.command: Sequence[str] = ["ssh", first.host.target, first.python or "python3"]
+        for slave in self._slaves.values():
+            slave.start()
+
+    def poll(self) -> Mapping[int, LaunchState]:
+        """Return how far each slave has come."""
+        return {index: slave.state for index, slave in self._slaves.items()}
+
+    def cancel(self, grace_s: float) -> None:
+        """Wait for the slaves to leave; kill those that don't, over their hosts' connections."""
+        deadline = time.monotonic() + grace_s
+        slaves = list(self._slaves.values())
+        for slave in slaves:
+            slave.begin_to_end()
+        for slave in slaves:
+            slave.wait_for_end(deadline)
+        left = [slave for slave in slaves if not slave.has_ended]
+        for host in {slave.host for slave in left}:
+            self._kill(host, [slave for slave in left if slave.host is host])
+        for slave in slaves:
+            slave.close()
+            give_back(slave.host)
+
+    def _kill(self, host: Host, slaves: Sequence[RemoteSlave]) -> None:
+        names = [slave.name for slave in slaves]
+        folder = slaves[0].folder
+        if not host.end_slaves(slaves[0].python, folder, names, _KILLING_S):
+            _logger.warning(
+                "%s can't be reached to end %d slave(s) there; they leave by themselves when they "
+                "have not heard of this script for a while (%s)",
+                host.target,
+                len(slaves),
+                ", ".join(names),
+            )
+
+    def log_tail(self, index: int) -> str:
+        """Return the end of a slave's output."""
+        return self._slaves[index].log_tail()
+
+
+def _targets(slaves: SSHSlave | SSHSlaveArray, bootstraps: Sequence[Bootstrap]) -> list[str]:
+    """Return the hosts of these slaves; one that is launched again stays at its host."""
+    if isinstance(slaves, SSHSlave):
+        return slaves.hosts
+    if len(bootstraps) == len(slaves):
+        indices = [bootstrap.index for bootstrap in bootstraps]
+        slaves.places.update(zip(indices, slaves.hosts, strict=True))
+    return [slaves.places[bootstrap.index] for bootstrap in bootstraps]
+
+
+def _own_line(bootstrap: Bootstrap) -> str | None:
+    """Return Manager's python=, if that is not just this machine's Python."""
+    return None if bootstrap.python == sys.executable else bootstrap.python

@@ -1,0 +1,159 @@
+"""The master's side of the talk with a bridge, before the channel becomes a slave's stream.
+
+Waits for each answer, in a thread that may. Reads not a byte more than it needs: what follows is
+the slave's.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ._command_line import VERSION
+from ._connection import Channel
+
+_NOISE_BYTES = 1 << 20  # that login shells may say before the bridge does
+_NOISE_KEPT_BYTES = 8192
+_ANSWER_LIMIT_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 16
+
+
+class BridgeEnded(Exception):
+    """The channel has ended before the bridge was there; what was said instead is in ``noise``."""
+
+    def __init__(self, noise: bytes = b"") -> None:
+        super().__init__("the connection to the host ended")
+        self.noise = noise
+
+
+class There(NamedTuple):
+    """What the bridge says of the Python that it is run by."""
+
+    python: str
+    core_path: str
+    """The folder that it has imp_parallel_core in; "" if it has not."""
+    core_version: str
+    cloudpickle_version: str
+
+
+class WrongPython(Exception):
+    """The Python there has another minor version."""
+
+
+class Talk:
+    """A talk over one channel.
+
+    Args:
+        channel: where the bridge was started.
+        deadline: until when the talk has to be over (monotonic s). Raises TimeoutError then.
+    """
+
+    def __init__(self, channel: Channel, deadline: float) -> None:
+        self.channel = channel
+        self._stream = channel.stream
+        self._deadline = deadline
+        self._woken = threading.Event()
+        self._descriptor = self._stream.fileno()
+        if self._descriptor is None:
+            self._stream.on_wake_up(self._woken.set)
+
+    # ---- what is said
+
+    def introduce(self, mark: str, program: bytes) -> There:
+        """Give the bridge its program, and return what it says of its host.
+
+        What the login shell and a ``python=`` line say before is skipped. Raises BridgeEnded if it
+        ends instead, WrongPython.
+        """
+        self._write(program)
+        self._skip_to(mark.encode())
+        version = self._read(3), self._read(3)
+        if tuple(map(int, version)) != VERSION:
+            there = "{}.{}".format(*map(int, version))
+            raise WrongPython(
+                "the Python there is {}, but the master runs Python {}.{}. Let python= name one "
+                "of the same version".format(there, *VERSION)
+            )
+        _, *words = self.hear()
+        return There(*words[:4])
+
+    def hear(self) -> list[str]:
+        """Return the bridge's next words. Raises OSError if these are that it has failed."""
+        size = int(self._read(10))
+        if size > _ANSWER_LIMIT_BYTES:
+            raise OSError("the bridge's answer can't be understood")
+        words = [os.fsdecode(word) for word in self._read(size).split(b"\0")]
+        if words[0] == "failed":
+            raise OSError(words[-1])
+        return words
+
+    def say(self, *words: str, more: Sequence[bytes] = ()) -> None:
+        """Say words to the bridge, and then what belongs to them."""
+        for body in (b"\0".join(map(os.fsencode, words)), *more):
+            self._write(b"%10d" % len(body) + body)
+
+    def wait_for_end(self) -> bool:
+        """Read until the channel ends; return whether it did in time."""
+        try:
+            while self._receive(_CHUNK_BYTES):
+                pass
+        except TimeoutError:
+            return False
+        except OSError:
+            pass
+        return True
+
+    # ---- bytes
+
+    def _skip_to(self, mark: bytes) -> None:
+        skipped = bytearray()
+        while not skipped.endswith(mark):
+            # so much must still come, whatever of the mark is there already
+            begun = next(size for size in range(len(mark), -1, -1) if skipped.endswith(mark[:size]))
+            data = self._receive(len(mark) - begun)
+            if not data or len(skipped) > _NOISE_BYTES:
+                raise BridgeEnded(bytes(skipped[-_NOISE_KEPT_BYTES:]))
+            skipped += data
+
+    def _read(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            piece = self._receive(count - len(data))
+            if not piece:
+                raise BridgeEnded
+            data += piece
+        return data
+
+    def _receive(self, limit: int) -> bytes:
+        while True:
+            self._woken.clear()
+            try:
+                return self._stream.receive(limit)
+            except BlockingIOError:
+                self._wait(to_write=False)
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            self._woken.clear()
+            try:
+                view = view[self._stream.send([view]) :]
+            except BlockingIOError:
+                self._wait(to_write=True)
+            except OSError:
+                return  # reading will tell, and what was said before as well
+
+    def _wait(self, *, to_write: bool) -> None:
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the host did not answer in time")
+        if self._descriptor is None:
+            self._woken.wait(left_s)
+            return
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT if to_write else select.POLLIN)
+        poll.poll(left_s * 1000)

@@ -1,0 +1,64 @@
+"""What the tests of slaves on real hosts share."""
+
+from __future__ import annotations
+
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from grid_engine import wait_until
+from imp_parallel_ssh import SSHSlave
+from sshd import Daemons, Person, Sshd
+
+CLIENTS = ("paramiko", "openssh")
+MakeSlave = Callable[..., SSHSlave]
+
+
+@pytest.fixture(params=CLIENTS)
+def client(
+    request: pytest.FixtureRequest,
+    person: Person,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> str:
+    """Speak SSH in each of the two ways; see to it that ``ssh`` finds the person's set-up."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "ssh"
+    script.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {person.config} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    person.config.touch()
+    return str(request.param)
+
+
+@pytest.fixture
+def there(person: Person, daemons: Daemons) -> Iterator[Sshd]:
+    """Start a daemon that is known as "there"; no process may be left on that host."""
+    sshd = daemons.start()
+    person.name(sshd, "there")
+    yield sshd
+    wait_until(lambda: not sshd.started(), 12.0, "an end of all that was started there")
+    assert not folders(), "a run's folder was left behind"
+
+
+@pytest.fixture
+def make_slave(client: str) -> MakeSlave:
+    """Describe a slave, by this client; the host is "there" unless it is said."""
+    return lambda host="there", **options: SSHSlave(host, client=client, **options)
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a Python on which nothing is installed."""
+    folder = Path(tmp_path_factory.mktemp("bare"))
+    venv.create(folder / "env", with_pip=False)
+    return str(folder / "env/bin/python")
+
+
+def folders() -> list[Path]:
+    """Return the folders of runs that are on this machine."""
+    return [
+        path for parent in ("/tmp", "/dev/shm") for path in Path(parent).glob(".imp_parallel-*")
+    ]

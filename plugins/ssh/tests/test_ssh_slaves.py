@@ -1,0 +1,144 @@
+"""Slaves on real hosts: they do what others do, and come back when their connection breaks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from grid_engine import wait_until
+from hosts import MakeSlave, bare_python, client, folders, make_slave, there
+from imp_parallel_ssh import SSHSlaveArray
+from sshd import Sshd
+
+from imp_parallel_core import Manager, NoSlaveStartedError, testing
+
+__all__ = ["bare_python", "client", "make_slave", "there"]  # fixtures
+
+CHECKS = [getattr(testing, name) for name in testing.__all__ if name != "check_launcher"]
+
+
+@pytest.fixture(autouse=True)
+def _in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "script"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_slaves_on_a_host_conform(
+    there: Sshd, make_slave: MakeSlave, tmp_path: Path, check: Callable[..., None]
+) -> None:
+    check(make_slave, output_folder=tmp_path)
+
+
+def test_a_host_without_the_package_is_sent_it_once_for_all_its_slaves(
+    there: Sshd, client: str, bare_python: str
+) -> None:
+    with Manager() as manager:
+        manager.add_slave(SSHSlaveArray(["there"], 3, python=bare_python, client=client))
+        context = manager.get_context(lambda: os.sep)
+        for _ in range(12):
+            context.add_task(lambda sep: (os.getpid(), time.sleep(0.2))[0])
+        pids = set(context.get_results_unordered())
+        assert len(pids) == 3
+        (folder,) = folders()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert len(list(folder.glob("*.zip"))) == 1
+
+
+def test_all_slaves_on_a_host_share_one_connection(there: Sshd, make_slave: MakeSlave) -> None:
+    with Manager() as manager:
+        for _ in range(4):
+            manager.add_slave(make_slave())
+        wait_until(lambda: {slave.state for slave in manager.slaves} == {"idle"})
+        assert there.log.read_text().count("Accepted publickey") == 1
+
+
+def finish(path: Path) -> None:
+    path.touch()
+
+
+class WaitsFor:
+    """A task that runs until a file is there, and notes each time that it is run."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.folder, self.number = folder, number
+
+    def __call__(self) -> int:
+        with (self.folder / f"runs{self.number}").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        while not (self.folder / "go").exists():
+            time.sleep(0.01)
+        return self.number
+
+
+def begin(manager: Manager, folder: Path, count: int) -> Callable[[], list[int]]:
+    """Have tasks run that wait; return what lets them end, and returns their results."""
+    context = manager.get_context()
+    for number in range(count):
+        context.add_task(WaitsFor(folder, number))
+    wait_until(lambda: len(list(folder.glob("runs*"))) == count)
+
+    def end() -> list[int]:
+        (folder / "go").touch()
+        return sorted(context.get_results_unordered())
+
+    return end
+
+
+def runs(folder: Path) -> list[int]:
+    """Return how often each task was begun."""
+    return [len(path.read_text().split()) for path in sorted(folder.glob("runs*"))]
+
+
+@pytest.mark.parametrize("what", ["the connections", "the bridges"])
+def test_tasks_go_on_when_their_connection_is_killed_and_none_runs_twice(
+    there: Sshd, make_slave: MakeSlave, tmp_path: Path, what: str
+) -> None:
+    with Manager() as manager:
+        for _ in range(2):
+            manager.add_slave(make_slave())
+        end = begin(manager, tmp_path, 2)
+        if what == "the connections":
+            there.kill_sessions()
+        else:
+            for pid, line in there.started().items():
+                if "os.write(1,b'" in line:
+                    os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: "reconnecting" in {slave.state for slave in manager.slaves})
+        wait_until(lambda: {slave.state for slave in manager.slaves} == {"working"})
+        assert end() == [0, 1]
+    assert runs(tmp_path) == [1, 1]
+    assert "connected again" in Path("slave0.output").read_text()
+
+
+def test_a_slave_that_was_reached_again_can_be_killed_and_is_launched_again(
+    there: Sshd, make_slave: MakeSlave, tmp_path: Path
+) -> None:
+    with Manager() as manager:
+        manager.add_slave(make_slave())
+        end = begin(manager, tmp_path, 1)
+        there.kill_sessions()
+        wait_until(lambda: manager.slaves[0].state == "reconnecting")
+        wait_until(lambda: manager.slaves[0].state == "working")
+        pid = manager.slaves[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: manager.slaves[0].pid not in (None, pid))
+        assert end() == [0]
+    assert runs(tmp_path) == [2]
+
+
+def test_a_python_that_does_not_exist_is_an_error_with_the_shells_words(
+    there: Sshd, make_slave: MakeSlave
+) -> None:
+    with Manager() as manager:
+        manager.add_slave(make_slave(python="/no/such/python"))
+        context = manager.get_context()
+        context.add_task(os.getpid)
+        with pytest.raises(NoSlaveStartedError, match=r"(?s)exit code 127.*/no/such/python"):
+            list(context.get_results_unordered())
