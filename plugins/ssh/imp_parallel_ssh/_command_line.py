@@ -55,7 +55,7 @@ def command_line(python: str | None, mark: str, program: bytes) -> str:
     boot = _BOOT.format(half=mark[:half], other_half=mark[half:], size=len(program))
     if python is None:
         names = " ".join(_single_quoted(name) for name in default_pythons())
-        return f"exec sh -c '{_LOOK_FOR}' \"{boot}\" {names}"
+        return f"exec /bin/sh -c '{_LOOK_FOR}' \"{boot}\" {names}"
     if _PLAIN_PATH.fullmatch(python):
         return f'exec {python} -c "{boot}"'
     # in a login shell, which knows such as "module"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,3 +64,10 @@ def folders() -> list[Path]:
     return [
         path for parent in ("/tmp", "/dev/shm") for path in Path(parent).glob(".imp_parallel-*")
     ]
+
+
+def why_no_common_python() -> str:
+    """Return why another user of this machine can't run a Python of this version; "" if so."""
+    name = "python{}.{}".format(*sys.version_info)
+    path = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin")
+    return "" if path else f"there is no {name} that everybody may run"
