@@ -127,15 +127,19 @@ class _Folder:
         return self.path + "/" + name
 
     def release(self) -> None:
-        """Remove it, if nobody else holds it and no slave is in it."""
+        """Let go of it; remove it if nobody else holds it and no slave is in it."""
+        os.close(self._descriptor)  # first: of those who let go at the same time, one is the last
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_used = any(name.endswith(".socket") for name in os.listdir(self.path))
+            descriptor = os.open(self.path, os.O_RDONLY)
         except OSError:
-            is_used = True
-        if not is_used:
-            _remove(self.path)
-        os.close(self._descriptor)
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not any(name.endswith(".socket") for name in os.listdir(self.path)):
+                _remove(self.path)
+        except OSError:
+            pass  # somebody else holds it
+        os.close(descriptor)
 
 
 def _remove(path: str) -> None:
@@ -163,7 +167,7 @@ def _prepare(
     ):
         if not parent.startswith("/") or len(parent) > _PATH_LIMIT:
             continue
-        path = parent.rstrip("/") + "/.imp_parallel-" + os.urandom(8).hex()
+        path = parent.rstrip("/") + "/.imp_parallel-slaves-" + os.urandom(8).hex()
         try:
             os.mkdir(path, 0o700)
             _try_out(path)

@@ -50,6 +50,7 @@ class Host:
         self._changed = threading.Condition()
         self._connection: Connection | None = None
         self._is_connecting = False
+        self._is_closed = False
         self._failure: Error | None = None
         self._failures = 0
         self._folder_lock = threading.Lock()
@@ -84,8 +85,12 @@ class Host:
             raise failure from problem
         with self._changed:
             self._is_connecting = False
-            self._connection = made
+            if not self._is_closed:
+                self._connection = made
             self._changed.notify_all()
+        if self._is_closed:
+            made.close()
+            raise LaunchError(f"{self.target} is not needed any more")
         made.on_loss(lambda how: self._lost(made))
         return made
 
@@ -119,6 +124,7 @@ class Host:
     def close(self) -> None:
         """Close the connection."""
         with self._changed:
+            self._is_closed = True
             connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

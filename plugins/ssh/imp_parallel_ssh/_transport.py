@@ -67,6 +67,7 @@ class Transport(paramiko.Transport):
         super().__init__(sock, packetizer_class=_Packetizer)
         self._host_keys = keys
         self._ended: Callable[[], None] = lambda: None
+        self._is_closing = False
         self.set_log_channel(_LOG)
         self.name = f"imp_parallel ssh {name}"
         _alive.add(self)
@@ -118,6 +119,20 @@ class Transport(paramiko.Transport):
         message.add_boolean(True)
         this: Any = self
         this._send_user_message(message)  # (global_request would wait, for ever perhaps)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._is_closing = True
+        super().close()
+
+    def stop_thread(self) -> None:
+        """End the thread, if this is being closed.
+
+        At the end of the script paramiko would stop all connections, before a Manager that nobody
+        has closed can take leave of its slaves over them.
+        """
+        if self._is_closing:
+            super().stop_thread()
 
     def run(self) -> None:
         """Read, until the end."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from grid_engine import wait_until
 from imp_parallel_ssh import SSHSlave
 from sshd import Daemons, Person, Sshd
 
@@ -38,11 +38,15 @@ def client(
 @pytest.fixture
 def there(person: Person, daemons: Daemons) -> Iterator[Sshd]:
     """Start a daemon that is known as "there"; no process may be left on that host."""
+    before = folders()
     sshd = daemons.start()
     person.name(sshd, "there")
     yield sshd
-    wait_until(lambda: not sshd.started(), 12.0, "an end of all that was started there")
-    assert not folders(), "a run's folder was left behind"
+    deadline = time.monotonic() + 12.0
+    while (left := sshd.started()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left
+    assert folders() <= before, "a run's folder was left behind"
 
 
 @pytest.fixture
@@ -59,11 +63,10 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "env/bin/python")
 
 
-def folders() -> list[Path]:
+def folders() -> set[Path]:
     """Return the folders of runs that are on this machine."""
-    return [
-        path for parent in ("/tmp", "/dev/shm") for path in Path(parent).glob(".imp_parallel-*")
-    ]
+    places = map(Path, ("/tmp", "/dev/shm"))
+    return {path for place in places for path in place.glob(".imp_parallel-slaves-*")}
 
 
 def why_no_common_python() -> str:
