@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,6 +35,8 @@ class Task:
     def __init__(self, distance):
         self.distance = distance
     def __call__(self, model):
+        with Path("runs").open("a") as file:
+            file.write("begun\\n")
         time.sleep({task_s})
         print("scored", self.distance, flush=True)
         return self.distance, model.score(self.distance), os.uname().nodename
@@ -130,7 +133,7 @@ def test_the_readmes_script_loses_two_of_three_hosts_and_has_all_results(
     scores = [(distance, score) for distance, score, _ in script.results()]
     assert sorted(scores) == [(distance, 1 / (1 + distance)) for distance in range(60)]
     outputs = "".join(path.read_text() for path in Path.cwd().glob("slave*.output"))
-    assert outputs.count("scored") >= 60
+    assert outputs.count("scored") >= 50  # what was on its way from lost hosts is lost
     wait_until(lambda: not inner.started(), 10.0)
     network.heal("plain")
     wait_until(lambda: not plain.started(), 20.0, "the end of slaves that were cut off")
@@ -144,18 +147,14 @@ def test_tasks_go_on_when_the_network_was_gone_for_20_seconds(
     far, _ = add_host(network, daemons, "far")
     person.name(far, "far")
     script = run("far", tasks=4, task_s=24, timeouts=(30.0, 60.0))
-    wait_until(lambda: len(far.started()) >= 6, what="slaves")
-    wait_until(lambda: "slave1.output" in {path.name for path in Path.cwd().iterdir()})
-    import time
-
-    time.sleep(4)
+    begun = Path("runs")
+    wait_until(lambda: begun.exists() and begun.read_text().count("begun") == 2, what="tasks")
     network.cut("far")
-    time.sleep(20)
+    time.sleep(20)  # (it is the time that counts)
     network.heal("far")
     script.end(120.0)
     assert sorted(result[0] for result in script.results()) == [0, 1, 2, 3]
-    outputs = "".join(path.read_text() for path in Path.cwd().glob("slave*.output"))
-    assert outputs.count("scored") == 4
+    assert Path("runs").read_text() == 4 * "begun\n"
     wait_until(lambda: not far.started(), 10.0)
 
 

@@ -1,0 +1,141 @@
+"""What a user may say of slaves on hosts, and what is wrong with what they say."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from imp_parallel_ssh import SSHSlave, SSHSlaveArray
+from imp_parallel_ssh import _ship as ship
+
+from imp_parallel_core import LaunchError
+
+
+def test_a_description_says_what_it_was_made_of() -> None:
+    assert repr(SSHSlave("u@host:22")) == "SSHSlave('u@host:22')"
+    made = SSHSlave("h", python="python3", ship_modules=[], client="openssh")
+    assert repr(made) == "SSHSlave('h', python='python3', ship_modules=[], client='openssh')"
+    assert repr(SSHSlaveArray(["a", "b"], 8)) == "SSHSlaveArray(['a', 'b'], slaves_per_host=8)"
+    assert repr(SSHSlaveArray(["a"])) == "SSHSlaveArray(['a'])"
+
+
+def test_an_array_has_as_many_slaves_as_its_hosts_have() -> None:
+    array = SSHSlaveArray(["a", "b"], slaves_per_host=3)
+    assert len(array) == 6
+    assert array.hosts == ["a", "a", "a", "b", "b", "b"]
+
+
+def test_a_file_lists_hosts_and_how_many_slaves_each_has(tmp_path: Path) -> None:
+    path = tmp_path / "hosts"
+    path.write_text("# ours\na\n\nu@b:22 4   # many cores\nc 1\n")
+    array = SSHSlaveArray.from_file(path, slaves_per_host=2, client="openssh")
+    assert array.hosts == ["a", "a", *["u@b:22"] * 4, "c"]
+    assert array.options.client == "openssh"
+    assert len(array) == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a\n-oProxyCommand=x\n", "line 2.*-oProxyCommand"),
+        ("a 0\n", "line 1"),
+        ("a many\n", "line 1"),
+        ("a 1 2\n", "line 1.*'a 1 2'"),
+        ("# nobody\n", "lists no hosts"),
+    ],
+)
+def test_a_file_that_can_not_be_read_says_where(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "hosts"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        SSHSlaveArray.from_file(path)
+
+
+def test_bad_arguments_are_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="host"):
+        SSHSlave("a b")
+    with pytest.raises(ValueError, match='"paramiko" or "openssh"'):
+        SSHSlave("a", client="putty")
+    with pytest.raises(TypeError, match="list of hosts"):
+        SSHSlaveArray("a")
+    with pytest.raises(TypeError, match="list of modules"):
+        SSHSlave("a", ship_modules="tasks")  # type: ignore[arg-type]  # what is tested
+    with pytest.raises(ValueError, match="at least 1"):
+        SSHSlaveArray(["a"], 0)
+    with pytest.raises(ValueError, match="at least one"):
+        SSHSlaveArray([])
+
+
+@pytest.mark.parametrize("wanted", ["no_such_module", "sys", "./no/such/file.py"])
+def test_a_module_that_can_not_be_sent_is_an_error_of_add_slave(wanted: str) -> None:
+    with pytest.raises(LaunchError, match="ship_modules: "):
+        SSHSlave("a", ship_modules=[wanted]).check()
+
+
+def test_a_client_that_is_not_installed_is_an_error_of_add_slave(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LaunchError, match="no ssh in the PATH"):
+        SSHSlave("a", client="openssh").check()
+
+
+# ---- modules
+
+
+def names_in(packed: ship.Archive | None) -> set[str]:
+    assert packed is not None
+    return set(zipfile.ZipFile(BytesIO(packed.content)).namelist())
+
+
+def test_modules_are_named_in_any_way(tmp_path: Path) -> None:
+    (tmp_path / "own.py").touch()
+    import xml.dom
+
+    wanted = [json, "xml.dom", tmp_path / "own.py"]
+    names = names_in(ship.pack_modules(wanted))
+    assert {"json/decoder.py", "xml/dom/minidom.py", "own.py"} < names
+    assert not [name for name in names if name.endswith(".pyc")]
+    assert xml.dom
+
+
+def test_the_same_modules_make_the_same_archive(tmp_path: Path) -> None:
+    assert ship.pack_modules(["json"]) == ship.pack_modules([json])
+    assert ship.pack_modules([]) is None
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Be a script in a folder of its own."""
+    main = ModuleType("__main__")
+    main.__file__ = str(tmp_path / "script.py")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    (tmp_path / "script.py").touch()
+    return tmp_path
+
+
+def test_beside_a_script_are_modules_and_packages_and_no_data(script: Path) -> None:
+    for name in ("tasks.py", "fast.so", "data.csv", "package/__init__.py", "results/a.py"):
+        (script / name).parent.mkdir(exist_ok=True)
+        (script / name).touch()
+    assert names_in(ship.pack_modules(None)) == {"tasks.py", "fast.so", "package/__init__.py"}
+
+
+def test_what_is_too_large_is_left_out_with_a_warning(
+    script: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (script / "small.py").touch()
+    (script / "large").mkdir()
+    (script / "large/__init__.py").touch()
+    with (script / "large/data").open("wb") as file:
+        file.truncate(20 << 20)
+    with caplog.at_level(logging.WARNING, "imp_parallel.ssh"):
+        assert names_in(ship.pack_modules(None)) == {"small.py"}
+    assert "large" in caplog.text
+    assert "ship_modules=" in caplog.text
