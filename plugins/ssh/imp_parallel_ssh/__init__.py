@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from imp_parallel_core import Accept, Bootstrap, Launch, Slave, hookimpl
 
+from ._ssh_host import SSHHost
 from ._ssh_slave import SSHSlave, SSHSlaveArray
 
-__all__ = ["SSHSlave", "SSHSlaveArray"]
+__all__ = ["SSHHost", "SSHSlave", "SSHSlaveArray"]
 
 
 @hookimpl

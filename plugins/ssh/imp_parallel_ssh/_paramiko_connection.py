@@ -54,6 +54,8 @@ class ParamikoConnection:
         self._callbacks: list[Callable[[str], None]] = []
         self._is_closed = False
         self._lost = ""
+        self._forward_lock = threading.Lock()
+        self._forwards: dict[int, Callable[[ParamikoStream], None]] = {}
         self._due: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._writer = threading.Thread(
             target=self._write, name=f"imp_parallel ssh writer {name}", daemon=True
@@ -77,6 +79,32 @@ class ParamikoConnection:
         except (paramiko.SSHException, EOFError) as problem:
             raise OSError(errno.ECONNRESET, f"{self.name}: {problem}") from problem
         return channel
+
+    def forward(self, connected: Callable[[ParamikoStream], None]) -> int:
+        """Have the host listen at a port of its loopback; return the port.
+
+        Args:
+            connected: called in the connection's own thread, which must not wait, with each
+                connection that is made there.
+
+        Raises OSError if the host does not allow that.
+        """
+        with self._forward_lock:  # paramiko can't tell the answers to two questions apart
+            try:
+                port = self.transport.request_port_forward("127.0.0.1", 0, self._forwarded)
+            except (paramiko.SSHException, EOFError) as problem:
+                raise OSError(errno.EACCES, f"{self.name}: {problem}") from problem
+            self._forwards[port] = connected
+        return port
+
+    def _forwarded(
+        self, channel: paramiko.Channel, origin: tuple[str, int], server: tuple[str, int]
+    ) -> None:
+        connected = self._forwards.get(server[1])
+        if connected is None:  # its port is not known yet, or not any more
+            self._due.put(channel.close)
+        else:
+            connected(ParamikoStream(channel, self._due.put))
 
     def on_loss(self, callback: Callable[[str], None]) -> None:
         """Take a function to call when the connection is lost."""

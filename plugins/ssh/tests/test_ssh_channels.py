@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from grid_engine import wait_until
 from imp_parallel_ssh._connect import connect
-from imp_parallel_ssh._paramiko_connection import ParamikoChannel, ParamikoConnection
+from imp_parallel_ssh._paramiko_connection import ParamikoConnection, ParamikoStream
 from imp_parallel_ssh._target import Target
 from networks import Network
 from sshd import Daemons, Person, Sshd
@@ -32,7 +32,8 @@ class Talk:
 
     def __init__(self, connection: ParamikoConnection, command: str) -> None:
         self.errors = bytearray()
-        self.channel: ParamikoChannel = connection.start(command, self.errors.extend)
+        self.channel = connection.start(command, self.errors.extend)
+        assert isinstance(self.channel.stream, ParamikoStream)
         self.stream = self.channel.stream
         self._wake_up = threading.Event()
         self.stream.on_wake_up(self._wake_up.set)

@@ -1,0 +1,195 @@
+"""The master's end of a relay: what connects to the relay there is connected to the master here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imp_parallel_core import Error, LaunchError
+
+from ._paramiko_connection import ParamikoConnection, ParamikoStream
+from ._remote_commands import new_mark
+from ._remote_shell import COMMAND, plain_script, told_apart
+from ._splice import splicer
+
+if TYPE_CHECKING:
+    from ._connection import Channel
+    from ._ssh_host import SSHHost
+
+_logger = logging.getLogger("imp_parallel.ssh")
+
+_START_S = 30.0
+_ALIVE_S = 2.0
+_RETRY_S = 1.0
+_BYE_S = 2.0
+_PYTHONS = "python3 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 python3.7"
+_BEGIN = (
+    'p=$1; shift; for c in $p; do if command -v "$c" >/dev/null 2>&1; then exec "$c" "$@"; fi; '
+    'done; echo "there is no Python here by any of these names: $p" >&2; exit 127'
+)
+
+
+class Relay:
+    """A relay on a host: it outlives the SSH connection, which is made again when it is lost.
+
+    Args:
+        host: where it runs.
+        targets: addresses of this process, any of which will do.
+        folder: a folder there that is the relay's to remove at its end.
+        patience_s: how long it holds connections when the SSH connection is lost.
+        listen_at: the only address for it to listen at.
+
+    Raises LaunchError if it can't be started.
+    """
+
+    def __init__(
+        self,
+        host: SSHHost,
+        targets: Sequence[str],
+        *,
+        folder: str,
+        patience_s: float,
+        listen_at: str | None,
+    ) -> None:
+        self._host = host
+        self._targets = list(targets)
+        self._patience_s = patience_s
+        self._program = f"{folder}/relay.py"
+        self._is_closed = threading.Event()
+        self._is_broken = threading.Event()
+        host.write_file(self._program, Path(__file__).with_name("_relay_program.py").read_bytes())
+        words = ("serve", f"{patience_s:g}", listen_at or "", folder)
+        self._channel, said = self._start(*words)
+        self.addresses: Sequence[str] = said["addresses"]
+        """The addresses at which slaves reach the master."""
+        self._socket = str(said["socket"])
+        self._thread = threading.Thread(
+            target=self._stay_attached, name=f"imp_parallel ssh relay on {host!r}", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the relay; may be called twice."""
+        if not self._is_closed.is_set():
+            self._is_closed.set()
+            self._is_broken.set()
+            self._thread.join(_BYE_S)
+
+    # ---- starting, and attaching again
+
+    def _start(self, *words: str) -> tuple[Channel, dict[str, list[str]]]:
+        """Start a keeper that speaks to the relay, and lead the relay to us."""
+        connection = self._host.connection()
+        port = self._forward(connection)
+        mark = new_mark()
+        script = plain_script(_BEGIN, mark, _PYTHONS, self._program, *words)
+        errors = bytearray()
+        channel = connection.start(COMMAND, errors.extend)
+        try:
+            channel.stream.send([script])
+            said = self._first_line(channel, mark, errors) if words[0] == "serve" else {}
+            channel.stream.send([b"port %d\n" % port])
+        except BaseException:
+            channel.close()
+            raise
+        return channel, said
+
+    def _forward(self, connection: ParamikoConnection) -> int:
+        try:
+            return connection.forward(self._connected)
+        except OSError as problem:
+            raise LaunchError(
+                f"{self._host!r} does not forward connections to this machine: {problem}. Slaves "
+                "beyond it can't reach the script then: its sshd would need AllowTcpForwarding "
+                "yes (or remote)."
+            ) from problem
+
+    def _first_line(self, channel: Channel, mark: str, errors: bytearray) -> dict[str, list[str]]:
+        woken = threading.Event()
+        channel.stream.on_wake_up(woken.set)
+        deadline = time.monotonic() + _START_S
+        text, has_ended = b"", False
+        while not has_ended and time.monotonic() < deadline:
+            try:
+                data = channel.stream.receive(1 << 16)
+                text, has_ended = text + data, not data
+            except BlockingIOError:
+                woken.wait(0.5)
+                woken.clear()
+            said = told_apart(text, b"", mark)
+            if said.pid is not None and said.stdout.endswith(b"\n"):
+                found: dict[str, list[str]] = json.loads(said.stdout)
+                return found
+        words = told_apart(b"", bytes(errors), mark).stderr.decode(errors="replace").strip()
+        raise LaunchError(
+            f"the relay on {self._host!r} did not start, by which slaves would reach this machine: "
+            f"{words or 'it said nothing'}",
+            output=words,
+            exit_code=channel.exit_status(),
+        )
+
+    def _connected(self, stream: ParamikoStream) -> None:
+        """Somebody has connected there; called in the connection's thread."""
+        splicer().join(stream, self._dial)
+
+    def _dial(self) -> socket.socket:
+        problem = OSError("there is no address to connect to")
+        for address in reversed(self._targets):  # that of the loopback is the last
+            host, _, port = address.rpartition(":")
+            try:
+                made = socket.create_connection((host.strip("[]"), int(port)), timeout=2.0)
+            except OSError as found:
+                problem = found
+                continue
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return made
+        raise problem
+
+    # ---- the thread
+
+    def _stay_attached(self) -> None:
+        """Tell the relay, again and again, that we are here; find it again when SSH was lost."""
+        while True:
+            self._channel.stream.on_wake_up(self._is_broken.set)  # it says nothing more
+            while not self._is_broken.wait(_ALIVE_S):
+                try:
+                    self._channel.stream.send([b"\n"])
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    break
+            if self._is_closed.is_set():
+                self._say_bye()
+                return
+            self._channel.close()
+            if not self._attach():
+                return
+
+    def _attach(self) -> bool:
+        deadline = time.monotonic() + self._patience_s
+        while time.monotonic() < deadline:
+            self._is_broken.clear()
+            try:
+                self._channel, _ = self._start("attach", self._socket)
+            except (Error, OSError) as problem:
+                _logger.info("%r: %s", self._host, problem)
+                if self._is_closed.wait(_RETRY_S):
+                    return False
+            else:
+                _logger.info("%r is reached again", self._host)
+                return True
+        _logger.warning("%r can't be reached any more; its slaves are lost", self._host)
+        return False
+
+    def _say_bye(self) -> None:
+        try:
+            self._channel.stream.send([b"bye\n"])
+        except (OSError, BlockingIOError):
+            pass  # it will notice
+        self._channel.close()

@@ -1,0 +1,228 @@
+"""A host that commands are run on over SSH, such as the login node of a cluster."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import secrets
+import stat
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from imp_parallel_core import CommandResult
+
+from ._remote_commands import Done, NotStarted, new_mark, output_of, run
+from ._remote_shell import (
+    NO_FOLDER,
+    environment_script,
+    login_environment,
+    plain_script,
+    run_script,
+)
+from ._target import parse_target
+
+if TYPE_CHECKING:  # paramiko takes a while to import, which only who connects shall wait for
+    from ._paramiko_connection import ParamikoConnection
+    from ._relay import Relay
+
+_logger = logging.getLogger("imp_parallel.ssh")
+
+_FILE_S = 60.0  # for reading or writing a file, also on a slow file system
+_PROFILE_S = 60.0  # for the start-up files of a login shell
+_FOLDER_TRIES = 10
+
+_READ = 'test -e "$1" || exit 2; exec tail -c "$2" -- "$1"'
+_WRITE = 'umask 077; set -C; head -c "$2" >"$1" && chmod "$3" -- "$1"'
+_MAKE_FOLDER = 'umask 077; test ! -e "$1" || exit 17; exec mkdir -- "$1"'
+
+
+class SSHHost:
+    """A machine that answers to SSH: runs commands and keeps files, as a ``CommandHost``.
+
+    Give it to a batch system's slaves as ``via=``, and the cluster is used through it: the batch
+    system's commands run there, and the slaves reach the script through a relay there and this
+    SSH connection. It connects when it is first needed, and again when the connection was lost.
+
+    Args:
+        target: the host as ssh is given it: ``login``, ``user@login:2222``, or an alias of the SSH
+            configuration.
+        timeout_s: how long connecting may take, in seconds.
+        folder: a folder there, on a file system that the cluster's machines share: where slaves
+            run, and where their files are put. By default the home folder.
+        relay_host: the only address of that machine at which slaves can reach the relay; by
+            default they try all that it has.
+
+    Raises ValueError if the target can't be read.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout_s: float = 30.0,
+        folder: str | None = None,
+        relay_host: str | None = None,
+    ) -> None:
+        self._target = parse_target(target)
+        self._name = target
+        self._timeout_s = timeout_s
+        self._folder = folder
+        self._relay_host = relay_host
+        self._lock = threading.Lock()
+        self._connection: ParamikoConnection | None = None
+        self._environment: dict[bytes, bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._name!r})"
+
+    # ---- the connection
+
+    def connection(self) -> ParamikoConnection:
+        """Return the connection, and make it if there is none. Raises LaunchError."""
+        from ._connect import connect
+
+        with self._lock:
+            if self._connection is None:
+                made = connect(self._target, self._timeout_s)
+                self._connection = made
+                made.on_loss(lambda how: self._lost(made))
+            return self._connection
+
+    def _lost(self, connection: ParamikoConnection) -> None:
+        with self._lock:
+            if self._connection is connection:
+                self._connection = None
+        connection.close()
+
+    def close(self) -> None:
+        """Close the connection; it is made again if it is needed."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    # ---- commands
+
+    def find_program(self, name: str) -> str | None:
+        """Return the path of a program; None if the login shell's search path does not have it."""
+        try:
+            found = self._script('command -v -- "$1"', name, is_in_login_shell=True)
+        except FileNotFoundError:
+            return None
+        path = found.stdout.decode(errors="surrogateescape").strip()
+        return path if found.exit_code == 0 and path.startswith("/") else None
+
+    def search_path(self) -> str:
+        """Return the search path of a login shell there."""
+        found = self._script('printf %s "$PATH"', is_in_login_shell=True)
+        return found.stdout.decode(errors="surrogateescape")
+
+    def home(self) -> str:
+        """Return the user's home folder there, or the folder that shall take its place."""
+        if self._folder is not None:
+            return self._folder
+        return self._script('printf %s "$HOME"').stdout.decode(errors="surrogateescape")
+
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float, input: bytes = b"", cwd: str | None = None
+    ) -> CommandResult:
+        """Run a command in the environment of a login shell; see ``CommandHost``."""
+        connection, environment = self.connection(), self._login_environment()
+        mark = new_mark()
+        script = run_script(argv, mark, environment=environment, cwd=cwd, input_bytes=len(input))
+        try:
+            done = run(connection, script, mark, input=input, timeout_s=timeout_s)
+        except NotStarted as problem:
+            missing = cwd if problem.exit_code == NO_FOLDER else argv[0]
+            raise self._not_started(problem, missing or argv[0]) from None
+        except TimeoutError:
+            raise TimeoutError(f"{argv[0]} did not end within {timeout_s:g} s") from None
+        texts = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
+        return CommandResult(done.exit_code, *texts)
+
+    def _not_started(self, problem: NotStarted, what: str) -> OSError:
+        words = str(problem) or "there is none"
+        return FileNotFoundError(errno.ENOENT, f"{self._name}: {words}", what)
+
+    def _login_environment(self) -> dict[bytes, bytes]:
+        """Return what a login shell sets besides what any shell has; asked for once."""
+        with self._lock:
+            environment = self._environment
+        if environment is None:
+            mark = new_mark()
+            said = output_of(self.connection(), environment_script(mark), _PROFILE_S)
+            try:
+                environment = login_environment(said, mark)
+            except ValueError as problem:
+                _logger.warning("%s: %s; commands run without it", self._name, problem)
+                environment = {}
+            with self._lock:
+                self._environment = environment
+        return environment
+
+    def _script(
+        self,
+        script: str,
+        *arguments: str,
+        input: bytes = b"",
+        is_in_login_shell: bool = False,
+        timeout_s: float = _FILE_S,
+    ) -> Done:
+        """Run a script of our own."""
+        mark = new_mark()
+        environment = self._login_environment() if is_in_login_shell else {}
+        line = plain_script(script, mark, *arguments, environment=environment)
+        try:
+            return run(self.connection(), line, mark, input=input, timeout_s=timeout_s)
+        except NotStarted as problem:
+            raise self._not_started(problem, "sh") from None
+
+    # ---- files
+
+    def read_file(self, path: str, *, limit_bytes: int) -> bytes:
+        """Return a file's content; of a longer file its end."""
+        done = self._script(_READ, path, str(limit_bytes))
+        if done.exit_code == 2:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        self._check(done, path)
+        return done.stdout
+
+    def write_file(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
+        """Make a new file. There must be nothing of its name, not even a link."""
+        done = self._script(_WRITE, path, str(len(data)), f"{stat.S_IMODE(mode):o}", input=data)
+        self._check(done, path)
+
+    def remove_file(self, path: str) -> None:
+        """Remove a file; it may have gone already."""
+        self._check(self._script('exec rm -f -- "$1"', path), path)
+
+    def make_private_folder(self, parent: str, prefix: str) -> str:
+        """Make a new folder of mode 0700; return its path."""
+        for _ in range(_FOLDER_TRIES):
+            path = f"{parent.rstrip('/')}/{prefix}{secrets.token_hex(4)}"
+            done = self._script(_MAKE_FOLDER, path)
+            if done.exit_code != errno.EEXIST:
+                self._check(done, path)
+                return path
+        raise FileExistsError(f"no name is free in {parent}")
+
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder with all that is in it; it may have gone already."""
+        self._script('exec rm -rf -- "$1"', path)
+
+    def _check(self, done: Done, path: str) -> None:
+        if done.exit_code != 0:
+            words = done.stderr.decode(errors="replace").strip() or f"exit code {done.exit_code}"
+            raise OSError(errno.EIO, f"{self._name}: {words}", path)
+
+    # ---- the way back
+
+    def relay(self, addresses: Sequence[str], *, folder: str, patience_s: float) -> Relay:
+        """Let what runs there and beyond reach addresses of this process; see ``Gateway``."""
+        from ._relay import Relay
+
+        return Relay(
+            self, addresses, folder=folder, patience_s=patience_s, listen_at=self._relay_host
+        )

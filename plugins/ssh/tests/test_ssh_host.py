@@ -1,0 +1,192 @@
+"""A host over SSH does what a CommandHost does, whatever the login shell is and says."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from grid_engine import is_alive, wait_until
+from hypothesis import given
+from hypothesis import strategies as st
+from imp_parallel_ssh import _remote_shell as shell
+from imp_parallel_ssh._ssh_host import SSHHost
+from sshd import Daemons, Person, Sshd
+
+from imp_parallel_core import CommandHost, LaunchError
+
+NOISE = {
+    "bash": {
+        ".bashrc": "echo from bashrc; echo to errors >&2\n",
+        ".bash_profile": 'echo hello; read line; export LOGIN_SAYS="it\'s\n me"; PATH=$HOME/tools:$PATH\n',
+    },
+    "csh": {
+        ".cshrc": "echo from cshrc\n",
+        ".login": 'echo hello\nsetenv LOGIN_SAYS "it\'s me"\nset path = (~/tools $path)\n',
+    },
+    "fish": {
+        ".config/fish/config.fish": "echo from fish; if status is-login; "
+        'set -gx LOGIN_SAYS "it\'s me"; set -gx PATH ~/tools $PATH; end\n',
+    },
+}
+
+
+class OnHost:
+    """A host with a user of its own, and where that user's home is."""
+
+    def __init__(self, host: SSHHost, home: Path) -> None:
+        self.host: CommandHost = host
+        self.home = home
+
+
+@pytest.fixture(params=["bash", "csh", "fish"])
+def there(
+    request: pytest.FixtureRequest, person: Person, daemons: Daemons, sshd: Sshd
+) -> Iterator[OnHost]:
+    user = daemons.add_user(request.param, NOISE[request.param])
+    user.write("tools/our-tool", '#!/bin/sh\necho tool: "$@" in "$LOGIN_SAYS"\n')
+    (user.home / "tools/our-tool").chmod(0o755)
+    person.name(sshd, "there", user=user.name)
+    host = SSHHost("there")
+    yield OnHost(host, user.home)
+    host.close()
+
+
+def test_a_command_gets_its_words_and_input_and_tells_how_it_ended(there: OnHost) -> None:
+    script = 'cat; printf "[%s]" "$@"; pwd; echo err >&2; exit 3'
+    words = ["a b", "$HOME", "it's", "!x", "\\n", "new\nline", "", "ünï", "`id`", '"']
+    done = there.host.run(["sh", "-c", script, "sh", *words], input=b"given\0\n", timeout_s=20.0)
+    expected = "given\0\n" + "".join(f"[{word}]" for word in words) + f"{there.home}\n"
+    assert done == (3, expected, "err\n")
+    assert there.host.run(["sh", "-c", "kill -9 $$"], timeout_s=20.0).exit_code == -9
+    assert there.host.run(["pwd"], cwd="/tmp", timeout_s=20.0).stdout == "/tmp\n"
+
+
+def test_a_command_finds_what_a_login_shell_finds(there: OnHost) -> None:
+    assert there.host.find_program("our-tool") == f"{there.home}/tools/our-tool"
+    assert there.host.find_program("no-such-tool") is None
+    assert f"{there.home}/tools" in there.host.search_path()
+    assert there.host.home() == str(there.home)
+    done = there.host.run(["our-tool", "1  2"], timeout_s=20.0)
+    assert done.stdout.replace("\n ", " ").strip() == "tool: 1  2 in it's me"
+
+
+def test_what_is_not_there_is_an_oserror_that_names_it(there: OnHost) -> None:
+    with pytest.raises(FileNotFoundError, match="no-such-tool"):
+        there.host.run(["no-such-tool"], timeout_s=20.0)
+    with pytest.raises(FileNotFoundError, match="/no-such-folder"):
+        there.host.run(["pwd"], cwd="/no-such-folder", timeout_s=20.0)
+    with pytest.raises(FileNotFoundError):
+        there.host.read_file(f"{there.home}/none", limit_bytes=10)
+    with pytest.raises(OSError, match="none"):
+        there.host.write_file(f"{there.home}/none/file", b"")
+    there.host.remove_file(f"{there.home}/none")
+    there.host.remove_folder(f"{there.home}/none")
+
+
+def test_a_command_that_hangs_is_killed_with_what_it_started(there: OnHost) -> None:
+    begun = time.monotonic()
+    line = f"sleep 600 & echo $! > {there.home}/pid; wait"
+    there.host.home()  # (connected by now)
+    with pytest.raises(TimeoutError, match=r"sh did not end within 1 s"):
+        there.host.run(["sh", "-c", line], timeout_s=1.0)
+    assert time.monotonic() - begun < 15.0
+    child = int((there.home / "pid").read_text())
+    wait_until(lambda: not is_alive(child), 5.0)
+
+
+def test_a_child_that_keeps_the_output_open_is_not_waited_for(there: OnHost) -> None:
+    there.host.home()
+    begun = time.monotonic()
+    assert there.host.run(["sh", "-c", "sleep 9 & echo done"], timeout_s=60.0).stdout == "done\n"
+    assert time.monotonic() - begun < 6.0
+
+
+def test_private_files_are_private_and_never_written_through_a_link(there: OnHost) -> None:
+    host, home = there.host, there.home
+    folder = Path(host.make_private_folder(str(home), ".private- x"))
+    assert folder.parent == home
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    file = folder / "it's a file"
+    data = bytes(range(256)) * 1000
+    host.write_file(str(file), data)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert host.read_file(str(file), limit_bytes=1 << 20) == data
+    assert host.read_file(str(file), limit_bytes=10) == data[-10:]
+    host.write_file(str(folder / "program"), b"", mode=0o755)
+    assert stat.S_IMODE((folder / "program").stat().st_mode) == 0o755
+    (folder / "link").symlink_to(folder / "elsewhere")
+    for taken in ("link", "program"):
+        with pytest.raises(OSError, match=taken):
+            host.write_file(str(folder / taken), b"x")
+    assert not (folder / "elsewhere").exists()
+    host.remove_file(str(file))
+    assert not file.exists()
+    host.remove_folder(str(folder))
+    assert not folder.exists()
+
+
+def test_much_input_and_output_pass(there: OnHost) -> None:
+    data = bytes(3_000_000)
+    assert len(there.host.run(["cat"], input=data, timeout_s=30.0).stdout) == len(data)
+
+
+def test_nothing_of_a_command_is_seen_in_the_list_of_processes(person: Person, sshd: Sshd) -> None:
+    person.name(sshd, "there")
+    host = SSHHost("there")
+    host.write_file(f"{person.home}/file", b"secret words")
+    done = host.run(["ps", "-eo", "args"], input=b"more secrets", timeout_s=20.0)
+    assert "secret" not in done.stdout
+    assert "file" not in [line.split()[-1] for line in done.stdout.splitlines()]
+    host.close()
+
+
+def test_a_lost_connection_is_an_oserror_and_made_again(person: Person, sshd: Sshd) -> None:
+    person.name(sshd, "there")
+    host = SSHHost("there")
+    assert host.run(["echo", "1"], timeout_s=20.0).stdout == "1\n"
+    connection = host.connection()
+    sshd.kill_sessions()
+    wait_until(lambda: host._connection is not connection, 5.0)
+    assert host.run(["echo", "2"], timeout_s=20.0).stdout == "2\n"
+    host.close()
+
+
+def test_a_host_that_can_not_be_reached_is_a_launch_error(person: Person, sshd: Sshd) -> None:
+    person.name(sshd, "there")
+    sshd.stop()
+    with pytest.raises(LaunchError, match="nothing listens"):
+        SSHHost("there").find_program("qsub")
+    with pytest.raises(ValueError, match="bad port"):
+        SSHHost("there:0")
+
+
+def test_a_profile_that_breaks_off_leaves_commands_their_plain_environment(
+    person: Person, daemons: Daemons, sshd: Sshd, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = daemons.add_user("bash", {".bash_profile": "exit 1\n"})
+    person.name(sshd, "there", user=user.name)
+    host = SSHHost("there")
+    assert host.run(["echo", "on"], timeout_s=20.0).stdout == "on\n"
+    assert "login shell" in caplog.text
+    host.close()
+
+
+@given(st.text().filter(lambda text: "\0" not in text))
+def test_any_word_is_one_word_on_one_line(text: str) -> None:
+    try:
+        quoted = shell.quote(text)
+    except UnicodeEncodeError:
+        return  # no name of a file either
+    assert b"\n" not in quoted
+    script = shell._NEWLINE + b"printf %s " + quoted
+    done = subprocess.run(["sh", "-c", script], capture_output=True, check=True, timeout=20)
+    assert done.stdout == text.encode()
+
+
+def test_a_word_with_a_nul_is_refused() -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        shell.quote("a\0b")
