@@ -104,7 +104,7 @@ class ParamikoConnection:
         if connected is None:  # its port is not known yet, or not any more
             self._due.put(channel.close)
         else:
-            connected(ParamikoStream(channel, self._due.put))
+            connected(ParamikoStream(channel, lambda data: None, self._due.put))
 
     def on_loss(self, callback: Callable[[str], None]) -> None:
         """Take a function to call when the connection is lost."""
@@ -171,9 +171,7 @@ class ParamikoChannel:
         call_soon: Callable[[Callable[[], None]], None],
     ) -> None:
         self._channel = channel
-        self.stream = ParamikoStream(channel, call_soon)
-        errors: Any = Drain(take_errors, self.stream.ask_to_be_served)
-        channel.in_stderr_buffer = errors
+        self.stream = ParamikoStream(channel, take_errors, call_soon)
 
     def exit_status(self) -> int | None:
         """Return how it ended; None if it runs, or it can't be known (after a signal)."""
@@ -192,7 +190,10 @@ class ParamikoStream:
     resumable = True
 
     def __init__(
-        self, channel: paramiko.Channel, call_soon: Callable[[Callable[[], None]], None]
+        self,
+        channel: paramiko.Channel,
+        take_errors: Callable[[bytes], None],
+        call_soon: Callable[[Callable[[], None]], None],
     ) -> None:
         self._channel = channel
         self._call_soon = call_soon
@@ -207,7 +208,8 @@ class ParamikoStream:
         self._packet_bytes = max(1024, channel.out_max_packet_size - 64)
         self._intake = Intake(self._woken, self.ask_to_be_served)
         intake: Any = self._intake
-        channel.in_buffer = intake
+        errors: Any = Drain(take_errors, self.ask_to_be_served)
+        channel.in_buffer, channel.in_stderr_buffer = intake, errors
         channel.out_buffer_cv = _Notice(channel.lock, self._has_window)
         channel.settimeout(0.0)
 

@@ -21,7 +21,8 @@ from imp_parallel_core import CommandHost, LaunchError
 NOISE = {
     "bash": {
         ".bashrc": "echo from bashrc; echo to errors >&2\n",
-        ".bash_profile": 'echo hello; read line; export LOGIN_SAYS="it\'s\n me"; PATH=$HOME/tools:$PATH\n',
+        ".bash_profile": 'echo hello; read line; export LOGIN_SAYS="it\'s\n me"\n'
+        "PATH=$HOME/tools:$PATH\n",
     },
     "csh": {
         ".cshrc": "echo from cshrc\n",

@@ -1,0 +1,220 @@
+"""What connects to the relay on a host reaches the master, also after the connection was lost."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from grid_engine import wait_until
+from imp_parallel_ssh import SSHHost
+from imp_parallel_ssh._relay import Relay
+from sshd import Daemons, Person, Sshd
+
+from imp_parallel_core import LaunchError
+
+
+class Echo:
+    """A server that says what it hears."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        self.open = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connected, _ = self._listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._echo, args=(connected,), daemon=True).start()
+
+    def _echo(self, connected: socket.socket) -> None:
+        self.open += 1
+        with connected:
+            try:
+                while data := connected.recv(1 << 16):
+                    connected.sendall(data)
+            except OSError:
+                pass
+        self.open -= 1
+
+    def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+
+@pytest.fixture
+def echo() -> Iterator[Echo]:
+    made = Echo()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def host(person: Person, sshd: Sshd) -> Iterator[SSHHost]:
+    person.name(sshd, "there")
+    made = SSHHost("there")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def relay(host: SSHHost, echo: Echo, person: Person) -> Iterator[Relay]:
+    folder = host.make_private_folder(str(person.home), "run")
+    made = host.relay([echo.address], folder=folder, patience_s=30.0)
+    yield made
+    made.close()
+
+
+def dial(relay: Relay, timeout_s: float = 20.0) -> socket.socket:
+    host, _, port = relay.addresses[0].rpartition(":")
+    return socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s)
+
+
+def say(connected: socket.socket, data: bytes) -> bytes:
+    sender = threading.Thread(target=connected.sendall, args=(data,))
+    sender.start()
+    heard = b""
+    while len(heard) < len(data):
+        piece = connected.recv(1 << 20)
+        if not piece:
+            break
+        heard += piece
+    sender.join()
+    return heard
+
+
+def test_many_connections_pass_both_ways_at_once(relay: Relay, echo: Echo) -> None:
+    talks = [dial(relay) for _ in range(30)]
+    for number, talk in enumerate(talks):
+        data = os.urandom(100_000 + number)
+        assert say(talk, data) == data
+    large = os.urandom(20_000_000)
+    assert say(talks[0], large) == large
+    for talk in talks:
+        talk.close()
+    wait_until(lambda: echo.open == 0, 10.0)
+
+
+def test_an_end_that_is_closed_closes_the_other(relay: Relay, echo: Echo) -> None:
+    with dial(relay) as talk:
+        assert say(talk, b"x") == b"x"
+        talk.shutdown(socket.SHUT_WR)
+        assert talk.recv(10) == b""
+    wait_until(lambda: echo.open == 0, 10.0)
+
+
+def test_it_has_an_address_in_each_network_the_loopback_last(relay: Relay) -> None:
+    assert relay.addresses[-1].startswith(("127.0.0.1", "[::1]"))
+    assert len({address.rpartition(":")[2] for address in relay.addresses}) == 1
+
+
+def test_a_relay_that_shall_listen_at_one_address_does(
+    person: Person, sshd: Sshd, echo: Echo
+) -> None:
+    person.name(sshd, "there")
+    host = SSHHost("there", relay_host="127.0.0.1")
+    folder = host.make_private_folder(str(person.home), "run")
+    relay = host.relay([echo.address], folder=folder, patience_s=30.0)
+    assert [address.rpartition(":")[0] for address in relay.addresses] == ["127.0.0.1"]
+    with dial(relay) as talk:
+        assert say(talk, b"x") == b"x"
+    relay.close()
+    host.close()
+
+
+def test_it_ends_with_its_master_and_removes_its_folder(
+    relay: Relay, sshd: Sshd, person: Person
+) -> None:
+    assert any("relay.py" in line for line in sshd.started().values())
+    assert list(person.home.glob("run*"))
+    relay.close()
+    relay.close()
+    wait_until(lambda: not sshd.started(), 5.0)
+    assert not list(person.home.glob("run*"))
+    with pytest.raises(ConnectionRefusedError):
+        dial(relay)
+
+
+def test_it_is_attached_again_after_the_connection_was_lost(
+    relay: Relay, sshd: Sshd, echo: Echo
+) -> None:
+    before = dial(relay)
+    assert say(before, b"x") == b"x"
+    sshd.kill_sessions()
+    assert before.recv(10) == b""
+    during = dial(relay)  # it is not refused, and waits
+    assert say(during, b"y") == b"y"
+    for talk in (before, during):
+        talk.close()
+
+
+def test_it_holds_connections_while_the_host_lets_nobody_in(
+    relay: Relay, sshd: Sshd, echo: Echo
+) -> None:
+    sessions = sshd.sessions()
+    assert sshd._process is not None
+    sshd._process.kill()
+    sshd._process.wait()
+    for pid in sessions:
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            pass
+    with dial(relay) as talk:
+        talk.sendall(b"patience")
+        talk.settimeout(1.0)
+        with pytest.raises(TimeoutError):
+            talk.recv(10)
+        sshd.start()
+        talk.settimeout(20.0)
+        assert talk.recv(10) == b"patience"
+
+
+def test_it_leaves_when_its_master_was_killed(
+    person: Person, sshd: Sshd, echo: Echo, tmp_path: Path
+) -> None:
+    person.name(sshd, "there")
+    script = (
+        "import sys\n"
+        "from imp_parallel_ssh import SSHHost\n"
+        "host = SSHHost('there')\n"
+        "folder = host.make_private_folder(sys.argv[1], 'run')\n"
+        "relay = host.relay([sys.argv[2]], folder=folder, patience_s=60.0)\n"
+        "print('on', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(person.home), echo.address],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"on\n"
+    process.kill()
+    process.communicate()
+    killed_at = time.monotonic()
+    wait_until(lambda: not sshd.started(), 20.0)
+    assert time.monotonic() - killed_at < 10.0
+    assert not list(person.home.glob("run*"))
+
+
+def test_a_host_that_forwards_nothing_is_an_error_that_says_so(
+    person: Person, daemons: Daemons, echo: Echo
+) -> None:
+    sshd = daemons.start(options=["AllowTcpForwarding no"])
+    person.name(sshd, "there")
+    host = SSHHost("there")
+    folder = host.make_private_folder(str(person.home), "run")
+    with pytest.raises(LaunchError, match="AllowTcpForwarding"):
+        host.relay([echo.address], folder=folder, patience_s=30.0)
+    host.close()
