@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         TaskDone,
         TaskStarted,
     )
+    from ._gateway import Gateway, Relay
     from ._hookspecs import hookimpl
     from ._launching import (
         Bootstrap,
@@ -80,6 +81,7 @@ _MODULES = {
         "TaskDone",
         "TaskStarted",
     ),
+    "_gateway": ("Gateway", "Relay"),
     "_hookspecs": ("hookimpl",),
     "_launching": (
         "Bootstrap",
@@ -110,6 +112,7 @@ __all__ = [
     "Error",
     "Event",
     "EventsMissed",
+    "Gateway",
     "Launch",
     "LaunchError",
     "LaunchPhase",
@@ -122,6 +125,7 @@ __all__ = [
     "PicklingError",
     "PluginError",
     "ProtocolError",
+    "Relay",
     "RemoteError",
     "SetupError",
     "Slave",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._delays import Delays
+from ._gateway import Gateway
 from ._launching import LaunchPhase, LaunchState, WithdrawingLaunch, describe_command
 from ._plugins import Plugins
 
@@ -106,7 +107,7 @@ class LaunchWatch(threading.Thread):
     def run(self) -> None:
         """Launch, poll, answer; until cancelled."""
         try:
-            launch = self._plugins.launch(self._slaves, self._bootstraps, self._accept)
+            launch = self._launch()
         except Exception as error:  # a plugin's: it becomes the reason
             self._reports.launch_failed([b.index for b in self._bootstraps], error)
             return
@@ -118,6 +119,18 @@ class LaunchWatch(threading.Thread):
         finally:
             self._is_cancelled.wait()
             self._cancel(launch)
+
+    def _launch(self) -> Launch:
+        via = self._slaves.via
+        if not isinstance(via, Gateway):
+            return self._plugins.launch(self._slaves, self._bootstraps, self._accept)
+        from ._via import launch_via
+
+        return launch_via(
+            via,
+            self._bootstraps,
+            lambda there: self._plugins.launch(self._slaves, there, self._accept),
+        )
 
     def _accept(self, index: int, stream: Stream) -> None:
         """Take a slave's stream from the plugin; in any thread."""

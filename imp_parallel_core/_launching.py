@@ -17,7 +17,10 @@ import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from ._command_host import CommandHost
 
 _PLAIN_WORD = re.compile(r"[\w@%+=:,./-]+")
 _TAIL_BYTES = 8192
@@ -26,6 +29,10 @@ _TAIL_LINES = 20
 
 class Slave:
     """The description of one slave. Plugins derive from it; the core only passes it on."""
+
+    via: CommandHost | None = None
+    """Where its launcher runs its commands; None for this machine. If it is a ``Gateway``, the
+    slaves are beyond it: their bootstraps hold what is true there."""
 
     is_relaunchable = True
     """Whether the core may launch it again after it ran and was lost."""
@@ -90,6 +97,8 @@ class Bootstrap:
             inherited descriptor or a file of mode 0600, and no other way.
         connect_timeout_s: how long the slave may run before it has connected.
         reconnect_timeout_s: for how long it tries to come back when its connection has broken.
+        slave_modules: the modules that the transport's side of the slave needs.
+        code_path: where the slave finds this package; "" for where it is on this machine.
         has_own_files: the slave is on a machine with files, and a Python, of its own: what that
             Python finds by itself stays on its ``sys.path``, behind the master's.
     """
@@ -105,6 +114,8 @@ class Bootstrap:
     secret: bytes = field(default=b"", repr=False)
     connect_timeout_s: float = 120.0
     reconnect_timeout_s: float = 60.0
+    slave_modules: Sequence[str] = ()
+    code_path: str = ""
     has_own_files: bool = False
 
     def command(
@@ -119,10 +130,11 @@ class Bootstrap:
                 input is a socket that carries first the document, then the stream; or ``"file"``
                 and the path of a file that holds it.
             code_path: where the slave finds this package: a folder, or an archive that
-                :func:`slave_archive` made. By default where it is on this machine.
+                :func:`slave_archive` made. By default the bootstrap's own.
         """
         program = _PROGRAM.format(
-            version=tuple(sys.version_info[:2]), code_path=code_path or _code_path()
+            version=tuple(sys.version_info[:2]),
+            code_path=code_path or self.code_path or _code_path(),
         )
         if _PLAIN_WORD.fullmatch(self.python) or os.path.exists(self.python):
             return [self.python, "-c", program, *arguments]

@@ -23,7 +23,7 @@ import itertools
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._engine import Engine
@@ -201,9 +201,11 @@ class Manager:
         index = next(self._slave_numbers)
         dial, secret = "", b""
         addresses: tuple[str, ...] = ()
+        slave_modules: Sequence[str] = ()
         if slave.transport:
             transport, addresses = self._transports.get(slave.transport)
             dial, secret = transport.dial, transport.secret(index)
+            slave_modules = transport.slave_modules
         bootstrap = Bootstrap(
             index=index,
             python=self._python,
@@ -213,6 +215,7 @@ class Manager:
             dial=dial,
             addresses=addresses,
             secret=secret,
+            slave_modules=slave_modules,
             connect_timeout_s=self.connect_timeout,
             reconnect_timeout_s=self.reconnect_timeout,
         )

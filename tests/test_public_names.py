@@ -26,6 +26,7 @@ PUBLIC = {
         "Error",
         "Event",
         "EventsMissed",
+        "Gateway",
         "Launch",
         "LaunchError",
         "LaunchPhase",
@@ -38,6 +39,7 @@ PUBLIC = {
         "PicklingError",
         "PluginError",
         "ProtocolError",
+        "Relay",
         "RemoteError",
         "SetupError",
         "Slave",
@@ -58,6 +60,7 @@ PUBLIC = {
     ],
     "imp_parallel_local": ["LocalSlave"],
     "imp_parallel_sge": ["SGEPESlaveArray", "SGEQsubSlaveArray"],
+    "imp_parallel_ssh": ["SSHHost"],
 }
 
 WITHOUT_DOCSTRING = {"Accept", "__version__", "hookimpl"}  # of builtin types, which have their own

@@ -19,12 +19,13 @@ _NAME = "imp_parallel"
 class SGEQsubSlaveArray(SlaveArray):
     """Slaves that are the tasks of one Grid Engine job array.
 
-    The script must run on a submit host, in a folder that the execution hosts share.
+    The script must run on a submit host, in a folder that the execution hosts share; or
+    ``via`` names such a host, for a script that runs anywhere else.
 
     Args:
         numslave: how many slaves.
         options: more options for qsub, written as in a shell: ``'-l h_rt=24:00:00 -q lab.q'``.
-        via: where qsub is run; by default on this machine.
+        via: where qsub is run, such as ``SSHHost("login")``; by default on this machine.
 
     Raises ValueError for fewer than one slave, and for options that can't be read or that this
     class sets itself.
@@ -36,6 +37,7 @@ class SGEQsubSlaveArray(SlaveArray):
         super().__init__(numslave)
         self._options = options
         self._words = split_options(options)
+        self.via = via
         self.host = via or _HERE
 
     def check(self) -> None:

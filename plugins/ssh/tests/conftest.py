@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cluster_network import cluster_network
 from harness import Processes, processes
 from networks import Network, why_there_are_no_networks
 from sshd import CanNotBeHad, Daemons, Person, Sshd, install
 
-__all__ = ["processes"]  # a fixture
+__all__ = ["cluster_network", "processes"]  # fixtures
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,161 @@
+"""Launching slaves through a gateway: on machines that know nothing of this one and its files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from ._errors import LaunchError
+from ._gateway import Gateway, Relay
+from ._launching import Bootstrap, Launch, LaunchState
+from ._slave_archive import slave_archive
+
+_logger = logging.getLogger("imp_parallel.launch")
+
+_PREFIX = ".imp_parallel-"
+_TRY_S = 30.0
+_OUTPUT_BYTES = 16 * 1024 * 1024  # of each slave, at most; the end counts
+_VERSION = tuple(sys.version_info[:2])
+
+
+def launch_via(
+    gateway: Gateway,
+    bootstraps: Sequence[Bootstrap],
+    launch: Callable[[Sequence[Bootstrap]], Launch],
+) -> Launch:
+    """Launch slaves beyond a gateway.
+
+    Args:
+        gateway: the way to them.
+        bootstraps: as the slaves would need them here.
+        launch: launches them with bootstraps as they need them there.
+
+    Raises LaunchError, or whatever the launch raises.
+    """
+    try:
+        folder = gateway.make_private_folder(gateway.home(), _PREFIX)
+    except OSError as problem:
+        raise LaunchError(f"there is no place for the slaves' files: {problem}") from problem
+    relay: Relay | None = None
+    try:
+        relay = gateway.relay(
+            bootstraps[0].addresses,
+            folder=folder,
+            patience_s=bootstraps[0].reconnect_timeout_s,
+        )
+        adapted = _adapted(gateway, bootstraps, folder, relay.addresses)
+        return _LaunchVia(gateway, launch(adapted), bootstraps, adapted, folder, relay)
+    except BaseException as problem:
+        if relay is not None:
+            relay.close()
+        else:
+            gateway.remove_folder(folder)
+        if isinstance(problem, OSError):
+            raise LaunchError(f"slaves can't be prepared on {gateway!r}: {problem}") from problem
+        raise
+
+
+def _adapted(
+    gateway: Gateway, bootstraps: Sequence[Bootstrap], folder: str, addresses: Sequence[str]
+) -> list[Bootstrap]:
+    first = bootstraps[0]
+    archive = slave_archive(first.slave_modules)
+    code_path = f"{folder}/{hashlib.sha256(archive).hexdigest()[:16]}.zip"
+    gateway.write_file(code_path, archive)
+    python = first.python if first.python != sys.executable else _find_python(gateway)
+    cwd = gateway.home()
+    return [
+        dataclasses.replace(
+            bootstrap,
+            python=python,
+            cwd=cwd,
+            output_path=_output_path(folder, bootstrap),
+            sys_path=(),
+            addresses=tuple(addresses),
+            code_path=code_path,
+            has_own_files=True,
+        )
+        for bootstrap in bootstraps
+    ]
+
+
+def _output_path(folder: str, bootstrap: Bootstrap) -> str | None:
+    return None if bootstrap.output_path is None else f"{folder}/slave{bootstrap.index}.output"
+
+
+def _find_python(gateway: Gateway) -> str:
+    """Return a Python there like this one. Raises LaunchError."""
+    named = "python{}.{}".format(*_VERSION)
+    tried = []
+    for candidate in (sys.executable, named, "python3", f"/usr/bin/{named}", "/usr/bin/python3"):
+        path = gateway.find_program(candidate)
+        if path is None:
+            tried.append(f"{candidate}: not there")
+            continue
+        done = gateway.run(
+            [path, "-c", "import sys; print(tuple(sys.version_info[:2]))"], timeout_s=_TRY_S
+        )
+        if done.stdout.strip() == str(_VERSION):
+            return path
+        tried.append(f"{path}: {done.stdout.strip() or done.words}")
+    raise LaunchError(
+        f"there is no Python {_VERSION[0]}.{_VERSION[1]} on {gateway!r}, as this script runs: "
+        f"{'; '.join(tried)}. Let python= name one, as it is called there."
+    )
+
+
+class _LaunchVia:
+    """A launch beyond a gateway, with what was prepared for it there."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        launch: Launch,
+        bootstraps: Sequence[Bootstrap],
+        adapted: Sequence[Bootstrap],
+        folder: str,
+        relay: Relay,
+    ) -> None:
+        self.command = launch.command
+        self._gateway = gateway
+        self._launch = launch
+        self._folder = folder
+        self._relay = relay
+        self._outputs = {
+            there.output_path: here.output_path
+            for here, there in zip(bootstraps, adapted, strict=True)
+            if here.output_path is not None and there.output_path is not None
+        }
+
+    def poll(self) -> Mapping[int, LaunchState]:
+        """Return the state of each slave."""
+        return self._launch.poll()
+
+    def log_tail(self, index: int) -> str:
+        """Return the last lines of a slave's output."""
+        return self._launch.log_tail(index)
+
+    def cancel(self, grace_s: float) -> None:
+        """End all slaves, fetch their output, end the relay."""
+        try:
+            self._launch.cancel(grace_s)
+            self._fetch_output()
+        finally:
+            self._relay.close()
+
+    def _fetch_output(self) -> None:
+        try:
+            words = ["find", self._folder, "-name", "slave*.output", "-size", "+0"]
+            found = self._gateway.run(words, timeout_s=_TRY_S).stdout.splitlines()
+            for path in found:
+                here = self._outputs.get(path)
+                if here is not None:
+                    data = self._gateway.read_file(path, limit_bytes=_OUTPUT_BYTES)
+                    with open(os.fspath(here), "ab") as file:
+                        file.write(data)
+        except OSError as problem:
+            _logger.warning("the output of slaves could not be fetched: %s", problem)

@@ -1,0 +1,215 @@
+"""A Grid Engine cluster through its login node, from a laptop that can reach nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster_network import LAPTOP, LOGIN, NODES, ClusterNetwork
+from grid_engine import wait_until
+from scripts import Scripts, finish
+from sshd import Daemons, Person, Sshd
+
+pytestmark = pytest.mark.timeout(180)
+
+PROLOGUE = """
+import json, os, socket, sys, time
+from imp_parallel_core import Manager, NoMoreSlavesError
+from imp_parallel_sge import SGEQsubSlaveArray
+from imp_parallel_ssh import SSHHost
+
+def task(number, seconds=0.0):
+    time.sleep(seconds)
+    print("task", number, flush=True)
+    return number, socket.gethostname(), os.getcwd()
+
+"""
+
+
+@pytest.fixture
+def login(person: Person, daemons: Daemons, cluster_network: ClusterNetwork) -> Iterator[Sshd]:
+    """Start sshd on the login node, where a login shell finds Grid Engine and no other does."""
+    cell = cluster_network.cell
+    sshd = daemons.start(
+        address=cluster_network.outside[LOGIN],
+        port=22,
+        prefix=cluster_network.network.inside(LOGIN),
+    )
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in cell.environment.items()]
+    (sshd.folder / "root/.bash_profile").write_text("\n".join(["echo Welcome!", *lines, ""]))
+    person.name(sshd, "login")
+    with cell.in_use():
+        yield sshd
+    wait_until(lambda: not sshd.started(), 15.0, "the end of the relay")
+    assert not list((sshd.folder / "root").glob(".imp_parallel*"))
+
+
+@pytest.fixture
+def laptop(
+    login: Sshd, person: Person, cluster_network: ClusterNetwork, tmp_path: Path
+) -> Iterator[Scripts]:
+    """Start scripts on the laptop, in a folder that the nodes know nothing of."""
+    folder = tmp_path / "laptop"
+    folder.mkdir()
+    inside = cluster_network.network.inside(LAPTOP)
+    made = Scripts({"HOME": str(person.home)}, folder, inside)
+    yield made
+    made.end()
+
+
+def test_a_laptop_computes_on_a_cluster_behind_its_login_node(
+    laptop: Scripts, login: Sshd, tmp_path: Path
+) -> None:
+    script = PROLOGUE + (
+        "with Manager() as manager:\n"
+        "    manager.add_slave(SGEQsubSlaveArray(4, via=SSHHost('login')))\n"
+        "    context = manager.get_context()\n"
+        "    for number in range(40): context.add_task(task, number, 0.05)\n"
+        "    results = sorted(context.get_results_unordered())\n"
+        "print(json.dumps(results))\n"
+    )
+    code, out, err = finish(laptop.start(script), 120.0)
+    assert (code, err) == (0, "")
+    results = json.loads(out)
+    assert [number for number, _, _ in results] == list(range(40))
+    assert {host for _, host, _ in results} <= set(NODES)
+    assert {cwd for _, _, cwd in results} == {str(login.folder / "root")}
+    output = "".join(path.read_text() for path in (tmp_path / "laptop").glob("slave*.output"))
+    assert sorted(int(line.split()[1]) for line in output.splitlines()) == list(range(40))
+
+
+def test_large_values_pass_through_the_login_node(laptop: Scripts) -> None:
+    script = PROLOGUE + (
+        "import numpy\n"
+        "with Manager() as manager:\n"
+        "    manager.add_slave(SGEQsubSlaveArray(1, via=SSHHost('login')))\n"
+        "    context = manager.get_context()\n"
+        "    context.add_task(lambda data: data[::-1], bytes(range(256)) * 80_000)\n"
+        "    (result,) = context.get_results_unordered()\n"
+        "print(result == (bytes(range(256)) * 80_000)[::-1])\n"
+    )
+    code, out, err = finish(laptop.start(script), 120.0)
+    assert (code, out, err) == (0, "True\n", "")
+
+
+def test_a_lost_ssh_connection_costs_nothing(laptop: Scripts, login: Sshd, tmp_path: Path) -> None:
+    script = PROLOGUE + (
+        "with Manager() as manager:\n"
+        "    manager.add_slave(SGEQsubSlaveArray(2, via=SSHHost('login')))\n"
+        "    context = manager.get_context()\n"
+        "    def counted(number):\n"
+        "        with open('begun', 'a') as file: file.write(f'{number}\\n')\n"
+        "        return task(number, 0.3)\n"
+        "    for number in range(60): context.add_task(counted, number)\n"
+        "    results = []\n"
+        "    for result in context.get_results_unordered():\n"
+        "        results.append(result[0])\n"
+        "        if len(results) == 5: print('going on', flush=True)\n"
+        "print(json.dumps(sorted(results)))\n"
+    )
+    process = laptop.start(script)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "going on\n"
+    login.kill_sessions()
+    code, out, _err = finish(process, 120.0)
+    assert code == 0
+    assert json.loads(out) == list(range(60))
+    begun = (login.folder / "root/begun").read_text().split()
+    assert sorted(map(int, begun)) == list(range(60))
+
+
+def test_a_laptop_that_is_off_the_net_for_20_s_goes_on_where_it_was(
+    laptop: Scripts, login: Sshd, cluster_network: ClusterNetwork
+) -> None:
+    script = PROLOGUE + (
+        "with Manager() as manager:\n"
+        "    manager.add_slave(SGEQsubSlaveArray(2, via=SSHHost('login')))\n"
+        "    context = manager.get_context()\n"
+        "    def counted(number):\n"
+        "        with open('begun', 'a') as file: file.write(f'{number}\\n')\n"
+        "        return task(number, 1.0)\n"
+        "    for number in range(60): context.add_task(counted, number)\n"
+        "    results = []\n"
+        "    for result in context.get_results_unordered():\n"
+        "        results.append(result[0])\n"
+        "        if len(results) == 5: print('going on', flush=True)\n"
+        "print(json.dumps(sorted(results)))\n"
+    )
+    process = laptop.start(script)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "going on\n"
+    cluster_network.network.cut(LAPTOP)
+    time.sleep(20)  # as long as that
+    cluster_network.network.heal(LAPTOP)
+    code, out, _err = finish(process, 150.0)
+    assert code == 0
+    assert json.loads(out) == list(range(60))
+    begun = (login.folder / "root/begun").read_text().split()
+    assert sorted(map(int, begun)) == list(range(60))
+
+
+def test_a_killed_laptop_leaves_nothing_on_the_cluster(
+    laptop: Scripts, login: Sshd, cluster_network: ClusterNetwork
+) -> None:
+    script = PROLOGUE + (
+        "with Manager() as manager:\n"
+        "    manager.add_slave(SGEQsubSlaveArray(2, via=SSHHost('login')))\n"
+        "    context = manager.get_context()\n"
+        "    context.add_task(task, 0)\n"
+        "    context.add_task(task, 1, 3600)\n"
+        "    for result in context.get_results_unordered():\n"
+        "        print('going on', flush=True)\n"
+    )
+    process = laptop.start(script)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "going on\n"
+    # (the process itself, not what brought it into the laptop's namespace)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for pid in [process.pid, *map(int, children)]:
+        os.kill(pid, 9)
+    start = time.monotonic()
+    wait_until(lambda: not login.started(), 20.0, "the end of the relay")
+    wait_until(lambda: not cluster_network.cell.processes(), 20.0, "the end of the slaves")
+    assert time.monotonic() - start < 15.0
+    wait_until(lambda: not cluster_network.cell.jobs(), 20.0, "the end of the jobs")
+    for folder in (login.folder / "root").glob(".imp_parallel*"):
+        # the documents of the array, which nobody could remove
+        assert not [path for path in folder.iterdir() if path.suffix in (".zip", ".output")]
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+def test_a_slave_that_can_not_start_is_explained_with_what_its_job_said(
+    laptop: Scripts, login: Sshd
+) -> None:
+    script = PROLOGUE + (
+        "with Manager(python='echo no such module >&2; false') as manager:\n"
+        "    manager.add_slave(SGEQsubSlaveArray(1, via=SSHHost('login')))\n"
+        "    context = manager.get_context()\n"
+        "    context.add_task(task, 0)\n"
+        "    try: list(context.get_results_unordered())\n"
+        "    except NoMoreSlavesError as problem: print(problem)\n"
+    )
+    code, out, _ = finish(laptop.start(script), 120.0)
+    assert code == 0
+    assert "no such module" in out
+
+
+def test_a_login_node_without_grid_engine_is_an_error_at_once(laptop: Scripts, login: Sshd) -> None:
+    (login.folder / "root/.bash_profile").write_text("PATH=/nowhere:/usr/sbin\n")
+    script = PROLOGUE + (
+        "with Manager() as manager:\n"
+        "    try: manager.add_slave(SGEQsubSlaveArray(1, via=SSHHost('login')))\n"
+        "    except Exception as problem: print(type(problem).__name__, problem)\n"
+    )
+    code, out, err = finish(laptop.start(script))
+    assert (code, err) == (0, "")
+    assert "LaunchError" in out
+    assert "qsub was not found" in out
+    assert "/nowhere" in out
