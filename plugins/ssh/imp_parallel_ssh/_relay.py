@@ -62,7 +62,7 @@ class Relay:
         self._patience_s = patience_s
         self._program = f"{folder}/relay.py"
         self._is_closed = threading.Event()
-        self._is_broken = threading.Event()
+        self._woken = threading.Event()
         host.write_file(self._program, Path(__file__).with_name("_relay_program.py").read_bytes())
         words = ("serve", f"{patience_s:g}", listen_at or "", folder)
         self._channel, said = self._start(*words)
@@ -78,7 +78,7 @@ class Relay:
         """End the relay; may be called twice."""
         if not self._is_closed.is_set():
             self._is_closed.set()
-            self._is_broken.set()
+            self._woken.set()
             self._thread.join(_BYE_S)
 
     # ---- starting, and attaching again
@@ -93,7 +93,7 @@ class Relay:
         channel = connection.start(COMMAND, errors.extend)
         try:
             channel.stream.send([script])
-            said = self._first_line(channel, mark, errors) if words[0] == "serve" else {}
+            said = self._first_line(channel, mark, errors)
             channel.stream.send([b"port %d\n" % port])
         except BaseException:
             channel.close()
@@ -123,8 +123,9 @@ class Relay:
                 woken.wait(0.5)
                 woken.clear()
             said = told_apart(text, b"", mark)
-            if said.pid is not None and said.stdout.endswith(b"\n"):
-                found: dict[str, list[str]] = json.loads(said.stdout)
+            line, end, _ = said.stdout.partition(b"\n")
+            if said.pid is not None and end:
+                found: dict[str, list[str]] = json.loads(line)
                 return found
         words = told_apart(b"", bytes(errors), mark).stderr.decode(errors="replace").strip()
         raise LaunchError(
@@ -156,14 +157,11 @@ class Relay:
     def _stay_attached(self) -> None:
         """Tell the relay, again and again, that we are here; find it again when SSH was lost."""
         while True:
-            self._channel.stream.on_wake_up(self._is_broken.set)  # it says nothing more
-            while not self._is_broken.wait(_ALIVE_S):
-                try:
-                    self._channel.stream.send([b"\n"])
-                except BlockingIOError:
-                    continue
-                except OSError:
-                    break
+            woken = self._woken = threading.Event()
+            self._channel.stream.on_wake_up(woken.set)
+            while not self._is_closed.is_set() and self._is_heard():
+                woken.wait(_ALIVE_S)
+                woken.clear()
             if self._is_closed.is_set():
                 self._say_bye()
                 return
@@ -171,10 +169,25 @@ class Relay:
             if not self._attach():
                 return
 
+    def _is_heard(self) -> bool:
+        """Tell the relay that we are here; return whether the way to it still stands."""
+        stream = self._channel.stream
+        try:
+            stream.send([b"\n"])
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        try:
+            return bool(stream.receive(4096))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
     def _attach(self) -> bool:
         deadline = time.monotonic() + self._patience_s
         while time.monotonic() < deadline:
-            self._is_broken.clear()
             try:
                 self._channel, _ = self._start("attach", self._socket)
             except (Error, OSError) as problem:

@@ -289,6 +289,7 @@ def keep(path: str) -> None:
     """Pass on what the master says, until SSH ends."""
     door = socket.socket(socket.AF_UNIX)
     door.connect(path)
+    print(json.dumps({"socket": path}), flush=True)
     while True:
         data = os.read(0, 4096)
         if not data:
@@ -304,7 +305,7 @@ def serve(patience_s: float, host: str, folder: str) -> None:
     door = socket.socket(socket.AF_UNIX)
     door.bind(path)
     door.listen(8)
-    print(json.dumps({"addresses": addresses, "socket": path, "pid": os.getpid()}), flush=True)
+    print(json.dumps({"addresses": addresses, "socket": path}), flush=True)
     if os.fork():
         for each in [*listening, door]:
             each.close()

@@ -68,11 +68,12 @@ def plain_script(
 
 def environment_script(mark: str) -> bytes:
     """Return the script that says what the environment is, and what it is in a login shell."""
-    says = f"env printf %s {mark}; env -0; env printf %s {mark}"
+    # (by its path: what the login shell has set may lead to no program at all)
+    says = f"echo {mark}; $e -0; echo {mark}"
     # a csh is one for login only if it has no other option; it reads commands
     line = (
-        f"{says}; s=${{SHELL:-/bin/sh}}; case $s in "
-        f"*csh) echo '{says}' | \"$s\" -l;; *) \"$s\" -l -c '{says}' </dev/null;; esac"
+        f"e=$(command -v env); {says}; s=${{SHELL:-/bin/sh}}; case $s in "
+        f'*csh) echo "{says}" | "$s" -l;; *) "$s" -l -c "{says}" </dev/null;; esac'
     )
     return line.encode() + b"\n"
 
@@ -94,7 +95,7 @@ def login_environment(output: bytes, mark: str) -> dict[bytes, bytes]:
 
 
 def _variables(block: bytes) -> dict[bytes, bytes]:
-    entries = (entry.partition(b"=") for entry in block.split(b"\0") if entry)
+    entries = (entry.partition(b"=") for entry in block.strip(b"\n").split(b"\0") if entry)
     return {name: value for name, _, value in entries}
 
 

@@ -146,8 +146,8 @@ def test_a_laptop_that_is_off_the_net_for_20_s_goes_on_where_it_was(
     cluster_network.network.cut(LAPTOP)
     time.sleep(20)  # as long as that
     cluster_network.network.heal(LAPTOP)
-    code, out, _err = finish(process, 150.0)
-    assert code == 0
+    code, out, err = finish(process, 150.0)
+    assert code == 0, err
     assert json.loads(out) == list(range(60))
     begun = (login.folder / "root/begun").read_text().split()
     assert sorted(map(int, begun)) == list(range(60))

@@ -218,3 +218,17 @@ def test_a_host_that_forwards_nothing_is_an_error_that_says_so(
     with pytest.raises(LaunchError, match="AllowTcpForwarding"):
         host.relay([echo.address], folder=folder, patience_s=30.0)
     host.close()
+
+
+def test_once_attached_again_it_stays_so(relay: Relay, sshd: Sshd) -> None:
+    before = dial(relay)
+    assert say(before, b"x") == b"x"
+    sshd.kill_sessions()
+    assert before.recv(10) == b""
+    before.close()
+    with dial(relay) as talk:
+        assert say(talk, b"y") == b"y"
+        talk.settimeout(6.0)
+        with pytest.raises(TimeoutError):
+            talk.recv(10)
+        assert say(talk, b"z") == b"z"
