@@ -79,7 +79,7 @@ class Relay:
         if not self._is_closed.is_set():
             self._is_closed.set()
             self._woken.set()
-            self._thread.join(_BYE_S)
+            self._thread.join(2 * _BYE_S)
 
     # ---- starting, and attaching again
 
@@ -179,9 +179,7 @@ class Relay:
         except OSError:
             return False
         try:
-            return bool(stream.receive(4096))
-        except BlockingIOError:
-            return True
+            return self._still_there()
         except OSError:
             return False
 
@@ -201,8 +199,19 @@ class Relay:
         return False
 
     def _say_bye(self) -> None:
+        """Let the relay go; the keeper ends when it has passed that on."""
+        deadline = time.monotonic() + _BYE_S
         try:
             self._channel.stream.send([b"bye\n"])
+            while time.monotonic() < deadline and self._still_there():
+                self._woken.wait(0.1)
+                self._woken.clear()
         except (OSError, BlockingIOError):
             pass  # it will notice
         self._channel.close()
+
+    def _still_there(self) -> bool:
+        try:
+            return bool(self._channel.stream.receive(4096))
+        except BlockingIOError:
+            return True

@@ -295,6 +295,8 @@ def keep(path: str) -> None:
         if not data:
             return
         door.sendall(data)
+        if data.endswith(b"bye\n"):
+            return
 
 
 def serve(patience_s: float, host: str, folder: str) -> None:
