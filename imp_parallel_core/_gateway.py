@@ -39,3 +39,14 @@ class Gateway(CommandHost, Protocol):
 
         Raises LaunchError if that isn't possible.
         """
+
+    def ship_modules(self, folder: str) -> Sequence[str]:
+        """Put the user's own modules, which tasks may import, into a folder there.
+
+        Called by the core in a launch's own thread, once for each launch.
+
+        Args:
+            folder: the relay's.
+
+        Returns what is to be on the slaves' ``sys.path``. Raises OSError, or LaunchError.
+        """

@@ -60,7 +60,7 @@ PUBLIC = {
     ],
     "imp_parallel_local": ["LocalSlave"],
     "imp_parallel_sge": ["SGEPESlaveArray", "SGEQsubSlaveArray"],
-    "imp_parallel_ssh": ["SSHHost"],
+    "imp_parallel_ssh": ["SSHHost", "SSHSlave", "SSHSlaveArray"],
 }
 
 WITHOUT_DOCSTRING = {"Accept", "__version__", "hookimpl"}  # of builtin types, which have their own

@@ -15,7 +15,7 @@ from imp_parallel_core import Error, LaunchError
 
 from ._paramiko_connection import ParamikoConnection, ParamikoStream
 from ._remote_commands import new_mark
-from ._remote_shell import COMMAND, plain_script, told_apart
+from ._remote_shell import BEGIN_PYTHON, COMMAND, PYTHONS, plain_script, told_apart
 from ._splice import splicer
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ _START_S = 30.0
 _ALIVE_S = 2.0
 _RETRY_S = 1.0
 _BYE_S = 2.0
-_PYTHONS = "python3 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 python3.7"
-_BEGIN = (
-    'p=$1; shift; for c in $p; do if command -v "$c" >/dev/null 2>&1; then exec "$c" "$@"; fi; '
-    'done; echo "there is no Python here by any of these names: $p" >&2; exit 127'
-)
 
 
 class Relay:
@@ -88,7 +83,7 @@ class Relay:
         connection = self._host.connection()
         port = self._forward(connection)
         mark = new_mark()
-        script = plain_script(_BEGIN, mark, _PYTHONS, self._program, *words)
+        script = plain_script(BEGIN_PYTHON, mark, PYTHONS, self._program, *words)
         errors = bytearray()
         channel = connection.start(COMMAND, errors.extend)
         try:

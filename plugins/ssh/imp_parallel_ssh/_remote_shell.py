@@ -15,6 +15,13 @@ from typing import NamedTuple
 COMMAND = "exec sh -c 'IFS= read -r l; eval \"$l\"'"
 NO_FOLDER, NO_PROGRAM = 126, 127
 
+PYTHONS = " ".join(["python3", *(f"python3.{minor}" for minor in range(14, 5, -1))])
+BEGIN_PYTHON = (
+    'p=$1; shift; for c in $p; do if command -v "$c" >/dev/null 2>&1; then exec "$c" "$@"; fi; '
+    'done; echo "there is no Python here by any of these names: $p" >&2; exit 127'
+)
+"""A script that runs any Python 3: its first argument is their names, the others are Python's."""
+
 _NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
 _OF_A_SHELL = {b"PWD", b"OLDPWD", b"SHLVL", b"_", b"SHELL", b"SSH_CLIENT", b"SSH_CONNECTION"}
 # a newline can't be in the line, so it is in a variable

@@ -11,21 +11,25 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from imp_parallel_core import CommandResult
+from imp_parallel_core import CommandResult, LaunchError
 
 from ._remote_commands import Done, NotStarted, new_mark, output_of, run
 from ._remote_shell import (
+    BEGIN_PYTHON,
     NO_FOLDER,
+    PYTHONS,
     environment_script,
     login_environment,
     plain_script,
     run_script,
 )
+from ._ship import pack_modules
 from ._target import parse_target
 
 if TYPE_CHECKING:  # paramiko takes a while to import, which only who connects shall wait for
     from ._paramiko_connection import ParamikoConnection
     from ._relay import Relay
+    from ._ssh_slave import Modules
 
 _logger = logging.getLogger("imp_parallel.ssh")
 
@@ -35,6 +39,7 @@ _FOLDER_TRIES = 10
 
 _READ = 'test -e "$1" || exit 2; exec tail -c "$2" -- "$1"'
 _WRITE = 'umask 077; set -C; head -c "$2" >"$1" && chmod "$3" -- "$1"'
+_UNPACK = 'umask 077; a=$2; f=$3; set -- "$1" -m zipfile -e "$a" "$f"; ' + BEGIN_PYTHON
 _MAKE_FOLDER = 'umask 077; test ! -e "$1" || exit 17; exec mkdir -- "$1"'
 
 
@@ -51,6 +56,9 @@ class SSHHost:
         timeout_s: how long connecting may take, in seconds.
         folder: a folder there, on a file system that the cluster's machines share: where slaves
             run, and where their files are put. By default the home folder.
+        ship_modules: the modules (or their names, or paths of files and folders) that tasks import
+            and the cluster does not have; they are sent along. By default those beside the script,
+            up to 16 MiB.
         relay_host: the only address of that machine at which slaves can reach the relay; by
             default they try all that it has.
 
@@ -63,12 +71,16 @@ class SSHHost:
         *,
         timeout_s: float = 30.0,
         folder: str | None = None,
+        ship_modules: Modules | None = None,
         relay_host: str | None = None,
     ) -> None:
+        if isinstance(ship_modules, str):
+            raise TypeError(f"ship_modules={ship_modules!r}: it must be a list of modules")
         self._target = parse_target(target)
         self._name = target
         self._timeout_s = timeout_s
         self._folder = folder
+        self._modules = ship_modules
         self._relay_host = relay_host
         self._lock = threading.Lock()
         self._connection: ParamikoConnection | None = None
@@ -217,7 +229,21 @@ class SSHHost:
             words = done.stderr.decode(errors="replace").strip() or f"exit code {done.exit_code}"
             raise OSError(errno.EIO, f"{self._name}: {words}", path)
 
-    # ---- the way back
+    # ---- for a cluster's slaves
+
+    def ship_modules(self, folder: str) -> Sequence[str]:
+        """Put the user's own modules into a folder there; see ``Gateway``."""
+        try:
+            packed = pack_modules(self._modules)
+        except (ValueError, OSError) as problem:
+            raise LaunchError(str(problem)) from problem
+        if packed is None:
+            return []
+        archive = f"{folder}/modules.zip"
+        self.write_file(archive, packed.content)
+        done = self._script(_UNPACK, PYTHONS, archive, f"{folder}/modules")
+        self._check(done, archive)
+        return [f"{folder}/modules"]
 
     def relay(self, addresses: Sequence[str], *, folder: str, patience_s: float) -> Relay:
         """Let what runs there and beyond reach addresses of this process; see ``Gateway``."""

@@ -83,6 +83,25 @@ def test_a_laptop_computes_on_a_cluster_behind_its_login_node(
     assert sorted(int(line.split()[1]) for line in output.splitlines()) == list(range(40))
 
 
+def test_the_modules_beside_the_script_are_there(laptop: Scripts, tmp_path: Path) -> None:
+    (tmp_path / "laptop/tasks.py").write_text("def double(number): return 2 * number\n")
+    script = PROLOGUE + (
+        "import tasks\n"
+        "with Manager() as manager:\n"
+        "    manager.add_slave(SGEQsubSlaveArray(1, via=SSHHost('login')))\n"
+        "    context = manager.get_context()\n"
+        "    context.add_task(tasks.double, 21)\n"
+        "    print(*context.get_results_unordered())\n"
+        "    context.add_task(lambda: sys.modules['tasks'].__file__)\n"
+        "    print(*context.get_results_unordered())\n"
+    )
+    code, out, err = finish(laptop.start(script), 120.0)
+    assert (code, err) == (0, "")
+    result, where = out.split()
+    assert result == "42"
+    assert "laptop" not in where
+
+
 def test_large_values_pass_through_the_login_node(laptop: Scripts) -> None:
     script = PROLOGUE + (
         "import numpy\n"

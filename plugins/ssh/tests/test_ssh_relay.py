@@ -161,6 +161,8 @@ def test_it_is_attached_again_after_the_connection_was_lost(
 def test_it_holds_connections_while_the_host_lets_nobody_in(
     relay: Relay, sshd: Sshd, echo: Echo
 ) -> None:
+    before = dial(relay)
+    assert say(before, b"x") == b"x"
     sessions = sshd.sessions()
     assert sshd._process is not None
     sshd._process.kill()
@@ -170,6 +172,8 @@ def test_it_holds_connections_while_the_host_lets_nobody_in(
             os.kill(pid, 9)
         except ProcessLookupError:
             pass
+    assert before.recv(10) == b""
+    before.close()
     with dial(relay) as talk:
         talk.sendall(b"patience")
         talk.settimeout(1.0)
