@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
@@ -71,6 +71,9 @@ class CommandHost(Protocol):
 
     def write_file(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
         """Make a new file. There must be nothing of its name, not even a link."""
+
+    def write_files(self, folder: str, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:
+        """Make new files in a folder, by name, as :meth:`write_file` does; in one go."""
 
     def remove_file(self, path: str) -> None:
         """Remove a file; it may have gone already."""
@@ -138,6 +141,11 @@ class LocalHost:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+
+    def write_files(self, folder: str, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:
+        """Make new files in a folder, by name."""
+        for name, data in files.items():
+            self.write_file(str(Path(folder) / name), data, mode=mode)
 
     def remove_file(self, path: str) -> None:
         """Remove a file; it may have gone already."""

@@ -50,3 +50,6 @@ class Gateway(CommandHost, Protocol):
 
         Returns what is to be on the slaves' ``sys.path``. Raises OSError, or LaunchError.
         """
+
+    def read_files(self, paths: Sequence[str], *, limit_bytes: int) -> Sequence[bytes]:
+        """Return files' content in one go; of longer files their ends, of missing ones b""."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,7 +17,7 @@ _logger = logging.getLogger("imp_parallel.launch")
 
 _PREFIX = ".imp_parallel-"
 _TRY_S = 30.0
-_OUTPUT_BYTES = 16 * 1024 * 1024  # of each slave, at most; the end counts
+_OUTPUT_BYTES = 4 * 1024 * 1024  # of each slave, at most; the end counts
 _VERSION = tuple(sys.version_info[:2])
 
 
@@ -150,13 +149,10 @@ class _LaunchVia:
 
     def _fetch_output(self) -> None:
         try:
-            words = ["find", self._folder, "-name", "slave*.output", "-size", "+0"]
-            found = self._gateway.run(words, timeout_s=_TRY_S).stdout.splitlines()
-            for path in found:
-                here = self._outputs.get(path)
-                if here is not None:
-                    data = self._gateway.read_file(path, limit_bytes=_OUTPUT_BYTES)
-                    with open(os.fspath(here), "ab") as file:
+            fetched = self._gateway.read_files(list(self._outputs), limit_bytes=_OUTPUT_BYTES)
+            for here, data in zip(self._outputs.values(), fetched, strict=True):
+                if data:
+                    with open(here, "ab") as file:
                         file.write(data)
         except OSError as problem:
             _logger.warning("the output of slaves could not be fetched: %s", problem)

@@ -37,8 +37,8 @@ class Documents:
         self._count = len(bootstraps)
         self.folder, self.early_output = self._make_folder(bootstraps[0].cwd)
         try:
-            for number, bootstrap in enumerate(bootstraps, 1):
-                host.write_file(f"{self.folder}/{number}", bootstrap.document(), mode=0o600)
+            documents = {str(n): each.document() for n, each in enumerate(bootstraps, 1)}
+            host.write_files(self.folder, documents, mode=0o600)
         except OSError as problem:
             self.remove()
             raise LaunchError(f"can't write the slaves' documents: {problem}") from problem

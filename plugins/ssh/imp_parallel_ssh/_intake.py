@@ -52,11 +52,14 @@ class Intake:
             self._has_room()
 
     def close(self) -> None:
-        """Note that nothing more will arrive."""
+        """Note that nothing more will arrive.
+
+        Called at the end of what the command writes, and again when the channel is closed: how the
+        command ended is known then.
+        """
         with self._lock:
-            has_ended, self._has_ended = self._has_ended, True
-        if not has_ended:
-            self._arrived()
+            self._has_ended = True
+        self._arrived()
 
     def read(self, nbytes: int, timeout: float | None = None) -> bytes:
         """Return as many bytes as were taken: their number is what the host will be told."""
