@@ -50,7 +50,7 @@ def test_the_plugins_are_found_by_their_entry_points(installed: Installed) -> No
         "for found in entry_points(group='imp_parallel'): print(found.name, found.load().__name__)"
     )
     found = dict(line.split() for line in output.splitlines())
-    assert found.keys() == {"local", "sge", "tcp"}
+    assert found.keys() == {"local", "sge", "ssh", "tcp"}
     assert found["local"] == "imp_parallel_local"
 
 

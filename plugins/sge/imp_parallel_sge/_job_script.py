@@ -17,7 +17,7 @@ trap : TERM        # likewise; this script waits for the slave
 outputs=(
 {outputs}
 )
-exec >>"${{outputs[SGE_TASK_ID - 1]}}" 2>&1 || exit 1
+{precondition}exec >>"${{outputs[SGE_TASK_ID - 1]}}" 2>&1 || exit 1
 {preparations}{command} file {folder}/"$SGE_TASK_ID" </dev/null
 code=$?
 echo "$code" >{folder}/"$SGE_TASK_ID.exit"
@@ -36,6 +36,8 @@ class ScriptParts(NamedTuple):
     output_paths: Sequence[str | None]
     """Where each slave's output goes, in the order of the tasks."""
     environment: Mapping[str, str] = {}
+    code_path: str = ""
+    """What has gone with the run if the job starts too late; "" if nothing has."""
     cwd: str = ""
     """Where to go first; "" to stay where the batch system starts the job."""
 
@@ -45,7 +47,12 @@ def render(parts: ScriptParts) -> str:
     preparations = [f"export {name}={quote(value)}" for name, value in parts.environment.items()]
     if parts.cwd:
         preparations.append(f"cd {quote(parts.cwd)} || exit 1")
+    over = "imp_parallel: the run is over, this slave leaves"
+    code_path = quote(parts.code_path)
     return _TEMPLATE.format(
+        precondition=f"[[ -e {code_path} ]] || {{ echo '{over}'; exit 0; }}\n"
+        if parts.code_path
+        else "",
         outputs="\n".join("    " + quote(path or "/dev/null") for path in parts.output_paths),
         preparations="".join(line + "\n" for line in preparations),
         command=" ".join(map(quote, parts.command)),
@@ -60,5 +67,6 @@ def parts_of(bootstraps: Sequence[Bootstrap], folder: str, cwd: str) -> ScriptPa
         folder=folder,
         output_paths=[bootstrap.output_path for bootstrap in bootstraps],
         environment=bootstraps[0].environment,
+        code_path=bootstraps[0].code_path,
         cwd=cwd,
     )

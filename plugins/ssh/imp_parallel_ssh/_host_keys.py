@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     SSHCertificate,
     SSHCertificateType,
+    SSHCertPublicKeyTypes,
     load_ssh_public_identity,
 )
 
@@ -141,11 +142,13 @@ class HostKeys:
             )
 
     def _why_not(self, certificate: SSHCertificate, revoked: set[bytes]) -> str:
-        signer = _blob_of(certificate)
+        signer, own = _blob_of(certificate.signature_key()), _blob_of(certificate.public_key())
         authorities = {key.blob for key in self._known if key.marker == _AUTHORITY}
         now = time.time()
         name = self._settings.known_as or self._settings.host
         principals = [entry.decode(errors="replace") for entry in certificate.valid_principals]
+        if own in revoked:
+            return f"is for a key that is marked as revoked: {fingerprint(own)}"
         if signer in revoked:
             return f"was signed by a key that is marked as revoked: {fingerprint(signer)}"
         if signer not in authorities:
@@ -165,9 +168,8 @@ class HostKeys:
         return ""
 
 
-def _blob_of(certificate: SSHCertificate) -> bytes:
-    """Return the key that signed a certificate, as it travels."""
-    key = certificate.signature_key()
+def _blob_of(key: SSHCertPublicKeyTypes) -> bytes:
+    """Return a public key as it travels."""
     line = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     return base64.b64decode(line.split()[1])
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from imp_parallel_core import Error, LaunchError
 
-from ._paramiko_connection import ParamikoConnection, ParamikoStream
+from ._paramiko_connection import ParamikoConnection
+from ._paramiko_stream import ParamikoStream
 from ._remote_commands import new_mark
 from ._remote_shell import BEGIN_PYTHON, COMMAND, PYTHONS, plain_script, told_apart
 from ._splice import splicer
@@ -75,6 +76,7 @@ class Relay:
             self._is_closed.set()
             self._woken.set()
             self._thread.join(2 * _BYE_S)
+            self._host.relay_ended()
 
     # ---- starting, and attaching again
 
@@ -82,6 +84,7 @@ class Relay:
         """Start a keeper that speaks to the relay, and lead the relay to us."""
         connection = self._host.connection()
         port = self._forward(connection)
+        self._forwarded = connection, port
         mark = new_mark()
         script = plain_script(BEGIN_PYTHON, mark, PYTHONS, self._program, *words)
         errors = bytearray()
@@ -201,9 +204,14 @@ class Relay:
             while time.monotonic() < deadline and self._still_there():
                 self._woken.wait(0.1)
                 self._woken.clear()
-        except (OSError, BlockingIOError):
+        except OSError:
             pass  # it will notice
         self._channel.close()
+        connection, port = self._forwarded
+        try:
+            connection.stop_forwarding(port)
+        except OSError:
+            pass  # it ended with the connection
 
     def _still_there(self) -> bool:
         try:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ._paramiko_connection import ParamikoStream
+from ._paramiko_stream import ParamikoStream
 
 _READ_BYTES = 1 << 18
 

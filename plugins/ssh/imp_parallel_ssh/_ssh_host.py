@@ -94,6 +94,7 @@ class SSHHost:
         self._lock = threading.Lock()
         self._connection: ParamikoConnection | None = None
         self._environment: dict[bytes, bytes] | None = None
+        self._relays = 0
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r})"
@@ -278,6 +279,20 @@ class SSHHost:
         """Let what runs there and beyond reach addresses of this process; see ``Gateway``."""
         from ._relay import Relay
 
-        return Relay(
-            self, addresses, folder=folder, patience_s=patience_s, listen_at=self._relay_host
-        )
+        with self._lock:
+            self._relays += 1
+        try:
+            return Relay(
+                self, addresses, folder=folder, patience_s=patience_s, listen_at=self._relay_host
+            )
+        except BaseException:
+            self.relay_ended()
+            raise
+
+    def relay_ended(self) -> None:
+        """Close the connection if that was the last relay: nothing needs it for now."""
+        with self._lock:
+            self._relays -= 1
+            is_last = self._relays == 0
+        if is_last:
+            self.close()

@@ -186,6 +186,19 @@ def test_a_certificate_of_another_authority_is_refused(person: Person, sshd: Ssh
     assert "authority that is not known" in why_not(f"root@127.0.0.1:{sshd.port}")
 
 
+@pytest.mark.parametrize("whose", ["the authority's", "the host's"])
+def test_a_certificate_that_has_to_do_with_a_revoked_key_is_refused(
+    person: Person, sshd: Sshd, whose: str
+) -> None:
+    authority = make_key(person.home / "authority")
+    certify_host(sshd, authority, "-n", "127.0.0.1")
+    know_authority(person, authority)
+    revoked = authority if whose == "the authority's" else sshd.host_key
+    with person.known_hosts.open("a") as file:
+        file.write("@revoked * " + Path(f"{revoked}.pub").read_text())
+    assert "revoked" in why_not(f"root@127.0.0.1:{sshd.port}")
+
+
 # ---- the user's keys
 
 

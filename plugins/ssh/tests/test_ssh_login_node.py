@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -177,7 +178,7 @@ def test_a_killed_laptop_leaves_nothing_on_the_cluster(
 ) -> None:
     script = PROLOGUE + (
         "with Manager() as manager:\n"
-        "    manager.add_slave(SGEQsubSlaveArray(2, via=SSHHost('login')))\n"
+        "    manager.add_slave(SGEQsubSlaveArray(6, via=SSHHost('login')))\n"
         "    context = manager.get_context()\n"
         "    context.add_task(task, 0)\n"
         "    context.add_task(task, 1, 3600)\n"
@@ -196,12 +197,12 @@ def test_a_killed_laptop_leaves_nothing_on_the_cluster(
     wait_until(lambda: not cluster_network.cell.processes(), 20.0, "the end of the slaves")
     assert time.monotonic() - start < 15.0
     wait_until(lambda: not cluster_network.cell.jobs(), 20.0, "the end of the jobs")
-    for folder in (login.folder / "root").glob(".imp_parallel*"):
-        # the documents of the array, which nobody could remove
-        assert not [path for path in folder.iterdir() if path.suffix in (".zip", ".output")]
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
+    # the documents of the array are left, which nobody could remove
+    (folder,) = (login.folder / "root").glob(".imp_parallel*")
+    assert not [path for path in folder.iterdir() if path.suffix in (".zip", ".output")]
+    too_late = [path for path in folder.glob("*.early") if "the run is over" in path.read_text()]
+    assert len(too_late) == 2  # there was room for four
+    shutil.rmtree(folder)
 
 
 def test_a_slave_that_can_not_start_is_explained_with_what_its_job_said(

@@ -1,0 +1,167 @@
+"""A batch plugin that knows nothing of gateways works through one."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from harness import Processes, wait_until
+
+from imp_parallel_core import (
+    Bootstrap,
+    CommandHost,
+    Gateway,
+    Launch,
+    LaunchError,
+    LaunchPhase,
+    LaunchState,
+    LocalHost,
+    Manager,
+    NoMoreSlavesError,
+    Slave,
+    SlaveArray,
+    hookimpl,
+)
+
+
+class BatchArray(SlaveArray):
+    """Slaves that a simple batch system starts, by a command on a host."""
+
+    transport = "tcp"
+
+    def __init__(self, count: int, via: CommandHost) -> None:
+        super().__init__(count)
+        self.via: CommandHost = via
+
+
+class BatchLaunch:
+    """All that such a plugin does; nothing in it depends on where the host is."""
+
+    def __init__(self, slaves: BatchArray, bootstraps: Sequence[Bootstrap]) -> None:
+        host = self._host = slaves.via
+        self._bootstraps = {each.index: each for each in bootstraps}
+        self._folder = host.make_private_folder(bootstraps[0].cwd, ".batch-")
+        host.write_files(self._folder, {str(b.index): b.document() for b in bootstraps})
+        for each in bootstraps:
+            self.command = each.command("file", f"{self._folder}/{each.index}")
+            output = shlex.quote(each.output_path or "/dev/null")
+            line = f"{shlex.join(self.command)} >>{output} 2>&1 & echo $!"
+            host.run(["setsid", "sh", "-c", line], cwd=each.cwd, timeout_s=20.0)
+
+    def poll(self) -> Mapping[int, LaunchState]:
+        return dict.fromkeys(self._bootstraps, LaunchState(LaunchPhase.RUNNING))
+
+    def cancel(self, grace_s: float) -> None:
+        self._host.remove_folder(self._folder)
+
+    def log_tail(self, index: int) -> str:
+        path = self._bootstraps[index].output_path
+        return self._host.read_file(path, limit_bytes=1000).decode() if path else ""
+
+
+class Batch:
+    """The plugin."""
+
+    @hookimpl
+    def imp_parallel_launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap]) -> Launch | None:
+        return BatchLaunch(slaves, bootstraps) if isinstance(slaves, BatchArray) else None
+
+
+class HereRelay:
+    """A relay of a gateway that is this machine: there is nothing to relay."""
+
+    def __init__(self, addresses: Sequence[str], folder: str) -> None:
+        self.addresses = list(addresses)
+        self._folder = folder
+
+    def close(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class HereGateway(LocalHost):
+    """A gateway whose other side is another folder."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self.relays = 0
+
+    def home(self) -> str:
+        return str(self._home)
+
+    def relay(self, addresses: Sequence[str], *, folder: str, patience_s: float) -> HereRelay:
+        self.relays += 1
+        return HereRelay(addresses, folder)
+
+    def ship_modules(self, folder: str) -> Sequence[str]:
+        (Path(folder) / "beside.py").write_text("ANSWER = 42\n")
+        return [folder]
+
+    def read_files(self, paths: Sequence[str], *, limit_bytes: int) -> Sequence[bytes]:
+        return [Path(path).read_bytes() if Path(path).exists() else b"" for path in paths]
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[HereGateway]:
+    home = tmp_path / "there"
+    home.mkdir()
+    yield HereGateway(home)
+    assert not list(home.glob(".*")), "left there"
+
+
+@pytest.fixture
+def manager(processes: Processes) -> Iterator[Manager]:
+    with Manager(host="localhost", plugins=[Batch()]) as made:
+        yield made
+
+
+def test_slaves_run_there_with_what_was_sent_and_their_output_comes_back(
+    gateway: HereGateway, processes: Processes, tmp_path: Path
+) -> None:
+    def where() -> tuple[Path, int]:
+        import beside  # type: ignore[import-not-found]  # it is shipped
+
+        print("hello from there")
+        return Path.cwd(), beside.ANSWER
+
+    assert isinstance(gateway, Gateway)
+    assert not isinstance(LocalHost(), Gateway)
+    with Manager(host="localhost", plugins=[Batch()]) as manager:
+        manager.add_slave(BatchArray(2, gateway))
+        context = manager.get_context()
+        context.add_task(where)
+        context.add_task(lambda: sys.modules["imp_parallel_core"].__file__)
+        results = list(context.get_results())
+        assert results[0] == (tmp_path / "there", 42)
+        assert ".zip/imp_parallel_core" in str(results[1])
+    assert gateway.relays == 1
+    assert sum("hello from there" in p.read_text() for p in tmp_path.glob("slave*.output")) == 1
+    wait_until(lambda: not processes.alive(), 5.0)
+
+
+def test_a_python_of_another_version_is_an_error_that_lists_what_was_tried(
+    gateway: HereGateway, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "find_program", lambda name: None)
+    manager.add_slave(BatchArray(1, gateway))
+    context = manager.get_context()
+    context.add_task(print)
+    with pytest.raises(NoMoreSlavesError, match=r"no Python 3\.\d+ on .*python3: not there"):
+        list(context.get_results())
+
+
+def test_a_relay_that_can_not_be_made_is_the_reason_and_leaves_nothing(
+    gateway: HereGateway, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **options: object) -> HereRelay:
+        raise LaunchError("nothing is forwarded there")
+
+    monkeypatch.setattr(gateway, "relay", refuse)
+    manager.add_slave(BatchArray(1, gateway))
+    context = manager.get_context()
+    context.add_task(print)
+    with pytest.raises(NoMoreSlavesError, match="nothing is forwarded there"):
+        list(context.get_results())
