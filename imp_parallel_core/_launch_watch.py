@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._delays import Delays
-from ._gateway import Gateway
 from ._launching import LaunchPhase, LaunchState, WithdrawingLaunch, describe_command
 from ._plugins import Plugins
 
@@ -122,10 +121,11 @@ class LaunchWatch(threading.Thread):
 
     def _launch(self) -> Launch:
         via = self._slaves.via
-        if not isinstance(via, Gateway):
+        if via is not None:
+            from ._gateway import Gateway  # takes a while, which most slaves need not wait for
+            from ._via import launch_via
+        if via is None or not isinstance(via, Gateway):
             return self._plugins.launch(self._slaves, self._bootstraps, self._accept)
-        from ._via import launch_via
-
         return launch_via(
             via,
             self._bootstraps,

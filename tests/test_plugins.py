@@ -186,13 +186,16 @@ def test_a_plugin_given_by_hand_must_keep_the_contract(install: Any) -> None:
         Manager(plugins=[Misspelled()])
 
 
-def test_slave_classes_can_be_imported_from_the_core(install: Any) -> None:
+def test_slave_classes_can_be_imported_from_the_core(
+    install: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install(good=Launcher())
+    monkeypatch.setitem(_plugins.KNOWN_DISTRIBUTIONS, "MissingSlave", "imp-parallel-missing")
     assert _plugins.find_slave_type("Mine") is Mine
     with pytest.raises(AttributeError):
         _plugins.find_slave_type("Yours")
-    with pytest.raises(ImportError, match="pip install imp-parallel-ssh"):
-        _plugins.find_slave_type("SSHSlave")
+    with pytest.raises(ImportError, match="pip install imp-parallel-missing"):
+        _plugins.find_slave_type("MissingSlave")
 
 
 def test_an_observer_that_raises_is_reported_once_and_muted(

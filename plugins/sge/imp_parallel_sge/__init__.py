@@ -24,7 +24,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import _pe_array, _qsub_array
 
-    globals().update(
-        SGEPESlaveArray=_pe_array.SGEPESlaveArray, SGEQsubSlaveArray=_qsub_array.SGEQsubSlaveArray
-    )
-    return globals()[name]
+    value = getattr(_pe_array if name == "SGEPESlaveArray" else _qsub_array, name)
+    globals()[name] = value
+    return value

@@ -1,30 +1,25 @@
-"""Slaves on machines that answer to SSH; and clusters behind a login node."""
+"""Slaves on machines that answer to SSH; and clusters behind a login node.
+
+Every script loads this package where it is installed, also one that has no use for it; so its names
+are loaded when they are first used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from imp_parallel_core import Accept, Bootstrap, Launch, Slave, hookimpl
-
-from ._ssh_host import SSHHost
-from ._ssh_slave import SSHSlave, SSHSlaveArray
+if TYPE_CHECKING:
+    from ._ssh_host import SSHHost
+    from ._ssh_slave import SSHSlave, SSHSlaveArray
 
 __all__ = ["SSHHost", "SSHSlave", "SSHSlaveArray"]
 
 
-@hookimpl
-def imp_parallel_launch(
-    slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept
-) -> Launch | None:
-    """Start slaves by SSH."""
-    if not isinstance(slaves, (SSHSlave, SSHSlaveArray)):
-        return None
-    from ._ssh_launch import SSHLaunch
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import _ssh_host, _ssh_slave
 
-    return SSHLaunch(slaves, bootstraps, accept)
-
-
-@hookimpl
-def imp_parallel_slave_types() -> Mapping[str, type]:
-    """Name the slave classes of this plugin."""
-    return {"SSHSlave": SSHSlave, "SSHSlaveArray": SSHSlaveArray}
+    value = getattr(_ssh_host if name == "SSHHost" else _ssh_slave, name)
+    globals()[name] = value
+    return value

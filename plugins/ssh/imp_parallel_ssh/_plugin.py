@@ -1,0 +1,29 @@
+"""The plugin's hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from imp_parallel_core import Accept, Bootstrap, Launch, Slave, hookimpl
+
+
+@hookimpl
+def imp_parallel_launch(
+    slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept
+) -> Launch | None:
+    """Start slaves by SSH."""
+    from . import SSHSlave, SSHSlaveArray
+
+    if not isinstance(slaves, (SSHSlave, SSHSlaveArray)):
+        return None
+    from ._ssh_launch import SSHLaunch
+
+    return SSHLaunch(slaves, bootstraps, accept)
+
+
+@hookimpl
+def imp_parallel_slave_types() -> Mapping[str, type]:
+    """Name the slave classes of this plugin."""
+    from . import SSHSlave, SSHSlaveArray
+
+    return {"SSHSlave": SSHSlave, "SSHSlaveArray": SSHSlaveArray}
