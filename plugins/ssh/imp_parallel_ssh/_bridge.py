@@ -40,6 +40,8 @@ _CHUNK_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20  # how much output can wait while there is no bridge
 _F_SETPIPE_SZ = 1031  # Linux
 _PATH_LIMIT = 70  # of the folder: what a Unix socket may be called is short
+_PREFIX = ".imp_parallel-slaves-"
+_OLD_S = 3600.0  # a folder may be empty and free for a moment
 _ENDING_S = 1.0
 _LAST_OUTPUT_S = 5.0
 _TAKE_OVER_S = 5.0
@@ -130,16 +132,9 @@ class _Folder:
         """Let go of it; remove it if nobody else holds it and no slave is in it."""
         os.close(self._descriptor)  # first: of those who let go at the same time, one is the last
         try:
-            descriptor = os.open(self.path, os.O_RDONLY)
+            _remove_if_unused(self.path)
         except OSError:
-            return
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not any(name.endswith(".socket") for name in os.listdir(self.path)):
-                _remove(self.path)
-        except OSError:
-            pass  # somebody else holds it
-        os.close(descriptor)
+            pass  # it has gone
 
 
 def _remove(path: str) -> None:
@@ -161,15 +156,16 @@ def _prepare(
         folder = _Folder(known)
         _fill(folder.path, kinds, digests, contents)
         return folder
-    problems = []
+    problems: list[str] = []
     for parent in dict.fromkeys(
         (os.environ.get("TMPDIR", ""), *_SHARED[:1], os.path.expanduser("~"), *_SHARED[1:])
     ):
         if not parent.startswith("/") or len(parent) > _PATH_LIMIT:
             continue
-        path = parent.rstrip("/") + "/.imp_parallel-slaves-" + os.urandom(8).hex()
+        path = f"{parent.rstrip('/')}/{_PREFIX}{os.urandom(8).hex()}"
         try:
             os.mkdir(path, 0o700)
+            _sweep(parent)
             _try_out(path)
             _fill(path, kinds, digests, contents)
             return _Folder(path)
@@ -177,6 +173,42 @@ def _prepare(
             problems.append(f"{parent}: {problem.strerror or problem}")
             _remove(path)
     raise OSError(errno.ENOSPC, "; ".join(problems))
+
+
+def _sweep(parent: str) -> None:
+    """Remove what earlier runs left behind when their bridges were killed."""
+    for name in os.listdir(parent):
+        path = f"{parent}/{name}"
+        try:
+            status = os.stat(path, follow_symlinks=False)
+            age_s = time.time() - status.st_mtime
+            if name.startswith(_PREFIX) and status.st_uid == os.geteuid() and age_s > _OLD_S:
+                _remove_if_unused(path)
+        except OSError:
+            pass  # somebody else was faster
+
+
+def _remove_if_unused(path: str) -> None:
+    """Remove a run's folder, unless a bridge holds it or a slave lives in it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        names = os.listdir(path)
+        if not any(name.endswith(".socket") and _is_heard(f"{path}/{name}") for name in names):
+            _remove(path)
+    except OSError:
+        pass  # a bridge holds it
+    os.close(descriptor)
+
+
+def _is_heard(address: str) -> bool:
+    """Whether a process listens there."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(address)
+        except ConnectionRefusedError:
+            return False
+        return True
 
 
 def _try_out(path: str) -> None:
@@ -258,7 +290,7 @@ class _Slave:
             pass  # not Linux, or not allowed
         self.child = os.fork()
         if not self.child:
-            _become_slave(listening.fileno(), written, cwd, argv, environment)
+            _become_slave(listening.detach(), written, cwd, argv, environment)
         self._note(self.child)
         self.output = os.open(self._fifo, os.O_RDONLY | os.O_NONBLOCK)
         os.close(written)
@@ -329,10 +361,34 @@ def _become_slave(
             text = f"imp_parallel: can't work in {cwd} ({problem.strerror}), so this slave works in"
             os.write(2, os.fsencode(f"{text} {home}\n"))
         os.environ.update(environment)
+        if list(argv[:2]) == [sys.executable, "-c"]:
+            _run_here(argv[2], argv[3:])  # which spares it the start of another Python
         os.execv(argv[0], list(argv))
     except BaseException as problem:
         os.write(2, os.fsencode(f"imp_parallel: can't start {argv[0]}: {problem}\n"))
     os._exit(127)
+
+
+def _run_here(program: str, arguments: Sequence[str]) -> NoReturn:
+    """Run a program as ``python -c`` would, in this process, which is a fork of the bridge."""
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    sys.argv[:] = ["-c", *arguments]
+    code: object = 0
+    try:
+        exec(program, {"__name__": "__main__", "__builtins__": __builtins__})  # noqa: S102 - it is the slave's
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        code = 1
+    if code is not None and not isinstance(code, int):
+        os.write(2, os.fsencode(f"{code}\n"))
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 def _kill(send: Callable[[int, int], None], pid: int) -> None:

@@ -74,7 +74,7 @@ class OpenSSHConnection:
         self._watch.start()
 
     def _connect(self, timeout_s: float) -> None:
-        # "cat" ends, and the connection with it, when this process does, in whatever way
+        # what it runs there ends, and the connection with it, when this process does in any way
         command = [*self._begin]
         for option in (
             "ControlMaster=yes",
@@ -85,7 +85,7 @@ class OpenSSHConnection:
         ):
             command += ["-o", option]
         self._anchor = subprocess.Popen[bytes](
-            [*command, *self._where, "exec cat"],
+            [*command, *self._where, "exec /bin/sh -c 'read x'"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -159,7 +159,7 @@ class OpenSSHConnection:
             self._is_closed = True
             channels, self._channels = self._channels, []
         for channel in channels:
-            channel.close()
+            channel.end()
         anchor = getattr(self, "_anchor", None)
         if anchor is not None:
             _kill(anchor)
@@ -181,6 +181,7 @@ class OpenSSHChannel:
         take_errors: Callable[[bytes], None],
     ) -> None:
         self.stream: Stream = _ResumableStream(connected)
+        self._connected = connected
         self._process = process
         self._reader = _read_in_thread(process, take_errors)
 
@@ -194,7 +195,13 @@ class OpenSSHChannel:
 
     def close(self) -> None:
         """End its standard input, and give it up."""
+        self.end()
         self.stream.close()
+
+    def end(self) -> None:
+        """End its stream, whose descriptor somebody may be waiting for: it stays open."""
+        with contextlib.suppress(OSError):
+            self._connected.shutdown(socket.SHUT_RDWR)
         if self._process.poll() is None:
             _kill(self._process)
             self._process.wait()

@@ -148,6 +148,7 @@ class RemoteSlave:
             self._start_slave(*self._begin_bridge(connection, deadline))
         except BridgeEnded as problem:
             self._bridge_ended(problem.noise)
+            self.close()
         except (OSError, WrongPython) as problem:
             self._end(f"{self.host.target}: {problem}")
             self.close()
@@ -231,11 +232,11 @@ class RemoteSlave:
 
         Or all is over, and :meth:`wait_for_end` still wants to read it.
         """
-        if not self.is_cancelled.is_set():
+        if stream is not self._stream or not self.is_cancelled.is_set():
             self._in_thread(lambda: self._drop(stream))
 
     def _drop(self, stream: WatchedStream) -> None:
-        if not self.is_cancelled.wait(_STALE_S):
+        if stream is not self._stream or not self.is_cancelled.wait(_STALE_S):
             stream.channel.close()
 
     def _run_again(self, ended: WatchedStream) -> None:
@@ -252,6 +253,8 @@ class RemoteSlave:
             except Error as problem:
                 _logger.warning("%s on %s: %s", self.name, self.host.target, problem)
             except (BridgeEnded, OSError, WrongPython):
+                if self._beginning is not None:
+                    self._beginning.close()
                 if time.monotonic() < deadline and not self.is_cancelled.wait(_AGAIN_S):
                     continue
             return  # the core gives it up in time, if it can't be reached

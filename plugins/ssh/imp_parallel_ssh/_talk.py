@@ -103,8 +103,6 @@ class Talk:
                 pass
         except TimeoutError:
             return False
-        except OSError:
-            pass
         return True
 
     # ---- bytes
@@ -135,6 +133,8 @@ class Talk:
                 return self._stream.receive(limit)
             except BlockingIOError:
                 self._wait(to_write=False)
+            except OSError:
+                return b""  # broken, or closed here
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)

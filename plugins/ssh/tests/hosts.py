@@ -38,15 +38,16 @@ def client(
 @pytest.fixture
 def there(person: Person, daemons: Daemons) -> Iterator[Sshd]:
     """Start a daemon that is known as "there"; no process may be left on that host."""
-    before = folders()
     sshd = daemons.start()
     person.name(sshd, "there")
+    (sshd.folder / "tmp").mkdir()
+    (sshd.folder / "root/.bashrc").write_text(f"export TMPDIR={sshd.folder}/tmp\n")
     yield sshd
     deadline = time.monotonic() + 12.0
     while (left := sshd.started()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not left
-    assert folders() <= before, "a run's folder was left behind"
+    assert not folders(sshd), "a run's folder was left behind"
 
 
 @pytest.fixture
@@ -63,10 +64,9 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "env/bin/python")
 
 
-def folders() -> set[Path]:
-    """Return the folders of runs that are on this machine."""
-    places = map(Path, ("/tmp", "/dev/shm"))
-    return {path for place in places for path in place.glob(".imp_parallel-slaves-*")}
+def folders(sshd: Sshd) -> list[Path]:
+    """Return the folders of runs that are on the host "there"."""
+    return list((sshd.folder / "tmp").iterdir())
 
 
 def why_no_common_python() -> str:

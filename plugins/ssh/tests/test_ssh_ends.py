@@ -20,8 +20,6 @@ from imp_parallel_core import Manager
 
 __all__ = ["client", "make_slave", "there"]  # fixtures
 
-FOLDERS_BEFORE = folders()
-
 SCRIPT = """\
 import os, subprocess, sys, time
 from imp_parallel_core import Manager
@@ -62,7 +60,7 @@ def script(there: Sshd, client: str) -> subprocess.Popen[str]:
 
 
 def nothing_is_left(sshd: Sshd) -> bool:
-    return not sshd.started() and not folders()
+    return not sshd.started() and not folders(sshd)
 
 
 def test_ctrl_c_ends_everything_on_the_host(script: subprocess.Popen[str], there: Sshd) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +40,6 @@ def test_slaves_on_a_host_conform(
 def test_a_host_without_the_package_is_sent_it_once_for_all_its_slaves(
     there: Sshd, client: str, bare_python: str
 ) -> None:
-    before = folders()
     with Manager() as manager:
         manager.add_slave(SSHSlaveArray(["there"], 3, python=bare_python, client=client))
         context = manager.get_context(lambda: os.sep)
@@ -46,7 +47,7 @@ def test_a_host_without_the_package_is_sent_it_once_for_all_its_slaves(
             context.add_task(lambda sep: (os.getpid(), time.sleep(0.2))[0])
         pids = set(context.get_results_unordered())
         assert len(pids) == 3
-        (folder,) = folders() - before
+        (folder,) = folders(there)
         assert folder.stat().st_mode & 0o777 == 0o700
         assert len(list(folder.glob("*.zip"))) == 1
 
@@ -57,10 +58,6 @@ def test_all_slaves_on_a_host_share_one_connection(there: Sshd, make_slave: Make
             manager.add_slave(make_slave())
         wait_until(lambda: {slave.state for slave in manager.slaves} == {"idle"})
         assert there.log.read_text().count("Accepted publickey") == 1
-
-
-def finish(path: Path) -> None:
-    path.touch()
 
 
 class WaitsFor:
@@ -107,9 +104,8 @@ def test_tasks_go_on_when_their_connection_is_killed_and_none_runs_twice(
         if what == "the connections":
             there.kill_sessions()
         else:
-            for pid, line in there.started().items():
-                if "os.write(1,b'" in line:
-                    os.kill(pid, signal.SIGKILL)
+            for path in (path for folder in folders(there) for path in folder.glob("*.lock")):
+                os.kill(int(path.read_text().split()[0]), signal.SIGKILL)
         wait_until(lambda: "reconnecting" in {slave.state for slave in manager.slaves})
         wait_until(lambda: {slave.state for slave in manager.slaves} == {"working"})
         assert end() == [0, 1]
@@ -143,3 +139,20 @@ def test_a_python_that_does_not_exist_is_an_error_with_the_shells_words(
         context.add_task(os.getpid)
         with pytest.raises(NoSlaveStartedError, match=r"(?s)exit code 127.*/no/such/python"):
             list(context.get_results_unordered())
+
+
+def test_what_a_crash_has_left_is_removed_by_a_later_run(
+    there: Sshd, make_slave: MakeSlave
+) -> None:
+    left, young = (there.folder / "tmp" / f".imp_parallel-slaves-{n}" for n in ("left", "young"))
+    for path in (left, young):
+        path.mkdir(0o700)
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.bind(str(path / "slave0.socket"))
+    os.utime(left, (0, 0))
+    with Manager() as manager:
+        manager.add_slave(make_slave())
+        wait_until(lambda: manager.slaves[0].state == "idle")
+        assert not left.exists()
+    assert young.exists()
+    shutil.rmtree(young)
