@@ -236,7 +236,8 @@ class RemoteSlave:
             self._in_thread(lambda: self._drop(stream))
 
     def _drop(self, stream: WatchedStream) -> None:
-        if stream is not self._stream or not self.is_cancelled.wait(_STALE_S):
+        is_last = stream is self._stream and self.is_cancelled.wait(_STALE_S)
+        if not is_last or stream is not self._stream:
             stream.channel.close()
 
     def _run_again(self, ended: WatchedStream) -> None:
