@@ -6,11 +6,11 @@ import dataclasses
 import hashlib
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ._errors import LaunchError
 from ._gateway import Gateway, Relay
-from ._launching import Bootstrap, Launch, LaunchState
+from ._launching import Bootstrap, Launch, LaunchState, WithdrawingLaunch
 from ._slave_archive import slave_archive
 
 _logger = logging.getLogger("imp_parallel.launch")
@@ -47,7 +47,10 @@ def launch_via(
             patience_s=bootstraps[0].reconnect_timeout_s,
         )
         adapted = _adapted(gateway, bootstraps, folder, relay.addresses)
-        return _LaunchVia(gateway, launch(adapted), bootstraps, adapted, folder, relay)
+        launched = launch(adapted)
+        if isinstance(launched, WithdrawingLaunch):
+            return _WithdrawingLaunchVia(gateway, launched, bootstraps, adapted, relay)
+        return _LaunchVia(gateway, launched, bootstraps, adapted, relay)
     except BaseException as problem:
         if relay is not None:
             relay.close()
@@ -117,13 +120,11 @@ class _LaunchVia:
         launch: Launch,
         bootstraps: Sequence[Bootstrap],
         adapted: Sequence[Bootstrap],
-        folder: str,
         relay: Relay,
     ) -> None:
         self.command = launch.command
         self._gateway = gateway
         self._launch = launch
-        self._folder = folder
         self._relay = relay
         self._outputs = {
             there.output_path: here.output_path
@@ -156,3 +157,13 @@ class _LaunchVia:
                         file.write(data)
         except OSError as problem:
             _logger.warning("the output of slaves could not be fetched: %s", problem)
+
+
+class _WithdrawingLaunchVia(_LaunchVia):
+    """One whose slaves can be taken out of a queue."""
+
+    _launch: WithdrawingLaunch
+
+    def withdraw(self, indices: Collection[int]) -> None:
+        """Take slaves out of the queue that are not needed any more."""
+        self._launch.withdraw(indices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,8 +24,10 @@ from imp_parallel_core import (
     NoMoreSlavesError,
     Slave,
     SlaveArray,
+    WithdrawingLaunch,
     hookimpl,
 )
+from imp_parallel_core._via import launch_via
 
 
 class BatchArray(SlaveArray):
@@ -165,3 +167,41 @@ def test_a_relay_that_can_not_be_made_is_the_reason_and_leaves_nothing(
     context.add_task(print)
     with pytest.raises(NoMoreSlavesError, match="nothing is forwarded there"):
         list(context.get_results())
+
+
+class Queue:
+    """A launch of slaves that wait in a queue."""
+
+    command = ("queue",)
+
+    def __init__(self) -> None:
+        self.withdrawn: list[int] = []
+
+    def poll(self) -> Mapping[int, LaunchState]:
+        return {}
+
+    def cancel(self, grace_s: float) -> None: ...
+
+    def log_tail(self, index: int) -> str:
+        return ""
+
+
+class WithdrawingQueue(Queue):
+    """One that lets them be taken out."""
+
+    def withdraw(self, indices: Collection[int]) -> None:
+        self.withdrawn += indices
+
+
+@pytest.mark.parametrize("kind", [Queue, WithdrawingQueue])
+def test_slaves_can_be_taken_out_of_a_queue_there_if_they_can_be_at_all(
+    gateway: HereGateway, tmp_path: Path, kind: type[Queue]
+) -> None:
+    queue = kind()
+    bootstrap = Bootstrap(0, sys.executable, str(tmp_path), None, [], addresses=["localhost:1"])
+    launch = launch_via(gateway, [bootstrap], lambda bootstraps: queue)
+    assert isinstance(launch, WithdrawingLaunch) == (kind is WithdrawingQueue)
+    if isinstance(launch, WithdrawingLaunch):
+        launch.withdraw([0])
+        assert queue.withdrawn == [0]
+    launch.cancel(0.0)
