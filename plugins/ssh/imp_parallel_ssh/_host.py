@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +23,7 @@ Connect = Callable[[str, float], Connection]
 
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
+_REFUSALS = 2  # of connections that seem to allow no channel at all; others may just be faster
 
 
 @functools.cache
@@ -49,6 +52,10 @@ class Host:
         self._connect = connect
         self._changed = threading.Condition()
         self._connection: Connection | None = None
+        self._full: list[Connection] = []
+        """Earlier connections, on which sshd allows no more channels (see its MaxSessions)."""
+        self._of_use: weakref.WeakSet[Connection] = weakref.WeakSet()
+        """Those on which a channel was had."""
         self._is_connecting = False
         self._is_closed = False
         self._failure: Error | None = None
@@ -114,7 +121,15 @@ class Host:
         with self._changed:
             if self._connection is connection:
                 self._connection = None
+            elif connection in self._full:
+                self._full.remove(connection)
         connection.close()
+
+    def _note_full(self, connection: Connection) -> None:
+        with self._changed:
+            if self._connection is connection:
+                self._connection = None
+                self._full.append(connection)
 
     @property
     def is_connected(self) -> bool:
@@ -125,8 +140,11 @@ class Host:
         """Close the connection."""
         with self._changed:
             self._is_closed = True
-            connection, self._connection = self._connection, None
-        if connection is not None:
+            connections, self._full = self._full, []
+            if self._connection is not None:
+                connections.append(self._connection)
+            self._connection = None
+        for connection in connections:
             connection.close()
 
     # ---- on the host
@@ -137,9 +155,12 @@ class Host:
         python: str | None,
         take_errors: Callable[[bytes], None],
         deadline: float,
+        *,
         started: Callable[[Channel], None] = lambda channel: None,
     ) -> tuple[Talk, There]:
         """Start a bridge; return the talk with it and what it says of its host.
+
+        If the connection has as many channels as sshd allows, another one is made.
 
         Args:
             connection: the host's.
@@ -150,7 +171,18 @@ class Host:
         """
         mark = new_mark()
         command = command_line(python, mark, bridge_program())
-        channel = connection.start(command, take_errors)
+        refusals = 0
+        channel = None
+        while channel is None:
+            try:
+                channel = connection.start(command, take_errors)
+            except OSError as problem:
+                refusals += connection not in self._of_use
+                if problem.errno != errno.EAGAIN or refusals > _REFUSALS:
+                    raise
+                self._note_full(connection)
+                connection = self.connection(max(1.0, deadline - time.monotonic()))
+        self._of_use.add(connection)
         started(channel)
         talk = Talk(channel, deadline)
         return talk, talk.introduce(mark, bridge_program())
@@ -187,7 +219,7 @@ class Host:
         self, python: str | None, folder: str, names: Sequence[str], wait_s: float
     ) -> bool:
         """Kill slaves and what they started; return whether that was done."""
-        connection = self._connection
+        connection = self._connection or (self._full[-1] if self._full else None)
         if connection is None:
             return False
         deadline = time.monotonic() + wait_s

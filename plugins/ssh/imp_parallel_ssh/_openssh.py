@@ -1,7 +1,8 @@
 """SSH as OpenSSH's own client speaks it: one connection for each host, shared by all its channels.
 
 A first ``ssh`` makes the connection and listens at a socket in a private folder; one more ``ssh``
-for each channel hands its descriptors over to that and waits.
+for each channel hands its descriptors over to that and waits; or makes a connection of its own, if
+sshd allows no more channels on the shared one (see its MaxSessions).
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from ._connection import Channel
 _CHUNK_BYTES = 1 << 16
 _ALIVE_S = 5  # how often a host that says nothing is asked whether it is there …
 _ALIVE_COUNT = 3  # … and how often in vain
-_NO_OTHER_WAY = ("-o", "ControlMaster=no", "-o", "ProxyCommand=exit 1")  # than the shared one
 _POLL_S = 0.003
 _LAST_WORDS_S = 1.0
 _CONNECTION_BROKE = 255
@@ -53,8 +53,17 @@ class OpenSSHConnection:
             )
         self._folder = tempfile.mkdtemp(prefix="imp_parallel-ssh-")
         self._socket = f"{self._folder}/s"
-        self._begin = [program, "-T", "-x", "-a", "-o", "BatchMode=yes", *options]
-        self._begin += ["-o", f"ControlPath={self._socket}", "-o", "ControlPersist=no"]
+        self._begin = [program, "-T", "-x", "-a", *options]
+        for option in (
+            "BatchMode=yes",
+            "StrictHostKeyChecking=yes",
+            f"ConnectTimeout={max(1, round(timeout_s))}",
+            f"ServerAliveInterval={_ALIVE_S}",
+            f"ServerAliveCountMax={_ALIVE_COUNT}",
+            f"ControlPath={self._socket}",
+            "ControlPersist=no",
+        ):
+            self._begin += ["-o", option]
         self._where = _words_for(target)
         self._callback: Callable[[str], None] = lambda how: None
         self._lock = threading.Lock()
@@ -75,17 +84,8 @@ class OpenSSHConnection:
 
     def _connect(self, timeout_s: float) -> None:
         # what it runs there ends, and the connection with it, when this process does in any way
-        command = [*self._begin]
-        for option in (
-            "ControlMaster=yes",
-            "StrictHostKeyChecking=yes",
-            f"ConnectTimeout={max(1, round(timeout_s))}",
-            f"ServerAliveInterval={_ALIVE_S}",
-            f"ServerAliveCountMax={_ALIVE_COUNT}",
-        ):
-            command += ["-o", option]
         self._anchor = subprocess.Popen[bytes](
-            [*command, *self._where, "exec /bin/sh -c 'read x'"],
+            [*self._begin, "-o", "ControlMaster=yes", *self._where, "exec /bin/sh -c 'read x'"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -123,7 +123,7 @@ class OpenSSHConnection:
             ours, theirs = socket.socketpair()
             with theirs:
                 process = subprocess.Popen[bytes](
-                    [*self._begin, *_NO_OTHER_WAY, *self._where, command],
+                    [*self._begin, "-o", "ControlMaster=no", *self._where, command],
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),
                     stderr=subprocess.PIPE,

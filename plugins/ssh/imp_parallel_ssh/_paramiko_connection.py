@@ -65,14 +65,14 @@ class ParamikoConnection:
             opened = self.transport.open_channel("session", timeout=_OPEN_S)
             channel = ParamikoChannel(opened, take_errors, self._due.put)
             opened.exec_command(command)
-        except paramiko.ChannelException as problem:
+        except (paramiko.SSHException, EOFError) as problem:
+            if not _is_refusal(problem):
+                raise OSError(errno.ECONNRESET, f"{self.name}: {problem}") from problem
             raise OSError(
                 errno.EAGAIN,
                 f"{self.name} refuses another channel on this connection: {problem} (sshd's "
                 "MaxSessions, or a forced command?)",
             ) from problem
-        except (paramiko.SSHException, EOFError) as problem:
-            raise OSError(errno.ECONNRESET, f"{self.name}: {problem}") from problem
         return channel
 
     def forward(self, connected: Callable[[ParamikoStream], None]) -> int:
@@ -157,6 +157,15 @@ class ParamikoConnection:
                 pass  # it has broken: the thread that reads finds out, and tells the channels
             except Exception:  # a bug must not leave all other channels without a writer
                 _logger.exception("writing to %s", self.name)
+
+
+def _is_refusal(problem: Exception) -> bool:
+    """Whether the host allows no more channels.
+
+    Of several refusals at the same time, paramiko gives the reason to one caller only.
+    """
+    said_nothing = str(problem) == "Unable to open channel."
+    return isinstance(problem, paramiko.ChannelException) or said_nothing
 
 
 class ParamikoChannel:

@@ -155,7 +155,7 @@ class RemoteSlave:
 
     def _begin_bridge(self, connection: Connection, deadline: float) -> tuple[Talk, There]:
         return self.host.begin_bridge(
-            connection, self.python, self._take_errors, deadline, self._began
+            connection, self.python, self._take_errors, deadline, started=self._began
         )
 
     def _began(self, channel: Channel) -> None:

@@ -14,7 +14,7 @@ import pytest
 from grid_engine import wait_until
 from hosts import MakeSlave, bare_python, client, folders, make_slave, there
 from imp_parallel_ssh import SSHSlaveArray
-from sshd import Sshd
+from sshd import Daemons, Person, Sshd
 
 from imp_parallel_core import Manager, NoSlaveStartedError, testing
 
@@ -156,3 +156,27 @@ def test_what_a_crash_has_left_is_removed_by_a_later_run(
         assert not left.exists()
     assert young.exists()
     shutil.rmtree(young)
+
+
+def test_more_slaves_than_a_connection_may_have_channels_take_another_connection(
+    person: Person, daemons: Daemons, client: str
+) -> None:
+    sshd = daemons.start(options=["MaxSessions 2"])
+    person.name(sshd, "narrow")
+    with Manager() as manager:
+        manager.add_slave(SSHSlaveArray(["narrow"], 5, client=client))
+        wait_until(lambda: {slave.state for slave in manager.slaves} == {"idle"})
+    wait_until(lambda: not sshd.started(), 12.0)
+
+
+def test_a_slave_of_an_array_that_was_killed_is_launched_again_on_its_host(
+    there: Sshd, client: str, tmp_path: Path
+) -> None:
+    with Manager() as manager:
+        manager.add_slave(SSHSlaveArray(["there"], 2, client=client))
+        end = begin(manager, tmp_path, 2)
+        pid = manager.slaves[1].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: manager.slaves[1].pid not in (None, pid))
+        assert end() == [0, 1]
