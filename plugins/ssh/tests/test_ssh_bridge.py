@@ -1,0 +1,144 @@
+"""The bridge and the talk with it, on this machine: what a host may answer, and how it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from imp_parallel_ssh._command_line import command_line, default_pythons, new_mark
+from imp_parallel_ssh._host import bridge_program
+from imp_parallel_ssh._talk import BridgeEnded, Talk
+
+from imp_parallel_core import SocketStream
+
+
+class LocalChannel:
+    """A command that is run by a shell of this machine."""
+
+    def __init__(self, command: str, shell: str = "sh", **environment: str) -> None:
+        ours, theirs = socket.socketpair()
+        self.stream = SocketStream(ours)
+        with theirs:
+            self.process = subprocess.Popen(
+                [shell, "-c", command],
+                stdin=theirs,
+                stdout=theirs,
+                stderr=subprocess.PIPE,
+                env={**os.environ, **environment},
+            )
+
+    def exit_status(self) -> int | None:
+        return self.process.poll()
+
+    def close(self) -> None:
+        self.stream.close()
+        self.process.communicate(timeout=20)
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[Talk]:
+    """Talk with a bridge whose files go into a folder of the test's."""
+    mark = new_mark()
+    command = command_line(sys.executable, mark, bridge_program())
+    with closing(LocalChannel(command, TMPDIR=str(tmp_path))) as channel:
+        made = Talk(channel, time.monotonic() + 20)
+        there = made.introduce(mark, bridge_program())
+        assert there.python == sys.executable
+        yield made
+
+
+def test_the_bridge_says_which_package_its_python_has(tmp_path: Path) -> None:
+    mark = new_mark()
+    command = command_line(sys.executable, mark, bridge_program())
+    with closing(LocalChannel(command)) as channel:
+        there = Talk(channel, time.monotonic() + 20).introduce(mark, bridge_program())
+    import cloudpickle
+
+    import imp_parallel_core
+
+    assert there.core_version == imp_parallel_core.__version__
+    assert there.cloudpickle_version == cloudpickle.__version__
+    assert Path(there.core_path) == Path(imp_parallel_core.__file__).parents[1]
+
+
+def test_an_archive_that_arrived_otherwise_than_it_was_sent_is_refused(
+    talk: Talk, tmp_path: Path
+) -> None:
+    talk.say("prepare", "", "code", hashlib.sha256(b"sent").hexdigest(), more=[b"seen"])
+    with pytest.raises(OSError, match="did not arrive as it was sent"):
+        talk.hear()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_has_gone_and_a_slave_that_has_ended_are_told_of(
+    talk: Talk, tmp_path: Path
+) -> None:
+    for order in ("join", "start", "end"):
+        talk.say(order, str(tmp_path / "gone"), "slave0")
+        assert talk.hear() == ["gone"]
+    talk.say("prepare", "")
+    _, folder = talk.hear()
+    assert Path(folder).stat().st_mode & 0o777 == 0o700
+    talk.say("join", folder, "slave0")
+    assert talk.hear() == ["gone"]
+
+
+def test_a_folder_that_nobody_used_is_removed_with_its_bridge(talk: Talk, tmp_path: Path) -> None:
+    talk.say("prepare", "")
+    assert talk.hear()[0] == "folder"
+    assert len(list(tmp_path.iterdir())) == 1
+    talk.channel.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("python", [None, sys.executable, "true && exec python3"])
+def test_the_command_is_one_line_of_printable_ascii_without_secrets_of_a_shell(
+    python: str | None,
+) -> None:
+    command = command_line(python, new_mark(), b"x" * 100)
+    assert command.isascii()
+    assert command.isprintable()
+    assert "!" not in command  # csh replaces it, whatever the quotes
+    assert "`" not in command
+
+
+def test_the_mark_is_not_in_the_command_that_a_shell_may_repeat() -> None:
+    mark = new_mark()
+    assert mark not in command_line(None, mark, b"")
+
+
+def test_what_is_said_before_the_mark_is_skipped_even_if_it_looks_like_it() -> None:
+    mark = "abcabcabd"
+    said = "noise abcabcabcabd  3 99"
+    with closing(LocalChannel(f"printf '{said}'; cat >/dev/null")) as channel:
+        talk = Talk(channel, time.monotonic() + 20)
+        with pytest.raises(Exception, match=r"the Python there is 3\.99"):
+            talk.introduce(mark, b"")
+
+
+def test_a_shell_that_ends_instead_is_quoted() -> None:
+    with closing(LocalChannel("echo this account is closed; exit 3")) as channel:
+        with pytest.raises(BridgeEnded) as caught:
+            Talk(channel, time.monotonic() + 20).introduce(new_mark(), b"program")
+        assert caught.value.noise == b"this account is closed\n"
+
+
+def test_a_host_that_says_nothing_is_given_up_in_time() -> None:
+    with closing(LocalChannel("exec sleep 60")) as channel:
+        with pytest.raises(TimeoutError):
+            Talk(channel, time.monotonic() + 0.2).introduce(new_mark(), b"program")
+        channel.process.kill()
+
+
+def test_the_pythons_to_look_for_begin_with_the_masters_own() -> None:
+    version = "python{}.{}".format(*sys.version_info)
+    assert default_pythons()[1:] == [version, "python3"]
+    assert os.access(default_pythons()[0], os.X_OK)
