@@ -57,9 +57,8 @@ class Link:
         self._greeted = greeted
         self._received = received
         self._ended = ended
-        self.can_pass_descriptors = not stream.resumable and getattr(
-            stream, "passes_descriptors", False
-        )
+        can_pass: bool = getattr(stream, "passes_descriptors", False)
+        self.can_pass_descriptors = can_pass and not stream.resumable
         """Whether this end of the stream can; see ``passes_descriptors`` of the connection."""
         self._descriptor = stream.fileno()
         if self._descriptor is not None:

@@ -67,7 +67,9 @@ class SocketStream:
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(False)
         self._socket = connected
-        self.passes_descriptors = IS_AVAILABLE and connected.family == socket.AF_UNIX
+        self.passes_descriptors = (
+            IS_AVAILABLE and connected.family == socket.AF_UNIX and not self.resumable
+        )
         """Whether both other methods for descriptors may be called: an optional capability, for
         streams that can't be made again."""
         self._descriptors: list[SharedBytes] = []

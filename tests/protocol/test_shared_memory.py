@@ -327,6 +327,19 @@ def test_a_descriptor_comes_with_a_handshake_frame_and_waits_for_who_asks(pair: 
     assert pair.links[1].connection.claim_descriptor() is None
 
 
+def test_a_stream_that_can_be_made_again_takes_no_descriptors() -> None:
+    class Resumable(SocketStream):
+        resumable = True
+
+    one, other = socket.socketpair()
+    with one, other:
+        stream = Resumable(other)
+        descriptors.send(one, [b"bytes"], [shared(content(SIZE))])
+        assert stream.receive(100) == b"bytes"
+        assert stream.take_descriptors() == ()
+        assert not stream.passes_descriptors
+
+
 # ---- limits
 
 
