@@ -12,7 +12,7 @@ from ._actions import Deliver, OutcomeKind, Task
 from ._definitions import DefinitionBook
 from ._engine import Engine
 from ._errors import ClosedError, Error, PicklingError, RemoteError, SetupError, TaskLostError
-from ._map import NOTHING, Map
+from ._map import Map
 from ._performer import ServedContext
 from ._references import refers, resolving, unpickle_task
 from ._shared_memory import open_segment
@@ -241,36 +241,35 @@ class Context:
 
     def _iterate(self, returns_errors: bool, *, in_order: bool) -> Iterator[Any]:
         inbox = self._served.inbox
-        while True:
-            value = self.read(inbox, in_order=in_order, returns_errors=returns_errors)
-            if value is NOTHING:
-                return
-            yield value
-
-    def read(
-        self, inbox: Inbox, *, in_order: bool, returns_errors: bool, waits: bool = True
-    ) -> Any:
-        """Return the next result, NOTHING if there is none (yet). Called by iterators."""
-        while True:
-            self._engine.check_open()
-            delivery = inbox.take(in_order=in_order, waits=waits)
-            if delivery is None:
-                return NOTHING
-            failure = None
-            try:
-                value = self._open(delivery)
-            except Error as error:
-                value = failure = error
-            except BaseException:  # a Ctrl-C: whoever reads next shall have it
-                inbox.give_back(delivery)
-                raise
+        while (opened := self.open_next(inbox, in_order=in_order)) is not None:
+            delivery, value, failure = opened
             inbox.note_read(delivery)
+            # from here to the user it is one step: a Ctrl-C before it loses nothing
             if inbox.claim(delivery.task.number, None) is None:
                 inbox.unnote_read(delivery)  # another reader was faster
                 continue
             if failure is not None and not returns_errors:
                 raise failure
-            return value
+            yield value
+
+    def open_next(
+        self, inbox: Inbox, *, in_order: bool, waits: bool = True
+    ) -> tuple[Deliver, Any, Error | None] | None:
+        """Return the next delivery with its value, or its error twice; None if there is none (yet).
+
+        Called by iterators, which claim it before they hand it to the user.
+        """
+        self._engine.check_open()
+        delivery = inbox.take(in_order=in_order, waits=waits)
+        if delivery is None:
+            return None
+        try:
+            return delivery, self._open(delivery), None
+        except Error as error:
+            return delivery, error, error
+        except BaseException:  # a Ctrl-C: whoever reads next shall have it
+            inbox.give_back(delivery)
+            raise
 
     def _open(self, delivery: Deliver) -> Any:
         """Return a task's value, or raise its error."""

@@ -6,14 +6,9 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ._errors import RemoteError, TaskLostError
-
 if TYPE_CHECKING:
     from ._context import Context
     from ._inbox import Inbox
-
-NOTHING = object()
-"""Stands for a result that isn't there."""
 
 
 class Map(Iterator[Any]):
@@ -59,20 +54,34 @@ class Map(Iterator[Any]):
 
         After an error of a task it may be called again, for the others' results.
         """
+        inbox = self._inbox
         while True:
             waits = self._items is None or self._under_way >= self._ahead
             if not waits:
                 self._take_up_item()
-            result = self._read(waits)
-            if result is not NOTHING:
-                return result
-            if waits and self._items is None:
-                problem, self._problem = self._problem, None
-                if problem is not None:
-                    raise problem
-                raise StopIteration
-            if waits:
-                self._under_way = 0  # all have been read
+            opened = self._context.open_next(inbox, in_order=self._in_order, waits=waits)
+            if opened is None:
+                if waits:
+                    self._end_unless_there_are_items()
+                continue
+            delivery, value, failure = opened
+            inbox.note_read(delivery)
+            self._under_way -= 1
+            # from here to the user it is one step: a Ctrl-C before it loses nothing
+            if inbox.claim(delivery.task.number, None) is None:
+                inbox.unnote_read(delivery)  # another thread was faster
+                self._under_way += 1
+                continue
+            if failure is not None and not self._returns_errors:
+                raise failure
+            return value
+
+    def _end_unless_there_are_items(self) -> None:
+        """All results have been read: end the iteration, or go on."""
+        self._under_way = 0
+        if self._items is None:
+            problem, self._problem = self._problem, None
+            raise StopIteration if problem is None else problem
 
     def close(self) -> None:
         """Take up no more items, and forget the tasks of those that were; may be called twice.
@@ -95,18 +104,3 @@ class Map(Iterator[Any]):
         else:
             self._context.add_to(self._inbox, self._function, (item,))
             self._under_way += 1
-
-    def _read(self, waits: bool) -> Any:
-        try:
-            result = self._context.read(
-                self._inbox,
-                in_order=self._in_order,
-                returns_errors=self._returns_errors,
-                waits=waits,
-            )
-        except (RemoteError, TaskLostError):
-            self._under_way -= 1
-            raise
-        if result is not NOTHING:
-            self._under_way -= 1
-        return result
