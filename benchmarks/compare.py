@@ -2,15 +2,17 @@
 
 Run it with ``python benchmarks/compare.py`` on a machine that has nothing else to do, after
 ``pip install -r benchmarks/requirements.txt`` (of which only numpy is needed); a single measure
-with ``--only noop --repeat 5``. All peers of a measure are run in turn (ours, theirs, ours, …), so
-that a change of the machine's mood falls on all; printed are medians, and the median of the ratios
-of each round with their range. ``--table``, ``--numbers`` and ``--picture`` name files to write.
+with ``--only noop --repeat 5``. All peers of a measure are run in turn, each round beginning with
+another, so that a change of the machine's mood falls on all; printed are medians, and the median of
+the ratios of each round with their range. ``--table``, ``--numbers`` and ``--picture`` name files
+to write.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import time
 from pathlib import Path
 
 import connections
@@ -20,6 +22,8 @@ import report
 from measures import Measure
 from peers import PEERS, Futures, Ours
 from tasks import Noop
+
+_PAUSE_S = 0.5
 
 
 class Number:
@@ -93,9 +97,10 @@ def main() -> None:
             if peer is Ours or not measure.peers or peer.name in measure.peers
         ]
         runs: dict[str, list[float]] = {peer.name: [] for peer in peers}
-        for _ in range(options.repeat):
-            for peer in peers:
+        for turn in range(options.repeat):
+            for peer in peers[turn % len(peers) :] + peers[: turn % len(peers)]:
                 runs[peer.name].append(measure.run(peer))
+                time.sleep(_PAUSE_S)  # for what ends late
         results[measure.name] = measure, runs
         print("\n".join(report.lines(measure, runs)), flush=True)
     if options.table:

@@ -47,8 +47,11 @@ class resolving:  # used as a function is; contextlib's would cost more than a t
         _active.definitions = self._previous
 
 
-def resolve_from_now_on(definitions: Definitions) -> None:
-    """Let pickles that this thread loads refer to definitions, outside ``resolving`` too."""
+def resolve_from_now_on(definitions: Definitions | None) -> None:
+    """Let pickles that this thread loads refer to definitions, outside ``resolving`` too.
+
+    None lets go of those that they referred to.
+    """
     _active.definitions = definitions
 
 

@@ -189,6 +189,8 @@ class Runner:
             context.arrived.append((bundle.number, segments))
         elif kind == protocol.CLOSE_CONTEXT:
             self._contexts.pop(messages.unpack_context(head), None)
+            self._resolved = None
+            resolve_from_now_on(None)
 
     def _send(self, kind: int, head: bytes, segments: Sequence[protocol.Segment] = ()) -> None:
         self._connection.send(kind, head, segments)
