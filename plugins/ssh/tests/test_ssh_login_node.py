@@ -183,6 +183,7 @@ def test_a_killed_laptop_leaves_nothing_on_the_cluster(
         "    context.add_task(task, 0)\n"
         "    context.add_task(task, 1, 3600)\n"
         "    for result in context.get_results_unordered():\n"
+        "        while sum(bool(slave.host) for slave in manager.slaves) < 4: time.sleep(0.1)\n"
         "        print('going on', flush=True)\n"
     )
     process = laptop.start(script)
