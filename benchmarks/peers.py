@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import logging
 import multiprocessing
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from typing import Any
@@ -66,6 +67,8 @@ class Ours(Peer):
         for _ in range(self.slaves):
             self.manager.add_slave(LocalSlave())
         self.context = self.manager.get_context()
+        while {slave.state for slave in self.manager.slaves} != {"idle"}:
+            time.sleep(0.01)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Any]:
         """Add all tasks, then read."""

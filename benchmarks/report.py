@@ -77,7 +77,8 @@ def draw(path: Path, results: Mapping[str, tuple[Measure, Runs]]) -> None:
         colours = ["#1f6f8b" if name == Ours.name else "#c9c9c9" for name in names]
         bars = axis.barh(names, middles, color=colours)
         axis.bar_label(bars, [number(middle) for middle in middles], padding=3, fontsize=8)
-        axis.set_title(f"{measure.title}\n({measure.unit})", fontsize=9)
+        which = ", less is better" if measure.smaller_is_better else ""
+        axis.set_title(f"{measure.title}\n({measure.unit}{which})", fontsize=9)
         axis.margins(x=0.25)
         axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
