@@ -96,8 +96,8 @@ def test_short_tasks_are_sent_ahead() -> None:
 
 
 def test_short_tasks_that_are_topped_up_travel_together() -> None:
-    cluster, _, (slave,) = cluster_that_runs_short_tasks(200)
-    sent = [cluster.finish_item(slave, duration_s=0.0001) for _ in range(60)]
+    cluster, _, (slave,) = cluster_that_runs_short_tasks(1000)
+    sent = [cluster.finish_item(slave, duration_s=0.0001) for _ in range(200)]
     batches = [len(tasks_sent(actions)) for actions in sent if tasks_sent(actions)]
     assert min(batches) > 5
 
