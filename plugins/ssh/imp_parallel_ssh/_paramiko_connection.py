@@ -56,6 +56,8 @@ class ParamikoConnection:
             target=self._write, name=f"imp_parallel ssh writer {name}", daemon=True
         )
         self._writer.start()
+        for transport in transports:
+            transport.call_soon = self._due.put
         ask = None if is_watched else lambda: self._due.put(self.transport.ask_for_life)
         self.transport.watch(ask, self._ended)
 

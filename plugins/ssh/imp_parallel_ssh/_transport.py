@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import socket
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -67,6 +68,8 @@ class Transport(paramiko.Transport):
         super().__init__(sock, packetizer_class=_Packetizer)
         self._host_keys = keys
         self._ended: Callable[[], None] = lambda: None
+        self.call_soon: Callable[[Callable[[], None]], None] = lambda function: None
+        """Has a function called in a thread that may wait."""
         self._is_closing = False
         self.set_log_channel(_LOG)
         self.name = f"imp_parallel ssh {name}"
@@ -111,14 +114,25 @@ class Transport(paramiko.Transport):
 
             packetizer.set_keepalive(_LOOK_S, look)
 
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        """Send a message; while keys are exchanged anew, paramiko has it wait.
+
+        It would also have its own thread wait, which answers the end of a channel: that is the
+        thread that exchanges the keys. (Then both ends wait until the connection is given up.)
+        """
+        parent: Any = super()
+        if threading.current_thread() is self and not self.clear_to_send.is_set():
+            self.call_soon(lambda: parent._send_user_message(data))
+        else:
+            parent._send_user_message(data)
+
     def ask_for_life(self) -> None:
         """Ask the host for an answer, whatever it is; don't wait for it."""
         message = paramiko.Message()
         message.add_byte(cMSG_GLOBAL_REQUEST)
         message.add_string("keepalive@openssh.com")
         message.add_boolean(True)
-        this: Any = self
-        this._send_user_message(message)  # (global_request would wait, for ever perhaps)
+        self._send_user_message(message)  # (global_request would wait, for ever perhaps)
 
     def close(self) -> None:
         """Close the connection."""

@@ -170,6 +170,18 @@ def test_a_host_that_allows_few_sessions_is_an_error_that_says_so(
     connection.close()
 
 
+def test_commands_may_end_while_keys_are_exchanged_anew(connection: ParamikoConnection) -> None:
+    packetizer = connection.transport.packetizer
+    packetizer.REKEY_BYTES = 100_000  # as if there had been half a gigabyte
+    begun = time.monotonic()
+    for _ in range(20):
+        talks = [Talk(connection, f"head -c {size} /dev/zero") for size in (50_000, 99_000, 7)]
+        assert [len(talk.receive_all()) for talk in talks] == [50_000, 99_000, 7]
+        for talk in talks:
+            talk.channel.close()
+    assert time.monotonic() - begun < 25.0
+
+
 # ---- the end of a connection
 
 
