@@ -371,7 +371,12 @@ def _become_slave(
 
 def _run_here(program: str, arguments: Sequence[str]) -> NoReturn:
     """Run a program as ``python -c`` would, in this process, which is a fork of the bridge."""
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    for name in os.listdir("/dev/fd"):
+        if int(name) > 2:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # it was that of the listing
     sys.argv[:] = ["-c", *arguments]
     code: object = 0
     try:

@@ -117,7 +117,7 @@ def test_the_mark_is_not_in_the_command_that_a_shell_may_repeat() -> None:
 
 def test_what_is_said_before_the_mark_is_skipped_even_if_it_looks_like_it() -> None:
     mark = "abcabcabd"
-    said = "noise abcabcabcabd  3 99"
+    said = "some noise abcabcabcabd  3 99"
     with closing(LocalChannel(f"printf '{said}'; cat >/dev/null")) as channel:
         talk = Talk(channel, time.monotonic() + 20)
         with pytest.raises(Exception, match=r"the Python there is 3\.99"):
