@@ -41,15 +41,27 @@ def time_command(config, python, statement):
     return time.perf_counter() - begun_at
 
 
+FIRST_RESULT = """
+import os, sys, time
+from imp_parallel_core import Manager
+from imp_parallel_ssh import SSHSlave
+with Manager(output=None) as manager:
+    begun_at = time.perf_counter()
+    manager.add_slave(SSHSlave("there", client=sys.argv[1], python=sys.argv[2]))
+    context = manager.get_context()
+    context.add_task(os.getpid)
+    list(context.get_results_unordered())
+    print(time.perf_counter() - begun_at)
+"""
+
+
 def time_start(client, python):
-    """Return the seconds from add_slave to the first result."""
-    with Manager(output=None) as manager:
-        begun_at = time.perf_counter()
-        manager.add_slave(SSHSlave("there", client=client, python=python, ship_modules=[]))
-        context = manager.get_context()
-        context.add_task(os.getpid)
-        list(context.get_results_unordered())
-        return time.perf_counter() - begun_at
+    """Return the seconds from add_slave to the first result, in a script of its own."""
+    command = [sys.executable, "-c", FIRST_RESULT, client, python]
+    # as where it is not set: modules are compiled once, when they are installed or first imported
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return float(done.stdout)
 
 
 def time_payload(client, block):

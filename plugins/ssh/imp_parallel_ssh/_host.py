@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from imp_parallel_core import Error, LaunchError, slave_archive
+from imp_parallel_core import Error, LaunchError
 
 from ._command_line import command_line, new_mark
 from ._connection import Channel, Connection
@@ -35,6 +35,8 @@ def bridge_program() -> bytes:
 @functools.cache
 def core_archive() -> Archive:
     """Return the slave program for hosts that don't have it."""
+    from imp_parallel_core import slave_archive  # most hosts don't need it
+
     return archive("code", slave_archive())
 
 

@@ -9,7 +9,6 @@ import io
 import logging
 import os
 import sys
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -65,6 +64,8 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=4)  # of a script that adds the same host many times
 def _pack(files: tuple[tuple[str, str, int, int], ...]) -> Archive:
+    import zipfile  # most scripts have nothing to pack
+
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, path, _, _ in files:

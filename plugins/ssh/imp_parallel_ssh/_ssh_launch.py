@@ -22,6 +22,9 @@ _KILLING_S = 2.5
 
 
 def _connect_by_paramiko(target: str, timeout_s: float) -> Connection:
+    from ._load_paramiko import load_paramiko
+
+    load_paramiko()
     from ._connect import connect
 
     return connect(parse_target(target), timeout_s)
