@@ -115,8 +115,7 @@ class Runner:
         self._items: deque[_Item] = deque()  # received and not begun, in order
         self._read_bytes = _READ_BYTES
         self._resolved: _RunnerContext | None = None  # whose definitions pickles refer to
-        self._is_forked = False
-        os.register_at_fork(after_in_child=self._forked)
+        self._pid = os.getpid()
 
     def introduce(self) -> None:
         """Tell the supervisor that this runner is ready."""
@@ -258,12 +257,9 @@ class Runner:
             return function(*arguments)
         return function(*context.values, *arguments)
 
-    def _forked(self) -> None:
-        self._is_forked = True
-
     def _exit_if_forked(self) -> None:
         """End a child that a task forked and let return: it must not speak for this runner."""
-        if self._is_forked:
+        if os.getpid() != self._pid:  # (a fork made in C tells Python nothing)
             os._exit(0)
 
 
