@@ -184,6 +184,7 @@ class Context:
         if not self._is_closed:
             self._is_closed = True
             self._finalizer()
+            self._book = DefinitionBook()  # the old one may be large, and the Context live on
 
     def __enter__(self) -> Context:
         return self

@@ -283,6 +283,7 @@ class Engine:
             for inbox in context.inboxes:
                 inbox.close(ClosedError("this Context has been closed"))
             self._perform(self._scheduler.context_closed(id, time.monotonic()))
+            context.forget_code()
             if self._observers:
                 from ._events import ContextDone  # takes a while, and most runs have no observer
 

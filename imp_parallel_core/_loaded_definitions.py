@@ -9,6 +9,7 @@ import builtins
 import contextlib
 import importlib
 import pickle
+from bisect import bisect_right, insort
 from collections.abc import Sequence
 from io import BytesIO
 
@@ -30,15 +31,18 @@ class _Versions:
         self._namespace = namespace
         self._name = name
         self._values: dict[int, Any] = {0: _MISSING}  # by the bundle that brought each
+        self._bundles = [0]  # those, in order
         self._current = 0  # its value, if it has one, is in the namespace
 
     def add(self, bundle: int, value: Any) -> None:
         """Take in a value, which tasks of later bundles are to see."""
+        if bundle not in self._values:
+            insort(self._bundles, bundle)
         self._values[bundle] = value
 
     def activate(self, bundle: int) -> None:
         """Let the global have the value that a task of that bundle expects."""
-        wanted = max(brought_by for brought_by in self._values if brought_by <= bundle)
+        wanted = self._bundles[bisect_right(self._bundles, bundle) - 1]
         if wanted == self._current:
             return
         # what a set-up or a task has put there is there again when its turn comes

@@ -66,6 +66,11 @@ class ServedContext:
         self.setup_timeout_s = setup_timeout_s
         self.task_timeout_s = task_timeout_s
 
+    def forget_code(self) -> None:
+        """Let go of what nobody needs when it is closed: it may be large."""
+        self.book = type(self.book)()
+        self.setup = (), 0
+
 
 class Performer:
     """Performs actions, in the engine's thread.

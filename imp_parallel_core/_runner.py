@@ -285,6 +285,6 @@ def _flush_output() -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):  # the task closed or replaced one of them
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+    except Exception:  # the task closed or replaced one of them: that takes nothing from its result
+        with contextlib.suppress(Exception):
             sys.stderr.flush()

@@ -337,6 +337,14 @@ def _replace_stdout() -> None:
     sys.stdout = sys.stderr = None  # type: ignore[assignment]  # tasks do that
 
 
+def _replace_stdout_by_one_that_raises() -> None:
+    class Broken:
+        def flush(self) -> None:
+            raise RuntimeError("no more")
+
+    sys.stdout = Broken()  # type: ignore[assignment]  # tasks do that
+
+
 def _replace_handlers() -> None:
     for number in range(1, 65):
         try:
@@ -361,7 +369,14 @@ def _change_the_world() -> None:
 
 @pytest.mark.parametrize(
     "mischief",
-    [_close_stdout, _replace_stdout, _replace_handlers, _start_threads, _change_the_world],
+    [
+        _close_stdout,
+        _replace_stdout,
+        _replace_stdout_by_one_that_raises,
+        _replace_handlers,
+        _start_threads,
+        _change_the_world,
+    ],
 )
 def test_what_a_task_does_to_its_process_breaks_nothing_for_the_next(
     one_slave: Manager, mischief: Callable[[], None]

@@ -128,6 +128,18 @@ def test_what_a_set_up_has_captured_is_in_memory_once_for_all_slaves(two_slaves:
     assert inodes[0] == inodes[1] != set()
 
 
+def test_what_code_has_captured_is_kept_no_longer_than_the_context_is_open(
+    one_slave: Manager,
+) -> None:
+    context = one_slave.get_context()
+    for number in range(3):
+        data = bytes([number]) * MB
+        context.add_task(lambda data=data: data[0])
+    assert sorted(context.get_results_unordered()) == [0, 1, 2]
+    context.close()
+    wait_until(lambda: nothing_is_held(one_slave))
+
+
 def test_a_task_whose_runner_dies_is_tried_again_with_the_same_payload(
     one_slave: Manager, tmp_path: Path
 ) -> None:
