@@ -133,9 +133,12 @@ def test_what_code_has_captured_is_kept_no_longer_than_the_context_is_open(
 ) -> None:
     context = one_slave.get_context()
     for number in range(3):
-        data = bytes([number]) * MB
-        context.add_task(lambda data=data: data[0])
+        names = {"__name__": "__main__", "DATA": Block(bytes([number]) * MB)}
+        exec("def first_byte(): return DATA.data[0]", names)
+        context.add_task(names["first_byte"])
     assert sorted(context.get_results_unordered()) == [0, 1, 2]
+    names.clear()
+    assert not nothing_is_held(one_slave)
     context.close()
     wait_until(lambda: nothing_is_held(one_slave))
 
