@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ._hookspecs import hookimpl
     from ._launching import (
         Bootstrap,
+        EndingLaunch,
         Launch,
         LaunchPhase,
         LaunchState,
@@ -85,6 +86,7 @@ _MODULES = {
     "_hookspecs": ("hookimpl",),
     "_launching": (
         "Bootstrap",
+        "EndingLaunch",
         "Launch",
         "LaunchPhase",
         "LaunchState",
@@ -109,6 +111,7 @@ __all__ = [
     "CommandResult",
     "Context",
     "ContextDone",
+    "EndingLaunch",
     "Error",
     "Event",
     "EventsMissed",

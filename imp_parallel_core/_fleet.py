@@ -109,7 +109,7 @@ class Fleet:
         record = self.records[index]
         _logger.warning("%s is launched again", record.name)
         if record.watch is not None:
-            record.watch.cancel(0.0)
+            record.watch.let_go(index)
         self._enter(record, SlaveState.LAUNCHING)
         self._launches.begin([record])
 

@@ -10,7 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._delays import Delays
-from ._launching import LaunchPhase, LaunchState, WithdrawingLaunch, describe_command
+from ._launching import (
+    EndingLaunch,
+    LaunchPhase,
+    LaunchState,
+    WithdrawingLaunch,
+    describe_command,
+)
 from ._plugins import Plugins
 
 if TYPE_CHECKING:
@@ -70,8 +76,9 @@ class LaunchWatch(threading.Thread):
         self._delays = Delays(bootstraps)
         self._pause_s = _FIRST_POLL_S
         self._streams: dict[int, Stream] = {}
+        self._let_go: set[int] = set()
         self._is_over = False
-        self._lock = threading.Lock()  # of these two
+        self._lock = threading.Lock()  # of these three
         self.can_withdraw = False
         """Whether the launch can take slaves out of a queue."""
         self._is_cancelled = threading.Event()
@@ -94,6 +101,19 @@ class LaunchWatch(threading.Thread):
     def withdraw(self, indices: Sequence[int]) -> None:
         """Have slaves taken out of the queue; they have been given up."""
         self._requests.put(lambda launch: self._withdraw(launch, indices))
+
+    def let_go(self, index: int) -> None:
+        """End what is left of one slave: another launch takes it over. The others go on."""
+        with self._lock:
+            self._let_go.add(index)
+            is_last = len(self._let_go) == len(self._bootstraps)
+            stream = self._streams.pop(index, None)
+        if stream is not None:
+            stream.close()
+        if is_last:
+            self.cancel(0.0)
+        else:
+            self._requests.put(lambda launch: self._end_slave(launch, index))
 
     def cancel(self, grace_s: float) -> None:
         """End all slaves of the launch, then the thread."""
@@ -135,7 +155,7 @@ class LaunchWatch(threading.Thread):
     def _accept(self, index: int, stream: Stream) -> None:
         """Take a slave's stream from the plugin; in any thread."""
         with self._lock:
-            if self._is_over:
+            if self._is_over or index in self._let_go:
                 stream.close()
                 return
             self._streams[index] = stream
@@ -188,6 +208,15 @@ class LaunchWatch(threading.Thread):
             except Exception as error:  # a plugin's: they are unnecessary, but do no harm
                 text = f"{type(error).__name__}: {error}"
                 _logger.warning("could not withdraw slaves of %r: %s", self._slaves, text)
+
+    def _end_slave(self, launch: Launch, index: int) -> None:
+        self._forget(index)
+        if isinstance(launch, EndingLaunch):
+            try:
+                launch.end_slave(index)
+            except Exception as error:  # a plugin's: the others must not suffer from it
+                text = f"{type(error).__name__}: {error}"
+                _logger.warning("could not end slave %d of %r: %s", index, self._slaves, text)
 
     def _cancel(self, launch: Launch) -> None:
         with self._lock:

@@ -53,16 +53,19 @@ class Launches:
         self._entered = entered
         self._failed = failed
         self._ended = ended
-        self._reports = _PostedReports(self, loop.post)
+        self._post = loop.post
         self._watches: list[LaunchWatch] = []
+        self._speakers: dict[int, LaunchReports] = {}
 
     def begin(self, records: Sequence[SlaveRecord]) -> None:
         """Launch slaves of one description, for the first time or again."""
         bootstraps = [record.bootstrap for record in records]
-        watch = LaunchWatch(self._plugins, records[0].description, bootstraps, self._reports)
+        reports = _PostedReports(self, self._post)
+        watch = LaunchWatch(self._plugins, records[0].description, bootstraps, reports)
         for record in records:
             record.watch = watch
             record.host = ""
+            self._speakers[record.index] = reports
         self._watches.append(watch)
         watch.start()
 
@@ -78,6 +81,10 @@ class Launches:
         return [watch.name for watch in self._watches if watch.is_alive()]
 
     # ---- what launches report
+
+    def is_current(self, index: int, speaker: LaunchReports) -> bool:
+        """Whether this speaks for a slave's last launch; an earlier one has no say any more."""
+        return self._speakers.get(index) is speaker
 
     def launch_failed(self, indices: Sequence[int], error: Exception) -> None:
         """A plugin could not launch slaves."""
@@ -107,20 +114,38 @@ class Launches:
 
 
 class _PostedReports(LaunchReports):
-    """Brings the reports of launch threads into the engine's."""
+    """Brings the reports of one launch's thread into the engine's."""
 
     def __init__(self, launches: Launches, post: Callable[[Callable[[], None]], None]) -> None:
         self._launches = launches
         self._post = post
 
     def launch_failed(self, indices: Sequence[int], error: Exception) -> None:
-        self._post(lambda: self._launches.launch_failed(indices, error))
+        def tell() -> None:
+            current = [index for index in indices if self._launches.is_current(index, self)]
+            self._launches.launch_failed(current, error)
+
+        self._post(tell)
 
     def stream_made(self, index: int, stream: Stream) -> None:
-        self._post(lambda: self._launches.stream_made(index, stream))
+        self._tell(index, lambda: self._launches.stream_made(index, stream), stream.close)
 
     def launch_state(self, index: int, state: LaunchState) -> None:
-        self._post(lambda: self._launches.launch_state(index, state))
+        self._tell(index, lambda: self._launches.launch_state(index, state))
 
     def explained(self, index: int, state: LaunchState | None, tail: str, command: str) -> None:
-        self._post(lambda: self._launches.explained(index, Evidence(state, tail, command)))
+        evidence = Evidence(state, tail, command)
+        self._tell(index, lambda: self._launches.explained(index, evidence))
+
+    def _tell(
+        self, index: int, tell: Callable[[], None], drop: Callable[[], None] | None = None
+    ) -> None:
+        """Have something told of a slave, or dropped if it is launched again by then."""
+
+        def tell_or_drop() -> None:
+            if self._launches.is_current(index, self):
+                tell()
+            elif drop is not None:
+                drop()
+
+        self._post(tell_or_drop)

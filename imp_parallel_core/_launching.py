@@ -248,6 +248,18 @@ class WithdrawingLaunch(Launch, Protocol):
         """
 
 
+@runtime_checkable
+class EndingLaunch(Launch, Protocol):
+    """A Launch of several slaves that can be launched again, each by itself."""
+
+    def end_slave(self, index: int) -> None:
+        """End one slave by force, which was lost and is launched again; leave the others alone.
+
+        Called in the launch's thread, and once at most for each slave. Must return at once: the
+        others are still asked for. The launch goes on to answer for it, until it is cancelled.
+        """
+
+
 def read_tail(path: str | os.PathLike[str] | None) -> str:
     """Return the last lines of an output file (at most 20); "" if it can't be read."""
     if path is None:

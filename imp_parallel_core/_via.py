@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ._errors import LaunchError
 from ._gateway import Gateway, Relay
-from ._launching import Bootstrap, Launch, LaunchState, WithdrawingLaunch
+from ._launching import Bootstrap, EndingLaunch, Launch, LaunchState, WithdrawingLaunch
 from ._slave_archive import slave_archive
 
 _logger = logging.getLogger("imp_parallel.launch")
@@ -139,6 +139,11 @@ class _LaunchVia:
     def log_tail(self, index: int) -> str:
         """Return the last lines of a slave's output."""
         return self._launch.log_tail(index)
+
+    def end_slave(self, index: int) -> None:
+        """End one slave by force, if that can be done."""
+        if isinstance(self._launch, EndingLaunch):
+            self._launch.end_slave(index)
 
     def cancel(self, grace_s: float) -> None:
         """End all slaves, fetch their output, end the relay."""

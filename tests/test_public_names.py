@@ -23,6 +23,7 @@ PUBLIC = {
         "CommandResult",
         "Context",
         "ContextDone",
+        "EndingLaunch",
         "Error",
         "Event",
         "EventsMissed",

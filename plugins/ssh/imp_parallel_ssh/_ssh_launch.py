@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 
@@ -61,6 +62,8 @@ class SSHLaunch:
             python = options.python or _own_line(bootstrap)
             slave = RemoteSlave(host, bootstrap, python, modules, accept)
             self._slaves[bootstrap.index] = slave
+        self._ending: dict[int, threading.Thread] = {}
+        """Slaves that are launched again by another launch, and what ends the rest of them."""
         first = self._slaves[bootstraps[0].index]
         self.command: Sequence[str] = ["ssh", first.host.target, first.python or "python3"]
         for slave in self._slaves.values():
@@ -72,8 +75,20 @@ class SSHLaunch:
 
     def cancel(self, grace_s: float) -> None:
         """Wait for the slaves to leave; kill those that don't, over their hosts' connections."""
+        self._end_all([s for i, s in self._slaves.items() if i not in self._ending], grace_s)
+        for thread in self._ending.values():
+            thread.join(_KILLING_S)
+
+    def end_slave(self, index: int) -> None:
+        """Kill one slave, in a thread: it is launched again, and the others go on."""
+        slave = self._slaves[index]
+        name = f"imp_parallel end of {slave.name} on {slave.host.target}"
+        thread = threading.Thread(target=self._end_all, args=([slave], 0.0), name=name, daemon=True)
+        self._ending[index] = thread
+        thread.start()
+
+    def _end_all(self, slaves: Sequence[RemoteSlave], grace_s: float) -> None:
         deadline = time.monotonic() + grace_s
-        slaves = list(self._slaves.values())
         for slave in slaves:
             slave.begin_to_end()
         for slave in slaves:

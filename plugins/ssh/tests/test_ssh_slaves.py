@@ -169,14 +169,36 @@ def test_more_slaves_than_a_connection_may_have_channels_take_another_connection
     wait_until(lambda: not sshd.started(), 12.0)
 
 
-def test_a_slave_of_an_array_that_was_killed_is_launched_again_on_its_host(
+def test_a_slave_of_an_array_that_was_killed_is_launched_again_and_the_others_go_on(
     there: Sshd, client: str, tmp_path: Path
 ) -> None:
     with Manager() as manager:
+        manager.add_slave(SSHSlaveArray(["there"], 3, client=client))
+        end = begin(manager, tmp_path, 3)
+        pids = [slave.pid for slave in manager.slaves]
+        assert pids[1] is not None
+        os.kill(pids[1], signal.SIGKILL)
+        wait_until(lambda: manager.slaves[1].pid not in (None, pids[1]))
+        wait_until(lambda: sum(runs(tmp_path)) == 4)
+        assert end() == [0, 1, 2]
+        assert [manager.slaves[other].pid for other in (0, 2)] == [pids[0], pids[2]]
+    assert sorted(runs(tmp_path)) == [1, 1, 2]
+
+
+def test_a_slave_of_an_array_that_hangs_is_killed_when_another_takes_its_place(
+    there: Sshd, client: str, tmp_path: Path
+) -> None:
+    class Impatient(Manager):
+        heartbeat_timeout = 3.0
+        reconnect_timeout = 1.0
+
+    with Impatient() as manager:
         manager.add_slave(SSHSlaveArray(["there"], 2, client=client))
         end = begin(manager, tmp_path, 2)
-        pid = manager.slaves[1].pid
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: manager.slaves[1].pid not in (None, pid))
+        pids = [slave.pid for slave in manager.slaves]
+        assert pids[0] is not None
+        os.kill(pids[0], signal.SIGSTOP)
+        wait_until(lambda: manager.slaves[0].pid not in (None, pids[0]), 20.0)
+        wait_until(lambda: pids[0] not in there.started())
+        assert manager.slaves[1].pid == pids[1]
         assert end() == [0, 1]
