@@ -39,7 +39,7 @@ _SHARED = ("/tmp", "/dev/shm")  # noqa: S108 - a new folder in it is made with m
 _CHUNK_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20  # how much output can wait while there is no bridge
 _F_SETPIPE_SZ = 1031  # Linux
-_PATH_LIMIT = 70  # of the folder: what a Unix socket may be called is short
+_PATH_LIMIT = 45  # of what the folder is in: with a slave's socket it has 107 bytes at most
 _PREFIX = ".imp_parallel-slaves-"
 _OLD_S = 3600.0  # a folder may be empty and free for a moment
 _ENDING_S = 1.0
@@ -527,15 +527,26 @@ def _has_more(descriptor: int) -> bool:
 # ---- the order of things
 
 
-def _begin(folder: _Folder, words: Sequence[str]) -> tuple[_Slave, socket.socket]:
+def _begin(folder: _Folder, words: Sequence[str], document: bytes) -> tuple[_Slave, socket.socket]:
     name, cwd, count, *rest = words
     argv, environment = rest[: int(count)], rest[int(count) :]
-    document = _hear()
     slave = _Slave(folder, name, is_new=True)
     slave.start(cwd, argv, dict(entry.split("=", 1) for entry in environment if entry))
-    connected = slave.connect()
-    connected.sendall(document)
-    return slave, connected
+    return slave, _connect_first(slave, document)
+
+
+def _connect_first(slave: _Slave, document: bytes) -> socket.socket:
+    """Connect to a new slave; if it has ended already, its output and exit code will say why."""
+    try:
+        connected = slave.connect()
+    except ConnectionRefusedError:
+        connected, other = socket.socketpair()
+        other.close()
+    try:
+        connected.sendall(document)
+    except ConnectionError:
+        pass
+    return connected
 
 
 def _join(folder: _Folder, name: str) -> tuple[_Slave, socket.socket]:
@@ -563,6 +574,7 @@ def _serve(held: list[_Folder]) -> int:
     _introduce()
     while True:
         order, path, *words = _hear_words()
+        document = _hear() if order == "start" else b""  # it comes, whatever becomes of the order
         try:
             if order == "prepare":
                 kinds, digests = words[0::2], words[1::2]
@@ -576,7 +588,10 @@ def _serve(held: list[_Folder]) -> int:
                 _end(folder, words)
                 _say("done")
                 return 0
-            slave, connected = _begin(folder, words) if order == "start" else _join(folder, *words)
+            if order == "start":
+                slave, connected = _begin(folder, words, document)
+            else:
+                slave, connected = _join(folder, *words)
         except FileNotFoundError:
             _say("gone")
         except ConnectionError:

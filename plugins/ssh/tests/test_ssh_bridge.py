@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -41,6 +42,13 @@ class LocalChannel:
     def close(self) -> None:
         self.stream.close()
         self.process.communicate(timeout=20)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Return a folder whose path is short enough for the slaves' sockets."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -81,14 +89,45 @@ def test_an_archive_that_arrived_otherwise_than_it_was_sent_is_refused(
 def test_a_folder_that_has_gone_and_a_slave_that_has_ended_are_told_of(
     talk: Talk, tmp_path: Path
 ) -> None:
-    for order in ("join", "start", "end"):
-        talk.say(order, str(tmp_path / "gone"), "slave0")
+    for order, more in (("join", []), ("start", [b"a document"]), ("end", [])):
+        talk.say(order, str(tmp_path / "gone"), "slave0", more=more)
         assert talk.hear() == ["gone"]
     talk.say("prepare", "")
     _, folder = talk.hear()
     assert Path(folder).stat().st_mode & 0o777 == 0o700
     talk.say("join", folder, "slave0")
     assert talk.hear() == ["gone"]
+
+
+def test_a_slave_that_ends_before_it_has_read_a_word_is_told_of_with_its_output_and_exit_code(
+    talk: Talk,
+) -> None:
+    talk.say("prepare", "")
+    _, folder = talk.hear()
+    document = bytes(1 << 20)  # more than fits into its socket unread
+    talk.say("start", folder, "slave0", "/", "1", "/no/such/program", more=[document])
+    assert talk.hear() == ["ready"]
+    assert talk.wait_for_end()
+    channel = talk.channel
+    assert isinstance(channel, LocalChannel)
+    _, output = channel.process.communicate(timeout=20)
+    assert b"can't start /no/such/program" in output
+    assert channel.exit_status() == 127
+
+
+def test_a_temporary_folder_with_too_long_a_path_for_a_socket_is_not_used(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 40)
+    long.mkdir()
+    mark = new_mark()
+    command = command_line(sys.executable, mark, bridge_program())
+    with closing(LocalChannel(command, TMPDIR=str(long))) as channel:
+        talk = Talk(channel, time.monotonic() + 20)
+        talk.introduce(mark, bridge_program())
+        talk.say("prepare", "")
+        _, folder = talk.hear()
+        assert Path(folder).parent != long
+        with socket.socket(socket.AF_UNIX) as longest:
+            longest.bind(f"{folder}/slave99999-99999.socket")
 
 
 def test_a_folder_that_nobody_used_is_removed_with_its_bridge(talk: Talk, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hosts import MakeSlave, bare_python, client, folders, make_slave, there
 from imp_parallel_ssh import SSHSlaveArray
 from sshd import Daemons, Person, Sshd
 
-from imp_parallel_core import Manager, NoSlaveStartedError, testing
+from imp_parallel_core import Manager, NoMoreSlavesError, NoSlaveStartedError, testing
 
 __all__ = ["bare_python", "client", "make_slave", "there"]  # fixtures
 
@@ -202,3 +202,21 @@ def test_a_slave_of_an_array_that_hangs_is_killed_when_another_takes_its_place(
         wait_until(lambda: pids[0] not in there.started())
         assert manager.slaves[1].pid == pids[1]
         assert end() == [0, 1]
+
+
+def test_a_slave_can_be_added_when_the_last_on_its_host_was_lost_and_its_files_have_gone(
+    there: Sshd, make_slave: MakeSlave
+) -> None:
+    with Manager(max_relaunches=0) as manager:
+        manager.add_slave(make_slave())
+        wait_until(lambda: manager.slaves[0].state == "idle")
+        pid = manager.slaves[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not folders(there))
+        context = manager.get_context()
+        context.add_task(os.getpid)
+        with pytest.raises(NoMoreSlavesError):
+            list(context.get_results())
+        manager.add_slave(make_slave())
+        assert len(list(context.get_results())) == 1
