@@ -10,21 +10,34 @@ Connections that come while no master is there are held, not refused: whoever di
 a refusal for its end. When the master says so, or is away for too long, the relay removes FOLDER
 and ends.
 
-It carries what it can't read. It runs on any Python from 3.6, with nothing else installed.
+It carries what it can't read, from whoever can reach it. Those who dial the master speak first;
+who says nothing takes a descriptor here, for as long as there are enough, and never reaches the
+master. The number of connections is limited such that descriptors are always left for the rest.
+It runs on any Python from 3.6, with nothing else installed.
 """
 
+import errno
 import json
 import os
+import resource
+import select
 import selectors
 import shutil
+import signal
 import socket
 import struct
 import sys
 import tempfile
 import time
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 BUFFER_BYTES = 256 * 1024
+JOINED = 8192  # connections to the master, at a time; each takes two descriptors
+UNANSWERED_S = 2.0  # when there are so many, one that the master has not answered gives way
+WAITING = 2048  # connections that wait: for their first word, or for the master
+SILENT_S = 0.2  # when there are so many, one that has said nothing gives way
+RESERVED = 24  # descriptors: those of the relay itself, and some for its end
+REST_S = 0.2  # when the system is out of descriptors or memory
 GONE_S = 6.0  # a keeper that ends right after it was heard: its master was killed, or is back soon
 FRESH_S = 6.0  # the master is heard every two seconds
 RETRY_S = 0.2
@@ -89,10 +102,22 @@ def listen(host: str) -> Tuple[List[socket.socket], List[str]]:
     return sockets, written
 
 
+def raise_limit() -> int:
+    """Let this process have as many descriptors as it may; return how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    except (ValueError, OSError):
+        pass  # some systems give less than they say
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft
+
+
 class End:
     """One end of a joined pair of connections, and what waits to be written to it."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, pair: "Pair", sock: socket.socket) -> None:
+        self.pair = pair
         self.sock = sock
         self.waiting = bytearray()
         self.other = self
@@ -100,23 +125,47 @@ class End:
         self.is_shut = False  # nothing more is written to it
 
 
+class Pair:
+    """Somebody's connection, and the one to the master that it is joined to."""
+
+    def __init__(self, near: socket.socket, far: socket.socket) -> None:
+        self.near, self.far = End(self, near), End(self, far)
+        self.near.other, self.far.other = self.far, self.near
+        self.begun_at = time.monotonic()
+        self.is_answered = False
+
+
 class Relay:
-    """The loop of the relay."""
+    """The loop of the relay.
+
+    Its limits leave descriptors over: ``descriptors`` are all that this process may have.
+    """
 
     def __init__(
-        self, listening: List[socket.socket], door: socket.socket, patience_s: float
+        self,
+        listening: List[socket.socket],
+        door: socket.socket,
+        patience_s: float,
+        descriptors: int,
     ) -> None:
         self.selector = selectors.DefaultSelector()
+        self.listening = listening
+        self.door = door
         self.patience_s = patience_s
         self.port: Optional[int] = None
         self.keeper: Optional[socket.socket] = None
         self.keeper_text = b""
         self.heard_at = time.monotonic()
         self.leave_at: Optional[float] = time.monotonic() + patience_s
-        self.held: List[socket.socket] = []
+        self.most_waiting = max(1, min(WAITING, (descriptors - RESERVED) // 4))
+        self.most_joined = max(1, min(JOINED, (descriptors - RESERVED - self.most_waiting) // 2))
+        # the oldest first
+        self.silent: Dict[socket.socket, float] = {}  # since when
+        self.held: Dict[socket.socket, None] = {}  # they have spoken
+        self.pairs: Dict[Pair, None] = {}
+        self.is_listening = False
+        self.rests_until = 0.0
         self.retry_at: Optional[float] = None
-        for each in listening:
-            self.selector.register(each, selectors.EVENT_READ, self.accept)
         self.selector.register(door, selectors.EVENT_READ, self.attach)
 
     def run(self) -> None:
@@ -127,14 +176,35 @@ class Relay:
                 return
             if self.retry_at is not None and now >= self.retry_at:
                 self.retry_at = None
-                held, self.held = self.held, []
-                for each in held:
-                    self.join(each)
-            dues = [due for due in (self.leave_at, self.retry_at) if due is not None]
-            wait_s = max(0.0, min(dues) - now) if dues else None
-            for key, events in self.selector.select(wait_s):
+                self.join_held()
+            self.listen_if_there_is_room(now)
+            for key, events in self.selector.select(self.wait_s(now)):
                 if key.fileobj in self.selector.get_map():  # not closed by what came before it
-                    key.data(key.fileobj, events)
+                    self.handle(key.fileobj, key.data, events)
+
+    def handle(self, sock: Any, function: Any, events: int) -> None:
+        """Handle an event; whatever the system can't do concerns one connection only."""
+        try:
+            function(sock, events)
+        except BlockingIOError:
+            pass
+        except OSError as problem:
+            if sock in self.listening:
+                self.rest(problem)
+            elif sock is self.door:  # it is ready all the time
+                self.rest(problem)
+                time.sleep(REST_S)
+            elif sock is self.keeper:
+                self.lose_keeper()
+            else:
+                self.close(sock)
+
+    def wait_s(self, now: float) -> Optional[float]:
+        """Return how long to wait for an event."""
+        dues = [due for due in (self.leave_at, self.retry_at) if due is not None]
+        if not self.is_listening:
+            dues.append(now + REST_S)
+        return max(0.0, min(dues) - now) if dues else None
 
     # ---- the master
 
@@ -145,6 +215,7 @@ class Relay:
         if self.keeper is not None:
             self.close(self.keeper)
         self.keeper, self.keeper_text = keeper, b""
+        self.port = None  # it says another; by now the old one may be a stranger's
         self.leave_at = None
         self.heard_at = time.monotonic()
         self.selector.register(keeper, selectors.EVENT_READ, self.listen_to_keeper)
@@ -157,65 +228,149 @@ class Relay:
             return
         except OSError:
             data = b""
-        now = time.monotonic()
         if not data:
-            self.close(keeper)
-            self.keeper = None
-            is_fresh = now - self.heard_at < FRESH_S
-            self.leave_at = now + (min(GONE_S, self.patience_s) if is_fresh else self.patience_s)
+            self.lose_keeper()
             return
-        self.heard_at = now
+        self.heard_at = now = time.monotonic()
         *lines, self.keeper_text = (self.keeper_text + data).split(b"\n")
         for line in lines:
             words = line.split()
             if words[:1] == [b"bye"]:
                 self.leave_at = now
             elif words[:1] == [b"port"]:
-                self.drop_all()  # they lead to where the master was
+                for pair in list(self.pairs):  # they lead to where the master was
+                    self.drop(pair)
                 self.port = int(words[1])
                 self.retry_at = now
 
-    # ---- connections
+    def lose_keeper(self) -> None:
+        """Nobody passes on any more what the master says: wait for another one."""
+        if self.keeper is not None:
+            self.close(self.keeper)
+        self.keeper = None
+        now = time.monotonic()
+        is_fresh = now - self.heard_at < FRESH_S
+        self.leave_at = now + (min(GONE_S, self.patience_s) if is_fresh else self.patience_s)
+
+    # ---- connections that wait
+
+    def listen_if_there_is_room(self, now: float) -> None:
+        """Leave connections in the system's queue while there is no room for them here."""
+        wanted = now >= self.rests_until and self.has_room(now)
+        if wanted != self.is_listening:
+            self.is_listening = wanted
+            for each in self.listening:
+                if wanted:
+                    self.selector.register(each, selectors.EVENT_READ, self.accept)
+                else:
+                    self.selector.unregister(each)
+
+    def has_room(self, now: float) -> bool:
+        """Whether one more may wait, perhaps in the place of the oldest who has said nothing."""
+        if len(self.silent) + len(self.held) < self.most_waiting:
+            return True
+        return any(now - since >= SILENT_S for since in list(self.silent.values())[:1])
 
     def accept(self, listening: socket.socket, events: int) -> None:
         """Somebody has connected."""
+        now = time.monotonic()
+        if not self.has_room(now):
+            return
         try:
             accepted = listening.accept()[0]
-        except OSError:
+        except ConnectionError:
             return
+        if len(self.silent) + len(self.held) >= self.most_waiting:
+            self.close(next(iter(self.silent)))
+        self.silent[accepted] = now
         accepted.setblocking(False)
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self.join(accepted)
+        self.selector.register(accepted, selectors.EVENT_READ, self.heard)
 
-    def join(self, accepted: socket.socket) -> None:
-        """Join a connection to one to the master; hold it while there is none."""
-        if self.port is None or self.keeper is None:
-            self.hold(accepted)
+    def rest(self, problem: OSError) -> None:
+        """Let others give descriptors back; here those give theirs back that have said nothing."""
+        if problem.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC):
+            for sock in [*self.silent][: RESERVED // 2]:
+                self.close(sock)
+        self.rests_until = time.monotonic() + REST_S
+
+    def heard(self, sock: socket.socket, events: int) -> None:
+        """Somebody has said the first word, or has gone without one."""
+        is_gone = not sock.recv(1, socket.MSG_PEEK)
+        if is_gone:
+            self.close(sock)
             return
-        there = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        there.setblocking(False)
-        near, far = End(accepted), End(there)
-        near.other, far.other = far, near
-        there.connect_ex(("127.0.0.1", self.port))
-        self.selector.register(there, selectors.EVENT_WRITE, lambda *_: self.connected(near, far))
+        self.selector.unregister(sock)
+        del self.silent[sock]
+        self.join(sock)
 
-    def hold(self, accepted: socket.socket) -> None:
+    def join_held(self) -> None:
+        """Try again to join those who wait for the master."""
+        for sock in list(self.held):
+            if not self.can_join():
+                return
+            del self.held[sock]
+            self.join(sock)
+
+    def can_join(self) -> bool:
+        """Whether the master is there, and may be connected to once more."""
+        if self.port is None or self.keeper is None:
+            return False  # it says its port when it is back
+        if len(self.pairs) >= self.most_joined:
+            long_ago = time.monotonic() - UNANSWERED_S
+            for pair in self.pairs:
+                if not pair.is_answered and pair.begun_at < long_ago:
+                    self.drop(pair)
+                    return True
+            self.retry_at = time.monotonic() + RETRY_S
+            return False
+        return True
+
+    def hold(self, sock: socket.socket) -> None:
         """Let somebody wait for the master."""
-        self.held.append(accepted)
-        if self.retry_at is None:
+        self.held[sock] = None
+        if self.retry_at is None and self.port is not None and self.keeper is not None:
             self.retry_at = time.monotonic() + RETRY_S
 
-    def connected(self, near: End, far: End) -> None:
-        """A connection to the master is made, or has failed."""
-        if far.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self.close(far.sock)
-            self.hold(near.sock)
+    # ---- joined connections
+
+    def join(self, near: socket.socket) -> None:
+        """Join a connection to one to the master; hold it while that isn't possible."""
+        if self.port is None or not self.can_join():
+            self.hold(near)
             return
-        far.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.selector.unregister(far.sock)
-        for end in (near, far):
-            self.watch(end)
+        try:
+            far = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as problem:
+            self.hold(near)
+            self.rest(problem)
+            return
+        pair = Pair(near, far)
+        self.pairs[pair] = None
+        far.setblocking(False)
+        far.connect_ex(("127.0.0.1", self.port))
+        try:
+            self.selector.register(far, selectors.EVENT_WRITE, lambda *_: self.connected(pair))
+        except OSError as problem:
+            self.drop(pair)
+            self.rest(problem)
+
+    def connected(self, pair: Pair) -> None:
+        """A connection to the master is made, or has failed."""
+        near, far = pair.near.sock, pair.far.sock
+        if far.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            del self.pairs[pair]
+            self.close(far)
+            self.hold(near)
+            return
+        self.selector.unregister(far)
+        try:
+            for sock in (near, far):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for end in (pair.near, pair.far):
+                self.watch(end)
+        except OSError:
+            self.drop(pair)
 
     def watch(self, end: End) -> None:
         """Wait for what an end is ready for."""
@@ -236,29 +391,34 @@ class Relay:
     def serve(self, end: End, events: int) -> None:
         """Read from an end, or write to it."""
         try:
-            if events & selectors.EVENT_WRITE:
-                self.write(end)
-            if events & selectors.EVENT_READ:
-                data = end.sock.recv(BUFFER_BYTES)
-                if data:
-                    end.other.waiting += data
-                    self.write(end.other)
-                else:
-                    end.has_ended = True
-            for each in (end, end.other):
-                if each.other.has_ended and not each.waiting and not each.is_shut:
-                    each.is_shut = True
-                    each.sock.shutdown(socket.SHUT_WR)
-        except BlockingIOError:
-            pass
+            self.move(end, events)
+            if not (end.is_shut and end.other.is_shut):
+                for each in (end, end.other):
+                    self.watch(each)
+                return
         except OSError:
-            end.is_shut = end.other.is_shut = True
-        if end.is_shut and end.other.is_shut:
-            self.close(end.sock)
-            self.close(end.other.sock)
-            return
+            pass
+        self.drop(end.pair)
+
+    def move(self, end: End, events: int) -> None:
+        """Move what an end is ready for."""
+        if events & selectors.EVENT_WRITE:
+            self.write(end)
+        if events & selectors.EVENT_READ:
+            try:
+                data = end.sock.recv(BUFFER_BYTES)
+            except BlockingIOError:
+                return
+            if data:
+                end.other.waiting += data
+                end.pair.is_answered |= end is end.pair.far
+                self.write(end.other)
+            else:
+                end.has_ended = True
         for each in (end, end.other):
-            self.watch(each)
+            if each.other.has_ended and not each.waiting and not each.is_shut:
+                each.is_shut = True
+                each.sock.shutdown(socket.SHUT_WR)
 
     def write(self, end: End) -> None:
         """Write what waits for an end."""
@@ -269,57 +429,98 @@ class Relay:
                 return
             del end.waiting[:count]
 
-    def drop_all(self) -> None:
-        """Close all joined connections: whoever is there dials again."""
-        for key in list(self.selector.get_map().values()):
-            is_joined = key.data not in (self.accept, self.attach, self.listen_to_keeper)
-            if is_joined and isinstance(key.fileobj, socket.socket):
-                self.close(key.fileobj)
+    # ---- the end
+
+    def drop(self, pair: Pair) -> None:
+        """Close a joined pair: whoever is there dials again."""
+        self.pairs.pop(pair, None)
+        self.close(pair.near.sock)
+        self.close(pair.far.sock)
 
     def close(self, sock: socket.socket) -> None:
         """Forget a socket."""
+        self.silent.pop(sock, None)
+        self.held.pop(sock, None)
         try:
             self.selector.unregister(sock)
         except (KeyError, ValueError):
             pass
         sock.close()
 
+    def abandon(self) -> None:
+        """Close everything, so that there are descriptors for what is still to be done."""
+        for pair in list(self.pairs):
+            self.drop(pair)
+        for sock in [*self.silent, *self.held, *self.listening, self.door, self.keeper]:
+            if sock is not None:
+                self.close(sock)
+        self.selector.close()
+
 
 def keep(path: str) -> None:
-    """Pass on what the master says, until SSH ends."""
+    """Pass on what the master says, until SSH or the relay ends."""
     door = socket.socket(socket.AF_UNIX)
-    door.connect(path)
-    print(json.dumps({"socket": path}), flush=True)
-    while True:
-        data = os.read(0, 4096)
-        if not data:
-            return
-        door.sendall(data)
-        if data.endswith(b"bye\n"):
-            return
+    try:
+        door.connect(path)
+    except OSError as problem:
+        sys.exit("the relay has gone: %s: %s" % (path, problem.strerror))
+    try:
+        print(json.dumps({"socket": path}), flush=True)
+        while True:
+            if door.fileno() in select.select([0, door.fileno()], [], [])[0]:
+                sys.exit("the relay has ended")
+            data = os.read(0, 4096)
+            if not data:
+                return
+            door.sendall(data)
+            if data.endswith(b"bye\n"):
+                return
+    except OSError as problem:
+        sys.exit("the relay or the connection to it has gone: %s" % problem.strerror)
+
+
+def private_folder() -> str:
+    """Make a folder of our own for the relay's socket, whose path must not be long."""
+    made = tempfile.mkdtemp(prefix=".imp_parallel-")
+    if len(os.fsencode(made)) > 90:
+        os.rmdir(made)
+        made = tempfile.mkdtemp(prefix=".imp_parallel-", dir="/tmp")
+    return made
 
 
 def serve(patience_s: float, host: str, folder: str) -> None:
     """Start the relay in the background, and be its keeper."""
     listening, addresses = listen(host)
-    private = tempfile.mkdtemp(prefix=".imp_parallel-")
+    private = private_folder()
     path = private + "/relay"
-    door = socket.socket(socket.AF_UNIX)
-    door.bind(path)
-    door.listen(8)
-    print(json.dumps({"addresses": addresses, "socket": path}), flush=True)
-    if os.fork():
+    try:
+        door = socket.socket(socket.AF_UNIX)
+        door.bind(path)
+        door.listen(8)
+        door.setblocking(False)
+        print(json.dumps({"addresses": addresses, "socket": path}), flush=True)
+        child = os.fork()
+    except BaseException:
+        shutil.rmtree(private, ignore_errors=True)
+        raise
+    if child:
         for each in [*listening, door]:
             each.close()
         keep(path)
         return
-    os.setsid()
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
+    relay = None
     try:
-        Relay(listening, door, patience_s).run()
+        os.setsid()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        relay = Relay(listening, door, patience_s, raise_limit())
+        relay.run()
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if relay is not None:
+            relay.abandon()
         shutil.rmtree(private, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from grid_engine import wait_until
-from imp_parallel_ssh import SSHHost
+from imp_parallel_ssh import SSHHost, _relay_program
 from imp_parallel_ssh._relay import Relay
 from sshd import Daemons, Person, Sshd
 
@@ -21,7 +24,7 @@ from imp_parallel_core import LaunchError
 
 
 class Echo:
-    """A server that says what it hears."""
+    """A server that says what it hears; to whoever begins with a NUL it says nothing."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -41,8 +44,10 @@ class Echo:
         self.open += 1
         with connected:
             try:
+                is_answered = connected.recv(1, socket.MSG_PEEK) != b"\0"
                 while data := connected.recv(1 << 16):
-                    connected.sendall(data)
+                    if is_answered:
+                        connected.sendall(data)
             except OSError:
                 pass
         self.open -= 1
@@ -96,9 +101,9 @@ def say(connected: socket.socket, data: bytes) -> bytes:
 def test_many_connections_pass_both_ways_at_once(relay: Relay, echo: Echo) -> None:
     talks = [dial(relay) for _ in range(30)]
     for number, talk in enumerate(talks):
-        data = os.urandom(100_000 + number)
+        data = b"x" + os.urandom(100_000 + number)
         assert say(talk, data) == data
-    large = os.urandom(20_000_000)
+    large = b"x" + os.urandom(20_000_000)
     assert say(talks[0], large) == large
     for talk in talks:
         talk.close()
@@ -236,3 +241,120 @@ def test_once_attached_again_it_stays_so(relay: Relay, sshd: Sshd) -> None:
         with pytest.raises(TimeoutError):
             talk.recv(10)
         assert say(talk, b"z") == b"z"
+
+
+@pytest.fixture
+def small_relay(sshd: Sshd, host: SSHHost, echo: Echo, person: Person) -> Iterator[Relay]:
+    """Start a relay that may have few descriptors, for a master that is at "echo"."""
+    (sshd.folder / "root/.bashrc").write_text("ulimit -n 128\n")
+    folder = host.make_private_folder(str(person.home), "run")
+    made = host.relay([echo.address], folder=folder, patience_s=30.0)
+    yield made
+    made.close()
+    wait_until(lambda: not sshd.started(), 5.0)
+    assert not list(person.home.glob("run*"))
+
+
+def dial_many(relay: Relay, number: int, word: bytes = b"") -> list[socket.socket]:
+    found = []
+    for _ in range(number):
+        found.append(dial(relay))
+        found[-1].sendall(word)
+    return found
+
+
+def pid_of(sshd: Sshd) -> int:
+    """Return the relay's process: the one that another of the same program has started."""
+    pids = [pid for pid, line in sshd.started().items() if " serve " in line]
+    (found,) = [pid for pid in pids if parent_of(pid) in pids]
+    return found
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_those_who_say_nothing_neither_stop_it_nor_reach_the_master(
+    small_relay: Relay, echo: Echo
+) -> None:
+    idle = dial_many(small_relay, 500)
+    with dial(small_relay) as talk:
+        assert say(talk, b"x") == b"x"
+        assert echo.open == 1
+    for each in idle:
+        each.close()
+
+
+def test_those_whom_the_master_does_not_answer_give_way(small_relay: Relay, echo: Echo) -> None:
+    with dial(small_relay) as before:
+        assert say(before, b"x") == b"x"
+        unanswered = dial_many(small_relay, 100, b"\0")
+        with dial(small_relay) as talk:
+            assert say(talk, b"y") == b"y"
+            assert say(before, b"z") == b"z"
+    for each in unanswered:
+        each.close()
+
+
+def test_out_of_descriptors_it_rests_and_still_goes_without_a_trace(
+    small_relay: Relay, sshd: Sshd
+) -> None:
+    with dial(small_relay) as before:
+        assert say(before, b"x") == b"x"
+        idle = dial_many(small_relay, 10)
+        pid = pid_of(sshd)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (10, 10))
+        idle += dial_many(small_relay, 10)
+        spent_s = cpu_s(pid)
+        time.sleep(1.0)
+        assert cpu_s(pid) - spent_s < 0.3
+        assert say(before, b"y") == b"y"
+    small_relay.close()
+    wait_until(lambda: not sshd.started(), 5.0)
+    for each in idle:
+        each.close()
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_keeper_whose_relay_ends_says_so_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "tmp").mkdir()
+    words = [sys.executable, _relay_program.__file__]
+    keeper = subprocess.Popen(
+        [*words, "serve", "30", "127.0.0.1", str(tmp_path / "run")],
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert keeper.stdout is not None
+    keeper.stdout.readline()
+    said = json.loads(keeper.stdout.readline())
+    (relay,) = Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children").read_text().split()
+    os.kill(int(relay), signal.SIGTERM)
+    assert keeper.wait(5.0) == 1
+    assert keeper.communicate()[1] == b"the relay has ended\n"
+    assert not list(tmp_path.glob("*/*"))
+    assert not (tmp_path / "run").exists()
+    again = subprocess.run(
+        [*words, "attach", said["socket"]], capture_output=True, timeout=10, check=False
+    )
+    assert again.stderr.startswith(b"the relay has gone: ")
+    assert again.stderr.count(b"\n") == 1
+
+
+def test_a_relay_finds_a_place_where_the_usual_one_has_a_long_name(
+    person: Person, sshd: Sshd, host: SSHHost, echo: Echo
+) -> None:
+    long = sshd.folder / ("x" * 100)
+    long.mkdir()
+    (sshd.folder / "root/.bashrc").write_text(f"export TMPDIR={long}\n")
+    folder = host.make_private_folder(str(person.home), "run")
+    relay = host.relay([echo.address], folder=folder, patience_s=30.0)
+    with dial(relay) as talk:
+        assert say(talk, b"x") == b"x"
+    relay.close()
