@@ -8,6 +8,7 @@ import importlib.util
 import io
 import logging
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,41 +37,61 @@ def archive(kind: str, content: bytes) -> Archive:
     return Archive(kind, content, hashlib.sha256(content).hexdigest())
 
 
+class _File(NamedTuple):
+    """A file to be sent. What tells whether it has changed belongs to it."""
+
+    name: str
+    path: str
+    size: int
+    changed_ns: int
+
+
 def pack_modules(wanted: Sequence[str | ModuleType | Path] | None) -> Archive | None:
     """Pack modules; None if there are none.
 
+    Of folders all is packed but what begins with a dot or comes of compiling.
+
     Args:
         wanted: names of modules, modules, or paths of files and folders; None for those beside
-            the script, as far as they are small.
+            the script, as far as they are small and can be read.
 
-    Raises ValueError for one that can't be found.
+    Raises ValueError for one that can't be found or read.
     """
     if wanted is None:
-        found = _beside_script()
+        files = _beside_script()
     else:
-        found = [(path.parent, path) for path in map(_path_of, wanted)]
-    files = [
-        (str(file.relative_to(folder)), str(file), *_stamp(file))
-        for folder, top in found
-        for file in _files_in(top)
-    ]
-    return _pack(tuple(sorted(set(files)))) if files else None
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
+        files = []
+        for top in map(_path_of, wanted):
+            found, faults = _files_of(top.parent, top)
+            if faults:
+                raise ValueError(f"ship_modules: {faults[0]}")
+            files += found
+    if not files:
+        return None
+    packed, faults = _pack(tuple(sorted(set(files))))
+    if faults and wanted is not None:
+        raise ValueError(f"ship_modules: {faults[0]}")
+    _warn_of(faults)
+    return packed
 
 
 @functools.lru_cache(maxsize=4)  # of a script that adds the same host many times
-def _pack(files: tuple[tuple[str, str, int, int], ...]) -> Archive:
+def _pack(files: Sequence[_File]) -> tuple[Archive, list[str]]:
+    """Return the archive, and why which files are not in it."""
     import zipfile  # most scripts have nothing to pack
 
     written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as packed:
+    faults = []
+    with zipfile.ZipFile(written, "w") as packed:
         for name, path, _, _ in files:
-            packed.writestr(zipfile.ZipInfo(name, _LONG_AGO), Path(path).read_bytes())
-    return archive("modules", written.getvalue())
+            try:
+                content = Path(path).read_bytes()
+            except OSError as problem:
+                faults.append(f"{path} can't be read: {problem.strerror or problem}")
+                continue
+            entry = zipfile.ZipInfo(name, _LONG_AGO)
+            packed.writestr(entry, content, compress_type=zipfile.ZIP_DEFLATED)
+    return archive("modules", written.getvalue()), faults
 
 
 def _path_of(wanted: str | ModuleType | Path) -> Path:
@@ -94,47 +115,105 @@ def _path_of(wanted: str | ModuleType | Path) -> Path:
     return Path(spec.origin).absolute()
 
 
-def _files_in(path: Path) -> Iterator[Path]:
-    if not path.is_dir():
-        yield path
-        return
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(set(folders) - {"__pycache__"})
-        for name in sorted(names):
-            file = Path(folder, name)
-            if file.suffix != ".pyc" and file.is_file():
-                yield file
+def _files_of(folder: Path, top: Path, limit: int = sys.maxsize) -> tuple[list[_File], list[str]]:
+    """Return the files of a module, named from a folder; and what is wrong with others.
+
+    When there are more than the limit, not all of them.
+    """
+    files: list[_File] = []
+    faults: list[str] = []
+    for path in _files_in(top, faults) if top.is_dir() else [top]:
+        try:
+            status = path.stat()
+            name = str(path.relative_to(folder))
+            name.encode()  # as an archive must
+        except OSError as problem:
+            if path == top or not isinstance(problem, FileNotFoundError):
+                faults.append(f"{path} can't be read: {problem.strerror or problem}")
+        except UnicodeEncodeError:
+            faults.append(f"the name of {os.fsencode(path)!r} is no UTF-8")
+        else:
+            if stat.S_ISREG(status.st_mode):  # a FIFO would have us wait
+                files.append(_File(name, str(path), status.st_size, status.st_ctime_ns))
+            elif path == top:
+                faults.append(f"{path} is no file")
+        if len(files) > limit:
+            break
+    return files, faults
 
 
-def _beside_script() -> list[tuple[Path, Path]]:
-    """Return the modules in the script's folder, as far as they are small together."""
+def _files_in(top: Path, faults: list[str]) -> Iterator[Path]:
+    def note(problem: OSError) -> None:
+        faults.append(f"{problem.filename} can't be read: {problem.strerror}")
+
+    for folder, folders, names in os.walk(top, onerror=note):
+        folders[:] = sorted(name for name in folders if _is_sent(name))
+        yield from (Path(folder, name) for name in sorted(names) if _is_sent(name))
+
+
+def _is_sent(name: str) -> bool:
+    """Whether it is no leftover of compiling, and not hidden, as keys and histories are."""
+    return not name.startswith(".") and name != "__pycache__" and not name.endswith(".pyc")
+
+
+def _beside_script() -> list[_File]:
+    """Return the files of the modules in the script's folder, as far as they are small together."""
     main = sys.modules.get("__main__")
     script = getattr(main, "__file__", None)
     if script is None or getattr(main, "__spec__", None) is not None:
         return []  # a REPL or notebook; or "python -m", where the folder is that of a library
     folder = Path(script).absolute().parent
-    found: list[tuple[Path, Path]] = []
+    found: list[_File] = []
+    faults: list[str] = []
     left_out: list[str] = []
-    size = count = more_files = 0
-    for path in sorted(folder.iterdir()):
-        if path.is_dir():
-            if not (path / "__init__.py").is_file() or not path.name.isidentifier():
-                continue
-        elif path.suffix not in _SUFFIXES or path == Path(script).absolute():
+    size = 0
+    for path in _modules_in(folder, faults):
+        if path == Path(script).absolute():
             continue
-        more_bytes = 0
-        for more_files, file in enumerate(_files_in(path), count + 1):
-            more_bytes += file.stat().st_size
-            if size + more_bytes > _LIMIT_BYTES or more_files > _LIMIT_FILES:
-                left_out.append(path.name)
-                break
+        more, more_faults = _files_of(folder, path, _LIMIT_FILES)
+        faults += more_faults
+        more_size = sum(file.size for file in more)
+        if size + more_size > _LIMIT_BYTES or len(found) + len(more) > _LIMIT_FILES:
+            left_out.append(path.name)
         else:
-            size, count = size + more_bytes, more_files
-            found.append((folder, path))
+            size += more_size
+            found += more
     if left_out:
-        _logger.warning(
-            "not sent to hosts, since there is too much beside the script: %s. "
-            "Say which modules tasks need: ship_modules=[…]",
-            ", ".join(left_out),
-        )
+        faults.append(f"there is too much beside the script: {', '.join(left_out)}")
+    _warn_of(faults)
     return found
+
+
+def _modules_in(folder: Path, faults: list[str]) -> list[Path]:
+    """Return the modules and packages that a script in the folder could import."""
+    found = []
+    try:
+        for path in sorted(folder.iterdir()):
+            module = path.name.partition(".")[0]  # a compiled one has more than a suffix
+            if path.suffix == ".py":
+                module = path.stem
+            if module.isidentifier() and (path.suffix in _SUFFIXES or _is_package(path)):
+                found.append(path)
+    except OSError as problem:
+        faults.append(f"{folder} can't be read: {problem.strerror or problem}")
+    return found
+
+
+def _is_package(path: Path) -> bool:
+    try:
+        return path.name.isidentifier() and (path / "__init__.py").is_file()
+    except OSError:
+        return False  # not ours to look into
+
+
+def _warn_of(faults: Sequence[str]) -> None:
+    for fault in faults:
+        _warn_once(fault)
+
+
+@functools.lru_cache(maxsize=256)
+def _warn_once(fault: str) -> None:
+    _logger.warning(
+        "not sent to hosts: %s. Say which modules tasks need: ship_modules=[…]",
+        fault,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import zipfile
 from io import BytesIO
@@ -139,3 +140,48 @@ def test_what_is_too_large_is_left_out_with_a_warning(
         assert names_in(ship.pack_modules(None)) == {"small.py"}
     assert "large" in caplog.text
     assert "ship_modules=" in caplog.text
+
+
+def test_what_can_not_be_read_beside_a_script_is_left_out_with_a_warning(
+    script: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (script / "tasks.py").touch()
+    (script / ".#tasks.py").symlink_to("an.editor@this.machine:1")
+    (script / "gone.py").symlink_to("nowhere")
+    (script / "broken.py").symlink_to("/proc/self/mem")  # a file that not even root can read
+    (script / "my-notes.py").touch()
+    (script / os.fsdecode(b"caf\xe9.py")).touch()
+    os.mkfifo(script / "pipe.py")
+    (script / "package").mkdir()
+    (script / "package/__init__.py").touch()
+    (script / "package/data").symlink_to("nowhere")
+    (script / "package" / os.fsdecode(b"caf\xe9")).touch()
+    with caplog.at_level(logging.WARNING, "imp_parallel.ssh"):
+        SSHSlave("a").check()
+        assert names_in(ship.pack_modules(None)) == {"tasks.py", "package/__init__.py"}
+    for name in ("gone.py", "broken.py", "pipe.py", "package/caf\\xe9"):
+        assert caplog.text.count(name) == 1
+    assert ".#tasks.py" not in caplog.text
+    assert "my-notes" not in caplog.text
+
+
+def test_a_named_module_that_can_not_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").symlink_to("/proc/self/mem")
+    with pytest.raises(LaunchError, match=r"ship_modules: .*broken.py can't be read: "):
+        SSHSlave("a", ship_modules=[tmp_path / "broken.py"]).check()
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_what_is_hidden_in_a_package_stays_here(script: Path, is_named: bool) -> None:
+    for name in ("__init__.py", "data.csv", ".env", ".git/config", "sub/.key", "__pycache__/a.pyc"):
+        (script / "package" / name).parent.mkdir(parents=True, exist_ok=True)
+        (script / "package" / name).touch()
+    packed = ship.pack_modules([script / "package"] if is_named else None)
+    assert names_in(packed) == {"package/__init__.py", "package/data.csv"}
+
+
+def test_modules_are_compressed(script: Path) -> None:
+    (script / "tasks.py").write_text("# much of the same\n" * 10_000)
+    packed = ship.pack_modules(None)
+    assert packed is not None
+    assert len(packed.content) < 10_000
