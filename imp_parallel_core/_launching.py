@@ -161,14 +161,15 @@ class Bootstrap:
         return json.dumps(document).encode() + b"\n"
 
 
-# Must run on any Python, also one that is too old for the rest of the package.
+# Must run on any Python, also one that is too old for the rest of the package. What lies in the
+# working directory is not what it imports.
 _PROGRAM = """\
 import sys
 if sys.version_info[:2] != {version!r}:
     sys.exit("imp_parallel: this is Python %d.%d (%s), but the master runs Python %d.%d. "
         "Let python= name one of the same version."
         % (tuple(sys.version_info[:2]) + (sys.executable,) + {version!r}))
-sys.path.insert(0, {code_path!r})
+sys.path[:] = [{code_path!r}] + [entry for entry in sys.path if entry]
 try:
     from imp_parallel_core._slave import main
 except ImportError as problem:

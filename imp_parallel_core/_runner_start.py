@@ -36,9 +36,10 @@ class StartedRunner:
 
 
 def _spawn(code_path: str, *arguments: str) -> int:
+    # (no import finds what lies in the working directory, unless the tasks' own path says so)
     # garbage collection while modules are loaded finds nothing, and takes a tenth of the time
     program = (
-        f"import gc, sys; gc.disable(); sys.path.insert(0, {code_path!r}); "
+        f"import gc, sys; gc.disable(); sys.path[:] = [{code_path!r}, *filter(None, sys.path)]; "
         "from imp_parallel_core._runner import main; main()"
     )
     return os.posix_spawn(

@@ -102,7 +102,6 @@ def _version_in(path: str) -> str:
 
 
 def _introduce() -> None:
-    sys.path[:] = [entry for entry in sys.path if entry]  # whatever lies in the home folder
     core, cloudpickle = _find("imp_parallel_core"), _find("cloudpickle")
     _say(
         "here",
@@ -172,6 +171,9 @@ def _prepare(
         except OSError as problem:
             problems.append(f"{parent}: {problem.strerror or problem}")
             _remove(path)
+        except BaseException:
+            _remove(path)
+            raise
     raise OSError(errno.ENOSPC, "; ".join(problems))
 
 

@@ -15,9 +15,11 @@ import sys
 VERSION = (sys.version_info[0], sys.version_info[1])
 
 _PLAIN_PATH = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
-# says its mark and its version, takes the rest from standard input if that fits; on any Python
+# says its mark and its version, takes the rest from standard input if that fits; on any Python.
+# (what lies in the home folder is not what is imported; os and sys are there from the beginning)
 _BOOT = (
-    "import os,sys;v=sys.version_info[:2];os.write(1,b'{half}'b'{other_half}%3d%3d'%v);s=b'';"
+    "import os,sys;sys.path[:]=[p for p in sys.path if p];v=sys.version_info[:2];"
+    "os.write(1,b'{half}'b'{other_half}%3d%3d'%v);s=b'';"
     "exec('while len(s)<{size}:s+=os.read(0,{size}-len(s))or os._exit(0)');exec(s)"
 )
 _LOOK_FOR = (

@@ -86,6 +86,14 @@ def test_an_archive_that_arrived_otherwise_than_it_was_sent_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_archive_that_can_not_be_unpacked_leaves_no_folder(talk: Talk, tmp_path: Path) -> None:
+    content = b"no archive"
+    talk.say("prepare", "", "modules", hashlib.sha256(content).hexdigest(), more=[content])
+    with pytest.raises(BridgeEnded):
+        talk.hear()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_has_gone_and_a_slave_that_has_ended_are_told_of(
     talk: Talk, tmp_path: Path
 ) -> None:

@@ -86,6 +86,18 @@ def test_a_line_that_starts_python_is_run_by_bash_whatever_the_login_shell(
     assert "that's it: $5!" in Path("slave0.output").read_text()
 
 
+@needs_common_python
+def test_modules_that_lie_in_the_home_folder_are_not_run(
+    person: Person, daemons: Daemons, there: Sshd, make_slave: MakeSlave
+) -> None:
+    own = "open(__file__ + '.was-run', 'w').close(); raise ImportError(__file__)\n"
+    names = ("socket", "select", "struct", "threading", "signal", "hashlib", "shutil", "zipfile")
+    user = daemons.add_user("bash", {f"{name}.py": own for name in names})
+    result = result_of(make_slave(log_in_as(user, person, there)))
+    assert result == ("set up", str(user.home), bytes(300_000))
+    assert list(user.home.glob("*.was-run")) == []
+
+
 @pytest.mark.parametrize("options", [{}, {"output": None}])
 def test_a_line_that_prints_and_fails_ends_with_its_own_words(
     there: Sshd, make_slave: MakeSlave, options: dict[str, str]
