@@ -187,7 +187,7 @@ class Host:
         self._of_use.add(connection)
         started(channel)
         talk = Talk(channel, deadline)
-        return talk, talk.introduce(mark, bridge_program())
+        return talk, talk.introduce(mark, bridge_program(), self.target)
 
     def folder(self, talk: Talk, archives: Sequence[Archive]) -> str:
         """Return the run's folder there, when it has these archives: each is sent once.

@@ -6,20 +6,29 @@ the slave's.
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ._command_line import VERSION
 from ._connection import Channel
 
+_logger = logging.getLogger("imp_parallel.ssh")
+
 _NOISE_BYTES = 1 << 20  # that login shells may say before the bridge does
 _NOISE_KEPT_BYTES = 8192
 _ANSWER_LIMIT_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 16
+_SLOW_S = 5.0  # what a login shell may take without a word of it in the log
+_QUOTED = 200  # characters of what it said instead
+_START_UP_FILES = (
+    "If something of the login shell's start-up files (.bashrc, .profile, .cshrc, config.fish) "
+    "replaces the shell or reads its input, let it do so only in a shell that somebody types to"
+)
 
 
 class BridgeEnded(Exception):
@@ -57,20 +66,21 @@ class Talk:
         self._stream = channel.stream
         self._deadline = deadline
         self._woken = threading.Event()
+        self._reminder: tuple[float, Callable[[], None]] | None = None
         self._descriptor = self._stream.fileno()
         if self._descriptor is None:
             self._stream.on_wake_up(self._woken.set)
 
     # ---- what is said
 
-    def introduce(self, mark: str, program: bytes) -> There:
+    def introduce(self, mark: str, program: bytes, host: str = "the host") -> There:
         """Give the bridge its program, and return what it says of its host.
 
-        What the login shell and a ``python=`` line say before is skipped. Raises BridgeEnded if it
-        ends instead, WrongPython.
+        What the login shell and a ``python=`` line say before is skipped. The program is not sent
+        before Python has said that it is there: a shell that reads instead would run it. Raises
+        BridgeEnded if it ends instead, TimeoutError, WrongPython.
         """
-        self._write(program)
-        self._skip_to(mark.encode())
+        self._skip_to(mark.encode(), host)
         version = self._read(3), self._read(3)
         if tuple(map(int, version)) != VERSION:
             there = "{}.{}".format(*map(int, version))
@@ -78,6 +88,7 @@ class Talk:
                 "the Python there is {}, but the master runs Python {}.{}. Let python= name one "
                 "of the same version".format(there, *VERSION)
             )
+        self._write(program)
         _, *words = self.hear()
         return There(*words[:4])
 
@@ -107,15 +118,30 @@ class Talk:
 
     # ---- bytes
 
-    def _skip_to(self, mark: bytes) -> None:
+    def _skip_to(self, mark: bytes, host: str) -> None:
         skipped = bytearray()
-        while not skipped.endswith(mark):
-            # so much must still come, whatever of the mark is there already
-            begun = next(size for size in range(len(mark), -1, -1) if skipped.endswith(mark[:size]))
-            data = self._receive(len(mark) - begun)
-            if not data or len(skipped) > _NOISE_BYTES:
-                raise BridgeEnded(bytes(skipped[-_NOISE_KEPT_BYTES:]))
-            skipped += data
+
+        def warn() -> None:
+            _logger.warning(
+                "%s: logged in, and Python has not begun yet; %s. %s",
+                *(host, _quoted(skipped), _START_UP_FILES),
+            )
+
+        self._reminder = (time.monotonic() + _SLOW_S, warn)
+        try:
+            while not skipped.endswith(mark):
+                # so much must still come, whatever of the mark is there already
+                sizes = range(len(mark), -1, -1)
+                begun = next(size for size in sizes if skipped.endswith(mark[:size]))
+                data = self._receive(len(mark) - begun)
+                if not data or len(skipped) > _NOISE_BYTES:
+                    raise BridgeEnded(bytes(skipped[-_NOISE_KEPT_BYTES:]))
+                skipped += data
+        except TimeoutError:
+            text = f"Python has not begun in time after the login; {_quoted(skipped)}"
+            raise TimeoutError(f"{text}. {_START_UP_FILES}") from None
+        finally:
+            self._reminder = None
 
     def _read(self, count: int) -> bytes:
         data = b""
@@ -148,12 +174,26 @@ class Talk:
                 return  # reading will tell, and what was said before as well
 
     def _wait(self, *, to_write: bool) -> None:
-        left_s = self._deadline - time.monotonic()
+        now = time.monotonic()
+        left_s = self._deadline - now
         if left_s <= 0:
             raise TimeoutError("the host did not answer in time")
+        if self._reminder is not None:
+            at, remind = self._reminder
+            if now >= at:
+                self._reminder = None
+                remind()
+            else:
+                left_s = min(left_s, at - now)
         if self._descriptor is None:
             self._woken.wait(left_s)
             return
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT if to_write else select.POLLIN)
         poll.poll(left_s * 1000)
+
+
+def _quoted(said: bytes | bytearray) -> str:
+    """Return the end of what a login shell has said, for a message."""
+    text = said.decode(errors="replace").strip()
+    return f"the login shell said: {text[-_QUOTED:]!r}" if text else "the login shell said nothing"

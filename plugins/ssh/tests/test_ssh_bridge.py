@@ -178,6 +178,14 @@ def test_a_shell_that_ends_instead_is_quoted() -> None:
         assert caught.value.noise == b"this account is closed\n"
 
 
+def test_a_shell_that_reads_instead_is_sent_nothing(tmp_path: Path) -> None:
+    in_time = pytest.raises(TimeoutError, match=r"said: 'hello'.* start-up files")
+    command = f"echo hello; exec cat >{tmp_path / 'read'}"
+    with closing(LocalChannel(command)) as channel, in_time:
+        Talk(channel, time.monotonic() + 0.5).introduce(new_mark(), b"program")
+    assert (tmp_path / "read").read_bytes() == b""
+
+
 def test_a_host_that_says_nothing_is_given_up_in_time() -> None:
     with closing(LocalChannel("exec sleep 60")) as channel:
         with pytest.raises(TimeoutError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from grid_engine import wait_until
 from hosts import MakeSlave, client, make_slave, there, why_no_common_python
 from imp_parallel_ssh import SSHSlave
 from sshd import Daemons, LoginUser, Person, Sshd
@@ -96,6 +98,35 @@ def test_modules_that_lie_in_the_home_folder_are_not_run(
     result = result_of(make_slave(log_in_as(user, person, there)))
     assert result == ("set up", str(user.home), bytes(300_000))
     assert list(user.home.glob("*.was-run")) == []
+
+
+@needs_common_python
+@pytest.mark.parametrize("line", ["exec bash", "read x"])
+def test_a_login_shell_that_reads_instead_gets_no_program_and_is_told_of(
+    person: Person,
+    daemons: Daemons,
+    there: Sshd,
+    make_slave: MakeSlave,
+    caplog: pytest.LogCaptureFixture,
+    line: str,
+) -> None:
+    class Impatient(Manager):
+        connect_timeout = 8.0
+
+    user = daemons.add_user("bash", {".bashrc": f"echo welcome\n{line}\n"})
+    with caplog.at_level(logging.WARNING, "imp_parallel.ssh"), Impatient() as manager:
+        manager.add_slave(make_slave(log_in_as(user, person, there)))
+        context = manager.get_context()
+        context.add_task(os.getpid)
+        wait_until(lambda: "Python has not begun yet" in caplog.text, 8.0, "a word of it")
+        with pytest.raises(NoSlaveStartedError) as caught:
+            list(context.get_results_unordered())
+    for text in (caplog.text, str(caught.value)):
+        assert "start-up files" in text
+        assert "'welcome'" in text
+    assert (
+        not Path("slave0.output").exists() or "not found" not in Path("slave0.output").read_text()
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"output": None}])
