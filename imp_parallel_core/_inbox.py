@@ -22,9 +22,7 @@ _CHECK_S = 1.0  # how often a waiting reader looks whether the engine is still t
 
 
 class LookAgain(NamedTuple):
-    """The answer to a reader for whom something may be there; in order, from this number on."""
-
-    next_number: int = 0
+    """The answer to a reader for whom something may be there."""
 
 
 class Complete(NamedTuple):
@@ -71,7 +69,7 @@ class Inbox:
         self._noted: deque[tuple[int, int]] = deque()  # (outcomes, bytes) read, not counted yet
         self._offered = 0
         self._offering = Lock()
-        self._next = 0  # for reading in order: all before this one have been taken
+        self._next = 0  # for reading in order: all before this one have been claimed
         # the engine's own:
         self._added = 0
         self._done = 0
@@ -154,13 +152,8 @@ class Inbox:
             if not self._order:  # a reader was interrupted, or is still opening what it took
                 self._order.extend(list(self._deliveries))
             return LookAgain()
-        if wanted is not None:
-            if wanted in self._deliveries:
-                return LookAgain(wanted)
-            if wanted < self._all_done_below or wanted in self._done_beyond:
-                return LookAgain(wanted + 1)  # another reader has had it
-            if self._done == self._added and self._deliveries:
-                return LookAgain(min(list(self._deliveries)))  # one that was given back
+        if wanted is not None and wanted < self._all_done_below:
+            return LookAgain()  # it is there, or another reader has had it
         return Complete() if self._done == self._added else None
 
     # ---- the user's side
@@ -186,8 +179,6 @@ class Inbox:
                 return None
             if isinstance(answer, Error):
                 raise answer
-            if in_order:
-                self._next = answer.next_number
 
     def _is_complete(self) -> bool:
         """Whether it is certain that all outcomes have been read."""
@@ -203,8 +194,6 @@ class Inbox:
     def note_read(self, delivery: Deliver) -> None:
         """A delivery is about to be claimed: its credit is free."""
         self._noted.append((1, delivery.outcome.size_bytes))
-        if delivery.task.number == self._next:
-            self._next += 1
         if len(self._noted) % self._nudge_every == 0:
             self._nudge()
 
@@ -234,7 +223,15 @@ class Inbox:
 
     def _next_in_order(self) -> Deliver | None:
         self._forget_numbers()
-        return self._deliveries.get(self._next)
+        while True:
+            number = self._next
+            has_come = number < self._all_done_below  # to be asked first: it may come meanwhile
+            delivery = self._deliveries.get(number)
+            if delivery is not None or not has_come:
+                return delivery
+            # It has been claimed, as all before it: only now, since a Ctrl-C may prevent a claim.
+            # Not ``+= 1``: another reader may have been here meanwhile.
+            self._next = number + 1
 
     def _forget_numbers(self) -> None:
         """Drop numbers of what was read in order, so that they don't pile up."""
