@@ -1,0 +1,13 @@
+"""What all tests need of the process that they run in."""
+
+import signal
+
+# A shell that runs something in the background has it ignore these, and what tests start would
+# inherit that.
+for _number, _default in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _default)
