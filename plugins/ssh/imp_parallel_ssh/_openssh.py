@@ -8,7 +8,9 @@ sshd allows no more channels on the shared one (see its MaxSessions).
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -23,6 +25,7 @@ from pathlib import Path
 from imp_parallel_core import LaunchError, SocketStream, Stream
 
 from ._connection import Channel
+from ._openssh_words import Words, why_not_connected
 
 _CHUNK_BYTES = 1 << 16
 _ALIVE_S = 5  # how often a host that says nothing is asked whether it is there …
@@ -30,7 +33,15 @@ _ALIVE_COUNT = 3  # … and how often in vain
 _POLL_S = 0.003
 _LAST_WORDS_S = 1.0
 _CONNECTION_BROKE = 255
-_WORDS_BYTES = 8192
+_PATH_BYTES = 80  # of a control socket, to which ssh adds some for a moment
+_PLAIN_PATH = re.compile(r"[\w/.+-]+", re.ASCII)  # what an ssh option needs no quotes for
+_QUICK_S = 5.0  # for what needs no network
+# What the configuration may say for a person at a terminal; and since which version it may.
+_NEUTRAL = {
+    (0, 0): ["ClearAllForwardings=yes"],
+    (7, 6): ["RemoteCommand=none"],
+    (8, 7): ["StdinNull=no", "ForkAfterAuthentication=no", "SessionType=default"],
+}
 
 
 class OpenSSHConnection:
@@ -51,12 +62,15 @@ class OpenSSHConnection:
                 "there is no ssh in the PATH. Install OpenSSH's client, or leave it "
                 'to paramiko: client="paramiko"'
             )
-        self._folder = tempfile.mkdtemp(prefix="imp_parallel-ssh-")
+        self._target = target
+        self._folder = _new_folder()
         self._socket = f"{self._folder}/s"
         self._begin = [program, "-T", "-x", "-a", *options]
+        # whether an unknown host is believed is left to the configuration: by default ssh would
+        # ask, and in this mode refuses
         for option in (
             "BatchMode=yes",
-            "StrictHostKeyChecking=yes",
+            *_neutral_options(program),
             f"ConnectTimeout={max(1, round(timeout_s))}",
             f"ServerAliveInterval={_ALIVE_S}",
             f"ServerAliveCountMax={_ALIVE_COUNT}",
@@ -69,7 +83,7 @@ class OpenSSHConnection:
         self._lock = threading.Lock()
         self._lost: str | None = None
         self._is_closed = False
-        self._said = b""
+        self._said = Words()
         self._channels: list[OpenSSHChannel] = []
         self.command = [*self._begin, *self._where]
         try:
@@ -85,35 +99,53 @@ class OpenSSHConnection:
     def _connect(self, timeout_s: float) -> None:
         # what it runs there ends, and the connection with it, when this process does in any way
         self._anchor = subprocess.Popen[bytes](
-            [*self._begin, "-o", "ControlMaster=yes", *self._where, "exec /bin/sh -c 'read x'"],
+            [
+                *self._begin,
+                *("-o", "ControlMaster=yes"),
+                *("-o", "LogLevel=DEBUG1"),  # or it does not tell the keys, the host's and ours
+                *self._where,
+                "exec /bin/sh -c 'read x'",
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the script alone
         )
         deadline = time.monotonic() + timeout_s
-        self._reader = _read_in_thread(self._anchor, self._hear)
+        self._reader = _read_in_thread(self._anchor, self._said.hear)
         while not Path(self._socket).exists():
             if self._anchor.poll() is not None:
                 self._reader.join(_LAST_WORDS_S)
                 raise self._refused(self._anchor.returncode)
             if time.monotonic() > deadline:
-                self._said += f"\nno answer within {timeout_s:g} s".encode()
+                self._said.hear(f"\nno answer within {timeout_s:g} s\n".encode())
                 raise self._refused(None)
             time.sleep(_POLL_S)
 
     def _refused(self, exit_code: int | None) -> LaunchError:
-        words = self._said.decode(errors="replace").strip()
+        self._said.end()
+        by_hand = shlex.join(["ssh", *(word for word in self._where if word != "--")])
         return LaunchError(
-            f"ssh can't connect: {words.splitlines()[-1] if words else 'it does not say why'}. "
-            f"Try it by hand: {shlex.join(['ssh', *self._where])}",
+            why_not_connected(self._target, self._said, self._settings(), by_hand),
             command=self.command,
             exit_code=exit_code,
-            output=words,
+            output="\n".join(self._said.lines),
         )
 
-    def _hear(self, data: bytes) -> None:
-        self._said = (self._said + data)[-_WORDS_BYTES:]
+    def _settings(self) -> dict[str, str]:
+        """Return what the configuration says of the host; nothing if it can't be read."""
+        try:
+            done = subprocess.run(
+                [*self._begin, "-G", *self._where],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_QUICK_S,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return {}
+        lines = (line.partition(" ") for line in done.stdout.decode(errors="replace").splitlines())
+        return {name: value for name, _, value in lines}
 
     def start(self, command: str, take_errors: Callable[[bytes], None]) -> Channel:
         """Have the login shell run a command; see :class:`Connection`."""
@@ -123,7 +155,13 @@ class OpenSSHConnection:
             ours, theirs = socket.socketpair()
             with theirs:
                 process = subprocess.Popen[bytes](
-                    [*self._begin, "-o", "ControlMaster=no", *self._where, command],
+                    [
+                        *self._begin,
+                        *("-o", "ControlMaster=no"),
+                        *("-o", "LogLevel=ERROR"),  # what it says is taken for the slave's output
+                        *self._where,
+                        command,
+                    ],
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),
                     stderr=subprocess.PIPE,
@@ -146,8 +184,8 @@ class OpenSSHConnection:
         self._anchor.wait()
         self._reader.join(_LAST_WORDS_S)
         with self._lock:
-            words = self._said.decode(errors="replace").strip()
-            self._lost = words or "ssh ended"
+            self._said.end()
+            self._lost = self._said.last() or "ssh ended"
             callback = None if self._is_closed else self._callback
         self._remove_folder()
         if callback is not None:
@@ -224,6 +262,40 @@ def _read_in_thread(
     thread = threading.Thread(target=read, name="imp_parallel ssh output", daemon=True)
     thread.start()
     return thread
+
+
+def _new_folder() -> str:
+    """Return a new folder for a control socket, whose path must be short and plain."""
+    prefix = "imp_parallel-ssh-"
+    try:
+        folder = tempfile.mkdtemp(prefix=prefix)
+    except OSError:
+        folder = ""
+    if _PLAIN_PATH.fullmatch(folder) and len(folder) < _PATH_BYTES:
+        return folder
+    if folder:
+        Path(folder).rmdir()
+    return tempfile.mkdtemp(prefix=prefix, dir="/tmp")
+
+
+@functools.cache
+def _neutral_options(program: str) -> Sequence[str]:
+    """Return the options for what must not be as the configuration may say it for a terminal."""
+    try:
+        done = subprocess.run(
+            [program, "-V"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_QUICK_S,
+            check=False,
+        )
+        found = re.search(r"OpenSSH_\D*(\d+)\.(\d+)", done.stderr + done.stdout)
+    except (OSError, subprocess.SubprocessError):
+        found = None
+    version = (int(found[1]), int(found[2])) if found else (0, 0)
+    return [option for since, some in _NEUTRAL.items() if since <= version for option in some]
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,173 @@
+"""OpenSSH's own client: what the user's configuration says is respected, and errors say why."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from grid_engine import wait_until
+from hosts import client
+from imp_parallel_ssh._connection import Channel
+from imp_parallel_ssh._openssh import OpenSSHConnection
+from imp_parallel_ssh._openssh_words import Words
+from sshd import Person, Sshd, make_key
+
+from imp_parallel_core import LaunchError
+
+__all__ = ["client"]  # fixtures
+
+pytestmark = [
+    pytest.mark.parametrize("client", ["openssh"], indirect=True),
+    pytest.mark.usefixtures("client"),
+]
+
+
+def error_at(target: str, timeout_s: float = 10.0) -> str:
+    with pytest.raises(LaunchError) as caught:
+        OpenSSHConnection(target, timeout_s)
+    assert ".." not in str(caught.value)
+    return str(caught.value)
+
+
+def answer_of(target: str, command: str = "echo hello") -> str:
+    with (
+        closing(OpenSSHConnection(target, 10.0)) as connection,
+        closing(connection.start(command, lambda data: None)) as channel,
+    ):
+        return all_of(channel)
+
+
+def all_of(channel: Channel) -> str:
+    said = b""
+    deadline = time.monotonic() + 10.0
+    while time.monotonic() < deadline:
+        try:
+            data = channel.stream.receive(1000)
+        except BlockingIOError:
+            time.sleep(0.01)
+            continue
+        if not data:
+            break
+        said += data
+    return said.decode()
+
+
+def unknown(person: Person, sshd: Sshd, *more: str) -> None:
+    """Give a daemon an alias, whose host key nobody knows."""
+    person.name(sshd, "there", *more)
+    person.known_hosts.write_text("")
+
+
+def test_an_unknown_host_is_refused_with_its_fingerprint_and_what_to_do(
+    person: Person, sshd: Sshd
+) -> None:
+    unknown(person, sshd)
+    error = error_at("there")
+    assert f"can't connect to there (root@127.0.0.1, port {sshd.port}): " in error
+    assert "Host key verification failed\n" in error
+    assert f"Its host key is ssh-ed25519 {sshd.fingerprint}\n" in error
+    assert str(person.known_hosts) in error
+    assert error.endswith("Try it by hand: ssh there")
+
+
+def test_a_quiet_configuration_does_not_hide_the_reason(person: Person, sshd: Sshd) -> None:
+    unknown(person, sshd, "LogLevel QUIET")
+    assert "Host key verification failed" in error_at("there")
+
+
+def test_a_host_key_that_has_changed_is_refused_with_ssh_s_own_warning(
+    person: Person, sshd: Sshd, tmp_path: Path
+) -> None:
+    unknown(person, sshd)
+    other = make_key(tmp_path / "other").with_suffix(".pub").read_text()
+    person.known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {other}")
+    error = error_at("there")
+    assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in error
+    assert sshd.fingerprint in error
+    assert "@@@" not in error
+
+
+def test_what_the_configuration_says_of_unknown_hosts_is_respected(
+    person: Person, sshd: Sshd
+) -> None:
+    unknown(person, sshd, "StrictHostKeyChecking accept-new")
+    assert answer_of("there") == "hello\n"
+    assert sshd.public_key in person.known_hosts.read_text()
+
+
+def test_an_authentication_that_is_refused_tells_the_user_and_the_keys(
+    person: Person, sshd: Sshd, tmp_path: Path
+) -> None:
+    person.name(sshd, "there")
+    sshd.authorize(make_key(tmp_path / "other").with_suffix(".pub"))
+    error = error_at("there")
+    assert f"root@127.0.0.1, port {sshd.port}" in error
+    assert "Permission denied (publickey)" in error
+    assert f"Keys that were offered: {person.key} ED25519 SHA256:" in error
+
+
+def test_a_host_that_can_not_be_reached_says_so(person: Person, sshd: Sshd) -> None:
+    person.name(sshd, "there")
+    sshd.stop()
+    assert "Connection refused" in error_at("there").splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RemoteCommand echo wrong",
+        "StdinNull yes",
+        "ForkAfterAuthentication yes",
+        "SessionType none",
+        "RequestTTY force",
+        "LocalForward 127.0.0.1:{port} localhost:1\n    ExitOnForwardFailure yes",
+    ],
+)
+def test_a_configuration_for_a_person_at_a_terminal_is_no_hindrance(
+    person: Person, sshd: Sshd, line: str
+) -> None:
+    person.name(sshd, "there", line.format(port=sshd.port))
+    with closing(OpenSSHConnection("there", 10.0)) as connection:
+        command = "read word; echo heard $word"
+        with closing(connection.start(command, lambda data: None)) as channel:
+            channel.stream.send([b"something\n"])
+            assert all_of(channel) == "heard something\n"
+
+
+@pytest.mark.parametrize("name", ["very-" * 20 + "long", "with 100%h of ~ and blanks"])
+def test_any_folder_for_temporary_files_will_do(
+    person: Person, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    person.name(sshd, "there")
+    assert answer_of("there") == "hello\n"
+    assert list(folder.iterdir()) == []
+
+
+def test_a_connection_that_is_lost_tells_ssh_s_last_words_and_nothing_of_its_doings(
+    person: Person, sshd: Sshd
+) -> None:
+    person.name(sshd, "there")
+    lost: list[str] = []
+    with closing(OpenSSHConnection("there", 10.0)) as connection:
+        connection.on_loss(lost.append)
+        sshd.kill_sessions()
+        wait_until(lambda: lost)
+    assert "debug1" not in lost[0]
+
+
+def test_words_that_come_in_pieces_are_put_together() -> None:
+    words = Words()
+    for piece in (
+        b"debug1: Server host ",
+        b"key: ssh-ed25519 SHA256:abc\r\nno ent",
+        b"ry.\r\n",
+        b".",
+    ):
+        words.hear(piece)
+    assert words.host_key() == "ssh-ed25519 SHA256:abc"
+    assert words.last() == "no entry"
