@@ -95,7 +95,7 @@ class Context:
         """
         self._check_open()
         _check_callable(task)
-        self.add_to(self._served.inbox, task, args)
+        self.add_made(self.make_task(self._served.inbox, task, args))
 
     def map(
         self,
@@ -226,14 +226,23 @@ class Context:
             return False
         return True
 
-    def add_to(self, inbox: Inbox, task: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        """Add a task whose outcome goes to an inbox. Called by :meth:`add_task` and by a Map."""
+    def make_task(self, inbox: Inbox, task: Callable[..., Any], args: tuple[Any, ...]) -> Task:
+        """Return a task whose outcome goes to an inbox. Called by :meth:`add_task` and by a Map."""
         try:
             payload, bundle = self._book.pickle_task(task, args)
         except Exception as problem:
             raise self._pickling_error(task, args, "the task", problem) from problem
-        inbox.offer()
-        self._engine.add_task(Task(self._served.id, payload, bundle, inbox=inbox))
+        return Task(self._served.id, payload, bundle, inbox=inbox)
+
+    def add_made(self, task: Task) -> None:
+        """Add a task that has been made."""
+        task.inbox.offer()
+        self._engine.add_task(task)
+
+    def add_again(self, task: Task) -> None:
+        """Add a task unless it has been: a Ctrl-C interrupted :meth:`add_made`. Called by a Map."""
+        task.inbox.offer()
+        self._engine.add_task_again(task)
 
     def _results(self, on_error: OnError, *, in_order: bool) -> Iterator[Any]:
         returns_errors = _check_on_error(on_error)

@@ -128,6 +128,15 @@ class Engine:
         if self._posted % _MAKE_WAY_EVERY == 0:
             self._loop.make_way()
 
+    def add_task_again(self, task: Task) -> None:
+        """Take a task of which it is not known whether :meth:`add_task` came to its end."""
+
+        def take() -> None:
+            if task.id < 0:  # not even one that was posted before this has been taken
+                self._take([task])
+
+        self._loop.post(take)
+
     def close_context(self, id: int) -> None:
         """Forget a context, its tasks and its values."""
         self._loop.post(lambda: self._context_closed(id))

@@ -1,12 +1,23 @@
-"""A long or endless row of tasks, taken up as their results are read."""
+"""A long or endless row of tasks, taken up as their results are read.
+
+A Ctrl-C may strike anywhere, and the iteration may go on afterwards. So an item is kept here from
+the moment in which it is taken from the row until its task has been posted to the engine, and what
+was interrupted between is done again: a task that is posted twice is one task.
+"""
 
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from ._errors import PicklingError
+
 if TYPE_CHECKING:
+    from ._actions import Task
     from ._context import Context
     from ._inbox import Inbox
 
@@ -44,7 +55,10 @@ class Map(Iterator[Any]):
         self._in_order = in_order
         self._returns_errors = returns_errors
         self._ahead = ahead
-        self._under_way = 0
+        self._under_way: set[Task] = set()  # not read yet
+        self._taking_up = RLock()  # threads may share a row; the row may come back to here
+        self._item: deque[Any] = deque()  # that which was taken from the row, if any
+        self._task: Task | None = None  # made of it, and perhaps posted already
         self._problem: Exception | None = None  # of the items; raised behind the last result
         self._finalizer = weakref.finalize(self, forget)
         self._finalizer.atexit = False  # the Manager ends everything then
@@ -56,7 +70,7 @@ class Map(Iterator[Any]):
         """
         inbox = self._inbox
         while True:
-            waits = self._items is None or self._under_way >= self._ahead
+            waits = not self._may_take_up()
             if not waits:
                 self._take_up_item()
             opened = self._context.open_next(inbox, in_order=self._in_order, waits=waits)
@@ -66,11 +80,10 @@ class Map(Iterator[Any]):
                 continue
             delivery, value, failure = opened
             inbox.note_read(delivery)
-            self._under_way -= 1
+            self._under_way.discard(delivery.task)
             # from here to the user it is one step: a Ctrl-C before it loses nothing
             if inbox.claim(delivery.task.number, None) is None:
                 inbox.unnote_read(delivery)  # another thread was faster
-                self._under_way += 1
                 continue
             if failure is not None and not self._returns_errors:
                 raise failure
@@ -78,7 +91,6 @@ class Map(Iterator[Any]):
 
     def _end_unless_there_are_items(self) -> None:
         """All results have been read: end the iteration, or go on."""
-        self._under_way = 0
         if self._items is None:
             problem, self._problem = self._problem, None
             raise StopIteration if problem is None else problem
@@ -90,17 +102,39 @@ class Map(Iterator[Any]):
         """
         self._items = None
         self._finalizer()
+        self._under_way.clear()
+
+    def _may_take_up(self) -> bool:
+        if self._item:  # a Ctrl-C came between
+            return True
+        return self._items is not None and len(self._under_way) < self._ahead
 
     def _take_up_item(self) -> None:
-        if self._items is None:
-            return
+        """Add a task for the next item, or for that with which a Ctrl-C interrupted this."""
+        with self._taking_up:
+            if self._task is not None:
+                self._context.add_again(self._task)
+            elif self._take_item():
+                self._task = self._make_task()
+                self._under_way.add(self._task)
+                self._context.add_made(self._task)
+            self._item.clear()
+            self._task = None
+
+    def _take_item(self) -> bool:
+        """Have the next item in ``_item``; return whether there is one."""
+        if not self._item and self._items is not None:
+            try:
+                self._item.extend(islice(self._items, 1))  # taken and kept: one step
+            except Exception as problem:  # the user's
+                self._problem = problem
+            if not self._item:
+                self._items = None
+        return bool(self._item)
+
+    def _make_task(self) -> Task:
         try:
-            item = next(self._items)
-        except StopIteration:
-            self._items = None
-        except Exception as problem:  # the user's
-            self._items = None
-            self._problem = problem
-        else:
-            self._context.add_to(self._inbox, self._function, (item,))
-            self._under_way += 1
+            return self._context.make_task(self._inbox, self._function, tuple(self._item))
+        except PicklingError:
+            self._item.clear()
+            raise

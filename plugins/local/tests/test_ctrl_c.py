@@ -90,6 +90,11 @@ def interrupted(interrupter: Interrupter, act: Callable[[], object]) -> bool:
     return False
 
 
+def same(number: int) -> int:
+    """Return what is given."""
+    return number
+
+
 def append_each(results: Iterator[Any], found: list[Any]) -> None:
     """Append one result after the other, so that an interrupt loses none of those before."""
     for result in results:
@@ -134,6 +139,30 @@ def test_an_interrupt_while_reading_loses_nothing_and_nothing_hangs(
     # one step can't be made safe: between the removal of a result and its way to the loop
     assert len(set(lost)) <= 1
     assert all(place.startswith("_iterate") for place in lost)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_an_interrupt_in_map_loses_no_item_and_no_result_and_nothing_hangs(
+    one_slave: Manager, ordered: bool
+) -> None:
+    count, lost = 4, []
+
+    def act(interrupter: Interrupter) -> None:
+        context = one_slave.get_context()
+        mapped = context.map(same, range(count), ordered=ordered, ahead=2)
+        results: list[int] = []
+        interrupted(interrupter, lambda: append_each(mapped, results))
+        append_each(mapped, results)
+        assert len(results) == len(set(results))
+        if ordered:
+            assert results == sorted(results), interrupter.struck
+        if sorted(results) != list(range(count)):
+            lost.append(interrupter.struck)
+
+    assert len(list(places(act))) > 100
+    # the same step as above
+    assert len(set(lost)) <= 1
+    assert all(place.startswith("__next__") for place in lost)
 
 
 def test_a_result_that_was_being_unpickled_at_a_ctrl_c_is_still_there(

@@ -162,6 +162,30 @@ def test_it_yields_its_own_results_and_leaves_the_others(two_slaves: Manager) ->
     assert list(context.get_results_unordered()) == [2]
 
 
+def test_threads_that_share_an_iteration_share_its_row(two_slaves: Manager) -> None:
+    def items() -> Iterator[int]:
+        for number in range(200):
+            time.sleep(0.001)  # others come meanwhile
+            yield number
+
+    mapped = two_slaves.get_context().map(double, items())
+    found: list[int] = []
+    ended = []
+
+    def read() -> None:
+        for result in mapped:
+            found.append(result)
+        ended.append(True)
+
+    threads = [threading.Thread(target=read, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(found) == list(range(0, 400, 2))
+    assert len(ended) == 4
+
+
 @pytest.mark.parametrize("how", ["close", "drop"])
 def test_an_iteration_that_is_given_up_frees_the_slaves(
     one_slave: Manager, how: str, tmp_path: Path
