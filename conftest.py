@@ -2,6 +2,12 @@
 
 import signal
 
+from hypothesis import settings
+
+# How long an example takes depends on what else the machine does; each test has a time limit.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+
 # A shell that runs something in the background has it ignore these, and what tests start would
 # inherit that.
 for _number, _default in (
