@@ -193,7 +193,7 @@ SchedulerMachine.TestCase.settings = settings(
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
-TestEveryOrderOfEvents = SchedulerMachine.TestCase
+TestEveryOrderOfEvents = pytest.mark.timeout(300)(SchedulerMachine.TestCase)
 
 
 def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
