@@ -35,6 +35,10 @@ _STATUS_S = 0.5  # how long after a channel's end its exit status may come
 _POLL_S = 0.005
 _STALE_S = 2.0
 _AGAIN_S = 0.5
+_BROKEN_S = 0.2  # before the first bridge after a stream that could not be read; it doubles …
+_LONGEST_BROKEN_S = 3.0  # … up to this, for the slave does not wait long;
+_BROKEN = 6  # after so many in a row there is no other
+_STEADY_S = 10.0  # a stream that was there for so long counts as one that could be read
 _TAIL_BYTES = 4096
 _numbers = itertools.count()
 
@@ -72,6 +76,8 @@ class RemoteSlave:
         """The channel of a bridge that is not there yet."""
         self._stream: WatchedStream | None = None
         """The last that was handed over."""
+        self._broken = 0
+        """How many streams in a row the engine has closed after a short time."""
         self._may_be_there = False
         self._last_errors = b""
         self.is_cancelled = threading.Event()
@@ -228,22 +234,44 @@ class RemoteSlave:
             self._in_thread(lambda: self._run_again(stream))
 
     def _stream_closed(self, stream: WatchedStream) -> None:
-        """The engine needs it no more: another took its place, or the slave was given up.
+        """The engine needs it no more: it has ended, or another took its place.
 
-        Or all is over, and :meth:`wait_for_end` still wants to read it.
+        Or it could not be read, or the slave was given up. Or all is over, and
+        :meth:`wait_for_end` still wants to read it.
         """
-        if stream is not self._stream or not self.is_cancelled.is_set():
-            self._in_thread(lambda: self._drop(stream))
+        if stream is self._stream and self.is_cancelled.is_set():
+            return
+        is_whole = stream is self._stream and not stream.has_ended
+        self._in_thread(lambda: self._replace(stream) if is_whole else self._drop(stream))
 
     def _drop(self, stream: WatchedStream) -> None:
         is_last = stream is self._stream and self.is_cancelled.wait(_STALE_S)
         if not is_last or stream is not self._stream:
             stream.channel.close()
 
+    def _replace(self, closed: WatchedStream) -> None:
+        """Reach the slave by another bridge, since the engine closed a stream that had not ended.
+
+        Its session may go on, if something else wrote into that stream; if not, the slave is told
+        so and leaves. A channel that is never clean must not be tried for ever.
+        """
+        self._broken = self._broken + 1 if closed.age_s < _STEADY_S else 1
+        pause_s = min(_BROKEN_S * 2 ** (self._broken - 1), _LONGEST_BROKEN_S)
+        if self.is_cancelled.wait(pause_s):
+            return  # all is over
+        closed.channel.close()
+        if self._broken > _BROKEN:
+            text = "%s on %s: its stream could not be read again and again, and is given up"
+            _logger.warning(text, self.name, self.host.target)
+        elif closed is self._stream and self._state.phase is not LaunchPhase.ENDED:
+            self._reach_again()
+
     def _run_again(self, ended: WatchedStream) -> None:
         """Find out whether the slave has ended; if not, reach it by another bridge."""
-        if self._note_end(ended.channel):
-            return
+        if not self._note_end(ended.channel):
+            self._reach_again()
+
+    def _reach_again(self) -> None:
         deadline = time.monotonic() + self._bootstrap.reconnect_timeout_s
         self._enter(LaunchState(LaunchPhase.RUNNING, f"reaching {self.host.target} again"))
         while not self.is_cancelled.is_set():

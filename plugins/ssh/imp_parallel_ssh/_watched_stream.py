@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,15 @@ class WatchedStream:
         self._stream = channel.stream
         self._ended = ended
         self._closed = closed
-        self._has_ended = self._is_closed = False
+        self.has_ended = False
+        self._is_closed = False
+        self._made_at = time.monotonic()
         self._pid = os.getpid()
+
+    @property
+    def age_s(self) -> float:
+        """For how long it has been there."""
+        return time.monotonic() - self._made_at
 
     def fileno(self) -> int | None:
         """Return the channel's descriptor, if it has one."""
@@ -58,8 +66,8 @@ class WatchedStream:
         return data
 
     def _tell_end(self) -> None:
-        if not self._has_ended:
-            self._has_ended = True
+        if not self.has_ended:
+            self.has_ended = True
             self._ended(self)
 
     def send(self, buffers: Sequence[Buffer]) -> int:

@@ -220,3 +220,54 @@ def test_a_slave_can_be_added_when_the_last_on_its_host_was_lost_and_its_files_h
             list(context.get_results())
         manager.add_slave(make_slave())
         assert len(list(context.get_results())) == 1
+
+
+def test_a_stream_that_a_login_shell_wrote_into_is_replaced_at_once_and_nothing_is_lost(
+    there: Sshd, make_slave: MakeSlave, tmp_path: Path
+) -> None:
+    wait = f"while [ ! -e {tmp_path}/noise ]; do sleep 0.05; done; echo this is no frame at all"
+    once = f"mkdir {tmp_path}/once 2>/dev/null"
+    with (there.folder / "root/.bashrc").open("a") as file:
+        file.write(f"if {once}; then ( {wait} ) & fi\n")
+    with Manager() as manager:
+        manager.add_slave(make_slave())
+        end = begin(manager, tmp_path, 1)
+        (tmp_path / "noise").touch()
+        wait_until(lambda: manager.slaves[0].state == "reconnecting")
+        wait_until(lambda: manager.slaves[0].state == "working", 6.0)
+        assert end() == [0]
+    assert runs(tmp_path) == [1]
+
+
+def test_streams_that_a_login_shell_always_writes_into_are_given_up(
+    there: Sshd, make_slave: MakeSlave, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first bridge is left in peace, so that there is a slave to be reached again."""
+    with Manager() as manager:
+        manager.add_slave(make_slave())
+        begin(manager, tmp_path, 1)
+        noise = f"( echo >>{tmp_path}/bridges; sleep 0.5; echo this is no frame at all ) &"
+        with (there.folder / "root/.bashrc").open("a") as file:
+            file.write(noise + "\n")
+        there.kill_sessions()
+        wait_until(lambda: "and is given up" in caplog.text, 40.0, "an end of it")
+        assert 1 < len((tmp_path / "bridges").read_text().split("\n")) < 12
+
+
+def test_a_slave_that_was_given_up_is_told_so_when_it_can_be_reached(
+    there: Sshd, make_slave: MakeSlave
+) -> None:
+    class Impatient(Manager):
+        heartbeat_timeout = 1.0
+        reconnect_timeout = 1.0
+
+    with Impatient(max_relaunches=0) as manager:
+        manager.add_slave(make_slave())
+        wait_until(lambda: manager.slaves[0].state == "idle")
+        pid = manager.slaves[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: manager.slaves[0].state == "gone")
+        os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: not folders(there), what="an end of the slave and its bridge")
+        assert "given up" in Path("slave0.output").read_text()
