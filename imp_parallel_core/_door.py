@@ -32,10 +32,12 @@ class Door:
         """Return the first connection; end the process if nobody comes."""
         return self._accept(_FIRST_S)
 
-    def welcome(self, connected: socket.socket) -> SocketStream:
+    def welcome(self, connected: socket.socket) -> _VisitorStream:
         """Return a connection as the slave's stream."""
         connected.setblocking(False)
-        self._stream = _VisitorStream(connected)
+        # a visitor that says nothing is not the master
+        heard_at = time.monotonic() if self._stream is None else self._stream.heard_at
+        self._stream = _VisitorStream(connected, heard_at)
         return self._stream
 
     def dial(self, patience_s: float) -> SocketStream:
@@ -44,7 +46,7 @@ class Door:
         A stream that ended although the master was heard shortly before was ended by somebody: a
         master that lives comes back at once. One that ended after a silence may have been cut.
         """
-        heard_at = self._stream.heard_at if self._stream is not None else time.monotonic()
+        heard_at = time.monotonic() if self._stream is None else self._stream.heard_at
         was_silent = time.monotonic() - heard_at > _FRESH_S
         return self.welcome(self._accept(patience_s if was_silent else min(patience_s, _GONE_S)))
 
@@ -62,9 +64,9 @@ class _VisitorStream(SocketStream):
 
     resumable = True
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, heard_at: float) -> None:
         super().__init__(connected)
-        self.heard_at = time.monotonic()
+        self.heard_at = heard_at
 
     def receive(self, limit_bytes: int) -> bytes:
         data = super().receive(limit_bytes)

@@ -46,6 +46,7 @@ _ENDING_S = 1.0
 _LAST_OUTPUT_S = 5.0
 _TAKE_OVER_S = 5.0
 _SHORT_S = 0.01
+_LISTENING = b"00010000"  # among the flags of a socket, as Linux prints them
 
 
 class _ChannelGone(Exception):
@@ -204,7 +205,29 @@ def _remove_if_unused(path: str) -> None:
 
 
 def _is_heard(address: str) -> bool:
-    """Whether a process listens there."""
+    """Whether a process listens there.
+
+    A slave that waits for its master would take a connection for that: so none is made to one that
+    can be known otherwise. (To make one where nobody listens does no harm.)
+    """
+    return _is_listed(address) or _answers(address)
+
+
+def _is_listed(address: str) -> bool:
+    """Whether the kernel says so; on other systems than Linux it does not."""
+    try:
+        with open("/proc/net/unix", "rb") as file:
+            sockets = [line.rstrip(b"\n").split(None, 7) for line in file]
+    except OSError:
+        return False
+    folder, _, name = os.fsencode(address).rpartition(b"/")
+    end = b"/" + os.path.basename(folder) + b"/" + name  # however its parent was called
+    return any(
+        len(words) == 8 and words[3] == _LISTENING and words[7].endswith(end) for words in sockets
+    )
+
+
+def _answers(address: str) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(address)
@@ -329,8 +352,10 @@ class _Slave:
     def kill(self) -> None:
         """End the slave and what it has started, by force."""
         try:
-            self.connect().close()
+            is_there = _is_heard(self.address)
         except OSError:
+            is_there = False
+        if not is_there:
             return  # it has ended, and its pid may be another's by now
         slave = self.pids()[1]
         if slave > 1:

@@ -79,6 +79,8 @@ class Host:
                 self._changed.wait()
                 if self._failures != failures and self._failure is not None:
                     raise self._failure
+            if self._is_closed:
+                raise self._not_needed()
             if self._connection is not None:
                 return self._connection
             self._is_connecting = True
@@ -92,16 +94,23 @@ class Host:
                 self._failures += 1
                 self._changed.notify_all()
             raise failure from problem
-        with self._changed:
-            self._is_connecting = False
-            if not self._is_closed:
-                self._connection = made
-            self._changed.notify_all()
-        if self._is_closed:
+        if not self._keep(made):
             made.close()
-            raise LaunchError(f"{self.target} is not needed any more")
+            raise self._not_needed()
         made.on_loss(lambda how: self._lost(made))
         return made
+
+    def _keep(self, made: Connection) -> bool:
+        """Have a new connection be the one that all share, if it is still needed."""
+        with self._changed:
+            self._is_connecting = False
+            self._changed.notify_all()
+            if not self._is_closed:
+                self._connection = made
+            return not self._is_closed
+
+    def _not_needed(self) -> LaunchError:
+        return LaunchError(f"{self.target} is not needed any more")
 
     def connection_again(
         self, deadline: float, timeout_s: float, is_cancelled: threading.Event

@@ -138,6 +138,24 @@ def test_a_temporary_folder_with_too_long_a_path_for_a_socket_is_not_used(tmp_pa
             longest.bind(f"{folder}/slave99999-99999.socket")
 
 
+@pytest.mark.skipif(not Path("/proc/net/unix").exists(), reason="only Linux tells who listens")
+def test_a_slave_that_waits_for_its_master_is_not_disturbed_when_old_folders_are_looked_at(
+    talk: Talk, tmp_path: Path
+) -> None:
+    old = tmp_path / f".imp_parallel-slaves-{os.urandom(8).hex()}"
+    old.mkdir()
+    with socket.socket(socket.AF_UNIX) as slave:
+        slave.bind(str(old / "slave0.socket"))
+        slave.listen()
+        os.utime(old, (0, 0))
+        talk.say("prepare", "")
+        assert talk.hear()[0] == "folder"
+        assert old.exists()
+        slave.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            slave.accept()
+
+
 def test_a_folder_that_nobody_used_is_removed_with_its_bridge(talk: Talk, tmp_path: Path) -> None:
     talk.say("prepare", "")
     assert talk.hear()[0] == "folder"
