@@ -39,6 +39,7 @@ _SHARED = ("/tmp", "/dev/shm")  # noqa: S108 - a new folder in it is made with m
 _CHUNK_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20  # how much output can wait while there is no bridge
 _F_SETPIPE_SZ = 1031  # Linux
+_PR_SET_CHILD_SUBREAPER = 36  # Linux
 _PATH_LIMIT = 45  # of what the folder is in: with a slave's socket it has 107 bytes at most
 _PREFIX = ".imp_parallel-slaves-"
 _OLD_S = 3600.0  # a folder may be empty and free for a moment
@@ -316,6 +317,7 @@ class _Slave:
         self.child = os.fork()
         if not self.child:
             _become_slave(listening.detach(), written, cwd, argv, environment)
+        _adopt_orphans()
         self._note(self.child)
         self.output = os.open(self._fifo, os.O_RDONLY | os.O_NONBLOCK)
         os.close(written)
@@ -342,6 +344,22 @@ class _Slave:
             return False
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.child, flags) is not None
+
+    def end_orphans(self) -> None:
+        """End what it has left, once it has ended: its supervisor may have been killed."""
+        if not self.child:
+            return  # they are not this bridge's
+        os.waitid(os.P_PID, self.child, os.WEXITED | os.WNOWAIT)
+        deadline = time.monotonic() + _ENDING_S
+        while time.monotonic() < deadline:
+            left = [pid for pid in _descendants(os.getpid()) if pid != self.child]
+            if not left:
+                break
+            for pid in left:
+                _kill(os.kill, pid)
+            time.sleep(_SHORT_S)
+            for pid in left:
+                _reap(pid)
 
     def exit_code(self) -> int:
         if not self.child:
@@ -428,6 +446,24 @@ def _kill(send: Callable[[int, int], None], pid: int) -> None:
         send(pid, 9)
     except OSError:
         pass
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except OSError:
+        pass  # it is no child of this process, or not yet
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent is killed, so that they can be ended."""
+    if sys.platform.startswith("linux"):
+        try:
+            import ctypes
+
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        except (ImportError, OSError):
+            pass  # some Pythons are built without: what is orphaned is init's then
 
 
 def _descendants(ancestor: int) -> list[int]:
@@ -535,6 +571,7 @@ def _finish(slave: _Slave, output: _Pump, *, has_channel: bool) -> int:
             return STREAM_ENDED
         else:
             _turn([output], _SHORT_S)
+    slave.end_orphans()
     deadline = time.monotonic() + _LAST_OUTPUT_S
     while has_channel and time.monotonic() < deadline and output.has_sink:
         if not output.wants_to_write() and not _has_more(slave.output):

@@ -92,6 +92,27 @@ def test_a_master_whose_slaves_hang_ends_them_by_force(there: Sshd, make_slave: 
     wait_until(lambda: nothing_is_left(there), 5.0)
 
 
+def test_a_slave_that_is_killed_leaves_nothing_that_its_tasks_have_started(
+    there: Sshd, make_slave: MakeSlave
+) -> None:
+    def leave_a_daemon() -> None:
+        subprocess.run(["sh", "-c", "setsid setsid sleep 307 </dev/null >/dev/null 2>&1 &"])
+
+    def daemons() -> list[str]:
+        return [line for line in there.started().values() if line.startswith("sleep 307")]
+
+    with Manager() as manager:
+        manager.add_slave(make_slave())
+        context = manager.get_context()
+        context.add_task(leave_a_daemon)
+        list(context.get_results_unordered())
+        wait_until(lambda: len(daemons()) == 1)
+        pid = manager.slaves[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not daemons(), 10.0)
+
+
 def test_a_manager_that_is_closed_while_slaves_start_leaves_nothing(
     there: Sshd, client: str
 ) -> None:
