@@ -123,6 +123,8 @@ class Context:
                 tasks complete.
             on_error: as for :meth:`get_results_unordered`.
             ahead: how many items at most are on their way: taken up, and their results not read.
+                Large ones are fewer: none is taken up when those on their way are 64 MiB or more,
+                pickled, and two or more for each slave.
 
         Raises:
             TypeError: ``function`` can't be called, or ``items`` not be iterated over.
@@ -243,6 +245,10 @@ class Context:
         """Add a task unless it has been: a Ctrl-C interrupted :meth:`add_made`. Called by a Map."""
         task.inbox.offer()
         self._engine.add_task_again(task)
+
+    def count_slaves(self) -> int:
+        """Return how many slaves there are, or are to come. Called by a Map."""
+        return self._engine.count_slaves()
 
     def _results(self, on_error: OnError, *, in_order: bool) -> Iterator[Any]:
         returns_errors = _check_on_error(on_error)

@@ -145,6 +145,11 @@ class Engine:
         """Return what each slave is doing; nothing if the engine has ended."""
         return self._loop.ask(self._describe_slaves) or []
 
+    def count_slaves(self) -> int:
+        """Return how many slaves there are, or are to come."""
+        records = list(self._fleet.records.values())
+        return sum(record.state is not SlaveState.GONE for record in records)
+
     def slave_names(self, index: int) -> tuple[str, str]:
         """Return a slave's name and its host's, for error messages."""
         record = self._fleet.records[index]

@@ -11,7 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
-from threading import RLock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 
 from ._errors import PicklingError
@@ -20,6 +20,38 @@ if TYPE_CHECKING:
     from ._actions import Task
     from ._context import Context
     from ._inbox import Inbox
+
+
+_AHEAD_BYTES = 1 << 26
+_FOR_EACH_SLAVE = 2  # items that are taken up however large they are: one runs, one is sent
+
+
+class _UnderWay:
+    """The tasks whose results have not been read. A Ctrl-C leaves it as before or as after."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._sizes: dict[Task, int] = {}
+        self.size_bytes = 0
+        """Of what the tasks are pickled as."""
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def add(self, task: Task) -> None:
+        """Count a task."""
+        size_bytes = sum(map(len, task.payload))
+        with self._lock:  # no call between the two, so no Ctrl-C
+            self._sizes[task] = size_bytes
+            self.size_bytes += size_bytes
+
+    def discard(self, task: Task) -> None:
+        """Count a task no more, if it is counted."""
+        with self._lock:
+            size_bytes = self._sizes.get(task)
+            if size_bytes is not None:  # likewise
+                self.size_bytes -= size_bytes
+                del self._sizes[task]
 
 
 class Map(Iterator[Any]):
@@ -33,7 +65,7 @@ class Map(Iterator[Any]):
         items: where the items come from.
         in_order: whether results keep the order of the items.
         returns_errors: whether an error is a result like others.
-        ahead: how many items may be on their way.
+        ahead: how many items may be on their way; fewer if they are large.
     """
 
     def __init__(
@@ -55,7 +87,7 @@ class Map(Iterator[Any]):
         self._in_order = in_order
         self._returns_errors = returns_errors
         self._ahead = ahead
-        self._under_way: set[Task] = set()  # not read yet
+        self._under_way = _UnderWay()
         self._taking_up = RLock()  # threads may share a row; the row may come back to here
         self._item: deque[Any] = deque()  # that which was taken from the row, if any
         self._task: Task | None = None  # made of it, and perhaps posted already
@@ -102,12 +134,17 @@ class Map(Iterator[Any]):
         """
         self._items = None
         self._finalizer()
-        self._under_way.clear()
+        self._under_way = _UnderWay()
 
     def _may_take_up(self) -> bool:
         if self._item:  # a Ctrl-C came between
             return True
-        return self._items is not None and len(self._under_way) < self._ahead
+        under_way = len(self._under_way)
+        if self._items is None or under_way >= self._ahead:
+            return False
+        if self._under_way.size_bytes < _AHEAD_BYTES:
+            return True
+        return under_way < _FOR_EACH_SLAVE * max(1, self._context.count_slaves())
 
     def _take_up_item(self) -> None:
         """Add a task for the next item, or for that with which a Ctrl-C interrupted this."""

@@ -54,6 +54,41 @@ def test_an_endless_row_is_taken_up_no_further_than_it_may_be(two_slaves: Manage
         assert taken <= read + 7
 
 
+def test_of_large_items_fewer_are_taken_up(one_slave: Manager) -> None:
+    taken = read = most = 0
+    size_bytes = 4 << 20
+
+    def items() -> Iterator[bytes]:
+        nonlocal taken, most
+        for _ in range(40):
+            taken += 1
+            most = max(most, taken - read)
+            yield bytes(size_bytes)
+
+    def measure_slowly(item: bytes) -> int:
+        time.sleep(0.05)
+        return len(item)
+
+    for result in one_slave.get_context().map(measure_slowly, items()):
+        read += 1
+        assert result == size_bytes
+    assert read == 40
+    assert most <= (64 << 20) // size_bytes + 1
+
+
+def test_every_slave_gets_an_item_however_large_they_are(
+    two_slaves: Manager, tmp_path: Path
+) -> None:
+    def meet(item: bytes) -> int:
+        (tmp_path / str(os.getpid())).touch()
+        wait_until(lambda: len(list(tmp_path.glob("[0-9]*"))) == 2)
+        return len(item)
+
+    size_bytes = 65 << 20
+    results = two_slaves.get_context().map(meet, (bytes(size_bytes) for _ in range(2)))
+    assert list(results) == [size_bytes] * 2
+
+
 def test_no_item_is_taken_up_before_the_first_result_is_asked_for(one_slave: Manager) -> None:
     def fails() -> Iterator[int]:
         raise AssertionError("taken up")
