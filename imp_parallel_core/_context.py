@@ -113,7 +113,14 @@ class Context:
         that were added otherwise are not among them, and ``get_results`` does not yield them.
 
         Iterating may be given up at any time: when the iterator is no longer referred to, or is
-        closed, what has not begun is forgotten. After an error of a task it may be gone on with.
+        closed, what has not begun is forgotten. After an error of a task, or a Ctrl-C, it may be
+        gone on with. (A generator that a Ctrl-C strikes is at its end: give items in another way
+        if the iteration is to go on with all of them.)
+
+        Results that have come are returned first. The row is asked for its next item in the thread
+        that asks for a result, when none has come; so a row that waits holds results back that come
+        then. A row that is fed from the results needs ``ahead=1``. Threads that share the iterator
+        ask the row in turn.
 
         Args:
             function: any callable, as for :meth:`add_task`.

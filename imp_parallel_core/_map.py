@@ -14,7 +14,7 @@ from itertools import islice
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 
-from ._errors import PicklingError
+from ._errors import ClosedError, PicklingError
 
 if TYPE_CHECKING:
     from ._actions import Task
@@ -92,23 +92,29 @@ class Map(Iterator[Any]):
         self._item: deque[Any] = deque()  # that which was taken from the row, if any
         self._task: Task | None = None  # made of it, and perhaps posted already
         self._problem: Exception | None = None  # of the items; raised behind the last result
+        self._is_closed = False
         self._finalizer = weakref.finalize(self, forget)
         self._finalizer.atexit = False  # the Manager ends everything then
 
     def __next__(self) -> Any:
-        """Return the next result; before, take up items as far as that may be.
+        """Return the next result; as long as none has come, take up items as far as that may be.
 
         After an error of a task it may be called again, for the others' results.
         """
         inbox = self._inbox
-        while True:
+        while not self._is_closed:
             waits = not self._may_take_up()
-            if not waits:
-                self._take_up_item()
-            opened = self._context.open_next(inbox, in_order=self._in_order, waits=waits)
+            try:
+                opened = self._context.open_next(inbox, in_order=self._in_order, waits=waits)
+            except ClosedError:
+                if self._finalizer.alive:
+                    raise
+                break  # another thread has called close()
             if opened is None:
                 if waits:
                     self._end_unless_there_are_items()
+                else:
+                    self._take_up_item()
                 continue
             delivery, value, failure = opened
             inbox.note_read(delivery)
@@ -120,6 +126,7 @@ class Map(Iterator[Any]):
             if failure is not None and not self._returns_errors:
                 raise failure
             return value
+        raise StopIteration
 
     def _end_unless_there_are_items(self) -> None:
         """All results have been read: end the iteration, or go on."""
@@ -128,10 +135,11 @@ class Map(Iterator[Any]):
             raise StopIteration if problem is None else problem
 
     def close(self) -> None:
-        """Take up no more items, and forget the tasks of those that were; may be called twice.
+        """End the iteration, and forget the tasks of items that were taken up; may be called twice.
 
         Done by itself when the iterator is no longer referred to. Tasks that run come to their end.
         """
+        self._is_closed = True
         self._items = None
         self._finalizer()
         self._under_way = _UnderWay()

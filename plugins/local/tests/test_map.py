@@ -113,6 +113,33 @@ def test_a_result_does_not_wait_for_a_slow_row_of_items(one_slave: Manager) -> N
     results.close()
 
 
+def test_results_that_have_come_do_not_wait_for_the_row(one_slave: Manager) -> None:
+    asked = 0
+
+    def items() -> Iterator[int]:
+        nonlocal asked
+        for number in itertools.count():
+            asked += 1
+            if number == 3:  # let the results of the others come before this one
+                wait_until(lambda: one_slave.slaves[0].tasks_done == 3)
+            yield number
+
+    results = one_slave.get_context().map(int, items())
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    assert asked <= 4
+    results.close()
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_row_may_be_fed_from_the_results(one_slave: Manager, ordered: bool) -> None:
+    fed = [1]
+    row = iter(lambda: fed.pop() if fed else None, None)
+    for result in one_slave.get_context().map(double, row, ahead=1, ordered=ordered):
+        if result < 100:
+            fed.append(result)
+    assert result == 128
+
+
 def test_what_the_row_raises_comes_behind_the_results_of_the_items_before(
     two_slaves: Manager,
 ) -> None:
@@ -249,8 +276,18 @@ def test_closing_ends_an_iteration_for_good(one_slave: Manager) -> None:
     next(results)
     results.close()
     results.close()
-    with pytest.raises(ClosedError):
-        list(results)
+    assert list(results) == []
+
+
+def test_closing_ends_an_iteration_that_waits_in_another_thread(one_slave: Manager) -> None:
+    results = one_slave.get_context().map(time.sleep, [30], ahead=1)
+    found: list[list[None]] = []
+    thread = threading.Thread(target=lambda: found.append(list(results)), daemon=True)
+    thread.start()
+    wait_until(lambda: one_slave.slaves[0].state == "working")
+    results.close()
+    thread.join(20)
+    assert found == [[]]
 
 
 def test_results_that_nobody_reads_any_more_take_no_credit() -> None:
