@@ -84,13 +84,18 @@ class ParamikoConnection:
             connected: called in the connection's own thread, which must not wait, with each
                 connection that is made there.
 
-        Raises OSError if the host does not allow that.
+        Raises PermissionError if the host does not allow that, another OSError if the connection
+        is lost.
         """
         with self._forward_lock:  # paramiko can't tell the answers to two questions apart
             try:
                 port = self.transport.request_port_forward("127.0.0.1", 0, self._forwarded)
             except (paramiko.SSHException, EOFError) as problem:
-                raise OSError(errno.EACCES, f"{self.name}: {problem}") from problem
+                if self.transport.is_active():
+                    raise PermissionError(errno.EACCES, f"{self.name}: {problem}") from problem
+                # (paramiko calls it a refusal when it was not answered)
+                words = f"{self.name}: the connection was lost"
+                raise OSError(errno.ECONNRESET, words) from problem
             self._forwards[port] = connected
         return port
 

@@ -29,6 +29,11 @@ _START_S = 30.0
 _ALIVE_S = 2.0
 _RETRY_S = 1.0
 _BYE_S = 2.0
+_BEGIN = (
+    'test -e "$2" || { echo "the relay has gone, with its program $2" >&2; exit 127; }; '
+    + BEGIN_PYTHON
+)
+_LAST_S = 1.0  # for the host to take back what it forwards
 
 
 class Relay:
@@ -71,22 +76,40 @@ class Relay:
         self._thread.start()
 
     def close(self) -> None:
-        """End the relay; may be called twice."""
+        """End the relay; may be called twice. It takes 3 s at most, also if nobody answers."""
         if not self._is_closed.is_set():
             self._is_closed.set()
             self._woken.set()
-            self._thread.join(2 * _BYE_S)
+            self._thread.join(_BYE_S + _LAST_S)
             self._host.relay_ended()
 
     # ---- starting, and attaching again
 
     def _start(self, *words: str) -> tuple[Channel, dict[str, list[str]]]:
         """Start a keeper that speaks to the relay, and lead the relay to us."""
-        connection = self._host.connection()
+        connection = self._connection()
         port = self._forward(connection)
+        try:
+            channel, said = self._start_keeper(connection, port, words)
+        except BaseException:
+            _take_back(connection, port)
+            raise
         self._forwarded = connection, port
+        return channel, said
+
+    def _connection(self) -> ParamikoConnection:
+        """Return the connection. Raises LaunchError, also if the relay was closed meanwhile."""
+        connection = self._host.connection()
+        if self._is_closed.is_set():  # perhaps long ago, when nobody waited for us any more
+            self._host.close_unless_relayed()
+            raise LaunchError(f"the relay on {self._host!r} has been closed")
+        return connection
+
+    def _start_keeper(
+        self, connection: ParamikoConnection, port: int, words: Sequence[str]
+    ) -> tuple[Channel, dict[str, list[str]]]:
         mark = new_mark()
-        script = plain_script(BEGIN_PYTHON, mark, PYTHONS, self._program, *words)
+        script = plain_script(_BEGIN, mark, PYTHONS, self._program, *words)
         errors = bytearray()
         channel = connection.start(COMMAND, errors.extend)
         try:
@@ -101,11 +124,15 @@ class Relay:
     def _forward(self, connection: ParamikoConnection) -> int:
         try:
             return connection.forward(self._connected)
-        except OSError as problem:
+        except PermissionError as problem:
             raise LaunchError(
                 f"{self._host!r} does not forward connections to this machine: {problem}. Slaves "
                 "beyond it can't reach the script then: its sshd would need AllowTcpForwarding "
                 "yes (or remote)."
+            ) from problem
+        except OSError as problem:
+            raise LaunchError(
+                f"{self._host!r} could not be asked to forward connections: {problem}"
             ) from problem
 
     def _first_line(self, channel: Channel, mark: str, errors: bytearray) -> dict[str, list[str]]:
@@ -113,7 +140,7 @@ class Relay:
         channel.stream.on_wake_up(woken.set)
         deadline = time.monotonic() + _START_S
         text, has_ended = b"", False
-        while not has_ended and time.monotonic() < deadline:
+        while not has_ended and not self._is_closed.is_set() and time.monotonic() < deadline:
             try:
                 data = channel.stream.receive(1 << 16)
                 text, has_ended = text + data, not data
@@ -125,10 +152,16 @@ class Relay:
             if said.pid is not None and end:
                 found: dict[str, list[str]] = json.loads(line)
                 return found
-        words = told_apart(b"", bytes(errors), mark).stderr.decode(errors="replace").strip()
+        words = told_apart(text, bytes(errors), mark).stderr.decode(errors="replace").strip()
+        if self._is_closed.is_set():
+            silence = "it has been closed"
+        elif has_ended:
+            silence = "it ended without a word"
+        else:
+            silence = f"it said nothing within {_START_S:g} s"
         raise LaunchError(
-            f"the relay on {self._host!r} did not start, by which slaves would reach this machine: "
-            f"{words or 'it said nothing'}",
+            f"the relay on {self._host!r} can't be spoken to, by which slaves would reach this "
+            f"machine: {words or silence}",
             output=words,
             exit_code=channel.exit_status(),
         )
@@ -164,6 +197,7 @@ class Relay:
                 self._say_bye()
                 return
             self._channel.close()
+            _take_back(*self._forwarded)
             if not self._attach():
                 return
 
@@ -183,17 +217,19 @@ class Relay:
 
     def _attach(self) -> bool:
         deadline = time.monotonic() + self._patience_s
+        why = ""
         while time.monotonic() < deadline:
             try:
                 self._channel, _ = self._start("attach", self._socket)
             except (Error, OSError) as problem:
-                _logger.info("%r: %s", self._host, problem)
+                why = str(problem)
+                _logger.info("%r: %s", self._host, why)
                 if self._is_closed.wait(_RETRY_S):
                     return False
             else:
                 _logger.info("%r is reached again", self._host)
                 return True
-        _logger.warning("%r can't be reached any more; its slaves are lost", self._host)
+        _logger.warning("%r can't be reached any more; its slaves are lost: %s", self._host, why)
         return False
 
     def _say_bye(self) -> None:
@@ -207,14 +243,18 @@ class Relay:
         except OSError:
             pass  # it will notice
         self._channel.close()
-        connection, port = self._forwarded
-        try:
-            connection.stop_forwarding(port)
-        except OSError:
-            pass  # it ended with the connection
+        _take_back(*self._forwarded)
 
     def _still_there(self) -> bool:
         try:
             return bool(self._channel.stream.receive(4096))
         except BlockingIOError:
             return True
+
+
+def _take_back(connection: ParamikoConnection, port: int) -> None:
+    """Have a host listen no more for a relay."""
+    try:
+        connection.stop_forwarding(port)
+    except OSError:
+        pass  # it ended with the connection

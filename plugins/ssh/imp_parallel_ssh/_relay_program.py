@@ -457,7 +457,7 @@ class Relay:
         self.selector.close()
 
 
-def keep(path: str) -> None:
+def keep(path: str, addresses: List[str]) -> None:
     """Pass on what the master says, until SSH or the relay ends."""
     door = socket.socket(socket.AF_UNIX)
     try:
@@ -465,7 +465,7 @@ def keep(path: str) -> None:
     except OSError as problem:
         sys.exit("the relay has gone: %s: %s" % (path, problem.strerror))
     try:
-        print(json.dumps({"socket": path}), flush=True)
+        print(json.dumps({"addresses": addresses, "socket": path}), flush=True)
         while True:
             if door.fileno() in select.select([0, door.fileno()], [], [])[0]:
                 sys.exit("the relay has ended")
@@ -498,7 +498,7 @@ def serve(patience_s: float, host: str, folder: str) -> None:
         door.bind(path)
         door.listen(8)
         door.setblocking(False)
-        print(json.dumps({"addresses": addresses, "socket": path}), flush=True)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         child = os.fork()
     except BaseException:
         shutil.rmtree(private, ignore_errors=True)
@@ -506,12 +506,11 @@ def serve(patience_s: float, host: str, folder: str) -> None:
     if child:
         for each in [*listening, door]:
             each.close()
-        keep(path)
+        keep(path, addresses)
         return
     relay = None
     try:
         os.setsid()
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
@@ -530,7 +529,7 @@ def main(words: List[str]) -> None:
     if words[0] == "serve":
         serve(float(words[1]), words[2], words[3])
     else:
-        keep(words[1])
+        keep(words[1], [])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import secrets
 import stat
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from imp_parallel_core import CommandResult, LaunchError
@@ -93,6 +94,7 @@ class SSHHost:
         self._relay_host = relay_host
         self._lock = threading.Lock()
         self._connection: ParamikoConnection | None = None
+        self._attempt: Future[ParamikoConnection] | None = None
         self._environment: dict[bytes, bytes] | None = None
         self._relays = 0
 
@@ -103,14 +105,34 @@ class SSHHost:
 
     def connection(self) -> ParamikoConnection:
         """Return the connection, and make it if there is none. Raises LaunchError."""
+        with self._lock:
+            if self._connection is not None:
+                return self._connection
+            attempt, is_ours = self._attempt, self._attempt is None
+            if attempt is None:
+                attempt = self._attempt = Future()
+        if is_ours:
+            self._connect(attempt)
+        return attempt.result()
+
+    def _connect(self, attempt: Future[ParamikoConnection]) -> None:
+        """Connect for all who wait for it; no lock is held, which others may need meanwhile."""
         from ._connect import connect
 
+        try:
+            made = connect(self._target, self._timeout_s)
+        except BaseException as problem:
+            with self._lock:
+                self._attempt = None
+            if not isinstance(problem, Exception):  # it concerns this thread only
+                attempt.set_exception(LaunchError(f"connecting to {self._name} was broken off"))
+                raise
+            attempt.set_exception(problem)
+            return
         with self._lock:
-            if self._connection is None:
-                made = connect(self._target, self._timeout_s)
-                self._connection = made
-                made.on_loss(lambda how: self._lost(made))
-            return self._connection
+            self._connection, self._attempt = made, None
+        made.on_loss(lambda how: self._lost(made))  # (which may call back at once)
+        attempt.set_result(made)
 
     def _lost(self, connection: ParamikoConnection) -> None:
         with self._lock:
@@ -293,6 +315,11 @@ class SSHHost:
         """Close the connection if that was the last relay: nothing needs it for now."""
         with self._lock:
             self._relays -= 1
-            is_last = self._relays == 0
-        if is_last:
+        self.close_unless_relayed()
+
+    def close_unless_relayed(self) -> None:
+        """Close the connection if there is no relay; called by one that has ended."""
+        with self._lock:
+            is_idle = self._relays == 0
+        if is_idle:
             self.close()

@@ -6,14 +6,18 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from grid_engine import is_alive, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
+from imp_parallel_ssh import _connect
 from imp_parallel_ssh import _remote_shell as shell
+from imp_parallel_ssh._paramiko_connection import ParamikoConnection
 from imp_parallel_ssh._ssh_host import SSHHost
+from imp_parallel_ssh._target import Target
 from sshd import Daemons, Person, Sshd
 
 from imp_parallel_core import CommandHost, LaunchError
@@ -168,6 +172,42 @@ def test_a_lost_connection_is_an_oserror_and_made_again(person: Person, sshd: Ss
     wait_until(lambda: host._connection is not connection, 5.0)
     assert host.run(["echo", "2"], timeout_s=20.0).stdout == "2\n"
     host.close()
+
+
+def test_a_connection_lost_just_after_login_is_made_again(
+    person: Person, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person.name(sshd, "there")
+    connect = _connect.connect
+    made = []
+
+    def connect_and_lose(target: Target, timeout_s: float) -> ParamikoConnection:
+        made.append(connect(target, timeout_s))
+        if len(made) == 1:
+            sshd.kill_sessions()
+            made[0].transport.join(10.0)
+        return made[-1]
+
+    monkeypatch.setattr(_connect, "connect", connect_and_lose)
+    host = SSHHost("there")
+    with ThreadPoolExecutor() as pool:
+        assert not pool.submit(host.connection).result(10.0).transport.is_active()
+    assert host.run(["echo", "on"], timeout_s=20.0).stdout == "on\n"
+    assert len(made) == 2
+    host.close()
+
+
+def test_who_needs_a_connection_at_the_same_time_shares_it(person: Person, sshd: Sshd) -> None:
+    person.name(sshd, "there")
+    host = SSHHost("there")
+    with ThreadPoolExecutor(8) as pool:
+        found = [each.result(20.0) for each in [pool.submit(host.connection) for _ in range(8)]]
+    assert len(set(map(id, found))) == 1
+    host.close()
+    sshd.stop()
+    with ThreadPoolExecutor(8) as pool:
+        attempts = [pool.submit(host.connection) for _ in range(8)]
+    assert all(isinstance(each.exception(), LaunchError) for each in attempts)
 
 
 def test_a_host_that_can_not_be_reached_is_a_launch_error(person: Person, sshd: Sshd) -> None:
