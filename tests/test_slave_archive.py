@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import wait_until
+from waiting import wait_until
 
 from imp_parallel_core import Bootstrap, _slave_archive, slave_archive
 

@@ -8,8 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from grid_engine_files import (
     STARTER,
     changed,
 )
+from waiting import is_alive, wait_until
 
 PACKAGES = ("gridengine-master", "gridengine-exec", "gridengine-client")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -66,23 +66,6 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether a process runs; a zombie, which may be reaped late, does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
-
-
-def wait_until(condition: Callable[[], object], limit_s: float = 30.0, what: str = "") -> None:
-    """Wait until a condition holds; fail if it does not within the limit."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, f"it did not come about: {what}"
-        time.sleep(0.05)
 
 
 def _ends_soon(pid: int) -> bool:

@@ -60,11 +60,3 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Processes]:
     for pid in left:
         os.kill(pid, 9)
     assert not left, f"left behind: {left}"
-
-
-def wait_until(condition: Callable[[], object], limit_s: float = 20.0) -> None:
-    """Wait until a condition holds; fail if it does not within the limit."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.005)

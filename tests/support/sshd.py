@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from grid_engine import is_alive, wait_until
+from waiting import is_alive, wait_until
 
 SSHD = "/usr/sbin/sshd"  # it insists on being called by its whole path
 _MARK = "IMP_PARALLEL_TEST_SSHD"

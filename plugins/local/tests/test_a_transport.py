@@ -8,8 +8,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from harness import Processes, wait_until
+from harness import Processes
 from unix_transport import DialingSlave, Plugin, WakingStream
+from waiting import wait_until
 
 from imp_parallel_core import Manager, PluginError, SocketStream, testing
 

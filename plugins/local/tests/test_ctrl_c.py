@@ -16,8 +16,9 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from harness import Processes, wait_until
+from harness import Processes
 from imp_parallel_local import LocalSlave
+from waiting import wait_until
 
 from imp_parallel_core import Context, Manager
 

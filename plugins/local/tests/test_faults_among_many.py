@@ -10,8 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from harness import wait_until
 from imp_parallel_local import LocalSlave
+from waiting import wait_until
 
 from imp_parallel_core import Manager, TaskLostError
 

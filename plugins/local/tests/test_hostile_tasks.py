@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import wait_until
 from imp_parallel_local import LocalSlave
+from waiting import wait_until
 
 from imp_parallel_core import (
     Context,

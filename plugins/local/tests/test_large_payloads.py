@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Processes, RunScript, wait_until
+from harness import Processes, RunScript
+from waiting import wait_until
 
 from imp_parallel_core import (
     Accept,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import wait_until
+from waiting import wait_until
 
 from imp_parallel_core import ClosedError, Manager, PicklingError, RemoteError
 

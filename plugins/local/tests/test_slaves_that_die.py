@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import Processes, wait_until
+from harness import Processes
 from imp_parallel_local import LocalSlave
+from waiting import wait_until
 
 from imp_parallel_core import (
     Context,

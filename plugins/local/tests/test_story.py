@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import wait_until
 from imp_parallel_local import LocalSlave
+from waiting import wait_until
 
 from imp_parallel_core import Manager
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from cluster_network import LOGIN, NODES, ClusterNetwork
-from grid_engine import wait_until
 from scripts import Scripts, finish
+from waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from grid_engine import Cell, wait_until
+from grid_engine import Cell
 from harness_sge import manager_of, pids_of_task, squared, squares, wait_for
 from scripts import Scripts
+from waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 

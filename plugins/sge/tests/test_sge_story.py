@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from grid_engine import Cell, wait_until
+from grid_engine import Cell
 from harness_sge import manager_of, squared, squares, states, wait_for
 from imp_parallel_sge import SGEQsubSlaveArray
 from job_user import JobUser
 from scripts import Scripts, finish
+from waiting import wait_until
 
 from imp_parallel_core import Context, Manager, testing
 

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from grid_engine import Cell, wait_until
+from grid_engine import Cell
 from harness_sge import manager_of, pids_of_task, squared, squares, wait_for
 from imp_parallel_sge import SGEPESlaveArray, SGEQsubSlaveArray
+from waiting import wait_until
 
+import imp_parallel_core
 from imp_parallel_core import LaunchError, Manager, NoSlaveStartedError
 
 pytestmark = pytest.mark.timeout(120)
@@ -126,7 +128,8 @@ def test_a_python_of_another_version(cluster: Cell, tmp_path: Path) -> None:
 
 def test_a_python_without_the_package(cluster: Cell, tmp_path: Path) -> None:
     bare = tmp_path / "bare"  # as where the master's files are not to be seen
-    program = "import sys; exec(sys.argv.pop(2).replace('sys.path.insert', 'print'))"
+    files = str(Path(imp_parallel_core.__file__).parent.parent)
+    program = f"import sys; exec(sys.argv.pop(2).replace({files!r}, '/nowhere/at/all'))"
     bare.write_text(
         f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -S -c {shlex.quote(program)} "$@"\n'
     )
@@ -134,6 +137,7 @@ def test_a_python_without_the_package(cluster: Cell, tmp_path: Path) -> None:
     text = failure_of(python=str(bare))
     assert "No module named 'imp_parallel_core'" in text
     assert "Install imp-parallel-core for" in text
+    assert "/nowhere/at/all" in text
     assert "exit code 1" in text
 
 

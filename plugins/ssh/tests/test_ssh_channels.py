@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from grid_engine import wait_until
 from imp_parallel_ssh._connect import connect
 from imp_parallel_ssh._paramiko_connection import ParamikoConnection
 from imp_parallel_ssh._paramiko_stream import ParamikoStream
 from imp_parallel_ssh._target import Target
 from networks import Network
 from sshd import Daemons, Person, Sshd
+from waiting import wait_until
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from grid_engine import wait_until
 from imp_parallel_ssh._connect import connect
 from imp_parallel_ssh._paramiko_connection import ParamikoConnection
 from imp_parallel_ssh._target import parse_target
 from networks import Network
 from sshd import Daemons, Person, Sshd, make_key, run
+from waiting import wait_until
 
 from imp_parallel_core import LaunchError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from grid_engine import wait_until
 from networks import Network
 from sshd import Daemons, Person, Sshd
+from waiting import wait_until
 
 
 def ssh(person: Person, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from grid_engine import wait_until
 from hosts import MakeSlave, client, folders, make_slave, there
 from imp_parallel_ssh import SSHSlaveArray
 from sshd import Sshd
+from waiting import wait_until
 
 from imp_parallel_core import Manager
 

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from grid_engine import is_alive, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 from imp_parallel_ssh import _connect
@@ -19,6 +18,7 @@ from imp_parallel_ssh._paramiko_connection import ParamikoConnection
 from imp_parallel_ssh._ssh_host import SSHHost
 from imp_parallel_ssh._target import Target
 from sshd import Daemons, Person, Sshd
+from waiting import is_alive, wait_until
 
 from imp_parallel_core import CommandHost, LaunchError
 

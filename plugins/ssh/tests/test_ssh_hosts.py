@@ -10,10 +10,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from grid_engine import wait_until
 from hosts import MakeSlave, client, make_slave, there, why_no_common_python
 from imp_parallel_ssh import SSHSlave
 from sshd import Daemons, LoginUser, Person, Sshd
+from waiting import wait_until
 
 from imp_parallel_core import Manager, NoSlaveStartedError
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from cluster_network import LAPTOP, LOGIN, NODES, ClusterNetwork
-from grid_engine import wait_until
 from scripts import Scripts, finish
 from sshd import Daemons, Person, Sshd
+from waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from grid_engine import wait_until
 from hosts import client, why_no_common_python
 from networks import Network
 from sshd import Daemons, Person, Sshd
+from waiting import wait_until
 
 __all__ = ["client"]  # a fixture
 

@@ -7,12 +7,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from grid_engine import wait_until
 from hosts import client
 from imp_parallel_ssh._connection import Channel
 from imp_parallel_ssh._openssh import OpenSSHConnection
 from imp_parallel_ssh._openssh_words import Words
 from sshd import Person, Sshd, make_key
+from waiting import wait_until
 
 from imp_parallel_core import LaunchError
 

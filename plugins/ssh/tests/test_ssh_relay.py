@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from grid_engine import wait_until
 from imp_parallel_ssh import SSHHost, _relay_program
 from imp_parallel_ssh._relay import Relay
 from sshd import Daemons, Person, Sshd
+from waiting import wait_until
 
 from imp_parallel_core import LaunchError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 import pytest
-from grid_engine import wait_until
 from imp_parallel_ssh._connection import Channel, Connection
 from imp_parallel_ssh._host import Host
+from waiting import wait_until
 
 from imp_parallel_core import LaunchError
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import many_slaves
-from harness import Processes, wait_until
+from harness import Processes
+from waiting import wait_until
 
 from imp_parallel_core import Manager
 

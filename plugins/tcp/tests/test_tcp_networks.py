@@ -18,8 +18,9 @@ from typing import Any
 
 import file_launcher
 import pytest
-from harness import Processes, wait_until
+from harness import Processes
 from networks import Network
+from waiting import wait_until
 
 PROLOGUE = """
 import json, os, sys, time

@@ -17,7 +17,8 @@ from pathlib import Path
 import file_launcher
 import pytest
 from file_launcher import FileSlave
-from harness import Processes, wait_until
+from harness import Processes
+from waiting import wait_until
 
 from imp_parallel_core import LaunchError, Manager, testing
 

@@ -16,8 +16,9 @@ import cloudpickle
 import file_launcher
 import pytest
 from file_launcher import FileSlave
-from harness import Processes, wait_until
+from harness import Processes
 from imp_parallel_tcp._dial import dial
+from waiting import wait_until
 
 from imp_parallel_core import LaunchPhase, LaunchState, Manager
 from imp_parallel_core import _protocol as protocol

@@ -16,11 +16,12 @@ from pathlib import Path
 import file_launcher
 import pytest
 from file_launcher import FileSlave
-from harness import Processes, wait_until
+from harness import Processes
 from imp_parallel_tcp import _listener
 from imp_parallel_tcp._credentials import new_credentials
 from imp_parallel_tcp._dial import dial
 from imp_parallel_tcp._tls import Credentials
+from waiting import wait_until
 
 from imp_parallel_core import Manager
 

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from harness import Processes, wait_until
+from harness import Processes
+from waiting import wait_until
 
 from imp_parallel_core import (
     Bootstrap,
