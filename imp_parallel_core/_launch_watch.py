@@ -203,30 +203,27 @@ class LaunchWatch(threading.Thread):
         for index in indices:
             self._forget(index)
         if isinstance(launch, WithdrawingLaunch):
-            try:
-                launch.withdraw(indices)
-            except Exception as error:  # a plugin's: they are unnecessary, but do no harm
-                text = f"{type(error).__name__}: {error}"
-                _logger.warning("could not withdraw slaves of %r: %s", self._slaves, text)
+            self._try(lambda: launch.withdraw(indices), "withdraw slaves of")
 
     def _end_slave(self, launch: Launch, index: int) -> None:
         self._forget(index)
         if isinstance(launch, EndingLaunch):
-            try:
-                launch.end_slave(index)
-            except Exception as error:  # a plugin's: the others must not suffer from it
-                text = f"{type(error).__name__}: {error}"
-                _logger.warning("could not end slave %d of %r: %s", index, self._slaves, text)
+            self._try(lambda: launch.end_slave(index), f"end slave {index} of")
 
     def _cancel(self, launch: Launch) -> None:
         with self._lock:
             self._is_over = True
             for stream in self._streams.values():  # too late, perhaps, for the engine to take it
                 stream.close()
+        self._try(lambda: launch.cancel(self._grace_s), "end")
+
+    def _try(self, end: Callable[[], None], what: str) -> None:
+        """Have a plugin end something; if it fails, people are told, and nobody waits for it."""
         try:
-            launch.cancel(self._grace_s)
-        except Exception as error:  # a plugin's: say what may have been left
-            _logger.warning("could not end %r: %s: %s", self._slaves, type(error).__name__, error)
+            end()
+        except Exception as error:  # the plugin's
+            name = type(error).__name__
+            _logger.warning("could not %s %r: %s: %s", what, self._slaves, name, error)
 
 
 def _is_over(state: LaunchState | None) -> Any:

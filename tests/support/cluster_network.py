@@ -13,9 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import grid_engine
+import networks
 import pytest
-from grid_engine import CanNotBeHad, Cell, install
-from networks import Network, why_there_are_no_networks
+from grid_engine import Cell
+from networks import Network
+from packages import need
 
 LAPTOP, LOGIN = "laptop", "login"
 NODES = ("node1", "node2")
@@ -66,13 +69,7 @@ class ClusterNetwork:
 @pytest.fixture(scope="session")
 def cluster_network() -> Iterator[ClusterNetwork]:
     """Start such a cluster for all tests that need one, and end it."""
-    try:
-        install()
-    except CanNotBeHad as problem:
-        pytest.skip(f"NOT TESTED on a cluster of several hosts: {problem}")
-    reason = why_there_are_no_networks()
-    if reason:
-        pytest.skip(f"NOT TESTED on a cluster of several hosts: {reason}")
+    need("on a cluster of several hosts", grid_engine.install, networks.install)
     with Network() as network:
         made = ClusterNetwork.make(network)
         try:

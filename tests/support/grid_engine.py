@@ -22,43 +22,29 @@ from grid_engine_files import (
     STARTER,
     changed,
 )
+from packages import CanNotBeHad, need_programs
 from waiting import is_alive, wait_until
 
-PACKAGES = ("gridengine-master", "gridengine-exec", "gridengine-client")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DAEMONS = "/usr/sbin"
+_PACKAGES = {
+    f"{DAEMONS}/sge_qmaster": "gridengine-master",
+    f"{DAEMONS}/sge_execd": "gridengine-exec",
+    "qconf": "gridengine-client",
+}
 LIBRARY = "/usr/lib/gridengine"
 SHARE = "/usr/share/gridengine"
-
-
-class CanNotBeHad(Exception):
-    """There is no Grid Engine on this machine, and it can't be installed."""
 
 
 def install() -> None:
     """See to it that Debian's packages are there; no cell of theirs is made."""
     if os.geteuid() != 0:
         raise CanNotBeHad("only root can start a Grid Engine of its own")
-    if Path(DAEMONS, "sge_qmaster").exists() and Path(DAEMONS, "sge_execd").exists():
-        return
-    if shutil.which("apt-get") is None:
-        raise CanNotBeHad("there is no Grid Engine, and no apt-get to install it with")
     answers = "".join(
         f"gridengine-{part} shared/gridengineconfig boolean false\n"
         for part in ("master", "exec", "client", "common")
     )
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    lock = ("-o", "DPkg::Lock::Timeout=120")
-    for command, text in (
-        (["apt-get", *lock, "update", "-qq"], ""),
-        (["debconf-set-selections"], answers),
-        (["apt-get", *lock, "install", "-y", "-qq", "--no-install-recommends", *PACKAGES], ""),
-    ):
-        done = subprocess.run(
-            command, input=text, env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise CanNotBeHad(f"{command} failed: {done.stderr[-500:]}")
+    need_programs(_PACKAGES, answers)
 
 
 def free_port() -> int:

@@ -11,34 +11,22 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-_TOOLS = {"ip": "iproute2", "nft": "nftables"}
+from packages import CanNotBeHad, need_programs
 
 
 @functools.cache
-def why_there_are_no_networks() -> str:
-    """Install what is missing; return why hosts can't be made here, "" if they can."""
+def install() -> None:
+    """See to it that hosts can be made here."""
     if sys.platform != "linux" or os.geteuid() != 0:
-        return "network namespaces need root on Linux"
-    missing = [package for tool, package in _TOOLS.items() if shutil.which(tool) is None]
-    if missing:
-        options = ["-qq", "-o", "DPkg::Lock::Timeout=120"]
-        for command in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
-            done = subprocess.run(
-                ["apt-get", *options, *command],
-                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-                capture_output=True,
-                text=True,
-                timeout=300,
-            )
-            if done.returncode:
-                return f"{', '.join(missing)} can't be installed: {done.stderr.strip()[-200:]}"
+        raise CanNotBeHad("network namespaces need root on Linux")
+    need_programs({"ip": "iproute2", "nft": "nftables"})
     try:
         with Network() as network:
             network.add_host("probe")
             network.cut("probe")
     except subprocess.CalledProcessError as problem:
-        return f"network namespaces don't work here: {problem.stderr.strip()}"
-    return ""
+        text = f"network namespaces don't work here: {problem.stderr.strip()}"
+        raise CanNotBeHad(text) from None
 
 
 def _run(*command: str, input: str | None = None) -> None:

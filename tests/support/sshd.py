@@ -17,11 +17,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from packages import CanNotBeHad, need_programs
 from waiting import is_alive, wait_until
 
 SSHD = "/usr/sbin/sshd"  # it insists on being called by its whole path
 _MARK = "IMP_PARALLEL_TEST_SSHD"
-_PROGRAMS = {SSHD: "openssh-server", "ssh": "openssh-client", "csh": "tcsh", "fish": "fish"}
+_PACKAGES = {SSHD: "openssh-server", "ssh": "openssh-client", "csh": "tcsh", "fish": "fish"}
 _CONFIGURATION = """\
 ListenAddress {address}:{port}
 HostKey {folder}/host_key
@@ -44,40 +45,11 @@ Match User root
 """
 
 
-class CanNotBeHad(Exception):
-    """There is no sshd on this machine, and it can't be installed."""
-
-
 def install() -> None:
     """See to it that OpenSSH and the login shells that tests use are there."""
     if os.geteuid() != 0:
         raise CanNotBeHad("only root can start an sshd that lets any user in")
-    missing = {package for name, package in _PROGRAMS.items() if shutil.which(name) is None}
-    if missing:
-        if shutil.which("apt-get") is None:
-            raise CanNotBeHad(f"{', '.join(missing)} missing, and no apt-get to install with")
-        options = ["-qq", "-o", "DPkg::Lock::Timeout=120"]
-        # Debian would start a daemon of its own for all the world, if there is an init to do it
-        no_start = Path("/usr/sbin/policy-rc.d")
-        is_ours = not no_start.exists()
-        if is_ours:
-            no_start.write_text("#!/bin/sh\nexit 101\n")
-            no_start.chmod(0o755)
-        try:
-            for command in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
-                done = subprocess.run(
-                    ["apt-get", *options, *command],
-                    env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-                    capture_output=True,
-                    text=True,
-                    timeout=300,
-                    check=False,
-                )
-                if done.returncode:
-                    raise CanNotBeHad(f"{', '.join(missing)}: {done.stderr.strip()[-300:]}")
-        finally:
-            if is_ours:
-                no_start.unlink()
+    need_programs(_PACKAGES)
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # for privilege separation
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from cluster_network import LOGIN, ClusterNetwork, cluster_network
-from grid_engine import CanNotBeHad, Cell, install
+from grid_engine import Cell, install
 from job_user import JobUser
+from packages import need
 from scripts import Scripts
 
 __all__ = ["cluster_network"]  # a fixture
@@ -17,10 +18,7 @@ __all__ = ["cluster_network"]  # a fixture
 @pytest.fixture(scope="session")
 def cell() -> Iterator[Cell]:
     """Start a Grid Engine for all tests that need one, and end it."""
-    try:
-        install()
-    except CanNotBeHad as problem:
-        pytest.skip(f"NOT TESTED on Grid Engine: {problem}")
+    need("on Grid Engine", install)
     made = Cell()
     try:
         made.start()

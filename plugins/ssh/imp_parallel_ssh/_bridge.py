@@ -656,9 +656,7 @@ def _serve(held: list[_Folder]) -> int:
                 slave, connected = _begin(folder, words, document)
             else:
                 slave, connected = _join(folder, *words)
-        except FileNotFoundError:
-            _say("gone")
-        except ConnectionError:
+        except (FileNotFoundError, ConnectionError):
             _say("gone")
         except OSError as problem:
             _say("failed", problem.strerror or str(problem))

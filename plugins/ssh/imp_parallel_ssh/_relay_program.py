@@ -499,17 +499,21 @@ def serve(patience_s: float, host: str, folder: str) -> None:
         door.listen(8)
         door.setblocking(False)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        # the child's Python forgets a signal that it has seen when it begins
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         child = os.fork()
     except BaseException:
         shutil.rmtree(private, ignore_errors=True)
         raise
     if child:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         for each in [*listening, door]:
             each.close()
         keep(path, addresses)
         return
     relay = None
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):

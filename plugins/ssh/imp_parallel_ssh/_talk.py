@@ -25,6 +25,10 @@ _ANSWER_LIMIT_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 16
 _SLOW_S = 5.0  # what a login shell may take without a word of it in the log
 _QUOTED = 200  # characters of what it said instead
+_NOT_UNDERSTOOD = (
+    "the bridge's answer can't be understood: something of the login shell's start-up files may "
+    "still have been writing"
+)
 _START_UP_FILES = (
     "If something of the login shell's start-up files (.bashrc, .profile, .cshrc, config.fish) "
     "replaces the shell or reads its input, let it do so only in a shell that somebody types to"
@@ -81,22 +85,24 @@ class Talk:
         BridgeEnded if it ends instead, TimeoutError, WrongPython.
         """
         self._skip_to(mark.encode(), host)
-        version = self._read(3), self._read(3)
-        if tuple(map(int, version)) != VERSION:
-            there = "{}.{}".format(*map(int, version))
+        version = self._read_number(3), self._read_number(3)
+        if version != VERSION:
             raise WrongPython(
-                "the Python there is {}, but the master runs Python {}.{}. Let python= name one "
-                "of the same version".format(there, *VERSION)
+                "the Python there is {}.{}, but the master runs Python {}.{}. Let python= name one "
+                "of the same version".format(*version, *VERSION)
             )
         self._write(program)
         _, *words = self.hear()
         return There(*words[:4])
 
     def hear(self) -> list[str]:
-        """Return the bridge's next words. Raises OSError if these are that it has failed."""
-        size = int(self._read(10))
+        """Return the bridge's next words.
+
+        Raises OSError if these are that it has failed, or if something else wrote between them.
+        """
+        size = self._read_number(10)
         if size > _ANSWER_LIMIT_BYTES:
-            raise OSError("the bridge's answer can't be understood")
+            raise OSError(_NOT_UNDERSTOOD)
         words = [os.fsdecode(word) for word in self._read(size).split(b"\0")]
         if words[0] == "failed":
             raise OSError(words[-1])
@@ -151,6 +157,12 @@ class Talk:
                 raise BridgeEnded
             data += piece
         return data
+
+    def _read_number(self, digits: int) -> int:
+        try:
+            return int(self._read(digits))
+        except ValueError:
+            raise OSError(_NOT_UNDERSTOOD) from None
 
     def _receive(self, limit: int) -> bytes:
         while True:

@@ -7,21 +7,20 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import networks
 import pytest
 from cluster_network import cluster_network
 from harness import Processes, processes
-from networks import Network, why_there_are_no_networks
-from sshd import CanNotBeHad, Daemons, Person, Sshd, install
+from networks import Network
+from packages import need
+from sshd import Daemons, Person, Sshd, install
 
 __all__ = ["cluster_network", "processes"]  # fixtures
 
 
 @pytest.fixture(scope="session")
 def _openssh() -> None:
-    try:
-        install()
-    except CanNotBeHad as problem:
-        pytest.skip(f"NOT TESTED on OpenSSH daemons: {problem}")
+    need("on OpenSSH daemons", install)
 
 
 @pytest.fixture
@@ -57,8 +56,6 @@ def sshd(daemons: Daemons) -> Sshd:
 @pytest.fixture
 def network(processes: Processes) -> Iterator[Network]:
     """Yield a network of hosts that exist for this test only."""
-    reason = why_there_are_no_networks()
-    if reason:
-        pytest.skip(f"NOT TESTED on a network: {reason}")
+    need("on a network", networks.install)
     with Network() as made:
         yield made

@@ -189,6 +189,17 @@ def test_what_is_said_before_the_mark_is_skipped_even_if_it_looks_like_it() -> N
             talk.introduce(mark, b"")
 
 
+@pytest.mark.parametrize("words", ["MARKwhat?  ", "MARK{0:3d}{1:3d}what is no number"])
+def test_what_a_login_shell_still_says_between_the_bridges_words_is_an_error_that_says_so(
+    words: str,
+) -> None:
+    said = words.format(*sys.version_info)
+    with closing(LocalChannel(f"printf '{said}'; cat >/dev/null")) as channel:
+        talk = Talk(channel, time.monotonic() + 20)
+        with pytest.raises(OSError, match=r"can't be understood.* start-up files"):
+            talk.introduce("MARK", b"")
+
+
 def test_a_shell_that_ends_instead_is_quoted() -> None:
     with closing(LocalChannel("echo this account is closed; exit 3")) as channel:
         with pytest.raises(BridgeEnded) as caught:

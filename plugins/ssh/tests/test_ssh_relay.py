@@ -320,6 +320,18 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def test_a_relay_that_has_gone_is_said_to_have_gone(
+    host: SSHHost, echo: Echo, person: Person, sshd: Sshd, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = host.make_private_folder(str(person.home), "run")
+    relay = host.relay([echo.address], folder=folder, patience_s=3.0)
+    os.kill(pid_of(sshd), signal.SIGTERM)
+    wait_until(lambda: "its slaves are lost: " in caplog.text)
+    assert "the relay has gone, with its program " in caplog.text
+    wait_until(lambda: not sshd.started())
+    relay.close()
+
+
 def test_a_keeper_whose_relay_ends_says_so_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "tmp").mkdir()

@@ -8,7 +8,8 @@ from pathlib import Path
 import file_launcher
 import pytest
 from harness import Processes, processes
-from networks import Network, why_there_are_no_networks
+from networks import Network, install
+from packages import need
 
 from imp_parallel_core import Manager
 
@@ -30,8 +31,6 @@ def manager(processes: Processes) -> Iterator[Manager]:
 @pytest.fixture
 def network(processes: Processes) -> Iterator[Network]:
     """Yield a network of hosts that exist for this test only."""
-    reason = why_there_are_no_networks()
-    if reason:
-        pytest.skip(reason)
+    need("on a network", install)
     with Network() as made:
         yield made

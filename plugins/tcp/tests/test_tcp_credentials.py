@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import os
-import shutil
 import ssl
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +14,7 @@ from cryptography import x509
 from file_launcher import FileSlave
 from imp_parallel_tcp import _tls
 from imp_parallel_tcp._credentials import new_credentials
+from packages import need, need_programs
 
 from imp_parallel_core import Manager
 
@@ -31,29 +29,19 @@ def test_every_run_has_its_own() -> None:
     assert new_credentials() != new_credentials()
 
 
-@functools.cache
-def libfaketime() -> Path | None:
-    """Return the library that gives a process another clock; install it if that is possible."""
-    if shutil.which("faketime") is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run(
-            "apt-get -qq update; apt-get -qq -o DPkg::Lock::Timeout=120 install -y "
-            "--no-install-recommends faketime",
-            shell=True,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            capture_output=True,
-            timeout=300,
-            check=False,
-        )
-    return next(Path("/usr/lib").glob("**/libfaketime.so.1"), None)
+@pytest.fixture(scope="session")
+def libfaketime() -> Path:
+    """Return the library that gives a process another clock."""
+    need("with other clocks", lambda: need_programs({"faketime": "faketime"}))
+    return next(Path("/usr/lib").glob("**/libfaketime.so.1"))
 
 
 @pytest.mark.parametrize("offset", ["-30y", "+30y"])
-def test_a_slave_whose_clock_is_decades_off_works(offset: str, tmp_path: Path) -> None:
-    library = libfaketime()
-    if library is None:
-        pytest.skip("there is no libfaketime here")
+def test_a_slave_whose_clock_is_decades_off_works(
+    offset: str, libfaketime: Path, tmp_path: Path
+) -> None:
     python = (
-        f"env LD_PRELOAD={library} FAKETIME={offset} DONT_FAKE_MONOTONIC=1 "
+        f"env LD_PRELOAD={libfaketime} FAKETIME={offset} DONT_FAKE_MONOTONIC=1 "
         f"FAKETIME_DONT_FAKE_MONOTONIC=1 {sys.executable}"
     )
     with Manager(host="localhost", python=python, plugins=[file_launcher]) as manager:
