@@ -25,6 +25,15 @@ def _prctl(option: int, argument: int) -> None:
         call_function(dlsym(library, "prctl"), (option, argument, 0, 0, 0))
 
 
+def name_this(name: str) -> None:
+    """Give this process a name of up to 15 characters, as ``top`` and ``ps -o comm`` show it."""
+    try:
+        with open("/proc/self/comm", "w") as file:
+            file.write(name)
+    except OSError:
+        pass  # not Linux: it is for people only
+
+
 def die_with_parent(parent: int) -> None:
     """Have this process killed when its parent ends, even while C code holds the interpreter lock.
 

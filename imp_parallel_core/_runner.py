@@ -41,10 +41,20 @@ SMALL_BYTES = 1 << 15  # larger values go over the wire, which takes them faster
 
 
 def main() -> None:
-    """Run until the supervisor closes the go-ahead (argv: three descriptors, the parent's pid)."""
-    wire, go_ahead, values = (_keep_out_of_the_way(int(number)) for number in sys.argv[1:4])
-    supervisor = int(sys.argv[4])
+    """Be a runner that begins as a new process (argv: as for :func:`work`)."""
+    work(*map(int, sys.argv[1:]))
+
+
+def work(wire: int, go_ahead: int, values: int, supervisor: int) -> None:
+    """Run until the supervisor closes the go-ahead.
+
+    Args:
+        wire, go_ahead, values: this end's descriptors.
+        supervisor: the parent's pid.
+    """
+    wire, go_ahead, values = map(_keep_out_of_the_way, (wire, go_ahead, values))
     os.setsid()
+    process.name_this("imp-runner")
     process.prefer_for_out_of_memory_kill()
     sys.argv[:] = [""]
     for output in (sys.stdout, sys.stderr):

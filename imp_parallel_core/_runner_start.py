@@ -1,6 +1,9 @@
 """Starting a runner: what a slave does first of all, since it takes longest.
 
-Imported before anything else of the slave's, so it needs hardly anything itself.
+The first runner is a fork of the slave's process, made before that holds anything that a task must
+not have: so what both import is imported once, which takes as long as all the rest of a start. By
+the time that another is needed, the process holds the stream to the master, so that one begins from
+nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +12,13 @@ import os
 import signal
 import socket
 import sys
+
+# what the runner and the supervisor both need
+from . import (
+    _connection,  # noqa: F401  it is loaded for the fork
+    _messages,  # noqa: F401  likewise
+    _process,  # noqa: F401  likewise
+)
 
 
 class StartedRunner:
@@ -19,20 +29,70 @@ class StartedRunner:
     go-ahead, to take back from it what the runner has not read.
     """
 
-    def __init__(self, code_path: str) -> None:
-        self.wire, runner_wire = socket.socketpair()
+    pid: int
+
+    def __init__(self) -> None:
+        self.wire, self._runners_wire = socket.socketpair()
         self.taken_tokens, self.go_ahead = os.pipe()
-        self.values, runner_values = os.pipe()
+        self.values, self._runners_values = os.pipe()
         self.wire.setblocking(False)
         for end in (self.taken_tokens, self.go_ahead, self.values):
             os.set_blocking(end, False)
-        ends = (runner_wire.fileno(), self.taken_tokens, runner_values)
+
+    @classmethod
+    def forked(cls, connected: socket.socket | None) -> StartedRunner:
+        """Fork the first runner; in it, this ends the process instead of returning.
+
+        Args:
+            connected: what the slave's process holds besides its standard streams, if anything.
+        """
+        started = cls()
+        supervisor = os.getpid()
+        started.pid = os.fork()
+        if not started.pid:
+            ends = started._become_the_runners()
+            if connected is not None:
+                os.close(connected.detach())
+            from ._runner import work
+
+            work(*ends, supervisor)
+            sys.exit()  # as a program ends, with what tasks registered to be called then
+        started._leave_the_runners()
+        return started
+
+    @classmethod
+    def spawned(cls, code_path: str) -> StartedRunner:
+        """Start a runner as a new process; this package is in ``code_path``."""
+        started = cls()
+        ends = started._runners_ends()
         for end in ends:
             os.set_inheritable(end, True)
-        self.pid = _spawn(code_path, *map(str, ends), str(os.getpid()))
-        runner_wire.close()
-        os.close(runner_values)
-        os.set_inheritable(self.taken_tokens, False)
+        started.pid = _spawn(code_path, *map(str, ends), str(os.getpid()))
+        os.set_inheritable(started.taken_tokens, False)
+        started._leave_the_runners()
+        return started
+
+    def _runners_ends(self) -> tuple[int, int, int]:
+        return self._runners_wire.fileno(), self.taken_tokens, self._runners_values
+
+    def _leave_the_runners(self) -> None:
+        self._runners_wire.close()
+        os.close(self._runners_values)
+
+    def _become_the_runners(self) -> tuple[int, int, int]:
+        """In the fork, be as a new process would be; return its ends."""
+        for end in (self.wire.detach(), self.go_ahead, self.values):
+            os.close(end)
+        for number in _NOT_FOR_TASKS:
+            signal.signal(number, signal.SIG_DFL)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        return self._runners_wire.detach(), self.taken_tokens, self._runners_values
+
+
+# a batch job's script ignores them for the supervisor's sake; a task shall not inherit that
+_NOT_FOR_TASKS = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 def _spawn(code_path: str, *arguments: str) -> int:
@@ -42,11 +102,11 @@ def _spawn(code_path: str, *arguments: str) -> int:
         f"import gc, sys; gc.disable(); sys.path[:] = [{code_path!r}, *filter(None, sys.path)]; "
         "from imp_parallel_core._runner import main; main()"
     )
+    options = sys.orig_argv[1 : sys.orig_argv.index("-c")]  # as this process has them
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-c", program, *arguments],
+        [sys.executable, *options, "-c", program, *arguments],
         os.environ,
-        # a batch job's script ignores them for the supervisor's sake; a task shall not inherit that
-        setsigdef=(signal.SIGUSR1, signal.SIGUSR2),
+        setsigdef=(*_NOT_FOR_TASKS, signal.SIGINT),  # (the last is ignored by the supervisor)
         file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
     )

@@ -39,7 +39,7 @@ def main() -> None:
         sys.exit(f"imp_parallel: bad arguments for a slave: {arguments}")
     text = _read_file(arguments[1]) if arguments[0] == "file" else None
     connected = _take_over_stdin() if text is None else None
-    runner = StartedRunner(code_path)  # first of all: it starts while this process imports the rest
+    runner = StartedRunner.forked(connected)  # first of all; it begins while this one goes on
     door = None
     if connected is not None and connected.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         from ._door import Door

@@ -207,7 +207,7 @@ class Supervisor:
         if self._exit_code is None and self._may_go_on(end):
             self._report_loss(end)
             if not self._is_leaving:
-                self._runner = self._hold(StartedRunner(self._code_path))
+                self._runner = self._hold(StartedRunner.spawned(self._code_path))
 
     def _may_go_on(self, end: RunnerEnd) -> bool:
         """Count losses that no task is to blame for; too many of them are the end."""

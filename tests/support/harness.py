@@ -38,9 +38,15 @@ class Processes:
                 continue
         return found
 
-    def of_kind(self, module: str) -> list[int]:
-        """Return the pids of supervisors ("_slave") or runners ("_runner")."""
-        return [pid for pid, line in self.alive().items() if f"imp_parallel_core.{module} " in line]
+    def runners(self) -> list[int]:
+        """Return the pids of the runners."""
+        return [pid for pid in self.alive() if name_of(pid) == "imp-runner"]
+
+    def supervisors(self) -> list[int]:
+        """Return the pids of the slaves' own processes."""
+        lines = self.alive().items()
+        slaves = {pid for pid, line in lines if "imp_parallel_core._slave " in line}
+        return [pid for pid in slaves if parent_of(pid) not in slaves]  # (a runner may be a fork)
 
     def gone_within(self, limit_s: float) -> dict[int, str]:
         """Wait until none is alive; return those that are after all."""
@@ -48,6 +54,22 @@ class Processes:
         while (alive := self.alive()) and time.monotonic() < deadline:
             time.sleep(0.02)
         return alive
+
+
+def name_of(pid: int) -> str:
+    """Return the name of a process, "" if it has gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def parent_of(pid: int) -> int:
+    """Return the pid of a process's parent, 0 if it has gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 @pytest.fixture

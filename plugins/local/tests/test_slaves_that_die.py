@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import ctypes
+import gc
 import os
 import re
 import resource
@@ -72,12 +75,70 @@ def test_a_killed_runner_loses_nothing(
     for number in range(6):
         context.add_task(Logged(log, str(number), wait))
     wait_until(lambda: len([n for n in begun(log) if n != "setup"]) == 2)
-    os.kill(processes.of_kind("_runner")[0], signal.SIGKILL)
+    os.kill(processes.runners()[0], signal.SIGKILL)
     wait_until(lambda: len([n for n in begun(log) if n != "setup"]) == 3)
     gate.touch()
     assert sorted(context.get_results_unordered()) == [str(n) for n in range(6)]
     assert begun(log).count("setup") == 3  # again in the runner that took the dead one's place
     assert len(begun(log)) == 3 + 6 + 1  # only the one that was running was run twice
+
+
+def surroundings() -> dict[str, object]:
+    """Return what a task finds around it, but for what is different each time."""
+    ends = {}
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # that of the folder itself
+            target = re.sub("[0-9]+", "", str(path.readlink()))
+            ends[path.name] = (target, os.get_inheritable(int(path.name)))
+    return {
+        "descriptors": ends,
+        "signals": {number: signal.getsignal(number) for number in signal.valid_signals()},
+        "blocked": signal.pthread_sigmask(signal.SIG_BLOCK, []),
+        "name": Path("/proc/self/comm").read_text(),
+        "out of memory": Path("/proc/self/oom_score_adj").read_text(),
+        "session": os.getsid(0) == os.getpgid(0) == os.getpid(),
+        "limits": [resource.getrlimit(limit) for limit in range(15)],
+        "environment": dict(os.environ),
+        "flags": (tuple(sys.flags), sys.warnoptions, dict(sys._xoptions), sys.argv, sys.path),
+        "collects": gc.isenabled(),
+        "buffers": [stream.line_buffering for stream in (sys.stdout, sys.stderr)],
+        "traces": sys.gettrace(),
+        "main": sorted(name for name in vars(sys.modules["__main__"]) if name.startswith("__")),
+    }
+
+
+def test_a_runner_that_takes_the_place_of_the_first_is_like_it(
+    manager: Manager, processes: Processes
+) -> None:
+    manager.add_slave(LocalSlave())
+    context = manager.get_context()
+
+    def look() -> dict[str, object]:
+        context.add_task(surroundings)
+        (found,) = context.get_results()
+        return found
+
+    first = look()
+    (runner,) = processes.runners()
+    os.kill(runner, signal.SIGKILL)
+    wait_until(lambda: processes.runners() not in ([runner], []))
+    assert look() == first
+    assert first["name"] == "imp-runner\n"
+
+
+def test_what_a_task_registers_for_the_end_is_done_when_its_runner_is_not_needed_any_more(
+    manager: Manager, tmp_path: Path
+) -> None:
+    def register() -> int:
+        atexit.register((tmp_path / "end").write_text, str(os.getpid()))
+        return os.getpid()
+
+    manager.add_slave(LocalSlave())
+    context = manager.get_context()
+    context.add_task(register)
+    (pid,) = context.get_results()
+    manager.close()
+    assert (tmp_path / "end").read_text() == str(pid)
 
 
 def test_a_killed_slave_loses_nothing_and_another_takes_its_place(
@@ -92,10 +153,10 @@ def test_a_killed_slave_loses_nothing_and_another_takes_its_place(
     for number in range(6):
         context.add_task(Logged(log, str(number), wait))
     wait_until(lambda: len(begun(log)) == 2)
-    victim = processes.of_kind("_slave")[0]
+    victim = processes.supervisors()[0]
     os.kill(victim, signal.SIGKILL)
     wait_until(lambda: len(begun(log)) == 3)
-    wait_until(lambda: len(set(processes.of_kind("_slave")) - {victim}) == 2)
+    wait_until(lambda: len(set(processes.supervisors()) - {victim}) == 2)
     gate.touch()
     assert sorted(context.get_results_unordered()) == [str(n) for n in range(6)]
     assert len(begun(log)) == 7
@@ -234,7 +295,7 @@ def test_children_that_tasks_leave_behind_go_with_the_runner_and_the_slave(
         context.add_task(leave_children)
         list(context.get_results_unordered())
         assert len(processes.alive()) == 4
-        os.kill(processes.of_kind("_slave")[0], 0)
+        os.kill(processes.supervisors()[0], 0)
     assert not processes.alive()
 
 
@@ -271,7 +332,7 @@ def test_a_slave_that_is_stopped_is_suspected_and_goes_on_when_it_wakes_up(
         context = manager.get_context()
         context.add_task(Logged(log, "task", wait))
         wait_until(lambda: len(begun(log)) == 1)
-        victim = processes.of_kind("_slave")[0]
+        victim = processes.supervisors()[0]
         os.kill(victim, signal.SIGSTOP)
         wait_until(lambda: manager.slaves[0].state == "suspected")
         wait_until(lambda: "has still not been heard" in caplog.text)  # no silence here either

@@ -260,7 +260,7 @@ signal.pause()
         pass
     script.kill()
     script.wait()
-    wait_until(lambda: not processes.of_kind("_slave") and not processes.of_kind("_runner"), 2.0)
+    wait_until(lambda: not processes.supervisors() and not processes.runners(), 2.0)
     for pid in processes.alive():  # the children are the script's own affair
         os.kill(pid, signal.SIGKILL)
     finish(script)
@@ -307,7 +307,7 @@ def test_a_slave_told_to_go_hands_back_what_it_has_not_begun(
         context.add_task(task, number)
     results = context.get_results_unordered()
     first = [next(results) for _ in range(20)]
-    os.kill(processes.of_kind("_slave")[0], signal.SIGTERM)
+    os.kill(processes.supervisors()[0], signal.SIGTERM)
     assert sorted([*first, *results]) == list(range(200))
     assert len(log.read_text().split()) == 200
     wait_until(lambda: "gone" in {slave.state for slave in two_slaves.slaves})

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness import parent_of
 from imp_parallel_ssh import SSHHost, _relay_program
 from imp_parallel_ssh._relay import Relay
 from sshd import Daemons, Person, Sshd
@@ -268,10 +269,6 @@ def pid_of(sshd: Sshd) -> int:
     pids = [pid for pid, line in sshd.started().items() if " serve " in line]
     (found,) = [pid for pid in pids if parent_of(pid) in pids]
     return found
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_those_who_say_nothing_neither_stop_it_nor_reach_the_master(
