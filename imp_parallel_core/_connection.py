@@ -18,6 +18,7 @@ from collections import deque
 from itertools import chain
 
 from . import _protocol as protocol
+from ._decoder import Decoder
 from ._errors import ProtocolError
 from ._light_typing import TYPE_CHECKING
 from ._protocol import Message
@@ -60,7 +61,7 @@ class Connection:
         self.received = 0
         """How many messages have been received in this session."""
         self._handshake: list[tuple[int, bytes]] = []
-        self._decoder = protocol.Decoder(limit_bytes, adopt=adopt, shares=shares)
+        self._decoder = Decoder(limit_bytes, adopt=adopt, shares=shares)
         self._sent = 0
         self._peer_received = 0
         self._unacknowledged: deque[list[Frame]] = deque()

@@ -71,4 +71,4 @@ def _too_many() -> OSError:
 
 _NONE: list[SharedBytes] = []
 _ROOM = socket.CMSG_SPACE(_AT_ONCE * _INT.size)
-_CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_CLOSE_ON_EXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))  # (an enum's "or" takes longer)

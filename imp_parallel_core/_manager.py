@@ -12,7 +12,8 @@ The way of a task, and the order in which to read the code:
 
 The user's threads pickle and unpickle; the engine's moves bytes; the scheduler is pure. Slaves are
 launched by plugins (_plugins, _launching), each launch in a thread of its own (_launch_watch). How
-a slave is let in, watched over and let in again: _reception, _heartbeats, and _home on its side.
+a slave is let in, heard, watched over and let in again: _reception, _hearing, _heartbeats, and
+_home on its side.
 What is done about slaves that don't come (_delays) or are not needed (_surplus) is apart.
 """
 

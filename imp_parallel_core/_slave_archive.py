@@ -15,6 +15,7 @@ _OF_THE_CORE = (
     "_cloudpickle_version",
     "_connection",
     "_culprit",
+    "_decoder",
     "_descriptors",
     "_door",
     "_errors",

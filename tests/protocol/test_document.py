@@ -19,14 +19,14 @@ KINDS = {
     name: value
     for name, value in vars(protocol).items()
     if name.isupper() and type(value) is int and not name.startswith("_")
-    if name != "VERSION" and "LIMIT" not in name
+    if name not in ("VERSION", "BY_DESCRIPTOR") and "LIMIT" not in name
 }
 TYPES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "f64": "d", "bool": "?"}
 LAYOUTS = {
     "frame header": protocol.FRAME_HEADER,
-    "message prefix": protocol._PREFIX,
-    "segment length": Struct(protocol._LENGTHS[1].format.replace("1", "")),
-    "ACK body": protocol._ACK_BODY,
+    "message prefix": protocol.PREFIX,
+    "segment length": Struct(protocol.lengths_layout(1).format.replace("1", "")),
+    "ACK body": protocol.ACK_BODY,
     "go-ahead token": Struct("!Q"),
     "BUNDLE": messages._BUNDLE,
     "SETUP": messages._SETUP,
@@ -93,5 +93,5 @@ def test_the_version_and_the_limits_are_described():
 def test_the_largest_body_of_each_kind_of_frame_is_described():
     for name, kind in KINDS.items():
         (row,) = rows_of(f"`{name}`")
-        if kind in protocol._ANSWERED_BEFORE and "→" not in row[2]:
-            assert int(row[2]) == protocol._ANSWERED_BEFORE[kind], name
+        if kind in protocol.BODY_LIMITS_BYTES and "→" not in row[2]:
+            assert int(row[2]) == protocol.BODY_LIMITS_BYTES[kind], name

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from imp_parallel_core import _connection as connections
 from imp_parallel_core import _protocol as protocol
 from imp_parallel_core._connection import Connection
+from imp_parallel_core._decoder import Decoder
 
 from .wire import content, plain, write
 
@@ -148,7 +149,7 @@ def test_what_is_sent_without_a_stream_waits_for_the_next():
     session.slave.send(10)
     session.master.send(10)
     hello = write(session.slave.connection)
-    assert [kind for kind, _ in protocol.Decoder().feed(hello)] == [protocol.HELLO]
+    assert [kind for kind, _ in Decoder().feed(hello)] == [protocol.HELLO]
     assert not session.slave.connection.has_unsent
     assert not session.master.connection.has_unsent
     session.cut()
@@ -180,7 +181,7 @@ def test_an_acknowledgement_that_was_due_is_not_written_to_the_next_stream():
     assert session.slave.connection.has_unsent
     session.cut()
     hello = write(session.slave.connection)
-    assert [kind for kind, _ in protocol.Decoder().feed(hello)] == [protocol.HELLO]
+    assert [kind for kind, _ in Decoder().feed(hello)] == [protocol.HELLO]
 
 
 def test_what_a_lost_stream_brought_of_a_handshake_is_forgotten():

@@ -21,6 +21,7 @@ from imp_parallel_core import _descriptors as descriptors
 from imp_parallel_core import _protocol as protocol
 from imp_parallel_core import _shared_memory as shared_memory
 from imp_parallel_core._connection import Connection
+from imp_parallel_core._decoder import Decoder
 from imp_parallel_core._link import Link
 from imp_parallel_core._protocol import Message
 from imp_parallel_core._shared_memory import (
@@ -307,7 +308,7 @@ def test_an_end_that_does_not_take_descriptors_gets_none(pair: Pair) -> None:
 
 
 def test_a_single_frame_can_not_claim_more_than_the_limit() -> None:
-    decoder = protocol.Decoder()
+    decoder = Decoder()
     decoder.introduce()
     count = protocol.DESCRIPTOR_LIMIT + 1
     lengths = b"".join(((1 << 63) | 5).to_bytes(8, "big") for _ in range(count))

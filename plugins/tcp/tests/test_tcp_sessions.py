@@ -22,6 +22,7 @@ from waiting import wait_until
 
 from imp_parallel_core import LaunchPhase, LaunchState, Manager
 from imp_parallel_core import _protocol as protocol
+from imp_parallel_core._decoder import Decoder
 from imp_parallel_core._handshake import hello_of, slave_identity
 
 
@@ -132,7 +133,7 @@ def answer_to(document: dict[str, object], hello: dict[str, object]) -> tuple[in
     stream = dial(document, 10.0)
     try:
         stream.send([protocol.encode_frame(protocol.HELLO, hello_of(hello, 0))])
-        decoder = protocol.Decoder()
+        decoder = Decoder()
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             try:
