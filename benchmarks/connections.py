@@ -157,7 +157,7 @@ def _receive_all(secured: ssl.SSLSocket) -> bytearray:
 def connect_many(peer_type: type[Peer]) -> float:
     """Return the seconds until 2,000 slaves are connected; master and slaves share the machine."""
     with Connections(_MANY) as peer:
-        return peer.wait()  # type: ignore[attr-defined]
+        return peer.wait()
 
 
 def memory_of_each(peer_type: type[Peer]) -> float:
@@ -170,7 +170,7 @@ def measure_memory() -> float:
     gc.collect()
     before = _own_memory()
     with Connections(_MANY) as peer:
-        peer.wait()  # type: ignore[attr-defined]
+        peer.wait()
         gc.collect()
         return (_own_memory() - before) / _MANY / 1000
 
@@ -184,6 +184,6 @@ def rate_of_many(peer_type: type[Peer]) -> float:
     """Return the tasks/s of no-op tasks on 2,000 slaves, as a part of those on 10."""
     with Connections(_FEW) as few, Connections(_MANY) as many:
         for peer in (few, many):
-            peer.wait()  # type: ignore[attr-defined]
+            peer.wait()
             _rate(peer, 2 * _MANY)  # each is set up
         return _rate(many, _TASKS) / _rate(few, _TASKS)

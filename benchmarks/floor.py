@@ -61,10 +61,10 @@ def rate(count: int, slaves: int = 2) -> float:
                 _send(end, next(tasks))
         while done < count:
             for key, _ in selector.select():
-                _receive(key.fileobj)  # type: ignore[arg-type]
+                _receive(key.fileobj)
                 done += 1
                 if (task := next(tasks, None)) is not None:
-                    _send(key.fileobj, task)  # type: ignore[arg-type]
+                    _send(key.fileobj, task)
         taken_s = time.perf_counter() - begun_at
     for end, pid in zip(ends, children, strict=True):
         end.close()

@@ -112,7 +112,7 @@ def killed(peer_type: type[Peer]) -> float:
 def _twenty(*, kills: bool) -> float:
     with Ours() as peer:
         warm(peer)
-        pid = peer.manager.slaves[0].runner_pid  # type: ignore[attr-defined]
+        pid = peer.manager.slaves[0].runner_pid
         timer = threading.Timer(0.9, lambda: os.kill(pid, signal.SIGKILL) if kills else None)
         timer.start()
         begun_at = time.perf_counter()
@@ -175,7 +175,7 @@ def map_a_million(count: int = 1_000_000) -> tuple[float, float]:
         warm(peer)
         begun_at = time.perf_counter()
         before = 0
-        for done, _ in enumerate(peer.context.map(echo, range(count))):  # type: ignore[attr-defined]
+        for done, _ in enumerate(peer.context.map(echo, range(count))):
             if done == count // 10:
                 before = _resident_bytes()
         taken_s = time.perf_counter() - begun_at

@@ -42,6 +42,7 @@ _F_SETPIPE_SZ = 1031  # Linux
 _PR_SET_CHILD_SUBREAPER = 36  # Linux
 _PATH_LIMIT = 45  # of what the folder is in: with a slave's socket it has 107 bytes at most
 _PREFIX = ".imp_parallel-slaves-"
+_TURN = "/turn"  # in a run's folder: held by who looks whether the folder is needed
 _OLD_S = 3600.0  # a folder may be empty and free for a moment
 _ENDING_S = 1.0
 _LAST_OUTPUT_S = 5.0
@@ -166,6 +167,7 @@ def _prepare(
         path = f"{parent.rstrip('/')}/{_PREFIX}{os.urandom(8).hex()}"
         try:
             os.mkdir(path, 0o700)
+            os.close(os.open(path + _TURN, os.O_CREAT | os.O_WRONLY, 0o600))
             _sweep(parent)
             _try_out(path)
             _fill(path, kinds, digests, contents)
@@ -193,9 +195,15 @@ def _sweep(parent: str) -> None:
 
 
 def _remove_if_unused(path: str) -> None:
-    """Remove a run's folder, unless a bridge holds it or a slave lives in it."""
+    """Remove a run's folder, unless a bridge holds it or a slave lives in it.
+
+    One looks at a time: who lets go while another looks, which may have seen that one's slave
+    alive, must look after it.
+    """
+    turn = os.open(path + _TURN, os.O_RDONLY)
     descriptor = os.open(path, os.O_RDONLY)
     try:
+        fcntl.flock(turn, fcntl.LOCK_EX)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         names = os.listdir(path)
         if not any(name.endswith(".socket") and _is_heard(f"{path}/{name}") for name in names):
@@ -203,6 +211,7 @@ def _remove_if_unused(path: str) -> None:
     except OSError:
         pass  # a bridge holds it
     os.close(descriptor)
+    os.close(turn)
 
 
 def _is_heard(address: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import socket
@@ -17,6 +18,7 @@ import pytest
 from imp_parallel_ssh._command_line import command_line, default_pythons, new_mark
 from imp_parallel_ssh._host import bridge_program
 from imp_parallel_ssh._talk import BridgeEnded, Talk
+from waiting import wait_until
 
 from imp_parallel_core import SocketStream
 
@@ -27,6 +29,7 @@ class LocalChannel:
     def __init__(self, command: str, shell: str = "sh", **environment: str) -> None:
         ours, theirs = socket.socketpair()
         self.stream = SocketStream(ours)
+        self.close_input = lambda: ours.shutdown(socket.SHUT_WR)
         with theirs:
             self.process = subprocess.Popen(
                 [shell, "-c", command],
@@ -105,6 +108,29 @@ def test_a_folder_that_has_gone_and_a_slave_that_has_ended_are_told_of(
     assert Path(folder).stat().st_mode & 0o777 == 0o700
     talk.say("join", folder, "slave0")
     assert talk.hear() == ["gone"]
+
+
+def test_a_bridge_that_lets_go_while_another_looks_looks_after_it(talk: Talk) -> None:
+    talk.say("prepare", "")
+    _, folder = talk.hear()
+    turn = os.open(f"{folder}/turn", os.O_RDONLY)
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    held = os.open(folder, os.O_RDONLY)
+    assert isinstance(talk.channel, LocalChannel)
+    talk.channel.close_input()
+    wait_until(lambda: can_lock(held), what="the bridge to let go")
+    assert Path(folder).exists()
+    os.close(held)
+    os.close(turn)
+    wait_until(lambda: not Path(folder).exists(), what="the end of the folder")
+
+
+def can_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def test_a_slave_that_ends_before_it_has_read_a_word_is_told_of_with_its_output_and_exit_code(

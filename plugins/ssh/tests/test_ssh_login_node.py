@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -117,42 +117,17 @@ def test_large_values_pass_through_the_login_node(laptop: Scripts) -> None:
     assert (code, out, err) == (0, "True\n", "")
 
 
-def test_a_lost_ssh_connection_costs_nothing(laptop: Scripts, login: Sshd, tmp_path: Path) -> None:
-    script = PROLOGUE + (
-        "with Manager() as manager:\n"
-        "    manager.add_slave(SGEQsubSlaveArray(2, via=SSHHost('login')))\n"
-        "    context = manager.get_context()\n"
-        "    def counted(number):\n"
-        "        with open('begun', 'a') as file: file.write(f'{number}\\n')\n"
-        "        return task(number, 0.3)\n"
-        "    for number in range(60): context.add_task(counted, number)\n"
-        "    results = []\n"
-        "    for result in context.get_results_unordered():\n"
-        "        results.append(result[0])\n"
-        "        if len(results) == 5: print('going on', flush=True)\n"
-        "print(json.dumps(sorted(results)))\n"
-    )
-    process = laptop.start(script)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "going on\n"
-    login.kill_sessions()
-    code, out, _err = finish(process, 120.0)
-    assert code == 0
-    assert json.loads(out) == list(range(60))
-    begun = (login.folder / "root/begun").read_text().split()
-    assert sorted(map(int, begun)) == list(range(60))
-
-
-def test_a_laptop_that_is_off_the_net_for_20_s_goes_on_where_it_was(
-    laptop: Scripts, login: Sshd, cluster_network: ClusterNetwork
+def check_that_each_task_runs_once(
+    laptop: Scripts, login: Sshd, task_s: float, disturb: Callable[[], None]
 ) -> None:
+    """Run 60 tasks on two slaves, and disturb them when the first results have come."""
     script = PROLOGUE + (
         "with Manager() as manager:\n"
         "    manager.add_slave(SGEQsubSlaveArray(2, via=SSHHost('login')))\n"
         "    context = manager.get_context()\n"
         "    def counted(number):\n"
         "        with open('begun', 'a') as file: file.write(f'{number}\\n')\n"
-        "        return task(number, 1.0)\n"
+        f"        return task(number, {task_s})\n"
         "    for number in range(60): context.add_task(counted, number)\n"
         "    results = []\n"
         "    for result in context.get_results_unordered():\n"
@@ -163,14 +138,27 @@ def test_a_laptop_that_is_off_the_net_for_20_s_goes_on_where_it_was(
     process = laptop.start(script)
     assert process.stdout is not None
     assert process.stdout.readline() == "going on\n"
-    cluster_network.network.cut(LAPTOP)
-    time.sleep(20)  # as long as that
-    cluster_network.network.heal(LAPTOP)
+    disturb()
     code, out, err = finish(process, 150.0)
     assert code == 0, err
     assert json.loads(out) == list(range(60))
     begun = (login.folder / "root/begun").read_text().split()
     assert sorted(map(int, begun)) == list(range(60))
+
+
+def test_a_lost_ssh_connection_costs_nothing(laptop: Scripts, login: Sshd) -> None:
+    check_that_each_task_runs_once(laptop, login, 0.3, login.kill_sessions)
+
+
+def test_a_laptop_that_is_off_the_net_for_20_s_goes_on_where_it_was(
+    laptop: Scripts, login: Sshd, cluster_network: ClusterNetwork
+) -> None:
+    def cut() -> None:
+        cluster_network.network.cut(LAPTOP)
+        time.sleep(20)  # as long as that
+        cluster_network.network.heal(LAPTOP)
+
+    check_that_each_task_runs_once(laptop, login, 1.0, cut)
 
 
 def test_a_killed_laptop_leaves_nothing_on_the_cluster(
