@@ -145,8 +145,8 @@ class Dask(Peer):
         """Submit all tasks, then read."""
         from distributed import as_completed as completed
 
-        futures = [self._client.submit(task, pure=False) for task in tasks]
-        return (future.result() for future in completed(futures))
+        futures = self._client.map(call, list(tasks), pure=False)
+        return (result for _, result in completed(futures, with_results=True))
 
 
 PEERS: list[type[Peer]] = [Ours, Pool, Futures, Loky, Dask]
