@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import ctypes
-import gc
 import os
 import re
 import resource
@@ -18,6 +15,10 @@ from pathlib import Path
 import pytest
 from harness import Processes
 from imp_parallel_local import LocalSlave
+from runners import (
+    check_that_a_runner_is_like_the_one_before,
+    check_that_what_a_task_registers_for_the_end_is_done,
+)
 from waiting import wait_until
 
 from imp_parallel_core import (
@@ -83,62 +84,14 @@ def test_a_killed_runner_loses_nothing(
     assert len(begun(log)) == 3 + 6 + 1  # only the one that was running was run twice
 
 
-def surroundings() -> dict[str, object]:
-    """Return what a task finds around it, but for what is different each time."""
-    ends = {}
-    for path in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):  # that of the folder itself
-            target = re.sub("[0-9]+", "", str(path.readlink()))
-            ends[path.name] = (target, os.get_inheritable(int(path.name)))
-    return {
-        "descriptors": ends,
-        "signals": {number: signal.getsignal(number) for number in signal.valid_signals()},
-        "blocked": signal.pthread_sigmask(signal.SIG_BLOCK, []),
-        "name": Path("/proc/self/comm").read_text(),
-        "out of memory": Path("/proc/self/oom_score_adj").read_text(),
-        "session": os.getsid(0) == os.getpgid(0) == os.getpid(),
-        "limits": [resource.getrlimit(limit) for limit in range(15)],
-        "environment": dict(os.environ),
-        "flags": (tuple(sys.flags), sys.warnoptions, dict(sys._xoptions), sys.argv, sys.path),
-        "collects": gc.isenabled(),
-        "buffers": [stream.line_buffering for stream in (sys.stdout, sys.stderr)],
-        "traces": sys.gettrace(),
-        "main": sorted(name for name in vars(sys.modules["__main__"]) if name.startswith("__")),
-    }
-
-
-def test_a_runner_that_takes_the_place_of_the_first_is_like_it(
-    manager: Manager, processes: Processes
-) -> None:
-    manager.add_slave(LocalSlave())
-    context = manager.get_context()
-
-    def look() -> dict[str, object]:
-        context.add_task(surroundings)
-        (found,) = context.get_results()
-        return found
-
-    first = look()
-    (runner,) = processes.runners()
-    os.kill(runner, signal.SIGKILL)
-    wait_until(lambda: processes.runners() not in ([runner], []))
-    assert look() == first
-    assert first["name"] == "imp-runner\n"
+def test_a_runner_that_takes_the_place_of_the_first_is_like_it(manager: Manager) -> None:
+    check_that_a_runner_is_like_the_one_before(manager, LocalSlave())
 
 
 def test_what_a_task_registers_for_the_end_is_done_when_its_runner_is_not_needed_any_more(
     manager: Manager, tmp_path: Path
 ) -> None:
-    def register() -> int:
-        atexit.register((tmp_path / "end").write_text, str(os.getpid()))
-        return os.getpid()
-
-    manager.add_slave(LocalSlave())
-    context = manager.get_context()
-    context.add_task(register)
-    (pid,) = context.get_results()
-    manager.close()
-    assert (tmp_path / "end").read_text() == str(pid)
+    check_that_what_a_task_registers_for_the_end_is_done(manager, LocalSlave(), tmp_path)
 
 
 def test_a_killed_slave_loses_nothing_and_another_takes_its_place(

@@ -418,6 +418,8 @@ def _become_slave(
         if list(argv[:2]) == [sys.executable, "-c"]:
             _run_here(argv[2], argv[3:])  # which spares it the start of another Python
         os.execv(argv[0], list(argv))
+    except SystemExit:
+        raise  # of the slave's runner
     except BaseException as problem:
         os.write(2, os.fsencode(f"imp_parallel: can't start {argv[0]}: {problem}\n"))
     os._exit(127)
@@ -432,10 +434,13 @@ def _run_here(program: str, arguments: Sequence[str]) -> NoReturn:
             except OSError:
                 pass  # it was that of the listing
     sys.argv[:] = ["-c", *arguments]
+    slave = os.getpid()
     code: object = 0
     try:
         exec(program, {"__name__": "__main__", "__builtins__": __builtins__})  # noqa: S102 - it is the slave's
     except SystemExit as end:
+        if os.getpid() != slave:
+            raise  # its runner, which is a fork and ends as any program does
         code = end.code
     except BaseException:
         import traceback

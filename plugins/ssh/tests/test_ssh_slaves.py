@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 from hosts import MakeSlave, bare_python, client, folders, make_slave, there
 from imp_parallel_ssh import SSHSlaveArray
+from runners import (
+    check_that_a_runner_is_like_the_one_before,
+    check_that_what_a_task_registers_for_the_end_is_done,
+)
 from sshd import Daemons, Person, Sshd
 from waiting import Lives, wait_until
 
@@ -35,6 +39,20 @@ def test_slaves_on_a_host_conform(
     there: Sshd, make_slave: MakeSlave, tmp_path: Path, check: Callable[..., None]
 ) -> None:
     check(make_slave, output_folder=tmp_path)
+
+
+def test_a_runner_that_takes_the_place_of_the_first_is_like_it(
+    there: Sshd, make_slave: MakeSlave
+) -> None:
+    with Manager() as manager:
+        check_that_a_runner_is_like_the_one_before(manager, make_slave())
+
+
+def test_what_a_task_registers_for_the_end_is_done_when_its_runner_is_not_needed_any_more(
+    there: Sshd, make_slave: MakeSlave, tmp_path: Path
+) -> None:
+    with Manager() as manager:
+        check_that_what_a_task_registers_for_the_end_is_done(manager, make_slave(), tmp_path)
 
 
 def test_a_host_without_the_package_is_sent_it_once_for_all_its_slaves(

@@ -1,0 +1,79 @@
+"""Checks that a runner is the same however it began, for slaves of any kind."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import os
+import re
+import resource
+import signal
+import sys
+from pathlib import Path
+
+from waiting import wait_until
+
+from imp_parallel_core import Manager, Slave
+
+
+def surroundings() -> dict[str, object]:
+    """Return what a task finds around it, but for what is different each time."""
+    ends = {}
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # that of the folder itself
+            target = re.sub("[0-9]+", "", str(path.readlink()))
+            ends[path.name] = (target, os.get_inheritable(int(path.name)))
+    return {
+        "descriptors": ends,
+        "signals": {number: signal.getsignal(number) for number in signal.valid_signals()},
+        "blocked": signal.pthread_sigmask(signal.SIG_BLOCK, []),
+        "name": Path("/proc/self/comm").read_text(),
+        "out of memory": Path("/proc/self/oom_score_adj").read_text(),
+        "session": os.getsid(0) == os.getpgid(0) == os.getpid(),
+        "limits": [resource.getrlimit(limit) for limit in range(15)],
+        "environment": dict(os.environ),
+        # (in the C locale, Python has its children find another instead of being in this mode)
+        "flags": str(sys.flags).replace("utf8_mode=1", "utf8_mode=0"),
+        "options": (sys.warnoptions, dict(sys._xoptions), sys.argv, sys.path),
+        "encodings": (sys.getfilesystemencoding(), sys.stdout.encoding, sys.stderr.encoding),
+        "collects": gc.isenabled(),
+        "buffers": [stream.line_buffering for stream in (sys.stdout, sys.stderr)],
+        "traces": sys.gettrace(),
+        "main": sorted(name for name in vars(sys.modules["__main__"]) if name.startswith("__")),
+    }
+
+
+def check_that_a_runner_is_like_the_one_before(manager: Manager, slave: Slave) -> None:
+    manager.add_slave(slave)
+    context = manager.get_context()
+
+    def look() -> dict[str, object]:
+        context.add_task(surroundings)
+        (found,) = context.get_results()
+        return found
+
+    first = look()
+    runner = manager.slaves[0].runner_pid
+    assert runner is not None
+    os.kill(runner, signal.SIGKILL)
+    wait_until(lambda: manager.slaves[0].runner_pid not in (None, runner))
+    second = look()
+    different = {what: (was, second[what]) for what, was in first.items() if was != second[what]}
+    assert not different, different
+    assert first["name"] == "imp-runner\n"
+
+
+def check_that_what_a_task_registers_for_the_end_is_done(
+    manager: Manager, slave: Slave, folder: Path
+) -> None:
+    def register() -> int:
+        atexit.register((folder / "end").write_text, str(os.getpid()))
+        return os.getpid()
+
+    manager.add_slave(slave)
+    context = manager.get_context()
+    context.add_task(register)
+    (pid,) = context.get_results()
+    manager.close()
+    assert (folder / "end").read_text() == str(pid)
