@@ -1,11 +1,11 @@
 """Compare this library with others on this machine: small tasks, large payloads, connections.
 
 Run it with ``python benchmarks/compare.py`` on a machine that has nothing else to do, after
-``pip install -r benchmarks/requirements.txt`` (of which only numpy is needed); a single measure
-with ``--only noop --repeat 5``. All peers of a measure are run in turn, each round beginning with
-another, so that a change of the machine's mood falls on all; printed are medians, and the median of
-the ratios of each round with their range. ``--table``, ``--numbers`` and ``--picture`` name files
-to write.
+``pip install . ./plugins/local ./plugins/tcp -r benchmarks/requirements.txt`` (of the last only
+numpy is needed); a single measure with ``--only noop --repeat 5``. All peers of a measure are run
+in turn, each round beginning with another, so that a change of the machine's mood falls on all;
+printed are medians, and the median of the ratios of each round with their range. ``--table``,
+``--numbers`` and ``--picture`` name files to write.
 """
 
 from __future__ import annotations

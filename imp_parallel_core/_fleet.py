@@ -213,6 +213,7 @@ class Fleet:
         if record.link is link:
             record.link = None
             record.session = ""
+            self._inquiries.drop(record.index)  # an open one would be answered instead of the next
             self._lose(record, how, is_charged=True)
 
     def _ended(self, record: SlaveRecord, link: Link, how: str) -> None:

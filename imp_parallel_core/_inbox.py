@@ -1,4 +1,4 @@
-"""Where the engine puts a context's outcomes, and the user's threads wait for them.
+"""Where the engine puts outcomes, and the user's threads wait for them.
 
 A Ctrl-C may strike the user's thread anywhere, and the script may go on afterwards. So the engine
 alone counts, the user's side holds no lock of Python's own making, and a delivery stays here until
@@ -42,7 +42,7 @@ class Waiter:
 
 
 class Inbox:
-    """The outcomes of one context.
+    """Outcomes of one context: of the tasks that were added to it, or of one Map.
 
     Args:
         ask: passes a waiter on to the engine, which answers it at once or later.

@@ -33,7 +33,7 @@ _ENDING_POLL_S = 0.005
 
 
 class LaunchReports:
-    """What a watch tells, from its thread. The fleet implements it."""
+    """What a watch tells, from its thread; :mod:`._launches` brings it into the engine's."""
 
     def launch_failed(self, indices: Sequence[int], error: Exception) -> None:
         """The plugin could not launch these slaves."""

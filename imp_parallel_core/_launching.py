@@ -1,4 +1,4 @@
-"""What a launcher plugin writes against: descriptions of slaves, bootstraps, launches, transports.
+"""What a launcher plugin writes against: descriptions of slaves, bootstraps, launches.
 
 The way of a slave: the user gives ``Manager.add_slave`` a *description* (:class:`Slave` or
 :class:`SlaveArray`); the core makes a :class:`Bootstrap` for each slave in it and calls the hook
@@ -93,8 +93,8 @@ class Bootstrap:
         dial: ``module:function`` of the transport that the slave dials by; "" if its launch makes
             the stream.
         addresses: the addresses to dial, in the order to try them.
-        secret: the transport's credentials. It reaches the slave through its standard input, an
-            inherited descriptor or a file of mode 0600, and no other way.
+        secret: the transport's credentials. It reaches the slave through its standard input or a
+            file of mode 0600, and no other way.
         connect_timeout_s: how long the slave may run before it has connected.
         reconnect_timeout_s: for how long it tries to come back when its connection has broken.
         slave_modules: the modules that the transport's side of the slave needs.

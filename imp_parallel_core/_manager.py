@@ -8,7 +8,7 @@ The way of a task, and the order in which to read the code:
     Context    (_context)   ──>  Engine     (_engine)
       pickles: _definitions        Scheduler  (_scheduler) decides
       results: _inbox         <──  Fleet      (_fleet) slaves   <──>  Supervisor (_supervisor)
-                                   Connection (_connection, _protocol)  Runner   (_runner)
+                                   Connection (_connection, _decoder)   Runner   (_runner)
 
 The user's threads pickle and unpickle; the engine's moves bytes; the scheduler is pure. Slaves are
 launched by plugins (_plugins, _launching), each launch in a thread of its own (_launch_watch). How

@@ -18,7 +18,7 @@ _TASKS = Struct("!QIId")  # first item, context, bundle, time limit (s) of each
 _COUNT = Struct("!H")  # segments of one task
 _ITEM = Struct("!Q")
 _CONTEXT = Struct("!I")
-_RUNNER_READY = Struct("!II")  # pid, how many runners this slave has had
+_RUNNER_READY = Struct("!I")  # pid
 _OUTCOME = Struct("!QBd")  # item, VALUE or RAISED, duration (s)
 VALUE_RECORD = Struct("!QdI")  # item, duration (s), length of the pickle that follows
 _RUNNER_LOST = Struct("!QQ?")  # item to blame, peak memory (bytes), whether the master asked
@@ -83,7 +83,6 @@ class RunnerReadyHead(NamedTuple):
     """The head of a RUNNER_READY."""
 
     pid: int
-    ordinal: int
 
 
 def _unpack(layout: Struct, head: bytes) -> tuple[int, ...]:

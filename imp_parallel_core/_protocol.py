@@ -1,4 +1,6 @@
-"""The protocol, sans-I/O: frames and messages. ``docs/protocol.md`` is its description.
+"""The protocol, sans-I/O: frames and messages, and how they are written.
+
+``docs/protocol.md`` describes them, and :mod:`._decoder` reads them.
 
 A stream of bytes is cut into *frames*; a frame is at most 256 KiB, so that a heartbeat passes
 between the pieces of a large payload. A *message* is a kind, a small head and any number of

@@ -17,7 +17,7 @@ from . import _scheduler_ends as ends
 from . import _scheduler_work as work
 from ._actions import Action, NextRunner, Outcome, Relaunch, Task
 from ._scheduler_board import Board
-from ._scheduler_state import ContextState, Phase, Policy, SetupItem, SlaveState
+from ._scheduler_state import ContextState, Phase, Policy, ScheduledSlave, SetupItem
 
 _context_of = attrgetter("context")
 
@@ -56,10 +56,6 @@ class Scheduler:
         state = self._slaves[slave]
         first = next(iter(state.items.values()), None)
         return None if first is None else (first, state.progress_at)
-
-    def unstarted_tasks(self) -> int:
-        """Return how many tasks wait in queues, the ones that lack credit included."""
-        return sum(len(c.fresh) + len(c.retry) for c in self._contexts.values())
 
     def unfinished_tasks(self) -> int:
         """Return how many tasks have no outcome yet."""
@@ -118,11 +114,11 @@ class Scheduler:
         if self._contexts.pop(context, None) is None:
             return self._board.flush()
         for slave in self._slaves.values():
-            slave.excluded.discard(context)
             if slave.serves == context:
                 slave.serves = None
             if slave.phase is Phase.READY:
                 ends.withdraw(self._board, slave, context)
+            slave.excluded.discard(context)
         return self._decide(now)
 
     def tasks_forgotten(
@@ -141,7 +137,7 @@ class Scheduler:
 
     def slave_added(self, slave: int, relaunchable: bool = False) -> list[Action]:
         """A slave's launch has been asked for."""
-        self._slaves[slave] = SlaveState(slave, relaunchable)
+        self._slaves[slave] = ScheduledSlave(slave, relaunchable)
         self._board.alive += 1
         return self._board.flush()
 
@@ -239,7 +235,7 @@ class Scheduler:
         self._judge_setups()
         return self._decide(now)
 
-    def _launch_again_or_forget(self, slave: SlaveState) -> None:
+    def _launch_again_or_forget(self, slave: ScheduledSlave) -> None:
         can_return = slave.has_joined and slave.relaunchable and not slave.is_leaving
         if can_return and slave.relaunches < self._board.policy.max_relaunches:
             slave.relaunches += 1
@@ -292,7 +288,7 @@ class Scheduler:
 
     # ---- what follows from every event
 
-    def _decide(self, now: float, busy: SlaveState | None = None) -> list[Action]:
+    def _decide(self, now: float, busy: ScheduledSlave | None = None) -> list[Action]:
         """Give out what has become startable: to idle slaves first, then to a busy one."""
         if busy is not None and not busy.items:
             busy = None

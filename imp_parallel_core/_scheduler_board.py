@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from ._actions import Action, TakeBack
-from ._scheduler_state import ContextState, Phase, Policy, SlaveState
+from ._scheduler_state import ContextState, Phase, Policy, ScheduledSlave
 
 
 class Board:
@@ -13,11 +13,12 @@ class Board:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.slaves: dict[int, SlaveState] = {}
+        self.slaves: dict[int, ScheduledSlave] = {}
         self.contexts: dict[int, ContextState] = {}
-        self.idle: dict[int, SlaveState] = {}  # take work, with nothing to do
-        self.backlogged: dict[int, SlaveState] = {}  # hold more than the item that runs; the one
-        # whose running item began first comes first, but for those that were asked to hand back
+        self.idle: dict[int, ScheduledSlave] = {}  # take work, with nothing to do
+        # hold more than the item that runs; the one whose running item began first comes first, but
+        # for those that were asked to hand back
+        self.backlogged: dict[int, ScheduledSlave] = {}
         self.alive = 0  # how many slaves run or may still come
         self.actions: list[Action] = []
         self._items = 0  # how many have been given out
@@ -38,12 +39,12 @@ class Board:
         """Whether any context has a task that may be sent now."""
         return any(c.has_startable(self.policy) for c in self.contexts.values())
 
-    def note_progress(self, slave: SlaveState, now: float) -> None:
+    def note_progress(self, slave: ScheduledSlave, now: float) -> None:
         """Another item of a slave runs from now on."""
         slave.progress_at = now
         self.backlogged.pop(slave.id, None)  # settle() puts it behind those that began before
 
-    def settle(self, slave: SlaveState) -> None:
+    def settle(self, slave: ScheduledSlave) -> None:
         """Put a slave into the right ones of the sets: idle, backlogged."""
         held = len(slave.items)
         if held == 0 and slave.serves is not None:
@@ -58,7 +59,7 @@ class Board:
         else:
             self.backlogged.pop(slave.id, None)
 
-    def serve(self, slave: SlaveState, context: ContextState | None) -> None:
+    def serve(self, slave: ScheduledSlave, context: ContextState | None) -> None:
         """Count a slave for the context that it works for."""
         previous = self.contexts.get(slave.serves) if slave.serves is not None else None
         if previous is not None:
@@ -69,19 +70,19 @@ class Board:
             context.slaves += 1
             slave.serves = context.id
 
-    def take_back(self, slave: SlaveState) -> None:
+    def take_back(self, slave: ScheduledSlave) -> None:
         """Ask a slave for the items that it has not begun; it gets nothing until it answers."""
         if not slave.awaits_return:
             slave.awaits_return = True
             self.actions.append(TakeBack(slave.id))
             self.settle(slave)
 
-    def may_run(self, slave: SlaveState, context: int) -> bool:
+    def may_run(self, slave: ScheduledSlave, context: int) -> bool:
         """Whether a slave may be given tasks of a context, once it has been set up."""
         state = self.contexts.get(context)
         return state is not None and not state.is_broken and context not in slave.excluded
 
-    def forget_slave(self, slave: SlaveState) -> None:
+    def forget_slave(self, slave: ScheduledSlave) -> None:
         """A slave has gone and nobody will launch it again."""
         slave.phase = Phase.GONE
         self.alive -= 1

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from ._actions import CloseContext, Deliver, EndAttempt, Outcome, OutcomeKind, Task
 from ._scheduler_board import Board
-from ._scheduler_state import ContextState, Phase, SetupItem, SlaveState
+from ._scheduler_state import ContextState, Phase, ScheduledSlave, SetupItem
 
 
 def task_ended(
-    board: Board, slave: SlaveState, task: Task, outcome: Outcome, duration_s: float
+    board: Board, slave: ScheduledSlave, task: Task, outcome: Outcome, duration_s: float
 ) -> None:
     """A slave has written a task's outcome."""
     context = board.contexts.get(task.context)
@@ -33,20 +33,23 @@ def task_ended(
         context.retry.pop(task.id, None)
 
 
-def setup_ended(board: Board, slave: SlaveState, item: SetupItem, outcome: Outcome) -> None:
+def setup_ended(board: Board, slave: ScheduledSlave, item: SetupItem, outcome: Outcome) -> None:
     """A slave has written how a set-up ended."""
     context = board.contexts.get(item.context)
-    if outcome.kind is not OutcomeKind.VALUE:
-        if context is not None:
-            _setup_failed(board, slave, context, outcome)
-    elif context is None:
+    if context is None:
         board.actions.append(CloseContext(slave.id, item.context))
-    else:
+    elif outcome.kind is OutcomeKind.VALUE:
         slave.contexts.add(item.context)
+    else:
+        _setup_failed(board, slave, context, outcome)
 
 
 def hand_back(
-    board: Board, slave: SlaveState, items: dict[int, Task | SetupItem], charged: int, cause: str
+    board: Board,
+    slave: ScheduledSlave,
+    items: dict[int, Task | SetupItem],
+    charged: int,
+    cause: str,
 ) -> None:
     """Put items that a slave no longer has back into their queues; charge the one to blame."""
     for item, what in reversed(items.items()):
@@ -70,7 +73,7 @@ def hand_back(
             judge_setup(board, context)
 
 
-def double(board: Board, slave: SlaveState) -> None:
+def double(board: Board, slave: ScheduledSlave) -> None:
     """Let the tasks of a suspected slave begin elsewhere too."""
     for what in reversed(slave.items.values()):
         context = board.contexts.get(what.context)
@@ -79,7 +82,7 @@ def double(board: Board, slave: SlaveState) -> None:
             _queue_again(board, context, what)
 
 
-def go_on(board: Board, slave: SlaveState) -> None:
+def go_on(board: Board, slave: ScheduledSlave) -> None:
     """A slave keeps what it has, but for tasks that have ended elsewhere in the meantime."""
     begun = next(iter(slave.items), 0)
     for item, what in slave.items.items():
@@ -91,14 +94,14 @@ def go_on(board: Board, slave: SlaveState) -> None:
             board.contexts[what.context].retry.pop(what.id, None)
 
 
-def withdraw(board: Board, slave: SlaveState, context: int) -> None:
-    """Take a closed context's items off a slave, and its values."""
+def withdraw(board: Board, slave: ScheduledSlave, context: int) -> None:
+    """Take a closed context's items off a slave, its values, and what a failed set-up left."""
     for item, what in slave.items.items():
         if what.context == context:
             if isinstance(what, Task):
                 what.done = True
             _end_attempt(board, slave, item)
-    if context in slave.contexts:
+    if context in slave.contexts or context in slave.excluded:
         slave.contexts.discard(context)
         board.actions.append(CloseContext(slave.id, context))
 
@@ -142,13 +145,15 @@ def judge_setup(board: Board, context: ContextState) -> None:
         _finish(board, context, task, outcome)
 
 
-def _setup_failed(board: Board, slave: SlaveState, context: ContextState, outcome: Outcome) -> None:
+def _setup_failed(
+    board: Board, slave: ScheduledSlave, context: ContextState, outcome: Outcome
+) -> None:
     slave.excluded.add(context.id)
     context.setup_failures[slave.id] = outcome._replace(kind=OutcomeKind.SETUP_FAILED)
     judge_setup(board, context)
 
 
-def _let_go(slave: SlaveState, task: Task) -> None:
+def _let_go(slave: ScheduledSlave, task: Task) -> None:
     if len(task.slaves) <= 1:  # nearly always
         task.slaves = ()
     else:
@@ -179,7 +184,7 @@ def _finish(board: Board, context: ContextState, task: Task, outcome: Outcome) -
             _end_attempt(board, slave, item)
 
 
-def _end_attempt(board: Board, slave: SlaveState, item: int) -> None:
+def _end_attempt(board: Board, slave: ScheduledSlave, item: int) -> None:
     """Free a slave from an item that nobody needs any more."""
     if item == next(iter(slave.items)):
         board.actions.append(EndAttempt(slave.id, item))

@@ -48,7 +48,7 @@ class SetupItem(NamedTuple):
     context: int
 
 
-class SlaveState:
+class ScheduledSlave:
     """What the scheduler knows of a slave."""
 
     __slots__ = (

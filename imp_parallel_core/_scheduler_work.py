@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._actions import SendSetup, SendTasks
 from ._scheduler_board import Board
-from ._scheduler_state import ContextState, SetupItem, SlaveState
+from ._scheduler_state import ContextState, ScheduledSlave, SetupItem
 
 
 def fill_idle(board: Board, now: float) -> None:
@@ -17,7 +17,7 @@ def fill_idle(board: Board, now: float) -> None:
             return  # nothing is left that a slave could take
 
 
-def fill(board: Board, slave: SlaveState, now: float) -> None:
+def fill(board: Board, slave: ScheduledSlave, now: float) -> None:
     """Give a slave what it has room for."""
     if not slave.takes_work or (slave.items and slave.is_setting_up):
         return
@@ -30,7 +30,7 @@ def fill(board: Board, slave: SlaveState, now: float) -> None:
         _send_setup(board, slave, context, now)
 
 
-def _choose_context(board: Board, slave: SlaveState) -> ContextState | None:
+def _choose_context(board: Board, slave: ScheduledSlave) -> ContextState | None:
     """Return the context with the fewest slaves; contexts with as many take turns."""
     best, best_key = None, (0, 0)
     for context in board.contexts.values():
@@ -43,7 +43,7 @@ def _choose_context(board: Board, slave: SlaveState) -> ContextState | None:
     return best
 
 
-def _send_setup(board: Board, slave: SlaveState, context: ContextState, now: float) -> None:
+def _send_setup(board: Board, slave: ScheduledSlave, context: ContextState, now: float) -> None:
     (item,) = board.next_items(1)
     slave.items[item] = SetupItem(context.id)
     board.note_progress(slave, now)
@@ -52,7 +52,7 @@ def _send_setup(board: Board, slave: SlaveState, context: ContextState, now: flo
     board.settle(slave)
 
 
-def _send_tasks(board: Board, slave: SlaveState, context: ContextState, now: float) -> None:
+def _send_tasks(board: Board, slave: ScheduledSlave, context: ContextState, now: float) -> None:
     tasks = context.next_tasks(_room(board, slave, context), board.policy)
     if not tasks:
         return
@@ -68,7 +68,7 @@ def _send_tasks(board: Board, slave: SlaveState, context: ContextState, now: flo
     board.settle(slave)
 
 
-def _room(board: Board, slave: SlaveState, context: ContextState) -> int:
+def _room(board: Board, slave: ScheduledSlave, context: ContextState) -> int:
     """Return how many tasks of a context to send to a slave."""
     depth = context.depth
     room = depth - len(slave.items)
@@ -98,7 +98,7 @@ def take_back_for_idle(board: Board, now: float) -> bool:
     not have to know how many tasks they bring, nor which slave will never answer.
     """
     latest = now - board.policy.patience_s
-    asked: list[SlaveState] = []
+    asked: list[ScheduledSlave] = []
     for slave in board.backlogged.values():
         if slave.progress_at > latest or len(asked) >= len(board.idle):
             break
@@ -109,7 +109,7 @@ def take_back_for_idle(board: Board, now: float) -> bool:
     return bool(asked)
 
 
-def _can_be_helped(board: Board, slave: SlaveState) -> bool:
+def _can_be_helped(board: Board, slave: ScheduledSlave) -> bool:
     """Whether an idle slave may run what waits here."""
     waiting = {what.context for what in list(slave.items.values())[1:]}
     return any(board.may_run(idle, context) for context in waiting for idle in board.idle.values())

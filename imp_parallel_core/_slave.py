@@ -37,9 +37,10 @@ def main() -> None:
     arguments = sys.argv[1:]
     if arguments != ["stdin"] and (len(arguments) != 2 or arguments[0] != "file"):
         sys.exit(f"imp_parallel: bad arguments for a slave: {arguments}")
-    text = _read_file(arguments[1]) if arguments[0] == "file" else None
-    connected = _take_over_stdin() if text is None else None
+    is_file = arguments[0] == "file"
+    connected = None if is_file else _take_over_stdin()
     runner = StartedRunner.forked(connected)  # first of all; it begins while this one goes on
+    text = _read_file(arguments[1]) if is_file else None  # not before: no task shall have its keys
     door = None
     if connected is not None and connected.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         from ._door import Door

@@ -56,8 +56,8 @@ _NEVER_CHECKED = (1).to_bytes(4, "little") + bytes(8)  # of compiled code: no so
 def slave_archive(modules: Iterable[str] = ()) -> bytes:
     """Return a zip archive with the slave program and cloudpickle: a ``code_path`` for slaves.
 
-    A launcher calls it for a machine that does not have this
-    package, and gives the path at which the archive lies there to :meth:`Bootstrap.command`.
+    A launcher calls it for a machine that does not have this package, and gives the path at which
+    the archive lies there to :meth:`Bootstrap.command`.
 
     Args:
         modules: what else the slave imports, such as ``Transport.slave_modules``; pure Python.

@@ -70,7 +70,7 @@ class SocketStream:
         self.passes_descriptors = (
             IS_AVAILABLE and connected.family == socket.AF_UNIX and not self.resumable
         )
-        """Whether both other methods for descriptors may be called: an optional capability, for
+        """Whether ``take_descriptors`` and ``send_with`` may be called: an optional capability, for
         streams that can't be made again."""
         self._descriptors: list[SharedBytes] = []
 

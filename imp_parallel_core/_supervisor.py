@@ -29,6 +29,7 @@ from ._stream import Stream
 _START_LIMIT = 2  # runners that may die in a row before they are ready
 _IDLE_LOSS_LIMIT = 10  # runners that may die in a row while they are at nothing
 _EXIT_GRACE_S = 0.5
+_REAP_S = 0.001
 _PAUSE_S, _SHORTEST_PAUSE_S = 0.001, 0.0001
 _WARNINGS = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU, signal.SIGHUP}
 
@@ -61,7 +62,6 @@ class Supervisor:
         self._exit_code: int | None = None
         self._is_leaving = False
         self._discards = False  # what the master sends is still meant for the runner that died
-        self._runners = 0
         self._failed_starts = 0
         self._idle_losses = 0
         self._runner = self._hold(runner)
@@ -145,7 +145,6 @@ class Supervisor:
     # ---- from the runner
 
     def _hold(self, started: StartedRunner) -> RunnerProcess:
-        self._runners += 1
         return RunnerProcess(
             started, self._sys_path, self._selector, self._runner_is_ready, self._report
         )
@@ -159,7 +158,7 @@ class Supervisor:
 
     def _announce_runner(self) -> None:
         if self._runner.is_ready:
-            head = messages.RunnerReadyHead(self._runner.pid, self._runners)
+            head = messages.RunnerReadyHead(self._runner.pid)
             self._home.send(protocol.RUNNER_READY, messages.pack_runner_ready(head))
 
     def _report(self, outcome: Message) -> None:
@@ -258,11 +257,12 @@ def _kill_orphans() -> None:
             return
         for pid in orphans:
             process.kill_quietly(pid)
-        for pid in orphans:
-            try:
-                os.waitpid(pid, 0)
-            except ChildProcessError:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
+        except ChildProcessError:
+            return
+        time.sleep(_REAP_S)  # not longer for one that can't be killed
 
 
 def _peak_memory_bytes(usage: resource.struct_rusage) -> int:

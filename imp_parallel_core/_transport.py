@@ -24,8 +24,8 @@ class Transport(Protocol):
     one can be left in it. The Stream must have a descriptor. If the master has gone for certain it
     says so in a line and calls ``sys.exit(0)``; if it can't be reached within ``patience_s`` it
     calls ``sys.exit`` with a text that lists what was tried and how it failed. If that takes more
-    than some 3 seconds it prints such a text before, and goes on: beginning with
-    ``imp_parallel: ``, it soon comes before the master's user."""
+    than some 3 seconds, it prints such a text, beginning with ``imp_parallel: ``, and goes on
+    trying; the master soon shows it to the user."""
 
     slave_modules: Sequence[str]
     """The modules that its slave side needs, for hosts on which nothing is installed."""
@@ -43,4 +43,4 @@ class Transport(Protocol):
         """Return the credentials for one slave."""
 
     def close(self) -> None:
-        """Stop to listen, and forget the credentials; may be called twice."""
+        """Stop listening, and forget the credentials; may be called twice."""

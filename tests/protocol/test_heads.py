@@ -17,7 +17,7 @@ HEADS = {
     "item": (u64, 8),
     "items": (st.lists(u64, max_size=5), 8),
     "context": (u32, 4),
-    "runner_ready": (st.builds(messages.RunnerReadyHead, u32, u32), 8),
+    "runner_ready": (st.builds(messages.RunnerReadyHead, u32), 4),
     "outcome": (st.builds(messages.OutcomeHead, u64, st.integers(0, 1), seconds), 17),
     "runner_lost": (st.builds(messages.RunnerLostHead, u64, u64, st.booleans()), 17),
 }

@@ -34,6 +34,11 @@ from .ledger import Ledger
 REPORT_EVERY = 64  # outcomes that a reader has taken
 
 
+def unstarted(scheduler: Scheduler) -> int:
+    """Return how many tasks wait in queues, the ones that lack credit included."""
+    return sum(len(each.fresh) + len(each.retry) for each in scheduler._contexts.values())
+
+
 class FakeSlave:
     """A supervisor and its runner, as they are in truth (the master may not know it yet)."""
 

@@ -14,6 +14,8 @@ from imp_parallel_core._actions import (
 )
 from imp_parallel_core._scheduler import Scheduler
 
+from .model import unstarted
+
 
 def scheduler_with_short_tasks(count: int) -> tuple[Scheduler, list[tuple[int, Task]]]:
     """Return a scheduler, and what it has sent to its one slave after a first short task."""
@@ -38,7 +40,7 @@ def test_what_has_not_begun_is_taken_back_and_what_runs_is_not_ended() -> None:
     scheduler, sent = scheduler_with_short_tasks(500)
     actions = scheduler.tasks_forgotten(1, lambda task: True, 0.0)
     assert actions == [TakeBack(1)]
-    assert scheduler.unstarted_tasks() == 0
+    assert unstarted(scheduler) == 0
     (running, _), *others = sent
     assert scheduler.items_returned(1, [item for item, _ in others], 0.0) == []
     assert scheduler.item_ended(1, running, value(), 0.1, 0.0) == []

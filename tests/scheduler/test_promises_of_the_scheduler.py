@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from imp_parallel_core._scheduler_state import Policy
 
-from .model import FakeCluster, FakeReader, FakeSlave
+from .model import FakeCluster, FakeReader, FakeSlave, unstarted
 
 PICK = st.integers(0, 11)
 DURATIONS_S = (0.0001, 0.01, 0.5)
@@ -51,7 +51,7 @@ def check_the_end(cluster: FakeCluster, readers: Readers) -> None:
         assert not context.waiting, "tasks without an outcome"
     for reader in readers.by_context.values():
         assert reader.known.unread.keys() == reader.taken.keys(), "outcomes that nobody got"
-    assert cluster.scheduler.unstarted_tasks() == 0
+    assert unstarted(cluster.scheduler) == 0
 
 
 class SchedulerMachine(RuleBasedStateMachine):

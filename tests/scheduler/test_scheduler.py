@@ -19,7 +19,7 @@ from imp_parallel_core._actions import (
 )
 from imp_parallel_core._scheduler_state import Policy
 
-from .model import FakeCluster, FakeReader, FakeSlave
+from .model import FakeCluster, FakeReader, FakeSlave, unstarted
 
 
 def tasks_sent(actions: list[Action]) -> list[Task]:
@@ -196,7 +196,7 @@ def test_what_comes_back_goes_on_in_the_order_in_which_it_was_added() -> None:
 def test_only_as_many_slaves_are_asked_as_are_idle() -> None:
     cluster, _, slaves = cluster_that_runs_short_tasks(100, slaves=4)
     assert all(cluster.scheduler.items_of(slave.id) > 1 for slave in slaves)
-    while cluster.scheduler.unstarted_tasks():
+    while unstarted(cluster.scheduler):
         cluster.finish_item(slaves[0], duration_s=0.0001)
     cluster.add_ready_slave()
     cluster.tick()
@@ -205,7 +205,7 @@ def test_only_as_many_slaves_are_asked_as_are_idle() -> None:
 
 def test_a_slave_that_never_answers_does_not_keep_idle_ones_from_asking_others() -> None:
     cluster, _, slaves = cluster_that_runs_short_tasks(12, slaves=3)
-    while cluster.scheduler.unstarted_tasks():
+    while unstarted(cluster.scheduler):
         cluster.finish_item(slaves[0], duration_s=0.0001)
     cluster.add_ready_slave()
     asked: set[int] = set()
@@ -301,12 +301,12 @@ def test_tasks_wait_for_another_slave_when_all_are_gone() -> None:
     cluster, _, (slave,) = cluster_with_setup(1, tasks=1)
     cluster.kill_slave(slave, is_charged=False)
     hope = [cluster.scheduler.has_hope]
-    assert cluster.scheduler.unstarted_tasks() == 1
+    assert unstarted(cluster.scheduler) == 1
     cluster.add_slave()
     hope.append(cluster.scheduler.has_hope)
     assert hope == [False, True]
     cluster.run_to_quiescence()
-    assert cluster.scheduler.unstarted_tasks() == 0
+    assert unstarted(cluster.scheduler) == 0
 
 
 # ---- slaves that leave
@@ -514,7 +514,7 @@ def cluster_with_a_broken_context() -> tuple[FakeCluster, FakeSlave]:
     for _ in range(2):
         cluster.finish_item(good, duration_s=0.0001)
     cluster.exchange()
-    while cluster.scheduler.unstarted_tasks():
+    while unstarted(cluster.scheduler):
         cluster.finish_item(good, duration_s=0.0001)
     cluster.add_tasks(context, 1)
     bad = cluster.add_ready_slave()
@@ -544,6 +544,19 @@ def test_what_comes_back_to_a_context_that_failed_elsewhere_fails_too() -> None:
     assert {outcomes[task.id].kind for task in held} == {OutcomeKind.SETUP_FAILED}
 
 
+def test_what_a_failed_set_up_left_on_a_slave_goes_with_its_context() -> None:
+    cluster = FakeCluster()
+    context = cluster.open_context()
+    slave, other = cluster.add_ready_slave(), cluster.add_ready_slave()
+    cluster.add_tasks(context, 2)
+    cluster.exchange()
+    cluster.finish_item(slave, fails=True)
+    cluster.finish_item(other)
+    cluster.close_context(context)
+    closed = [action.slave for action in cluster.last if isinstance(action, CloseContext)]
+    assert sorted(closed) == [slave.id, other.id]
+
+
 def test_when_no_slave_is_left_tasks_wait_even_if_the_set_up_failed_on_one_that_has_gone() -> None:
     cluster = FakeCluster()
     failed, other = cluster.add_ready_slave(), cluster.add_ready_slave()
@@ -553,7 +566,7 @@ def test_when_no_slave_is_left_tasks_wait_even_if_the_set_up_failed_on_one_that_
     cluster.kill_slave(failed)
     cluster.kill_slave(other, is_charged=False)
     assert cluster.ledger.outcomes == {}
-    assert cluster.scheduler.unstarted_tasks() == 2
+    assert unstarted(cluster.scheduler) == 2
 
 
 def test_a_set_up_that_kills_its_runner_counts_as_failed_with_the_cause() -> None:
@@ -657,7 +670,7 @@ def test_with_nobody_reading_no_more_tasks_start_than_the_credit_and_what_ran() 
         for slave in slaves:
             cluster.finish_item(slave)
     assert 3 <= len(cluster.ledger.outcomes) < 3 + 5
-    assert cluster.scheduler.unstarted_tasks() == 1_000 - len(cluster.ledger.outcomes)
+    assert unstarted(cluster.scheduler) == 1_000 - len(cluster.ledger.outcomes)
 
 
 def test_with_nobody_reading_no_more_short_tasks_end_than_the_credit_and_what_was_sent() -> None:
@@ -715,7 +728,7 @@ def test_a_reader_that_waits_on_gets_one_task_after_the_other() -> None:
     slaves = [*cluster.slaves.values(), cluster.add_ready_slave()]
     cluster.reader_waits(context)
     begun: list[Task] = []
-    while cluster.scheduler.unstarted_tasks():
+    while unstarted(cluster.scheduler):
         cluster.exchange()
         held = [task for slave in slaves for task in cluster.ledger.slaves[slave.id].tasks]
         assert len(held) <= 1, "one at a time"
@@ -855,7 +868,7 @@ def test_closing_a_context_ends_its_running_attempt_and_takes_the_rest_back() ->
         CloseContext(slave.id, context),
     ]
     cluster.exchange()
-    assert cluster.scheduler.unstarted_tasks() == 0
+    assert unstarted(cluster.scheduler) == 0
     assert cluster.scheduler.items_of(slave.id) == 0
 
 
@@ -906,4 +919,4 @@ def test_tasks_for_a_closed_context_are_forgotten() -> None:
     cluster.close_context(context)
     cluster.add_tasks(context, 3)
     assert cluster.last == []
-    assert cluster.scheduler.unstarted_tasks() == 0
+    assert unstarted(cluster.scheduler) == 0

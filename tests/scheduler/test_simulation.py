@@ -12,6 +12,7 @@ import pytest
 from imp_parallel_core._actions import Outcome, OutcomeKind, SendSetup, SendTasks, Task
 from imp_parallel_core._scheduler import Scheduler
 
+from .model import unstarted
 from .simulation import POISON, Simulation
 
 
@@ -19,7 +20,7 @@ def run(seed: int, slaves: int, tasks: int) -> Simulation:
     simulation = Simulation(seed, slaves, tasks)
     simulation.run()
     assert simulation.deliveries == b"\0" + b"\1" * tasks, "tasks without an outcome, or with two"
-    assert simulation.scheduler.unstarted_tasks() == 0
+    assert unstarted(simulation.scheduler) == 0
     assert set(range(POISON, tasks + 1, POISON)) <= set(simulation.lost)
     assert len(simulation.lost) <= tasks // POISON + 10, "charged for the deaths of others"
     return simulation

@@ -152,7 +152,7 @@ class Peer:
         if kind != protocol.WELCOME:
             sys.exit(f"refused: {body!r}")
         link.connection.resume(json.loads(body)["received"])
-        head = messages.pack_runner_ready(messages.RunnerReadyHead(1, 1))
+        head = messages.pack_runner_ready(messages.RunnerReadyHead(1))
         link.send(protocol.RUNNER_READY, head)
         link.flush()
 

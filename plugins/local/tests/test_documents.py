@@ -42,11 +42,18 @@ def test_the_script_of_the_readme_runs(processes: Processes, tmp_path: Path) -> 
     ]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/plugins.md", "docs/protocol.md"])
-def test_the_files_that_a_document_links_to_exist(document: str) -> None:
-    path = ROOT / document
-    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
-        assert (path.parent / target).exists(), target
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("plugins/*/*.md")]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_files_and_the_sections_that_a_document_links_to_exist(path: Path) -> None:
+    for file, section in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", path.read_text()):
+        target = path.parent / file if file else path
+        assert target.exists(), file
+        if section:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in headings]
+            assert section in anchors, section
 
 
 def test_the_promises_in_the_readme_are_nine() -> None:

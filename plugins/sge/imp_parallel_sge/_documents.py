@@ -84,13 +84,13 @@ class Documents:
             lines += data.decode(errors="replace").splitlines()
         return "\n".join(lines[-_TAIL_LINES:])
 
-    def forget(self, tasks: Iterable[int] = ()) -> None:
+    def forget(self, tasks: Iterable[int] | None = None) -> None:
         """Remove documents alone: a job that starts after all finds out that it is not wanted.
 
         Args:
             tasks: whose; by default all.
         """
-        for number in tasks or range(1, self._count + 1):
+        for number in range(1, self._count + 1) if tasks is None else tasks:
             self._host.remove_file(f"{self.folder}/{number}")
 
     def remove(self) -> None:

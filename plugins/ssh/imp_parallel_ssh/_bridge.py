@@ -200,18 +200,19 @@ def _remove_if_unused(path: str) -> None:
     One looks at a time: who lets go while another looks, which may have seen that one's slave
     alive, must look after it.
     """
-    turn = os.open(path + _TURN, os.O_RDONLY)
-    descriptor = os.open(path, os.O_RDONLY)
+    held = [os.open(path, os.O_RDONLY)]
     try:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.exists(path + _TURN):  # else it is being removed, or was never complete
+            held.append(os.open(path + _TURN, os.O_RDONLY))
+            fcntl.flock(held[1], fcntl.LOCK_EX)
+        fcntl.flock(held[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
         names = os.listdir(path)
         if not any(name.endswith(".socket") and _is_heard(f"{path}/{name}") for name in names):
             _remove(path)
     except OSError:
         pass  # a bridge holds it
-    os.close(descriptor)
-    os.close(turn)
+    for descriptor in held:
+        os.close(descriptor)
 
 
 def _is_heard(address: str) -> bool:

@@ -69,7 +69,7 @@ class _Attempt:
             raise
         if not self._is_done.is_set():
             self._give_up()
-            raise self._error(f"no end of this within {self._deadline.limit_s:g} s", "")
+            raise self._error(f"not done within {self._deadline.limit_s:g} s", "")
         if self._connection is None:
             self._give_up()
             if isinstance(self._problem, LaunchError):

@@ -142,11 +142,6 @@ class Host:
                 self._connection = None
                 self._full.append(connection)
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether there is a connection, as far as is known."""
-        return self._connection is not None
-
     def close(self) -> None:
         """Close the connection."""
         with self._changed:

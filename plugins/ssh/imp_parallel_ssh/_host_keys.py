@@ -48,7 +48,7 @@ class HostKeys:
     def preferred(self, algorithms: Sequence[str]) -> tuple[str, ...]:
         """Return which of these host key algorithms to offer, those of known keys first.
 
-        Certificates come in question only if an authority is known for the host.
+        Certificates are offered only if an authority is known for the host.
         """
         plain = [name for name in algorithms if not name.endswith(_CERTIFICATE)]
         kinds = {key.kind for key in [*self._known, *self._elsewhere] if not key.marker}

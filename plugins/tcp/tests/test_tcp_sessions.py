@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ from imp_parallel_core import LaunchPhase, LaunchState, Manager
 from imp_parallel_core import _protocol as protocol
 from imp_parallel_core._decoder import Decoder
 from imp_parallel_core._handshake import hello_of, slave_identity
+from imp_parallel_core._process import kill_quietly
+from imp_parallel_core._slave_state import SlaveState
 
 
 def break_connection(manager: Manager, slave: int = 0) -> None:
@@ -179,6 +182,44 @@ def test_who_claims_the_place_of_a_living_slave_is_refused(
     context.add_task(lambda: "undisturbed")
     assert list(context.get_results_unordered()) == ["undisturbed"]
     assert manager.slaves[0].pid != os.getpid()
+
+
+def test_a_slave_that_comes_back_with_nonsense_is_lost_at_once_and_launched_again(
+    manager: Manager, document: dict[str, object]
+) -> None:
+    record = manager._engine._fleet.records[0]
+    pid = record.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)  # so that it can't be back itself
+    try:
+        break_connection(manager)
+        wait_until(lambda: record.state is SlaveState.RECONNECTING)
+        # (meanwhile the launch is asked whether it has ended)
+        identity = slave_identity(0) | {"cloudpickle": cloudpickle.__version__}
+        claim = identity | {"session": record.session, "boot": record.boot}
+        stream = dial(document, 10.0)
+        stream.send([protocol.encode_frame(protocol.HELLO, hello_of(claim, 10**6))])
+        wait_until(lambda: manager.slaves[0].pid not in (None, pid), 15.0)
+        stream.close()
+    finally:
+        kill_quietly(pid, signal.SIGCONT)
+    context = manager.get_context()
+    context.add_task(lambda: "a new one")
+    assert list(context.get_results_unordered()) == ["a new one"]
+
+
+def test_no_task_has_the_credentials_of_its_slave(manager: Manager) -> None:
+    def sought() -> list[str]:
+        found, frame = [], sys._getframe()
+        while frame is not None:
+            found += [name for name, value in frame.f_locals.items() if '"sys_path"' in repr(value)]
+            frame = frame.f_back
+        return found
+
+    manager.add_slave(FileSlave())
+    context = manager.get_context()
+    context.add_task(sought)
+    assert list(context.get_results()) == [[]]
 
 
 def test_a_token_of_another_slave_or_for_a_slave_that_there_is_not_opens_nothing(

@@ -1,0 +1,24 @@
+"""What tasks leave behind, when it can't be ended."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+SCRIPT = """
+import subprocess
+from imp_parallel_core import _process, _supervisor
+
+kill = _process.kill_quietly
+_process.kill_quietly = lambda pid: None  # as if it were another user's, or hung in the kernel
+child = subprocess.Popen(["sleep", "60"])
+_supervisor._kill_orphans()
+kill(child.pid)
+child.wait()
+print("done")
+"""
+
+
+def test_a_supervisor_does_not_wait_for_a_process_that_it_can_not_kill() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, timeout=20)
+    assert done.stdout == b"done\n"
