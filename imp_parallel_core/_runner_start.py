@@ -2,8 +2,8 @@
 
 The first runner is a fork of the slave's process, made before that holds anything that a task must
 not have: so what both import is imported once, which takes as long as all the rest of a start. By
-the time that another is needed, the process holds the stream to the master, so that one begins from
-nothing.
+the time that another is needed, the process holds the stream to the master, so that one is a new
+process.
 """
 
 from __future__ import annotations
@@ -40,12 +40,15 @@ class StartedRunner:
             os.set_blocking(end, False)
 
     @classmethod
-    def forked(cls, connected: socket.socket | None) -> StartedRunner:
-        """Fork the first runner; in it, this ends the process instead of returning.
+    def first(cls, connected: socket.socket | None, code_path: str) -> StartedRunner:
+        """Start the first runner: a fork, in which this ends the process instead of returning.
 
         Args:
             connected: what the slave's process holds besides its standard streams, if anything.
+            code_path: where this package is.
         """
+        if not _is_alone():
+            return cls.spawned(code_path)
         started = cls()
         supervisor = os.getpid()
         started.pid = os.fork()
@@ -84,15 +87,37 @@ class StartedRunner:
         for end in (self.wire.detach(), self.go_ahead, self.values):
             os.close(end)
         for number in _NOT_FOR_TASKS:
-            signal.signal(number, signal.SIG_DFL)
+            is_interrupt = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
         return self._runners_wire.detach(), self.taken_tokens, self._runners_values
 
 
-# a batch job's script ignores them for the supervisor's sake; a task shall not inherit that
-_NOT_FOR_TASKS = (signal.SIGUSR1, signal.SIGUSR2)
+# What the supervisor handles, or whoever started the slave ignores (a batch job's script, nohup, a
+# shell that runs something in the background): for tasks it is as usual.
+_NOT_FOR_TASKS = (
+    signal.SIGCHLD,
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+)
+
+
+def _is_alone() -> bool:
+    """Whether this process has one thread only: of others, a fork keeps the locks that they held.
+
+    A site's own customization of Python may have started some.
+    """
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:  # not Linux
+        threading = sys.modules.get("threading")
+        return threading is None or threading.active_count() == 1
 
 
 def _spawn(code_path: str, *arguments: str) -> int:
@@ -107,6 +132,6 @@ def _spawn(code_path: str, *arguments: str) -> int:
         sys.executable,
         [sys.executable, *options, "-c", program, *arguments],
         os.environ,
-        setsigdef=(*_NOT_FOR_TASKS, signal.SIGINT),  # (the last is ignored by the supervisor)
+        setsigdef=_NOT_FOR_TASKS,
         file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
     )

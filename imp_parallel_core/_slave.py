@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 import sys
 
@@ -32,6 +33,7 @@ EXIT_BAD_BOOTSTRAP = 4
 
 def main() -> None:
     """Become a slave; end the process with its exit code."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what the script blocks is its own affair
     gc.disable()  # while modules are loaded it finds nothing, and takes a tenth of the time
     code_path = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     arguments = sys.argv[1:]
@@ -39,7 +41,7 @@ def main() -> None:
         sys.exit(f"imp_parallel: bad arguments for a slave: {arguments}")
     is_file = arguments[0] == "file"
     connected = None if is_file else _take_over_stdin()
-    runner = StartedRunner.forked(connected)  # first of all; it begins while this one goes on
+    runner = StartedRunner.first(connected, code_path)  # it begins while this one goes on
     text = _read_file(arguments[1]) if is_file else None  # not before: no task shall have its keys
     door = None
     if connected is not None and connected.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):

@@ -246,6 +246,7 @@ class Supervisor:
                 runner.kill("was ended with its slave")
             for key, events in self._selector.select(0.02):
                 key.data(events)
+            self._reap()
 
 
 def _kill_orphans() -> None:

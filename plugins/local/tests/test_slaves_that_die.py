@@ -88,6 +88,59 @@ def test_a_runner_that_takes_the_place_of_the_first_is_like_it(manager: Manager)
     check_that_a_runner_is_like_the_one_before(manager, LocalSlave())
 
 
+def test_a_python_that_starts_threads_by_itself_is_not_forked(
+    processes: Processes, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import threading, time\n"
+        "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+    )
+    with Manager(python=f"env PYTHONPATH={tmp_path} {sys.executable}") as manager:
+        manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        context.add_task(lambda: Path("/proc/self/cmdline").read_text())
+        (command,) = context.get_results()
+        assert "imp_parallel_core._runner " in command
+        context.add_task(os.getpid)
+        assert list(context.get_results()) == processes.runners()
+
+
+UNUSUAL = (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGXCPU)
+
+
+@pytest.fixture
+def ignoring() -> Iterator[None]:
+    """Ignore signals, as nohup does, a shell in the background, or a careless library."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in UNUSUAL}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def blocking() -> Iterator[None]:
+    """Block all signals that can be, as who waits for them by sigwait does."""
+    most = signal.valid_signals() - {signal.SIGALRM}  # that is the tests' time limit
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, most)
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@pytest.mark.parametrize("how", ["ignoring", "blocking"])
+def test_signals_that_the_script_ignores_or_blocks_are_as_usual_for_tasks(
+    processes: Processes, how: str, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(how)
+    with Manager() as manager:
+        check_that_a_runner_is_like_the_one_before(manager, LocalSlave())
+        context = manager.get_context()
+        context.add_task(lambda: [signal.getsignal(number) for number in UNUSUAL])
+        (found,) = context.get_results()
+        assert signal.SIG_IGN not in found
+        context.add_task(signal.pthread_sigmask, signal.SIG_BLOCK, [])
+        assert list(context.get_results()) == [set()]
+
+
 def test_what_a_task_registers_for_the_end_is_done_when_its_runner_is_not_needed_any_more(
     manager: Manager, tmp_path: Path
 ) -> None:
