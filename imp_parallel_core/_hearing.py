@@ -66,6 +66,10 @@ class Hearing:
             self._receive(record, link, message)
         except ProtocolError as problem:
             self._break(record, link, f"it broke the protocol: {problem}")
+            return
+        if record.is_leaving and link.is_open and not self._scheduler.items_of(record.index):
+            link.send(protocol.LEAVE)  # nothing more will come of it
+            link.flush()
 
     def _receive(self, record: SlaveRecord, link: Link, message: Message) -> None:
         kind, head, segments = message

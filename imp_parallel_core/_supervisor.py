@@ -30,6 +30,8 @@ _START_LIMIT = 2  # runners that may die in a row before they are ready
 _IDLE_LOSS_LIMIT = 10  # runners that may die in a row while they are at nothing
 _EXIT_GRACE_S = 0.5
 _REAP_S = 0.001
+_FAREWELL_S = 5.0
+_NEVER = float("inf")
 _PAUSE_S, _SHORTEST_PAUSE_S = 0.001, 0.0001
 _WARNINGS = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU, signal.SIGHUP}
 
@@ -61,6 +63,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._exit_code: int | None = None
         self._is_leaving = False
+        self._leaves_at = _NEVER  # if the master does not say LEAVE before
         self._discards = False  # what the master sends is still meant for the runner that died
         self._failed_starts = 0
         self._idle_losses = 0
@@ -99,7 +102,7 @@ class Supervisor:
         return self._exit_code
 
     def _wait_s(self) -> float:
-        due = min(self._home.deadline, self._runner.deadline) - time.monotonic()
+        due = min(self._home.deadline, self._runner.deadline, self._leaves_at) - time.monotonic()
         return max(0.0, min(due, 3600.0))
 
     def _leave(self, exit_code: int) -> None:
@@ -183,11 +186,16 @@ class Supervisor:
             self._hand_back(self._runner.take_back())
 
     def _leave_if_done(self) -> None:
-        """Leave if that was announced, nothing runs, and the master has been sent all there is."""
+        """Leave if that was announced, nothing runs, and the master has been sent all there is.
+
+        It says LEAVE when it has received that: a stream that is closed before may lose the rest.
+        """
         if not self._is_leaving or (self._runner.is_busy and not self._runner.has_ended):
             return
-        if self._home.has_all or not self._home.is_welcome:
+        if not self._home.is_welcome or time.monotonic() >= self._leaves_at:
             self._leave(EXIT_OK)
+        elif self._home.has_all and self._leaves_at == _NEVER:
+            self._leaves_at = time.monotonic() + _FAREWELL_S
 
     def _reap(self) -> None:
         """Wait for children that have ended: the runner, or orphans of its tasks."""

@@ -676,7 +676,10 @@ def _serve(held: list[_Folder]) -> int:
         except OSError as problem:
             _say("failed", problem.strerror or str(problem))
         else:
-            _say("ready")
+            try:
+                _say("ready")
+            except OSError:
+                pass  # the channel has gone, as the slave will find; its end is to be waited for
             return _copy(slave, connected)
 
 

@@ -97,7 +97,7 @@ def begin(manager: Manager, folder: Path, count: int) -> Callable[[], list[int]]
     context = manager.get_context()
     for number in range(count):
         context.add_task(WaitsFor(folder, number))
-    wait_until(lambda: len(list(folder.glob("runs*"))) == count)
+    wait_until(lambda: runs(folder) == [1] * count)
 
     def end() -> list[int]:
         (folder / "go").touch()

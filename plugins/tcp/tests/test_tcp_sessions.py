@@ -257,15 +257,16 @@ def test_a_slave_that_is_told_to_leave_while_it_is_cut_off_brings_its_result_fir
     with Manager(host="localhost", plugins=[file_launcher], max_relaunches=0) as manager:
         manager.add_slave(FileSlave())
         context = manager.get_context()
-        gate = Path("gate")
+        gate, begun = Path("gate"), Path("begun")
 
         def work() -> bytes:
+            begun.touch()
             while not gate.exists():
                 time.sleep(0.01)
             return bytes(3_000_000)
 
         context.add_task(work)
-        wait_until(lambda: manager.slaves[0].state == "working")
+        wait_until(begun.exists)
         pid = manager.slaves[0].pid
         assert pid is not None
         break_connection(manager)
