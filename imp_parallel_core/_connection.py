@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from ._protocol import Buffer, Frame, Segment
 
+# How much its owner asks the stream for: memory for more than 128 KiB is mapped anew for each read,
+# which is worth it only while much arrives.
+READ_BYTES, LARGE_READ_BYTES = 1 << 16, 1 << 18
 _WRITE_BYTES = 1024 * 1024  # how much is committed to one write; a heartbeat waits for no more
 # Buffers up to this size are joined: a copy costs less than one more buffer to a write. So a write
 # has some 130 of them at most; the system's limit (IOV_MAX) is 1024.

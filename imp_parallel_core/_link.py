@@ -9,7 +9,7 @@ import selectors
 import time
 from collections.abc import Callable, Sequence
 
-from ._connection import Connection
+from ._connection import LARGE_READ_BYTES, READ_BYTES, Connection
 from ._errors import ProtocolError
 from ._light_typing import TYPE_CHECKING
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from ._protocol import Message, Segment
     from ._shared_memory import SharedBytes
     from ._stream import Stream
-
-_READ_BYTES = 1 << 16  # memory for more than 128 KiB is mapped anew for each read …
-_LARGE_READ_BYTES = 1 << 18  # … which is worth it only while much arrives
 
 
 class Link:
@@ -50,7 +47,7 @@ class Link:
         self.connection = connection or Connection(resumable=stream.resumable)
         self.heard_at = time.monotonic()
         self.is_open = True
-        self._read_bytes = _READ_BYTES
+        self._read_bytes = READ_BYTES
         self._wants_to_write = False
         self._stream = stream
         self._selector = selector
@@ -154,7 +151,7 @@ class Link:
             self._end("its connection ended")
             return False
         self.heard_at = time.monotonic()
-        self._read_bytes = _LARGE_READ_BYTES if len(data) >= _READ_BYTES else _READ_BYTES
+        self._read_bytes = LARGE_READ_BYTES if len(data) >= READ_BYTES else READ_BYTES
         try:
             arrived = self.connection.receive(data, self._take_descriptors())
         except ProtocolError as problem:

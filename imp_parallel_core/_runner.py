@@ -26,7 +26,7 @@ from . import _messages as messages
 from . import _process as process
 from . import _protocol as protocol
 from ._cloudpickle_version import version_of_cloudpickle
-from ._connection import Connection
+from ._connection import LARGE_READ_BYTES, READ_BYTES, Connection
 from ._light_typing import TYPE_CHECKING, Any, NamedTuple
 from ._loaded_definitions import LoadedDefinitions
 from ._protocol import Message
@@ -35,8 +35,6 @@ from ._results import describe_exception, pickle_value
 from ._shared_memory import IS_AVAILABLE, adopt, opened
 
 _TOKEN = Struct("!Q")
-_READ_BYTES = 1 << 16  # memory for more than 128 KiB is mapped anew for each read …
-_LARGE_READ_BYTES = 1 << 18  # … which is worth it only while much arrives
 SMALL_BYTES = 1 << 15  # larger values go over the wire, which takes them faster than a pipe
 
 
@@ -123,7 +121,7 @@ class Runner:
         self._values = values
         self._contexts: dict[int, _RunnerContext] = {}
         self._items: deque[_Item] = deque()  # received and not begun, in order
-        self._read_bytes = _READ_BYTES
+        self._read_bytes = READ_BYTES
         self._resolved: _RunnerContext | None = None  # whose definitions pickles refer to
         self._pid = os.getpid()
 
@@ -177,7 +175,7 @@ class Runner:
         data, descriptors = _descriptors.receive(self._wire, self._read_bytes, flags)
         if not data:
             raise SystemExit
-        self._read_bytes = _LARGE_READ_BYTES if len(data) >= _READ_BYTES else _READ_BYTES
+        self._read_bytes = LARGE_READ_BYTES if len(data) >= READ_BYTES else READ_BYTES
         for message in self._connection.receive(data, descriptors):
             self._receive(message)
 
