@@ -100,62 +100,57 @@ class Context:
     def map(
         self,
         function: Callable[..., Any],
-        items: Iterable[Any],
-        *,
-        ordered: bool = False,
+        *iterables: Iterable[Any],
         on_error: OnError = "raise",
         ahead: int = 1000,
     ) -> Map:
-        """Return an iterator over the results of ``function(*values_of_the_setup, item)``.
+        """Return an iterator over ``function(*values_of_the_setup, *items)``, in the items' order.
 
-        For a long or endless row of items: no more are taken up, from within the iteration, than
-        may be on their way, so that memory stays bounded. Its results are its own: those of tasks
-        that were added otherwise are not among them, and ``get_results`` does not yield them.
+        It takes one item of each iterable at a time, as the builtin ``map`` does, and ends with the
+        shortest. So it serves where a ``map`` is asked for: as ``workers=context.map`` of SciPy, or
+        in a pool's place, as ``pool=context`` of emcee. :meth:`map_unordered` gives the results as
+        they come, which are never held back by a slow one.
+
+        For long and endless rows of items: no more are taken up, from within the iteration, than
+        may be on their way, so that memory stays bounded. The results are apart from those of
+        other tasks: ``get_results`` does not yield them.
 
         Iterating may be given up at any time: when the iterator is no longer referred to, or is
         closed, what has not begun is forgotten. After an error of a task, or a Ctrl-C, it may be
         gone on with. (A generator that a Ctrl-C strikes is at its end: give items in another way
         if the iteration is to go on with all of them.)
 
-        Results that have come are returned first. The row is asked for its next item in the thread
-        that asks for a result, when none has come; so a row that waits holds results back that come
+        Results that have come are returned first. The next items are asked for in the thread that
+        asks for a result, when none has come; so a row that waits holds results back that come
         then. A row that is fed from the results needs ``ahead=1``. Threads that share the iterator
         ask the row in turn.
 
         Args:
             function: any callable, as for :meth:`add_task`.
-            items: what to call it with. What this raises is raised behind the results of the
+            iterables: what to call it with. What they raise is raised behind the results of the
                 items that came before.
-            ordered: whether the results keep the order of the items; by default they come as
-                tasks complete.
             on_error: as for :meth:`get_results_unordered`.
-            ahead: how many items at most are on their way: taken up, and their results not read.
-                Large ones are fewer: none is taken up when those on their way are 64 MiB or more,
-                pickled, and two or more for each slave.
+            ahead: how many calls at most are on their way: their items taken up, and their results
+                not read. If items are large there are fewer: none is taken up when those on their
+                way are 64 MiB or more, pickled, and two or more for each slave.
 
         Raises:
-            TypeError: ``function`` can't be called, or ``items`` not be iterated over.
+            TypeError: ``function`` can't be called, or there is no iterable to iterate over.
             ValueError: for another bad argument.
             PicklingError: while iterating: an item can't be pickled; the next one may be.
             ClosedError: the Context or its Manager has been closed.
         """
-        self._check_open()
-        _check_callable(function)
-        returns_errors = _check_on_error(on_error)
-        if type(ahead) is not int or ahead < 1:
-            raise ValueError(f"ahead={ahead!r}: it must be an int of at least 1")
-        iterator = iter(items)
-        inbox, engine, served = self._engine.open_inbox(self._served), self._engine, self._served
-        return Map(
-            self,
-            inbox,
-            lambda: engine.forget_inbox(served, inbox),
-            function,
-            iterator,
-            in_order=ordered,
-            returns_errors=returns_errors,
-            ahead=ahead,
-        )
+        return self._map(function, iterables, on_error, ahead, in_order=True)
+
+    def map_unordered(
+        self,
+        function: Callable[..., Any],
+        *iterables: Iterable[Any],
+        on_error: OnError = "raise",
+        ahead: int = 1000,
+    ) -> Map:
+        """Return an iterator like that of :meth:`map`, but over results as they complete."""
+        return self._map(function, iterables, on_error, ahead, in_order=False)
 
     def get_results_unordered(self, *, on_error: OnError = "raise") -> Iterator[Any]:
         """Yield the result of each task as it completes, until none is outstanding.
@@ -256,6 +251,37 @@ class Context:
     def count_slaves(self) -> int:
         """Return how many slaves there are, or are to come. Called by a Map."""
         return self._engine.count_slaves()
+
+    def _map(
+        self,
+        function: Callable[..., Any],
+        iterables: Sequence[Iterable[Any]],
+        on_error: OnError,
+        ahead: int,
+        *,
+        in_order: bool,
+    ) -> Map:
+        self._check_open()
+        _check_callable(function)
+        returns_errors = _check_on_error(on_error)
+        if type(ahead) is not int or ahead < 1:
+            raise ValueError(f"ahead={ahead!r}: it must be an int of at least 1")
+        if not iterables:
+            raise TypeError(
+                "there is nothing to call the function with: give at least one iterable"
+            )
+        iterators = tuple(map(iter, iterables))
+        inbox, engine, served = self._engine.open_inbox(self._served), self._engine, self._served
+        return Map(
+            self,
+            inbox,
+            lambda: engine.forget_inbox(served, inbox),
+            function,
+            iterators,
+            in_order=in_order,
+            returns_errors=returns_errors,
+            ahead=ahead,
+        )
 
     def _results(self, on_error: OnError, *, in_order: bool) -> Iterator[Any]:
         returns_errors = _check_on_error(on_error)

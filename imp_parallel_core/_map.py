@@ -1,8 +1,9 @@
 """A long or endless row of tasks, taken up as their results are read.
 
 A Ctrl-C may strike anywhere, and the iteration may go on afterwards. So an item is kept here from
-the moment in which it is taken from the row until its task has been posted to the engine, and what
-was interrupted between is done again: a task that is posted twice is one task.
+the moment in which it is taken from its row until its task has been posted to the engine, and what
+was interrupted between is done again: a task that is posted twice is one task. Where a task takes
+an item of each of several rows, that also keeps together what belongs together.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ class Map(Iterator[Any]):
         context: whose tasks they are.
         inbox: where their outcomes arrive.
         forget: called when nobody is left to read them.
-        function: what is called with each item.
-        items: where the items come from.
+        function: what is called with an item of each row.
+        rows: where the items come from.
         in_order: whether results keep the order of the items.
         returns_errors: whether an error is a result like others.
         ahead: how many items may be on their way; fewer if they are large.
@@ -74,7 +75,7 @@ class Map(Iterator[Any]):
         inbox: Inbox,
         forget: Callable[[], None],
         function: Callable[..., Any],
-        items: Iterator[Any],
+        rows: tuple[Iterator[Any], ...],
         *,
         in_order: bool,
         returns_errors: bool,
@@ -83,13 +84,15 @@ class Map(Iterator[Any]):
         self._context = context
         self._inbox = inbox
         self._function = function
-        self._items: Iterator[Any] | None = items
+        self._rows: tuple[Iterator[Any], ...] | None = rows
+        self._width = len(rows)
         self._in_order = in_order
         self._returns_errors = returns_errors
         self._ahead = ahead
         self._under_way = _UnderWay()
         self._taking_up = RLock()  # threads may share a row; the row may come back to here
-        self._item: deque[Any] = deque()  # that which was taken from the row, if any
+        self._items: deque[Any] = deque()  # those of the next task, as far as they are taken
+        self._turns = 0  # how often it was begun to collect them
         self._task: Task | None = None  # made of it, and perhaps posted already
         self._problem: Exception | None = None  # of the items; raised behind the last result
         self._is_closed = False
@@ -114,7 +117,7 @@ class Map(Iterator[Any]):
                 if waits:
                     self._end_unless_there_are_items()
                 else:
-                    self._take_up_item()
+                    self._take_up_items()
                 continue
             delivery, value, failure = opened
             inbox.note_read(delivery)
@@ -130,7 +133,7 @@ class Map(Iterator[Any]):
 
     def _end_unless_there_are_items(self) -> None:
         """All results have been read: end the iteration, or go on."""
-        if self._items is None:
+        if self._rows is None:
             problem, self._problem = self._problem, None
             raise StopIteration if problem is None else problem
 
@@ -140,46 +143,60 @@ class Map(Iterator[Any]):
         Done by itself when the iterator is no longer referred to. Tasks that run come to their end.
         """
         self._is_closed = True
-        self._items = None
+        self._rows = None
         self._finalizer()
         self._under_way = _UnderWay()
 
     def _may_take_up(self) -> bool:
-        if self._item:  # a Ctrl-C came between
+        if self._items:  # a Ctrl-C came between
             return True
         under_way = len(self._under_way)
-        if self._items is None or under_way >= self._ahead:
+        if self._rows is None or under_way >= self._ahead:
             return False
         if self._under_way.size_bytes < _AHEAD_BYTES:
             return True
         return under_way < _FOR_EACH_SLAVE * max(1, self._context.count_slaves())
 
-    def _take_up_item(self) -> None:
-        """Add a task for the next item, or for that with which a Ctrl-C interrupted this."""
+    def _take_up_items(self) -> None:
+        """Add a task for the next items, or for those with which a Ctrl-C interrupted this."""
         with self._taking_up:
             if self._task is not None:
                 self._context.add_again(self._task)
-            elif self._take_item():
+            elif self._take_items():
                 self._task = self._make_task()
                 self._under_way.add(self._task)
                 self._context.add_made(self._task)
-            self._item.clear()
-            self._task = None
+            self._begin_anew()
 
-    def _take_item(self) -> bool:
-        """Have the next item in ``_item``; return whether there is one."""
-        if not self._item and self._items is not None:
+    def _take_items(self) -> bool:
+        """Have an item of each row in ``_items``; return whether there is one of each."""
+        rows = self._rows
+        while (taken := len(self._items)) < self._width and rows is not None:
+            turn = self._turns
             try:
-                self._item.extend(islice(self._items, 1))  # taken and kept: one step
+                self._items.extend(islice(rows[taken], 1))  # taken and kept: one step
             except Exception as problem:  # the user's
                 self._problem = problem
-            if not self._item:
-                self._items = None
-        return bool(self._item)
+            if self._turns != turn and self._width > 1:
+                # what has come now belongs to items that the row itself has had sent
+                self._problem = RuntimeError(
+                    "a row of items asked for results while the items of a task were collected "
+                    "from several rows: give one row, or ahead=1"
+                )
+                self._items.clear()
+                taken = 0
+            if len(self._items) == taken:
+                self._rows = rows = None
+        return len(self._items) == self._width
 
     def _make_task(self) -> Task:
         try:
-            return self._context.make_task(self._inbox, self._function, tuple(self._item))
+            return self._context.make_task(self._inbox, self._function, tuple(self._items))
         except PicklingError:
-            self._item.clear()
+            self._begin_anew()
             raise
+
+    def _begin_anew(self) -> None:
+        self._turns += 1
+        self._items.clear()
+        self._task = None

@@ -91,9 +91,9 @@ def interrupted(interrupter: Interrupter, act: Callable[[], object]) -> bool:
     return False
 
 
-def same(number: int) -> int:
+def pair(a: int, b: int) -> tuple[int, int]:
     """Return what is given."""
-    return number
+    return a, b
 
 
 def append_each(results: Iterator[Any], found: list[Any]) -> None:
@@ -142,22 +142,23 @@ def test_an_interrupt_while_reading_loses_nothing_and_nothing_hangs(
     assert all(place.startswith("_iterate") for place in lost)
 
 
-@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("map_", [Context.map_unordered, Context.map])
 def test_an_interrupt_in_map_loses_no_item_and_no_result_and_nothing_hangs(
-    one_slave: Manager, ordered: bool
+    one_slave: Manager, map_: Callable[..., Iterator[tuple[int, int]]]
 ) -> None:
     count, lost = 4, []
 
     def act(interrupter: Interrupter) -> None:
         context = one_slave.get_context()
-        mapped = context.map(same, range(count), ordered=ordered, ahead=2)
-        results: list[int] = []
+        mapped = map_(context, pair, range(count), range(count), ahead=2)
+        results: list[tuple[int, int]] = []
         interrupted(interrupter, lambda: append_each(mapped, results))
         append_each(mapped, results)
         assert len(results) == len(set(results))
-        if ordered:
+        if map_ is Context.map:
             assert results == sorted(results), interrupter.struck
-        if sorted(results) != list(range(count)):
+        if sorted(results) != [(number, number) for number in range(count)]:
+            assert all(a == b for a, b in results), interrupter.struck
             lost.append(interrupter.struck)
 
     assert len(list(places(act))) > 100

@@ -7,31 +7,132 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from waiting import wait_until
 
-from imp_parallel_core import ClosedError, Manager, PicklingError, RemoteError
+from imp_parallel_core import ClosedError, Context, Manager, PicklingError, RemoteError
+
+both = pytest.mark.parametrize("map_", [Context.map, Context.map_unordered])
 
 
 def double(number: int) -> int:
     return 2 * number
 
 
-def test_each_item_gives_its_result(two_slaves: Manager) -> None:
+@both
+def test_each_item_gives_its_result(two_slaves: Manager, map_: Callable[..., Any]) -> None:
     context = two_slaves.get_context()
-    assert sorted(context.map(double, range(2500))) == list(range(0, 5000, 2))
+    assert sorted(map_(context, double, range(2500))) == list(range(0, 5000, 2))
 
 
-def test_results_keep_the_order_of_the_items_if_that_is_asked_for(two_slaves: Manager) -> None:
+def wait_for_the_others(number: int, folder: Path, expected: int) -> int:
+    """Return the number; the first of them only when so many others have ended."""
+    if number == 0:
+        wait_until(lambda: len(list(folder.glob("done*"))) == expected)
+    else:
+        (folder / f"done{number}").touch()
+    return number
+
+
+def test_results_are_in_the_order_of_the_items(two_slaves: Manager, tmp_path: Path) -> None:
     def slow_at_first(number: int) -> int:
-        time.sleep(0.05 if number < 2 else 0)
-        return number
+        return wait_for_the_others(number, tmp_path, 9)
 
     context = two_slaves.get_context()
-    assert list(context.map(slow_at_first, range(50), ordered=True, ahead=10)) == list(range(50))
+    assert list(context.map(slow_at_first, range(50), ahead=10)) == list(range(50))
+
+
+def test_unordered_results_do_not_wait_for_a_slow_one(two_slaves: Manager, tmp_path: Path) -> None:
+    def slow_at_first(number: int) -> int:
+        return wait_for_the_others(number, tmp_path, 49)
+
+    context = two_slaves.get_context()
+    results = list(context.map_unordered(slow_at_first, range(50)))
+    assert results[-1] == 0
+    assert sorted(results) == list(range(50))
+
+
+def test_order_is_kept_with_hardly_any_credit_and_another_map_of_the_context() -> None:
+    from imp_parallel_local import LocalSlave
+
+    with Manager(output=None, credit=2) as manager:
+        for _ in range(2):
+            manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        other = context.map(double, range(40))  # its results take the credit
+        assert next(other) == 0
+        assert list(context.map(double, range(40))) == list(range(0, 80, 2))
+        assert list(other) == list(range(2, 80, 2))
+
+
+@both
+def test_several_rows_are_taken_up_together_up_to_the_end_of_the_shortest(
+    two_slaves: Manager, map_: Callable[..., Any]
+) -> None:
+    context = two_slaves.get_context()
+    results = map_(context, lambda *items: items, [3, 2, 1], itertools.count(10), "abcd")
+    assert sorted(results) == [(1, 12, "c"), (2, 11, "b"), (3, 10, "a")]
+    assert list(map_(context, lambda *items: items, [], itertools.count())) == []
+
+
+def test_items_that_belong_together_stay_together_after_a_ctrl_c(one_slave: Manager) -> None:
+    class Struck(Iterator[int]):
+        def __init__(self) -> None:
+            self.numbers = itertools.count()
+            self.strikes = [True]
+
+        def __next__(self) -> int:
+            if self.strikes:
+                self.strikes.pop()
+                raise KeyboardInterrupt
+            return next(self.numbers)
+
+    results = one_slave.get_context().map(lambda a, b: (a, b), range(3), Struck())
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert list(results) == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_of_several_rows_none_may_take_up_items_itself(one_slave: Manager) -> None:
+    fed: list[Any] = []
+
+    def nosy() -> int:
+        if not fed:
+            fed.append(None)
+            fed.append(next(results))
+        return len(fed)
+
+    results = one_slave.get_context().map(lambda a, b: (a, b), itertools.count(), iter(nosy, 99))
+    with pytest.raises(RuntimeError, match="several rows"):
+        list(results)
+
+
+def test_it_serves_as_the_map_of_a_sampler_and_of_an_optimizer(two_slaves: Manager) -> None:
+    """As emcee calls its ``pool`` and SciPy its ``workers``: with a function, and any iterable."""
+
+    class LogProbability:
+        def __init__(self, width: float) -> None:
+            self.width = width
+
+        def __call__(self, place: tuple[float, float]) -> float:
+            return -(place[0] ** 2 + place[1] ** 2) / self.width
+
+    places = [(0.5 * number, 1.0) for number in range(20)]
+    wanted = [-(a * a + b * b) / 2.0 for a, b in places]
+
+    def sample(pool: Any) -> list[float]:
+        return list(pool.map(LogProbability(2.0), (places[i] for i in range(len(places)))))
+
+    def optimize(workers: Callable[..., Any]) -> list[float]:
+        return list(workers(LogProbability(2.0), places))
+
+    context = two_slaves.get_context()
+    assert sample(context) == wanted
+    assert optimize(context.map) == wanted
 
 
 def test_the_values_of_the_setup_come_before_the_item(one_slave: Manager) -> None:
@@ -69,7 +170,7 @@ def test_of_large_items_fewer_are_taken_up(one_slave: Manager) -> None:
         time.sleep(0.05)
         return len(item)
 
-    for result in one_slave.get_context().map(measure_slowly, items()):
+    for result in one_slave.get_context().map_unordered(measure_slowly, items()):
         read += 1
         assert result == size_bytes
     assert read == 40
@@ -85,7 +186,7 @@ def test_every_slave_gets_an_item_however_large_they_are(
         return len(item)
 
     size_bytes = 65 << 20
-    results = two_slaves.get_context().map(meet, (bytes(size_bytes) for _ in range(2)))
+    results = two_slaves.get_context().map_unordered(meet, (bytes(size_bytes) for _ in range(2)))
     assert list(results) == [size_bytes] * 2
 
 
@@ -134,11 +235,11 @@ def test_results_that_have_come_do_not_wait_for_the_row(one_slave: Manager) -> N
     results.close()
 
 
-@pytest.mark.parametrize("ordered", [False, True])
-def test_a_row_may_be_fed_from_the_results(one_slave: Manager, ordered: bool) -> None:
+@both
+def test_a_row_may_be_fed_from_the_results(one_slave: Manager, map_: Callable[..., Any]) -> None:
     fed = [1]
     row = iter(lambda: fed.pop() if fed else None, None)
-    for result in one_slave.get_context().map(double, row, ahead=1, ordered=ordered):
+    for result in map_(one_slave.get_context(), double, row, ahead=1):
         if result < 100:
             fed.append(result)
     assert result == 128
@@ -158,11 +259,11 @@ def test_what_the_row_raises_comes_behind_the_results_of_the_items_before(
     assert list(results) == []
 
 
-@pytest.mark.parametrize("ordered", [False, True])
+@both
 def test_after_the_error_of_a_task_the_others_can_be_read(
-    two_slaves: Manager, ordered: bool
+    two_slaves: Manager, map_: Callable[..., Any]
 ) -> None:
-    results = two_slaves.get_context().map(lambda n: 1 // n, [1, 0, -1], ordered=ordered)
+    results = map_(two_slaves.get_context(), lambda n: 1 // n, [1, 0, -1])
     found: list[object] = []
     while len(found) < 3:
         try:
@@ -171,7 +272,7 @@ def test_after_the_error_of_a_task_the_others_can_be_read(
             found.append(type(error.exc))
     with pytest.raises(StopIteration):
         next(results)
-    if not ordered:
+    if map_ is Context.map_unordered:
         found.sort(key=str)
         assert found == [-1, 1, ZeroDivisionError]
     else:
@@ -180,7 +281,7 @@ def test_after_the_error_of_a_task_the_others_can_be_read(
 
 def test_errors_are_results_if_that_is_asked_for(one_slave: Manager) -> None:
     context = one_slave.get_context()
-    first, second = context.map(lambda n: 1 // n, [0, 1], on_error="return", ordered=True)
+    first, second = context.map(lambda n: 1 // n, [0, 1], on_error="return")
     assert isinstance(first, RemoteError)
     assert second == 1
 
@@ -205,6 +306,8 @@ def test_bad_arguments_are_refused_at_once(one_slave: Manager) -> None:
         context.map(3, [])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="not iterable"):
         context.map(double, 3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="at least one iterable"):
+        context.map(double)
     with pytest.raises(ValueError, match="ahead"):
         context.map(double, [], ahead=0)
     with pytest.raises(ValueError, match="on_error"):
@@ -218,8 +321,8 @@ def test_it_yields_its_own_results_and_leaves_the_others(two_slaves: Manager) ->
     context = two_slaves.get_context()
     for number in range(100, 110):
         context.add_task(double, number)
-    mapped = context.map(double, range(10))
-    other = context.map(double, range(1000, 1010), ordered=True)
+    mapped = context.map_unordered(double, range(10))
+    other = context.map(double, range(1000, 1010))
     assert next(other) == 2000
     assert sorted(mapped) == list(range(0, 20, 2))
     assert list(context.get_results()) == list(range(200, 220, 2))
@@ -234,7 +337,7 @@ def test_threads_that_share_an_iteration_share_its_row(two_slaves: Manager) -> N
             time.sleep(0.001)  # others come meanwhile
             yield number
 
-    mapped = two_slaves.get_context().map(double, items())
+    mapped = two_slaves.get_context().map_unordered(double, items())
     found: list[int] = []
     ended = []
 
