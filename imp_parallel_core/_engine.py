@@ -42,6 +42,7 @@ _where_to = attrgetter("context", "inbox")
 _CLOSE_GRACE_S = 1.0
 _CLOSE_S = 5.0
 _CLOSED = "this Manager has been closed"
+_CONTEXT_CLOSED = "this Context has been closed"
 _FORKED = "this Manager belongs to the process that made it; a forked child needs its own"
 
 
@@ -71,6 +72,7 @@ class Engine:
         self._nudge_every = max(1, min(1000, policy.credit_outcomes // 8))
         self._posted = 0
         self._closed_because = ""
+        self._ended_with: Error | None = None
         _all_engines.add(self)
         self._loop.start()
 
@@ -93,17 +95,19 @@ class Engine:
     def accept(self, index: int, stream: Stream) -> None:
         """Take a slave's stream from a transport, in any thread."""
         self._loop.post(lambda: self._fleet.stream_made(index, stream))
+        if self._loop.is_over:  # nobody may be there to take it
+            stream.close()
 
     def open_context(self, context: ServedContext, max_attempts: int) -> None:
         """Serve a context from now on."""
         id = context.id
-        context.inbox = self.open_inbox(context)
 
         def open_it() -> None:
             self._performer.contexts[id] = context
             self._perform(self._scheduler.context_opened(id, max_attempts))
 
         self._loop.post(open_it)
+        context.inbox = self.open_inbox(context)
 
     def open_inbox(self, context: ServedContext) -> Inbox:
         """Return a new inbox for outcomes of a context."""
@@ -114,7 +118,7 @@ class Engine:
             check=self.check_open,
             nudge_every=self._nudge_every,
         )
-        post(lambda: context.inboxes.add(inbox))
+        post(lambda: self._inbox_opened(context, inbox))
         return inbox
 
     def forget_inbox(self, context: ServedContext, inbox: Inbox) -> None:
@@ -214,13 +218,23 @@ class Engine:
             _logger.error("the engine failed", exc_info=problem)
             error = Error(f"the engine failed: {type(problem).__name__}: {problem}")
         self._closed_because = str(error)
-        for context in self._performer.contexts.values():
-            for inbox in context.inboxes:
-                inbox.close(error)
-        self._fleet.close(_CLOSE_GRACE_S)
-        self._abandon()
+        self._ended_with = error
+        for inbox in self._inboxes():
+            inbox.close(error)
+        try:
+            self._fleet.close(_CLOSE_GRACE_S)
+        finally:
+            self._abandon()
 
     # ---- readers and contexts
+
+    def _inbox_opened(self, context: ServedContext, inbox: Inbox) -> None:
+        """Serve an inbox, unless its context, or all, has been closed in the meantime."""
+        context.inboxes.add(inbox)
+        if self._ended_with is not None:
+            inbox.close(self._ended_with)
+        elif context.id not in self._performer.contexts:
+            inbox.close(ClosedError(_CONTEXT_CLOSED))
 
     def _reader_waits(self, context: ServedContext, inbox: Inbox, waiter: Waiter) -> None:
         self._count_read(context)
@@ -295,7 +309,7 @@ class Engine:
         context = self._performer.contexts.pop(id, None)
         if context is not None:
             for inbox in context.inboxes:
-                inbox.close(ClosedError("this Context has been closed"))
+                inbox.close(ClosedError(_CONTEXT_CLOSED))
             self._perform(self._scheduler.context_closed(id, time.monotonic()))
             context.forget_code()
             if self._observers:

@@ -35,6 +35,7 @@ _logger = logging.getLogger("imp_parallel.slaves")
 
 _FIRST_PAUSE_S = 1.0  # between the questions whether a slave without a stream has ended; …
 _LAST_PAUSE_S = 4.0  # … they double, and then follow the heartbeats
+_LEAVING_S = 1.0  # for what is left of a slave that was lost, before it is ended by force
 
 
 class Fleet:
@@ -286,6 +287,13 @@ class Fleet:
         cause = f"on {record}, the whole slave was lost: {text}"
         now = time.monotonic()
         self._perform(self._scheduler.slave_lost(record.index, is_charged, cause, now))
+        self._let_go_of_gone(record)
+
+    def _let_go_of_gone(self, record: SlaveRecord) -> None:
+        """Unless a slave that was lost is launched again: nothing more will be asked of it."""
+        if record.state is SlaveState.GONE and record.watch is not None:
+            record.watch.let_go(record.index, _LEAVING_S)
+            record.watch = None
 
     def close(self, grace_s: float) -> None:
         """Tell all slaves to leave, and their launches to see to it."""

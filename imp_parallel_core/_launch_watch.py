@@ -102,8 +102,13 @@ class LaunchWatch(threading.Thread):
         """Have slaves taken out of the queue; they have been given up."""
         self._requests.put(lambda launch: self._withdraw(launch, indices))
 
-    def let_go(self, index: int) -> None:
-        """End what is left of one slave: another launch takes it over. The others go on."""
+    def let_go(self, index: int, grace_s: float = 0.0) -> None:
+        """End what is left of one slave that was lost. The others go on; the last ends the thread.
+
+        Args:
+            index: the slave's.
+            grace_s: if it is the last, how long it may take to leave by itself.
+        """
         with self._lock:
             self._let_go.add(index)
             is_last = len(self._let_go) == len(self._bootstraps)
@@ -111,7 +116,7 @@ class LaunchWatch(threading.Thread):
         if stream is not None:
             stream.close()
         if is_last:
-            self.cancel(0.0)
+            self.cancel(grace_s)
         else:
             self._requests.put(lambda launch: self._end_slave(launch, index))
 
@@ -125,6 +130,8 @@ class LaunchWatch(threading.Thread):
 
     def run(self) -> None:
         """Launch, poll, answer; until cancelled."""
+        if self._is_cancelled.is_set():
+            return
         try:
             launch = self._launch()
         except Exception as error:  # a plugin's: it becomes the reason
@@ -155,7 +162,7 @@ class LaunchWatch(threading.Thread):
     def _accept(self, index: int, stream: Stream) -> None:
         """Take a slave's stream from the plugin; in any thread."""
         with self._lock:
-            if self._is_over or index in self._let_go:
+            if self._is_over or self._is_cancelled.is_set() or index in self._let_go:
                 stream.close()
                 return
             self._streams[index] = stream

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._errors import Error
+from ._errors import Error, LaunchError
 from ._evidence import Evidence
 from ._launch_watch import LaunchReports, LaunchWatch
 from ._launching import LaunchPhase, LaunchState
@@ -56,9 +56,13 @@ class Launches:
         self._post = loop.post
         self._watches: list[LaunchWatch] = []
         self._speakers: dict[int, LaunchReports] = {}
+        self._connect_by: dict[int, float] = {}  # when slaves that run must have connected
+        self._is_over = False
 
     def begin(self, records: Sequence[SlaveRecord]) -> None:
-        """Launch slaves of one description, for the first time or again."""
+        """Launch slaves of one description, for the first time or again; none after the end."""
+        if self._is_over:
+            return
         bootstraps = [record.bootstrap for record in records]
         reports = _PostedReports(self, self._post)
         watch = LaunchWatch(self._plugins, records[0].description, bootstraps, reports)
@@ -66,11 +70,22 @@ class Launches:
             record.watch = watch
             record.host = ""
             self._speakers[record.index] = reports
+            self._connect_by.pop(record.index, None)
+        try:
+            watch.start()
+        except RuntimeError as problem:  # there can't be another thread
+            error = LaunchError(
+                f"{problem}: the master has reached a limit of processes and threads (ulimit -u). "
+                "Raise the limit, or add fewer slaves."
+            )
+            reports.launch_failed([record.index for record in records], error)
+            return
+        self._watches = [earlier for earlier in self._watches if earlier.is_alive()]
         self._watches.append(watch)
-        watch.start()
 
     def cancel(self, grace_s: float) -> None:
-        """End all launches and their slaves."""
+        """End all launches and their slaves; begin no more."""
+        self._is_over = True
         for watch in self._watches:
             watch.cancel(grace_s)
 
@@ -100,13 +115,19 @@ class Launches:
         if state.phase is LaunchPhase.ENDED:
             self._ended(record, "it ended before it had connected")
         elif state.phase is LaunchPhase.QUEUED:
+            self._connect_by.pop(index, None)
             self._entered(record, SlaveState.QUEUED, state.detail)
         else:
             self._entered(record, SlaveState.LAUNCHING, state.detail)
-            due = time.monotonic() + record.connect_timeout_s
-            self._call_at(due, lambda: self._check_connected(record))
+            if index not in self._connect_by:
+                due = time.monotonic() + record.connect_timeout_s
+                self._connect_by[index] = due
+                self._call_at(due, lambda: self._check_connected(record, due))
 
-    def _check_connected(self, record: SlaveRecord) -> None:
+    def _check_connected(self, record: SlaveRecord, due: float) -> None:
+        """A slave has run for its connect_timeout, unless it has been launched again since."""
+        if self._connect_by.get(record.index) != due:
+            return
         if record.state is SlaveState.LAUNCHING and not record.host:
             seconds = record.connect_timeout_s
             text = f"it was started, but did not connect within {seconds:g} s (connect_timeout)"

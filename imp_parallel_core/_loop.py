@@ -54,6 +54,8 @@ class Loop(threading.Thread, Generic[_Thing]):
         self._is_stopping = False
         self._is_sleeping = False
         self._is_called = False  # for something that can't wait
+        self.is_over = False
+        """Whether nothing that is posted from now on need be done any more."""
         self.is_hungry = True
         """Whether things that were posted quietly are wanted at once; ``turned`` says."""
         self._woken, self._wake_up = os.pipe()  # takes half of a socket's time
@@ -97,12 +99,17 @@ class Loop(threading.Thread, Generic[_Thing]):
                 raise
 
     def ask(self, question: Callable[[], _T]) -> _T | None:
-        """Run a function in the loop's thread and return what it returns; None if it has ended."""
+        """Run a function in the loop's thread and return what it returns; None if it has ended.
+
+        What it raises is raised here, and does not end the loop.
+        """
         answer = _Answer(question)
         self.post(answer)
         while not answer.is_there.wait(0.5):
             if not self.is_alive():
                 return None
+        if answer.problem is not None:
+            raise answer.problem
         return answer.value
 
     def stop(self) -> None:
@@ -133,8 +140,9 @@ class Loop(threading.Thread, Generic[_Thing]):
         except Exception as error:  # whoever waits must be told
             problem = error
         self._ended(problem)
-        with contextlib.suppress(Exception):
-            while self._posted:  # somebody may wait for an answer
+        self.is_over = True
+        while self._posted:  # somebody may wait for an answer, or something want to be closed
+            with contextlib.suppress(Exception):
                 self._take_posted()
 
     def _turn(self) -> None:
@@ -187,8 +195,12 @@ class _Answer(Generic[_T]):
     def __init__(self, question: Callable[[], _T]) -> None:
         self.is_there = threading.Event()
         self.value: _T | None = None
+        self.problem: Exception | None = None
         self._question = question
 
     def __call__(self) -> None:
-        self.value = self._question()
+        try:
+            self.value = self._question()
+        except Exception as problem:  # it is who asked that must know
+            self.problem = problem
         self.is_there.set()

@@ -230,7 +230,7 @@ class RunnerProcess:
     def kill(self, because: str) -> None:
         """Kill the runner; :meth:`reaped` will say why."""
         self._deadline = _NEVER
-        if not self._killed_because:
+        if not self._killed_because and not self.has_ended:  # its pid may be another's by then
             self._killed_because = because
             process.kill_quietly(self.pid)
 

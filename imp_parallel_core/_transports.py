@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from ._errors import ClosedError
 from ._plugins import Plugins
 
 if TYPE_CHECKING:
@@ -35,13 +36,17 @@ class Transports:
         self._accept = accept
         self._lock = threading.Lock()
         self._listening: dict[str, tuple[Transport, tuple[str, ...]]] = {}
+        self._is_closed = False
 
     def get(self, name: str) -> tuple[Transport, tuple[str, ...]]:
         """Return a transport and the addresses that it listens at.
 
-        Raises PluginError if no plugin brings it, or whatever it raises when it can't listen.
+        Raises PluginError if no plugin brings it, whatever it raises when it can't listen, or
+        ClosedError.
         """
         with self._lock:
+            if self._is_closed:
+                raise ClosedError("this Manager has been closed")
             if name not in self._listening:
                 transport = self._plugins.transport(name)
                 addresses = tuple(transport.listen(self._host, self._port, self._accept))
@@ -49,8 +54,9 @@ class Transports:
             return self._listening[name]
 
     def close(self) -> None:
-        """Close all transports."""
+        """Close all transports, and make no more."""
         with self._lock:
+            self._is_closed = True
             for transport, _ in self._listening.values():
                 transport.close()
             self._listening.clear()

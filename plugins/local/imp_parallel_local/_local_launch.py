@@ -71,17 +71,18 @@ class LocalLaunch:
 
     def poll(self) -> Mapping[int, LaunchState]:
         """Return whether the process runs, or how it ended."""
-        code = self._process.poll()
+        code = _exit_code(self._process)
         phase = LaunchPhase.RUNNING if code is None else LaunchPhase.ENDED
         return {self._bootstrap.index: LaunchState(phase, exit_code=code)}
 
     def cancel(self, grace_s: float) -> None:
         """Wait for the process to leave; kill it and all that it started, if it does not."""
         _wait(self._process, grace_s)
-        try:  # its shell may have left processes behind, also if it ended by itself
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
+        if self._process.returncode is None:  # otherwise its number may be another group's by now
+            try:  # its shell may have left processes behind, also if it ended by itself
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
         self._process.wait()
 
     def log_tail(self, index: int) -> str:
@@ -89,9 +90,22 @@ class LocalLaunch:
         return read_tail(self._bootstrap.output_path)
 
 
+def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
+    """Return how a process ended, or None; leave it a zombie, so that its number stays its own."""
+    if process.returncode is not None or not hasattr(os, "waitid"):  # (an older macOS)
+        return process.poll()
+    try:
+        ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return process.poll()  # the script has waited for all its children, or ignores SIGCHLD
+    if ended is None:
+        return None
+    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
+
 def _wait(process: subprocess.Popen[bytes], limit_s: float) -> None:
-    """Wait for a process to end, but not for longer than a limit."""
-    if process.poll() is not None:
+    """Wait for a process to end, but not for longer than a limit; it is not reaped."""
+    if _exit_code(process) is not None:
         return
     try:
         descriptor = os.pidfd_open(process.pid)

@@ -8,6 +8,7 @@ import re
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -478,3 +479,22 @@ def test_when_memory_runs_out_the_system_kills_the_runner_and_not_the_slave(
     peaks = [int(re.findall(r"peak memory (\d+) MB", attempt)[0]) for attempt in error.attempts]
     assert all(50 < peak < 200 for peak in peaks)
     assert one_slave.slaves[0].pid == supervisor
+
+
+def test_a_slave_that_is_lost_for_good_leaves_no_thread(
+    processes: Processes, tmp_path: Path
+) -> None:
+    with Manager(max_relaunches=0) as manager:
+        for _ in range(5):
+            manager.add_slave(LocalSlave())
+        context = manager.get_context(max_attempts=1)
+        for _ in range(10):  # none of the slaves outlives its first
+            context.add_task(lambda: os.kill(os.getppid(), signal.SIGKILL))
+        with pytest.raises(NoMoreSlavesError):
+            list(context.get_results_unordered(on_error="return"))
+        wait_until(lambda: not launch_threads())
+
+
+def launch_threads() -> list[str]:
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("imp_parallel launch")]

@@ -311,3 +311,37 @@ def test_a_slave_told_to_go_hands_back_what_it_has_not_begun(
     assert sorted([*first, *results]) == list(range(200))
     assert len(log.read_text().split()) == 200
     wait_until(lambda: "gone" in {slave.state for slave in two_slaves.slaves})
+
+
+def launch_threads() -> list[str]:
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("imp_parallel launch")]
+
+
+def test_managers_that_are_closed_at_once_leave_no_slave_and_no_thread(
+    processes: Processes,
+) -> None:
+    for _ in range(40):
+        manager = Manager(output=None)
+        manager.add_slave(LocalSlave())
+        manager.add_slave(LocalSlave())
+        manager.close()
+        assert not launch_threads()
+        assert not processes.gone_within(5.0), "close() did not see to its end"
+
+
+def test_a_reader_of_a_context_that_another_thread_closes_first_is_told_so(
+    one_slave: Manager,
+) -> None:
+    context = one_slave.get_context()
+    results = context.map(abs, [1])
+    context.close()
+    with pytest.raises(ClosedError):
+        next(results)
+    late = one_slave.get_context()
+    served, engine = late._served, late._engine
+    late.close()
+    inbox = engine.open_inbox(served)  # as by a thread that has just found the context open
+    inbox.offer()
+    with pytest.raises(ClosedError, match="Context has been closed"):
+        inbox.take()

@@ -181,9 +181,10 @@ class OpenSSHConnection:
             callback(lost)
 
     def _wait_for_loss(self) -> None:
-        self._anchor.wait()
+        _await_end(self._anchor)
         self._reader.join(_LAST_WORDS_S)
         with self._lock:
+            self._anchor.wait()
             self._said.end()
             self._lost = self._said.last() or "ssh ended"
             callback = None if self._is_closed else self._callback
@@ -200,7 +201,8 @@ class OpenSSHConnection:
             channel.end()
         anchor = getattr(self, "_anchor", None)
         if anchor is not None:
-            _kill(anchor)
+            with self._lock:
+                _kill(anchor)
             anchor.wait()
             anchor.stdin.close()
         self._remove_folder()
@@ -298,9 +300,20 @@ def _neutral_options(program: str) -> Sequence[str]:
     return [option for since, some in _NEUTRAL.items() if since <= version for option in some]
 
 
+def _await_end(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process to end; where that is possible, leave it to be reaped."""
+    if hasattr(os, "waitid"):
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    else:
+        process.wait()
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(OSError):
-        os.killpg(process.pid, signal.SIGTERM)
+    """End a process and what it started; not if it was reaped: its number may be another's."""
+    if process.returncode is None:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 def _words_for(target: str) -> list[str]:

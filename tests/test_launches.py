@@ -1,0 +1,167 @@
+"""Launches as the engine sees them: when they begin, when they are given up, when they end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from imp_parallel_core import Bootstrap, LaunchPhase, LaunchState, Slave
+from imp_parallel_core import _launch_watch as launch_watch
+from imp_parallel_core._launches import Launches
+from imp_parallel_core._slave_record import SlaveRecord
+from imp_parallel_core._slave_state import SlaveState
+
+RUNNING, QUEUED = LaunchState(LaunchPhase.RUNNING), LaunchState(LaunchPhase.QUEUED)
+
+
+class QuietLaunch:
+    """A launch that does nothing."""
+
+    command: Sequence[str] = ()
+
+    def poll(self) -> Mapping[int, LaunchState]:
+        return {}
+
+    def cancel(self, grace_s: float) -> None:
+        pass
+
+    def log_tail(self, index: int) -> str:
+        return ""
+
+
+class FakeLoop:
+    """Keeps what is to be done later, until a test does it."""
+
+    def __init__(self) -> None:
+        self.timers: list[Callable[[], None]] = []
+        self.posted: list[Callable[[], None]] = []
+
+    def call_at(self, when: float, function: Callable[[], None]) -> None:
+        self.timers.append(function)
+
+    def post(self, function: Callable[[], None]) -> None:
+        self.posted.append(function)
+
+
+class Scene:
+    """Launches whose news a test brings."""
+
+    def __init__(self) -> None:
+        self.loop = FakeLoop()
+        self.launched: list[list[int]] = []
+        self.ended: list[int] = []
+        self.failed: list[str] = []
+        bootstrap = Bootstrap(index=0, python="", cwd="", output_path=None, sys_path=[])
+        self.record = SlaveRecord(Slave(), bootstrap, 30.0, 10.0, 60.0, 30.0)
+        self.launches = Launches(
+            {0: self.record},
+            self,  # type: ignore[arg-type]  # as plugins
+            self.loop,  # type: ignore[arg-type]
+            entered=lambda record, state, detail: record.enter(state, detail) and None,
+            failed=lambda record, why: self.failed.append(why),
+            ended=lambda record, why: self.ended.append(record.index),
+            stream_made=lambda index, stream: None,
+            explained=lambda index, evidence: None,
+        )
+
+    def launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Any) -> QuietLaunch:
+        self.launched.append([bootstrap.index for bootstrap in bootstraps])
+        return QuietLaunch()
+
+    def begin(self) -> None:
+        self.record.enter(SlaveState.LAUNCHING)
+        self.launches.begin([self.record])
+
+    def time_is_up(self) -> None:
+        """All timers that were set so far are due."""
+        timers, self.loop.timers = self.loop.timers, []
+        for timer in timers:
+            timer()
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    scene = Scene()
+    yield scene
+    scene.launches.cancel(0.0)
+    assert not scene.launches.join(time.monotonic() + 10.0)
+
+
+def test_a_slave_that_runs_and_does_not_connect_is_given_up(scene: Scene) -> None:
+    scene.begin()
+    scene.launches.launch_state(0, RUNNING)
+    scene.time_is_up()
+    assert scene.ended == [0]
+
+
+def test_the_time_of_an_earlier_launch_is_not_held_against_a_later_one(scene: Scene) -> None:
+    scene.begin()
+    scene.launches.launch_state(0, RUNNING)
+    scene.record.host = "it connected, and was lost"
+    scene.begin()
+    scene.launches.launch_state(0, RUNNING)
+    of_the_first, of_the_second = scene.loop.timers
+    of_the_first()
+    assert scene.ended == []
+    of_the_second()
+    assert scene.ended == [0]
+
+
+def test_a_slave_that_goes_back_into_the_queue_gets_its_whole_time_when_it_runs(
+    scene: Scene,
+) -> None:
+    scene.begin()
+    for state in (RUNNING, QUEUED, RUNNING):
+        scene.launches.launch_state(0, state)
+    of_the_first, of_the_second = scene.loop.timers
+    of_the_first()
+    assert scene.ended == []
+    of_the_second()
+    assert scene.ended == [0]
+
+
+def test_news_of_a_slave_that_runs_do_not_give_it_more_time(scene: Scene) -> None:
+    scene.begin()
+    scene.launches.launch_state(0, RUNNING)
+    scene.launches.launch_state(0, RUNNING._replace(detail="still"))
+    assert len(scene.loop.timers) == 1
+
+
+def test_once_all_have_been_cancelled_nothing_is_launched(scene: Scene) -> None:
+    scene.launches.cancel(0.0)
+    scene.begin()
+    assert scene.launched == []
+    assert scene.record.watch is None
+
+
+def test_a_launch_that_is_cancelled_before_its_thread_runs_calls_no_plugin(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    monkeypatch.setattr(launch_watch.LaunchWatch, "start", lambda self: None)
+    scene.begin()
+    watch = scene.record.watch
+    assert watch is not None
+    watch.cancel(0.0)
+    start(watch)
+    watch.join()
+    assert scene.launched == []
+
+
+def test_a_slave_for_which_there_can_be_no_thread_is_lost_and_nothing_else(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(watch: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(launch_watch.LaunchWatch, "start", start)
+    scene.begin()
+    for tell in scene.loop.posted:
+        tell()
+    (why,) = scene.failed
+    assert why.startswith("can't start new thread: ")
+    assert "ulimit -u" in why
