@@ -17,8 +17,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from imp_parallel_tcp._credentials import new_credentials
-from imp_parallel_tcp._tls import Credentials
+from imp_parallel_tcp._credentials import RunCredentials
+from imp_parallel_tcp._tls import SlaveCredentials
 from imp_parallel_tcp._tls_stream import prepare
 from payloads import MEGABYTE, check, echoes_s, run_script
 from peers import Ours, Peer
@@ -119,22 +119,21 @@ def _echo_through(secured: ssl.SSLSocket) -> float:
 @contextmanager
 def _tls_pair() -> Iterator[ssl.SSLSocket]:
     """Yield one end of a TLS connection; a process at the other echoes."""
-    pem = new_credentials()
+    run = RunCredentials()
     with socket.create_server(("localhost", 0)) as listening:
-        child = get_context("fork").Process(target=_serve, args=(listening, pem))
+        child = get_context("fork").Process(target=_serve, args=(listening, run))
         child.start()
         connected = socket.create_connection(listening.getsockname())
         prepare(connected)
-        with Credentials(pem, is_master=False).context.wrap_socket(connected) as secured:
+        with SlaveCredentials(run.secret(0), 0).context.wrap_socket(connected) as secured:
             yield secured
     child.join()
 
 
-def _serve(listening: socket.socket, pem: bytes) -> None:
+def _serve(listening: socket.socket, run: RunCredentials) -> None:
     connected, _ = listening.accept()
     prepare(connected)
-    context = Credentials(pem, is_master=True).context
-    with context.wrap_socket(connected, server_side=True) as secured:
+    with run.context.wrap_socket(connected, server_side=True) as secured:
         while data := _receive_all(secured):
             secured.sendall(data)
 

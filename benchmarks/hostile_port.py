@@ -32,10 +32,10 @@ SLAVES, TASKS, TASK_S = 4, 1000, 0.02
 
 ATTACK = """
 import os, socket, ssl, sys, time
-from imp_parallel_tcp._credentials import new_credentials
-from imp_parallel_tcp._tls import Credentials
+from imp_parallel_tcp._credentials import RunCredentials
+from imp_parallel_tcp._tls import SlaveCredentials
 address = ("127.0.0.1", int(sys.argv[1]))
-context = Credentials(new_credentials(), is_master=False).context
+context = SlaveCredentials(RunCredentials().secret(0), 0).context
 context.verify_mode = ssl.CERT_NONE
 HELLO = b"\\x16\\x03\\x01\\x02\\x00\\x01\\x00\\x01\\xfc\\x03\\x03" + bytes(500)
 BYTES = [os.urandom(4096), b"cos\\nsystem\\n(S'touch pwned'\\ntR.", b"GET / HTTP/1.1\\r\\n\\r\\n"]

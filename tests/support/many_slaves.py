@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import cloudpickle
-from imp_parallel_tcp._tls import INDEX, Credentials
+from imp_parallel_tcp._tls import PROOF, TOKEN_BYTES, SlaveCredentials
 from imp_parallel_tcp._tls_stream import TlsStream, prepare
 
 from imp_parallel_core import (
@@ -55,9 +55,8 @@ class ManyLaunch:
         self._indices = [bootstrap.index for bootstrap in bootstraps]
         self._process = subprocess.Popen(self.command, stdin=subprocess.PIPE)
         about = {
-            "indices": self._indices,
+            "secrets": {b.index: base64.b64encode(b.secret).decode() for b in bootstraps},
             "address": bootstraps[0].addresses[0],
-            "secret": base64.b64encode(bootstraps[0].secret).decode(),
         }
         stdin = self._process.stdin
         assert stdin is not None
@@ -88,10 +87,12 @@ def imp_parallel_launch(slaves: Slave, bootstraps: Sequence[Bootstrap]) -> Launc
 class Peer:
     """All slaves of a launch."""
 
-    def __init__(self, indices: list[int], address: str, credentials: Credentials) -> None:
-        self._waiting = indices[::-1]
+    def __init__(self, secrets: dict[int, bytes], address: str) -> None:
+        self._secrets = secrets
+        self._waiting = list(secrets)[::-1]
         self._address = address.rpartition(":")
-        self._credentials = credentials
+        # one context serves all: their master is the same
+        self._context = SlaveCredentials(next(iter(secrets.values())), 0).context
         self._selector = selectors.DefaultSelector()
         self._securing = 0
         self._links: set[Link] = set()
@@ -115,7 +116,7 @@ class Peer:
         connected = socket.create_connection((self._address[0], int(self._address[2])))
         prepare(connected)
         connected.setblocking(False)
-        secured = self._credentials.context.wrap_socket(connected, do_handshake_on_connect=False)
+        secured = self._context.wrap_socket(connected, do_handshake_on_connect=False)
         self._securing += 1
 
         def advance(events: int) -> None:
@@ -129,7 +130,7 @@ class Peer:
                 raise
             self._selector.unregister(secured)
             self._securing -= 1
-            secured.send(INDEX.pack(index))
+            secured.send(PROOF.pack(index, self._secrets[index][:TOKEN_BYTES]))
             self._introduce(index, TlsStream(secured))
 
         self._selector.register(secured, selectors.EVENT_READ, advance)
@@ -183,8 +184,8 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     about = json.load(sys.stdin)
-    credentials = Credentials(base64.b64decode(about["secret"]), is_master=False)
-    Peer(about["indices"], about["address"], credentials).run()
+    secrets = {int(index): base64.b64decode(text) for index, text in about["secrets"].items()}
+    Peer(secrets, about["address"]).run()
 
 
 if __name__ == "__main__":

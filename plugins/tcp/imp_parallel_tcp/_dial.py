@@ -9,7 +9,7 @@ import sys
 import time
 
 from ._route import Route, Stage
-from ._tls import INDEX, Credentials
+from ._tls import SlaveCredentials
 from ._tls_stream import TlsStream
 
 TYPE_CHECKING = False  # typing itself takes a while to import, and each slave waits for this
@@ -30,7 +30,7 @@ def dial(document: dict[str, Any], patience_s: float) -> TlsStream:
         document: the bootstrap document. Which addresses were the master's is noted in it.
         patience_s: for how long to try.
     """
-    credentials = Credentials(base64.b64decode(document["secret"]), is_master=False)
+    credentials = SlaveCredentials(base64.b64decode(document["secret"]), document["index"])
     proved: list[str] = document.setdefault("proved_addresses", [])
     addresses = dict.fromkeys([*proved, *document["addresses"]])
     now = time.monotonic()
@@ -47,7 +47,7 @@ def dial(document: dict[str, Any], patience_s: float) -> TlsStream:
     if found.address not in proved:
         proved.append(found.address)
     assert isinstance(secured, ssl.SSLSocket)  # noqa: S101 - for mypy
-    secured.send(INDEX.pack(document["index"]))
+    secured.send(credentials.proof)
     return TlsStream(secured)
 
 

@@ -1,10 +1,10 @@
-"""The master's door: strangers may knock in any number and manner; who has the key comes in.
+"""The master's port: any stranger may connect in any manner; slaves that prove themselves get in.
 
 A thread of its own accepts connections, makes TLS handshakes without waiting for any of them, and
-hands over those that proved to belong to the run. Until then nothing of a peer is looked at but by
-the TLS library. Peers that idle are bounded in number and in time, so that they cost little and
-can't keep a slave out: those that have said nothing yet give way first, and soon, since a slave
-begins to speak as soon as it is connected.
+hands over those that have proved which slave they are. Until then nothing of a peer is looked at
+but by the TLS library, and the few bytes of its proof. Peers that idle are bounded in number and
+in time, so that they cost little and can't keep a slave out: those that have said nothing yet give
+way first, and soon, since a slave begins to speak as soon as it is connected.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 
+from ._credentials import RunCredentials
 from ._newcomer import Newcomer
-from ._tls import Credentials
 from ._tls_stream import TlsStream
 
 _logger = logging.getLogger("imp_parallel.tcp")
@@ -54,7 +54,7 @@ class Listener(threading.Thread):
     def __init__(
         self,
         sockets: Sequence[socket.socket],
-        credentials: Credentials,
+        credentials: RunCredentials,
         accept: Callable[[int, TlsStream], None],
     ) -> None:
         super().__init__(name="imp_parallel tcp", daemon=True)

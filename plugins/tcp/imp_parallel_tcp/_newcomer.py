@@ -6,7 +6,8 @@ import socket
 import ssl
 import time
 
-from ._tls import INDEX, Credentials
+from ._credentials import RunCredentials
+from ._tls import PROOF
 from ._tls_stream import TlsStream, prepare
 
 
@@ -20,11 +21,11 @@ class Newcomer:
         self.since = time.monotonic()
         self.socket = connected
         self._secured: ssl.SSLSocket | None = None
-        self._index = b""
+        self._proof = b""
         self._is_secure = False
         connected.setblocking(False)
 
-    def speaks(self, credentials: Credentials) -> None:
+    def speaks(self, credentials: RunCredentials) -> None:
         """Begin the handshake: its peer has said something, or gone. Raises OSError."""
         self.since = time.monotonic()
         prepare(self.socket)
@@ -34,7 +35,7 @@ class Newcomer:
         )
 
     def advance(self) -> tuple[int, TlsStream]:
-        """Go on with the handshake; return the slave's index and its stream when it is complete.
+        """Go on with the handshake and the proof; return the slave's index and its stream then.
 
         Raises ssl.SSLWantReadError or ssl.SSLWantWriteError to wait, another OSError to give up.
         """
@@ -43,13 +44,14 @@ class Newcomer:
             raise ConnectionError("it has not said anything")
         if not self._is_secure:
             secured.do_handshake()
-            self._credentials.check(secured)
             self._is_secure = True
-        while len(self._index) < INDEX.size:
-            data = secured.recv(INDEX.size - len(self._index))
+        while len(self._proof) < PROOF.size:
+            data = secured.recv(PROOF.size - len(self._proof))
             if not data:
-                raise ConnectionError("it ended before it had said which slave it is")
-            self._index += data
+                raise ConnectionError("it ended before it had proved which slave it is")
+            self._proof += data
         if secured.pending():
-            raise ConnectionError("it said more than its index")
-        return int(INDEX.unpack(self._index)[0]), TlsStream(secured)
+            raise ConnectionError("it said more than its proof")
+        index, token = PROOF.unpack(self._proof)
+        self._credentials.check(index, token)
+        return int(index), TlsStream(secured)

@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 
-from ._tls import Credentials
+from ._tls import SlaveCredentials
 from ._tls_stream import prepare
 
 _CONNECT_S = 3.0  # then the connection is begun anew: soon after a network is back, so is the slave
@@ -32,11 +32,11 @@ class Route:
 
     Args:
         address: the address.
-        credentials: the run's.
+        credentials: the slave's.
         due: when to try it first (monotonic s).
     """
 
-    def __init__(self, address: str, credentials: Credentials, due: float) -> None:
+    def __init__(self, address: str, credentials: SlaveCredentials, due: float) -> None:
         self.address = address
         self.stage = Stage.WAITING
         self.due = due

@@ -1,66 +1,46 @@
-"""TLS 1.3 between two ends that have the same credentials; used by both, so no cryptography here.
+"""TLS 1.3 as both ends use it, and the slave's credentials; no cryptography here.
 
-Master and slaves of a run share one certificate and its key. Each end shows it, and accepts no
-other: whoever completes the handshake has the key.
+The master shows the run's certificate, whose key never leaves its process; a slave accepts that
+certificate alone. The slave's first bytes over TLS are its proof: its index and its token. The
+master alone can make tokens, a different one for each index. So the holder of one slave's
+credentials can be that slave, but neither another slave nor the master.
 """
 
 from __future__ import annotations
 
-import os
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from struct import Struct
 
-INDEX = Struct("!I")
-"""The first that a slave sends over TLS, in a record of its own: which slave it is."""
+TOKEN_BYTES = 32
+PROOF = Struct(f"!I{TOKEN_BYTES}s")
+"""What a slave sends first, in a record of its own: its index and its token."""
 
-_END = b"-----END CERTIFICATE-----"
+
+def tls_context(protocol: int) -> ssl.SSLContext:
+    """Return a context for TLS 1.3 and nothing older; its certificates name no hosts."""
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # a master has many names
+    return context
 
 
-class Credentials:
-    """A run's certificate and key, ready for use.
+class SlaveCredentials:
+    """What one slave needs in order to find its master, and to be let in.
 
     Args:
-        pem: both as PEM, the certificate first.
-        is_master: which of the two ends this is.
+        secret: the slave's token and the run's certificate (DER), as
+            :meth:`~._credentials.RunCredentials.secret` returns them.
+        index: the slave's number.
     """
 
-    def __init__(self, pem: bytes, *, is_master: bool) -> None:
-        certificate = pem[: pem.index(_END) + len(_END)].decode()
-        self._certificate = ssl.PEM_cert_to_DER_cert(certificate)
-        protocol = ssl.PROTOCOL_TLS_SERVER if is_master else ssl.PROTOCOL_TLS_CLIENT
-        self.context = context = ssl.SSLContext(protocol)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.check_hostname = False  # the certificate names no host: a master has many
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cadata=certificate)
-        with _as_file(pem) as path:
-            context.load_cert_chain(path)
-        if is_master:
-            context.num_tickets = 0  # every stream proves itself anew
+    def __init__(self, secret: bytes, index: int) -> None:
+        token, self._certificate = secret[:TOKEN_BYTES], secret[TOKEN_BYTES:]
+        self.proof = PROOF.pack(index, token)
+        """What to send first, once :meth:`check` has found the master at the other end."""
+        self.context = tls_context(ssl.PROTOCOL_TLS_CLIENT)
+        self.context.load_verify_locations(cadata=self._certificate)
 
     def check(self, secured: ssl.SSLSocket) -> None:
-        """Raise ssl.SSLError if the peer of a completed handshake showed another certificate."""
+        """Raise ssl.SSLError if the peer of a completed handshake is not the run's master."""
         if secured.getpeercert(binary_form=True) != self._certificate:
             raise ssl.SSLError("the peer showed another certificate")
-
-
-@contextmanager
-def _as_file(pem: bytes) -> Iterator[str]:
-    """Yield a path to read the PEM from: in memory if the system can, else a private file."""
-    if hasattr(os, "memfd_create") and os.path.exists("/proc/self/fd"):  # noqa: PTH110
-        descriptor = os.memfd_create("imp_parallel")
-        path = f"/proc/self/fd/{descriptor}"
-    else:
-        import tempfile  # seldom needed, and it loads much
-
-        descriptor, path = tempfile.mkstemp()  # mode 0600
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123
-            file.write(pem)
-            file.flush()
-            yield path
-    finally:
-        if not path.startswith("/proc/"):
-            os.unlink(path)  # noqa: PTH108

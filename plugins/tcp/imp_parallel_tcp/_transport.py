@@ -6,18 +6,17 @@ import errno
 import socket
 from collections.abc import Callable, Sequence
 
-from imp_parallel_core import LaunchError, Stream
+from imp_parallel_core import ClosedError, LaunchError, Stream
 
 from ._addresses import addresses_of, join_address, own_addresses
-from ._credentials import new_credentials
+from ._credentials import RunCredentials
 from ._listener import Listener
-from ._tls import Credentials
 
 _BACKLOG = 4096  # the system may allow less
 
 
 class TcpTransport:
-    """TLS 1.3 over TCP, with a certificate made for this run; see the core's Transport."""
+    """TLS 1.3 over TCP, with credentials made for this run; see the core's Transport."""
 
     dial = "imp_parallel_tcp._dial:dial"
     slave_modules: Sequence[str] = (
@@ -29,7 +28,7 @@ class TcpTransport:
     )
 
     def __init__(self) -> None:
-        self._secret = b""
+        self._credentials: RunCredentials | None = None
         self._listener: Listener | None = None
 
     def listen(
@@ -45,9 +44,8 @@ class TcpTransport:
                 f"{problem.strerror or problem}. Manager's host= must be a name or address of this "
                 "machine, port= a port that is free, or a range with one."
             ) from problem
-        self._secret = new_credentials()
-        credentials = Credentials(self._secret, is_master=True)
-        self._listener = Listener(sockets, credentials, accept)
+        self._credentials = RunCredentials()
+        self._listener = Listener(sockets, self._credentials, accept)
         self._listener.start()
         bound = [listening.getsockname() for listening in sockets]
         if hosts is not None:
@@ -55,12 +53,14 @@ class TcpTransport:
         return [join_address(own, bound[0][1]) for own in own_addresses()]
 
     def secret(self, index: int) -> bytes:
-        """Return the certificate and its key, as PEM: the same for each slave of the run."""
-        return self._secret
+        """Return one slave's token, and the certificate of its master. Raises ClosedError."""
+        if self._credentials is None:
+            raise ClosedError("the transport tcp does not listen")
+        return self._credentials.secret(index)
 
     def close(self) -> None:
-        """Close the door, and forget the key."""
-        self._secret = b""
+        """Stop listening, and forget the keys."""
+        self._credentials = None
         if self._listener is not None:
             self._listener.close()
 

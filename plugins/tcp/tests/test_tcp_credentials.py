@@ -12,21 +12,30 @@ import file_launcher
 import pytest
 from cryptography import x509
 from file_launcher import FileSlave
-from imp_parallel_tcp import _tls
-from imp_parallel_tcp._credentials import new_credentials
+from imp_parallel_tcp._credentials import RunCredentials
+from imp_parallel_tcp._tls import TOKEN_BYTES
 from packages import need, need_programs
 
 from imp_parallel_core import Manager
 
 
 def test_a_certificate_is_valid_in_every_year_that_a_clock_may_show() -> None:
-    certificate = x509.load_pem_x509_certificate(new_credentials())
+    certificate = x509.load_der_x509_certificate(RunCredentials().certificate)
     assert certificate.not_valid_before_utc == datetime(1970, 1, 1, tzinfo=UTC)
     assert certificate.not_valid_after_utc.year == 9999
 
 
-def test_every_run_has_its_own() -> None:
-    assert new_credentials() != new_credentials()
+def test_every_run_and_every_slave_has_its_own_token() -> None:
+    one, other = RunCredentials(), RunCredentials()
+    secrets = [run.secret(index) for run in (one, other) for index in range(3)]
+    assert len({secret[:TOKEN_BYTES] for secret in secrets}) == len(secrets)
+    assert len({secret[TOKEN_BYTES:] for secret in secrets}) == 2
+
+
+def test_what_a_slave_gets_holds_no_private_key() -> None:
+    run = RunCredentials()
+    assert run.secret(3)[TOKEN_BYTES:] == run.certificate
+    x509.load_der_x509_certificate(run.certificate)  # with nothing behind it
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +76,6 @@ def test_the_key_is_in_no_file_once_it_has_been_read(
         load(context, path)
 
     monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", watch)
-    _tls.Credentials(new_credentials(), is_master=False)
+    RunCredentials()
     assert modes == [0]
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from imp_parallel_tcp import _dial, _route
-from imp_parallel_tcp._credentials import new_credentials
+from imp_parallel_tcp._credentials import RunCredentials
 from imp_parallel_tcp._transport import TcpTransport
 
 from imp_parallel_core import Stream
@@ -210,9 +210,9 @@ def test_a_master_that_accepts_but_is_too_busy_to_answer_is_waited_for(
     def forward() -> None:
         time.sleep(2.0)  # longer than the slave's patience
         from imp_parallel_tcp._newcomer import Newcomer
-        from imp_parallel_tcp._tls import Credentials
 
-        credentials = Credentials(listening.transport.secret(0), is_master=True)
+        credentials = listening.transport._credentials
+        assert credentials is not None
         connected, _ = late.accept()
         newcomer = Newcomer(connected)
         newcomer.speaks(credentials)
@@ -248,7 +248,7 @@ def test_a_slave_program_that_starts_after_the_run_says_so_and_exits_with_0(
         sys_path=sys.path,
         dial=TcpTransport.dial,
         addresses=[f"127.0.0.1:{closed_port}"],
-        secret=new_credentials(),
+        secret=RunCredentials().secret(3),
     )
     file = tmp_path / "document"
     file.write_bytes(bootstrap.document())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ import file_launcher
 import pytest
 from file_launcher import FileSlave
 from harness import Processes
+from imp_parallel_tcp._tls import TOKEN_BYTES
 from waiting import wait_until
 
 from imp_parallel_core import LaunchError, Manager, testing
@@ -115,9 +115,8 @@ def test_the_key_is_in_no_command_line_environment_log_or_output(
     context = manager.get_context()
     context.add_task(lambda: dict(os.environ))
     (environment,) = context.get_results_unordered()
-    pem = manager._transports.get("tcp")[0].secret(0).decode()
-    key = re.sub(r"\s", "", pem.split("PRIVATE KEY-----")[1])
-    needles = [key[:40], base64.b64encode(pem.encode()).decode()[-80:-40]]
+    token = manager._transports.get("tcp")[0].secret(0)[:TOKEN_BYTES]
+    needles = [token.hex(), base64.b64encode(token).decode()[:40], repr(token)[2:20]]
     found = [str(environment), caplog.text, (tmp_path / "slave0.output").read_text()]
     assert len(processes.alive()) >= 2
     for pid in processes.alive():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import os
@@ -153,6 +154,13 @@ def answer_to(document: dict[str, object], hello: dict[str, object]) -> tuple[in
         stream.close()
 
 
+def document_of(manager: Manager, index: int) -> dict[str, object]:
+    """Return what the slave of that index would be given, whether there is one or not."""
+    transport, addresses = manager._transports.get("tcp")
+    secret = base64.b64encode(transport.secret(index)).decode()
+    return {"index": index, "addresses": addresses, "secret": secret}
+
+
 @pytest.fixture
 def document(manager: Manager) -> dict[str, object]:
     manager.add_slave(FileSlave())
@@ -233,9 +241,9 @@ def test_a_token_of_another_slave_or_for_a_slave_that_there_is_not_opens_nothing
         "session": record.session,
         "boot": record.boot,
     }
-    kind, _ = answer_to(document | {"index": 1}, identity)
+    kind, _ = answer_to(document_of(manager, 1), identity)
     assert kind == protocol.REFUSE
-    stream = dial(document | {"index": 77}, 10.0)
+    stream = dial(document_of(manager, 77), 10.0)
     try:
         wait_until(lambda: ended(stream))
     finally:

@@ -18,9 +18,7 @@ import pytest
 from file_launcher import FileSlave
 from harness import Processes
 from imp_parallel_tcp import _listener
-from imp_parallel_tcp._credentials import new_credentials
 from imp_parallel_tcp._dial import dial
-from imp_parallel_tcp._tls import Credentials
 from waiting import wait_until
 
 from imp_parallel_core import Manager
@@ -95,7 +93,7 @@ def test_a_slave_comes_in_past_five_hundred_others_that_have_said(
     local: Manager, many_descriptors: None, said: bytes
 ) -> None:
     transport, addresses = local._transports.get("tcp")
-    secret = base64.b64encode(transport.secret(0)).decode()
+    secret = base64.b64encode(transport.secret(77)).decode()
     with contextlib.ExitStack() as stack:
         for _ in range(500):
             stack.enter_context(connect(local)).sendall(said)
@@ -149,77 +147,6 @@ def test_who_speaks_no_tls_is_turned_away(local: Manager, said: bytes, tmp_path:
         assert is_turned_away(stranger)
     run_some_tasks(local, 30.0)
     assert not (tmp_path / "pwned").exists()
-
-
-def handshake(manager: Manager, context: ssl.SSLContext, said: bytes = b"") -> None:
-    """Try to come in; raise an OSError if that fails."""
-    with connect(manager) as stranger, context.wrap_socket(stranger) as secured:
-        # in TLS 1.3 a client believes to be in before the server has seen its certificate
-        secured.sendall(said)
-        if not secured.recv(1):
-            raise ConnectionError("turned away")
-
-
-def plain_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def test_who_shows_no_certificate_or_another_one_is_turned_away(
-    local: Manager, tmp_path: Path
-) -> None:
-    said = b"\0\0\0\0" + BOMB
-    port_of(local)
-    with pytest.raises(OSError):
-        handshake(local, plain_context(), said)
-    other = Credentials(new_credentials(), is_master=False).context
-    with pytest.raises(ssl.SSLError, match="CERTIFICATE_VERIFY_FAILED"):
-        handshake(local, other, said)  # and the other way round: a false master is found out
-    other.verify_mode = ssl.CERT_NONE
-    with pytest.raises(OSError):
-        handshake(local, other, said)
-    assert not (tmp_path / "pwned").exists()
-
-
-def test_an_older_tls_is_not_spoken(local: Manager) -> None:
-    pem = local._transports
-    port_of(local)
-    context = Credentials(pem.get("tcp")[0].secret(0), is_master=False).context
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with pytest.raises(OSError):
-        handshake(local, context)
-
-
-def test_a_certificate_that_the_runs_key_signed_is_not_the_runs_certificate(
-    local: Manager,
-) -> None:
-    """Whoever has the key is in anyway; but no second certificate is ever accepted."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from imp_parallel_tcp import _credentials
-
-    port_of(local)
-    pem = local._transports.get("tcp")[0].secret(0)
-    key = serialization.load_pem_private_key(pem, None)
-    ours = x509.load_pem_x509_certificate(pem)
-    second = (
-        x509.CertificateBuilder()
-        .subject_name(ours.subject)
-        .issuer_name(ours.subject)
-        .public_key(key.public_key())  # type: ignore[arg-type]
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(_credentials.VALID_FROM)
-        .not_valid_after(_credentials.VALID_UNTIL)
-        .sign(key, hashes.SHA256())  # type: ignore[arg-type]
-        .public_bytes(serialization.Encoding.PEM)
-    )
-    context = Credentials(second + pem[pem.index(b"-----BEGIN PRIVATE") :], is_master=False).context
-    context.verify_mode = ssl.CERT_NONE
-    with pytest.raises(OSError):
-        handshake(local, context, b"\0\0\0\0")
 
 
 def test_a_run_completes_while_all_kinds_of_strangers_knock(

@@ -8,8 +8,8 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from imp_parallel_tcp._credentials import new_credentials
-from imp_parallel_tcp._tls import Credentials
+from imp_parallel_tcp._credentials import RunCredentials
+from imp_parallel_tcp._tls import SlaveCredentials
 from imp_parallel_tcp._tls_stream import TlsStream
 
 Pair = tuple[TlsStream, TlsStream]
@@ -17,12 +17,13 @@ Pair = tuple[TlsStream, TlsStream]
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    pem = new_credentials()
+    run = RunCredentials()
+    contexts = {True: run.context, False: SlaveCredentials(run.secret(0), 0).context}
     one, other = socket.socketpair()
     ends = []
     for end, is_master in ((one, True), (other, False)):
         end.setblocking(False)
-        context = Credentials(pem, is_master=is_master).context
+        context = contexts[is_master]
         ends.append(context.wrap_socket(end, server_side=is_master, do_handshake_on_connect=False))
     done: set[int] = set()
     for _ in range(20):
