@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -19,8 +19,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
+from .private_folders import make_private_folder, remove_private_folder
+
+_logger = logging.getLogger("imp_parallel.launch")
+
 _KILLED_S = 1.0  # how long a killed command is waited for; one in a hung file system stays
-_FOLDER_TRIES = 10
 _LAST_S = 2.0
 _LAST_POLL_S = 0.02
 
@@ -87,7 +90,10 @@ class CommandHost(Protocol):
         """
 
     def remove_folder(self, path: str) -> None:
-        """Remove a folder with all that is in it; it may have gone already."""
+        """Remove a folder with all that is in it; it may have gone already.
+
+        No folder is removed that :meth:`make_private_folder` did not make, whatever path is given.
+        """
 
 
 class LocalHost:
@@ -153,18 +159,16 @@ class LocalHost:
 
     def make_private_folder(self, parent: str, prefix: str) -> str:
         """Make a new folder of mode 0700; return its path."""
-        for _ in range(_FOLDER_TRIES):
-            path = Path(parent) / (prefix + secrets.token_hex(4))
-            try:
-                path.mkdir(0o700)  # fails if anything is there, so it is ours alone
-            except FileExistsError:
-                continue
-            return str(path)
-        raise FileExistsError(f"no name is free in {parent}")
+        return make_private_folder(parent, prefix)
 
     def remove_folder(self, path: str) -> None:
-        """Remove a folder with all that is in it; it may have gone already."""
-        shutil.rmtree(path, ignore_errors=True)
+        """Remove a private folder with all that is in it; it may have gone already."""
+        try:
+            why = "" if remove_private_folder(path) else "something in it can't be removed"
+        except OSError as problem:
+            why = problem.strerror or str(problem)
+        if why:
+            _logger.warning("%s is left: %s", path, why)
 
 
 def _text_of(file: IO[bytes]) -> str:

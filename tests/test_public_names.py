@@ -64,6 +64,8 @@ PUBLIC = {
     "imp_parallel_ssh": ["SSHHost", "SSHSlave", "SSHSlaveArray"],
 }
 
+PUBLIC_MODULES = ["private_folders", "testing"]  # of the core
+
 WITHOUT_DOCSTRING = {"Accept", "__version__", "hookimpl"}  # of builtin types, which have their own
 
 OURS = sorted((ROOT / "plugins").glob("*/imp_parallel_*/*.py"))
@@ -183,8 +185,8 @@ def _private_uses(source: str) -> list[str]:
             if node.module.startswith("imp_parallel_core._"):
                 found.append(node.module)
             elif node.module == "imp_parallel_core":
-                names = (alias.name for alias in node.names)
-                found += [name for name in names if name not in PUBLIC["imp_parallel_core"]]
+                public = {*PUBLIC["imp_parallel_core"], *PUBLIC_MODULES}
+                found += [alias.name for alias in node.names if alias.name not in public]
         elif (
             isinstance(node, ast.Attribute)
             and isinstance(node.value, ast.Name)

@@ -23,6 +23,8 @@ import socket
 import sys
 import time
 
+from imp_parallel_core import private_folders
+
 TYPE_CHECKING = False  # as typing's, which takes long to import
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +44,7 @@ _F_SETPIPE_SZ = 1031  # Linux
 _PR_SET_CHILD_SUBREAPER = 36  # Linux
 _PATH_LIMIT = 45  # of what the folder is in: with a slave's socket it has 107 bytes at most
 _PREFIX = ".imp_parallel-slaves-"
-_TURN = "/turn"  # in a run's folder: held by who looks whether the folder is needed
+_TURN = "turn"  # in a run's folder: held by who looks whether the folder is needed
 _OLD_S = 3600.0  # a folder may be empty and free for a moment
 _ENDING_S = 1.0
 _LAST_OUTPUT_S = 5.0
@@ -119,30 +121,29 @@ def _introduce() -> None:
 
 
 class _Folder:
-    """The run's private folder. While any bridge holds it, it stays."""
+    """The run's private folder. While any bridge holds it, it stays.
+
+    Raises FileNotFoundError if it has gone, another OSError if the path is that of anything else.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDONLY)  # FileNotFoundError if it has gone
-        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
-        os.stat(path + "/.")  # it may have gone while this waited
-
-    def file(self, name: str) -> str:
-        return self.path + "/" + name
+        self.descriptor = private_folders.open_private_folder(path, _PREFIX)
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_SH)
+            # it may have gone while this waited
+            os.stat(private_folders.MARK, dir_fd=self.descriptor)
+        except BaseException:
+            os.close(self.descriptor)
+            raise
 
     def release(self) -> None:
         """Let go of it; remove it if nobody else holds it and no slave is in it."""
-        os.close(self._descriptor)  # first: of those who let go at the same time, one is the last
+        os.close(self.descriptor)  # first: of those who let go at the same time, one is the last
         try:
             _remove_if_unused(self.path)
         except OSError:
             pass  # it has gone
-
-
-def _remove(path: str) -> None:
-    import shutil
-
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def _prepare(
@@ -164,21 +165,27 @@ def _prepare(
     ):
         if not parent.startswith("/") or len(parent) > _PATH_LIMIT:
             continue
-        path = f"{parent.rstrip('/')}/{_PREFIX}{os.urandom(8).hex()}"
+        path = ""
         try:
-            os.mkdir(path, 0o700)
-            os.close(os.open(path + _TURN, os.O_CREAT | os.O_WRONLY, 0o600))
+            path = private_folders.make_private_folder(parent.rstrip("/") or "/", _PREFIX)
+            os.close(os.open(f"{path}/{_TURN}", os.O_CREAT | os.O_WRONLY, 0o600))
             _sweep(parent)
             _try_out(path)
             _fill(path, kinds, digests, contents)
             return _Folder(path)
         except OSError as problem:
             problems.append(f"{parent}: {problem.strerror or problem}")
-            _remove(path)
+            _discard(path)
         except BaseException:
-            _remove(path)
+            _discard(path)
             raise
     raise OSError(errno.ENOSPC, "; ".join(problems))
+
+
+def _discard(path: str) -> None:
+    """Remove a folder that could not be prepared, if it was made at all."""
+    if path:
+        private_folders.remove_private_folder(path, _PREFIX)
 
 
 def _sweep(parent: str) -> None:
@@ -186,33 +193,37 @@ def _sweep(parent: str) -> None:
     for name in os.listdir(parent):
         path = f"{parent}/{name}"
         try:
-            status = os.stat(path, follow_symlinks=False)
-            age_s = time.time() - status.st_mtime
-            if name.startswith(_PREFIX) and status.st_uid == os.geteuid() and age_s > _OLD_S:
+            age_s = time.time() - os.stat(path, follow_symlinks=False).st_mtime
+            if name.startswith(_PREFIX) and age_s > _OLD_S:
                 _remove_if_unused(path)
         except OSError:
-            pass  # somebody else was faster
+            pass  # it is not ours, or somebody else was faster
 
 
 def _remove_if_unused(path: str) -> None:
     """Remove a run's folder, unless a bridge holds it or a slave lives in it.
 
     One looks at a time: who lets go while another looks, which may have seen that one's slave
-    alive, must look after it.
+    alive, must look after it. Raises OSError if there is no such folder.
     """
-    held = [os.open(path, os.O_RDONLY)]
+    held = [private_folders.open_private_folder(path, _PREFIX)]
     try:
-        if os.path.exists(path + _TURN):  # else it is being removed, or was never complete
-            held.append(os.open(path + _TURN, os.O_RDONLY))
+        if not private_folders.was_made_here(held[0]):
+            return  # the slaves of another machine, which shares the disk, can't be seen from here
+        try:
+            held.append(os.open(_TURN, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=held[0]))
             fcntl.flock(held[1], fcntl.LOCK_EX)
+        except FileNotFoundError:
+            pass  # it is being removed, or was never complete
         fcntl.flock(held[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
-        names = os.listdir(path)
+        names = os.listdir(held[0])
         if not any(name.endswith(".socket") and _is_heard(f"{path}/{name}") for name in names):
-            _remove(path)
-    except OSError:
+            private_folders.remove_private_folder(path, _PREFIX)
+    except BlockingIOError:
         pass  # a bridge holds it
-    for descriptor in held:
-        os.close(descriptor)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
 
 
 def _is_heard(address: str) -> bool:
@@ -280,13 +291,15 @@ class _Slave:
     """A slave's files, and this bridge's hold on them. Only one bridge has it at a time."""
 
     def __init__(self, folder: _Folder, name: str, *, is_new: bool) -> None:
+        if "/" in name:
+            raise OSError(errno.EINVAL, "no slave has such a name")
         self._folder = folder
         self.output = -1
         self.child = 0  # its pid, for the bridge that has started it
-        self._files = [folder.file(name + end) for end in (".socket", ".output", ".lock")]
-        self.address, self._fifo, lock = self._files
-        flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if is_new else 0)
-        self._lock = os.open(lock, flags, 0o600)
+        self._files = [name + end for end in (".socket", ".output", ".lock")]
+        self.address, self._fifo, _ = (f"{folder.path}/{file}" for file in self._files)
+        flags = os.O_RDWR | os.O_NOFOLLOW | (os.O_CREAT | os.O_EXCL if is_new else 0)
+        self._lock = os.open(self._files[-1], flags, 0o600, dir_fd=folder.descriptor)
         self._take_over()
 
     def pids(self) -> list[int]:
@@ -308,7 +321,7 @@ class _Slave:
                 if time.monotonic() > deadline:
                     raise
                 bridge = self.pids()[0]
-                if bridge:
+                if bridge > 1:
                     _kill(os.kill, bridge)
                 time.sleep(_SHORT_S)
         self._note(self.pids()[1])
@@ -393,9 +406,9 @@ class _Slave:
                 _kill(os.kill, pid)
 
     def remove(self) -> None:
-        for path in self._files:
+        for file in self._files:
             try:
-                os.unlink(path)
+                os.unlink(file, dir_fd=self._folder.descriptor)
             except OSError:
                 pass
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from imp_parallel_core import Error, LaunchError
+from imp_parallel_core.private_folders import with_private_folders
 
 from ._command_line import command_line, new_mark
 from ._connection import Channel, Connection
@@ -28,8 +29,8 @@ _REFUSALS = 2  # of connections that seem to allow no channel at all; others may
 
 @functools.cache
 def bridge_program() -> bytes:
-    """Return the source of the bridge."""
-    return Path(__file__).with_name("_bridge.py").read_bytes()
+    """Return the source of the bridge, with all that it needs."""
+    return with_private_folders(Path(__file__).with_name("_bridge.py").read_bytes())
 
 
 @functools.cache

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from imp_parallel_core import LaunchError, SocketStream, Stream
+from imp_parallel_core.private_folders import make_private_folder, remove_private_folder
 
 from ._connection import Channel
 from ._openssh_words import Words, why_not_connected
@@ -33,7 +34,8 @@ _ALIVE_COUNT = 3  # … and how often in vain
 _POLL_S = 0.003
 _LAST_WORDS_S = 1.0
 _CONNECTION_BROKE = 255
-_PATH_BYTES = 80  # of a control socket, to which ssh adds some for a moment
+_PREFIX = "imp_parallel-ssh-"
+_PATH_BYTES = 45  # of what its folder is in: ssh adds some to the control socket's for a moment
 _PLAIN_PATH = re.compile(r"[\w/.+-]+", re.ASCII)  # what an ssh option needs no quotes for
 _QUICK_S = 5.0  # for what needs no network
 # What the configuration may say for a person at a terminal; and since which version it may.
@@ -208,7 +210,8 @@ class OpenSSHConnection:
         self._remove_folder()
 
     def _remove_folder(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove_private_folder(self._folder, _PREFIX)
 
 
 class OpenSSHChannel:
@@ -268,16 +271,11 @@ def _read_in_thread(
 
 def _new_folder() -> str:
     """Return a new folder for a control socket, whose path must be short and plain."""
-    prefix = "imp_parallel-ssh-"
-    try:
-        folder = tempfile.mkdtemp(prefix=prefix)
-    except OSError:
-        folder = ""
-    if _PLAIN_PATH.fullmatch(folder) and len(folder) < _PATH_BYTES:
-        return folder
-    if folder:
-        Path(folder).rmdir()
-    return tempfile.mkdtemp(prefix=prefix, dir="/tmp")
+    parent = tempfile.gettempdir()
+    if _PLAIN_PATH.fullmatch(parent) and len(parent) <= _PATH_BYTES:
+        with contextlib.suppress(OSError):
+            return make_private_folder(parent, _PREFIX)
+    return make_private_folder("/tmp", _PREFIX)  # noqa: S108 - it has mode 0700
 
 
 @functools.cache

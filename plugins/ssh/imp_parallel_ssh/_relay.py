@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imp_parallel_core import Error, LaunchError
+from imp_parallel_core.private_folders import with_private_folders
 
 from ._paramiko_connection import ParamikoConnection
 from ._paramiko_stream import ParamikoStream
@@ -34,6 +35,11 @@ _BEGIN = (
     + BEGIN_PYTHON
 )
 _LAST_S = 1.0  # for the host to take back what it forwards
+
+
+def relay_program() -> bytes:
+    """Return the source of the relay, with all that it needs."""
+    return with_private_folders(Path(__file__).with_name("_relay_program.py").read_bytes())
 
 
 class Relay:
@@ -64,7 +70,7 @@ class Relay:
         self._program = f"{folder}/relay.py"
         self._is_closed = threading.Event()
         self._woken = threading.Event()
-        host.write_file(self._program, Path(__file__).with_name("_relay_program.py").read_bytes())
+        host.write_file(self._program, relay_program())
         words = ("serve", f"{patience_s:g}", listen_at or "", folder)
         self._channel, said = self._start(*words)
         self.addresses: Sequence[str] = said["addresses"]

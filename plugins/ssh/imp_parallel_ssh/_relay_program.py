@@ -17,12 +17,12 @@ It runs on any Python from 3.6, with nothing else installed.
 """
 
 import errno
+import fcntl
 import json
 import os
 import resource
 import select
 import selectors
-import shutil
 import signal
 import socket
 import struct
@@ -30,6 +30,8 @@ import sys
 import tempfile
 import time
 from typing import Any, Dict, List, Optional, Tuple
+
+from imp_parallel_core import private_folders
 
 BUFFER_BYTES = 256 * 1024
 JOINED = 8192  # connections to the master, at a time; each takes two descriptors
@@ -42,12 +44,13 @@ GONE_S = 6.0  # a keeper that ends right after it was heard: its master was kill
 FRESH_S = 6.0  # the master is heard every two seconds
 RETRY_S = 0.2
 BACKLOG = 1024
+PREFIX = ".imp_parallel-"
+PATH_LIMIT = 60  # of what the folder for the socket is in
 
 
 def own_addresses() -> List[str]:
     """Return the addresses of this machine, those of its loopback last."""
     import array
-    import fcntl
 
     found = []
     room = array.array("B", bytes(40 * 256))
@@ -481,11 +484,19 @@ def keep(path: str, addresses: List[str]) -> None:
 
 def private_folder() -> str:
     """Make a folder of our own for the relay's socket, whose path must not be long."""
-    made = tempfile.mkdtemp(prefix=".imp_parallel-")
-    if len(os.fsencode(made)) > 90:
-        os.rmdir(made)
-        made = tempfile.mkdtemp(prefix=".imp_parallel-", dir="/tmp")
-    return made
+    parent = tempfile.gettempdir()
+    if len(os.fsencode(parent)) > PATH_LIMIT:
+        parent = "/tmp"  # noqa: S108 - the folder in it has mode 0700
+    return private_folders.make_private_folder(parent, PREFIX)
+
+
+def remove(*folders: str) -> None:
+    """Remove folders of our own, as far as that is possible."""
+    for folder in folders:
+        try:
+            private_folders.remove_private_folder(folder)
+        except OSError:
+            pass  # it is none of ours
 
 
 def serve(patience_s: float, host: str, folder: str) -> None:
@@ -503,7 +514,7 @@ def serve(patience_s: float, host: str, folder: str) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         child = os.fork()
     except BaseException:
-        shutil.rmtree(private, ignore_errors=True)
+        remove(private)
         raise
     if child:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
@@ -518,14 +529,15 @@ def serve(patience_s: float, host: str, folder: str) -> None:
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
+        # what removes old files from /tmp passes over a folder that is locked
+        fcntl.flock(private_folders.open_private_folder(private), fcntl.LOCK_SH)
         relay = Relay(listening, door, patience_s, raise_limit())
         relay.run()
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if relay is not None:
             relay.abandon()
-        shutil.rmtree(private, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(private, folder)
 
 
 def main(words: List[str]) -> None:

@@ -55,7 +55,7 @@ def run(
         is_over = command.wait(time.monotonic() + timeout_s)
         said = told_apart(bytes(command.stdout), bytes(command.stderr), mark)
         if not is_over:
-            if said.pid is not None:
+            if said.pid is not None and said.pid > 1:
                 _kill(connection, said.pid)
             raise TimeoutError(f"it did not end within {timeout_s:g} s")
         code = command.exit_code

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from imp_parallel_core import CommandResult, LaunchError
+from imp_parallel_core.private_folders import MARK
 
 from ._remote_commands import Done, NotStarted, new_mark, output_of, run
 from ._remote_shell import (
@@ -50,7 +51,23 @@ _READ_MANY = """\
 l=$1; shift; for f; do s=$(wc -c <"$f" 2>/dev/null) || s=0; test "$s" -le "$l" || s=$l; \
 echo $s; test $s = 0 || tail -c "$s" -- "$f" | head -c "$s"; done"""
 _UNPACK = 'umask 077; a=$2; f=$3; set -- "$1" -m zipfile -e "$a" "$f"; ' + BEGIN_PYTHON
-_MAKE_FOLDER = 'umask 077; test ! -e "$1" || exit 17; exec mkdir -- "$1"'
+# private folders as in the core's private_folders, whose Python may not be there: $2 is the name of
+# the mark, $3 that of the folder. What is done is done in the working folder, whatever its path is
+_IS_PRIVATE = 'test -O . && case "$(ls -ld .)" in drwx--[-S]--[-T]*) ;; *) false;; esac'
+_MAKE_FOLDER = (
+    'umask 077; test ! -e "$1" || exit 17; mkdir -- "$1" && cd -P -- "$1" || exit 1; '
+    f'if {_IS_PRIVATE}; then printf "%s\\n" "$3" "$(uname -n)" >"$2" && exit; '
+    'else echo "the file system there keeps no file private" >&2; fi; '
+    'rm -f -- "$2"; cd -P ..; rmdir -- "$3"; exit 1'
+)
+_REMOVE_FOLDER = (
+    'test -e "$1" || test -L "$1" || exit 0; '
+    f'test ! -L "$1" && cd -P -- "$1" && {_IS_PRIVATE} && test -O "$2" && test -f "$2" && '
+    'test ! -L "$2" && test "$(head -n 1 "$2")" = "$3" || '
+    '{ echo "it is no private folder that imp_parallel made" >&2; exit 1; }; '
+    'find . -xdev -mindepth 1 ! -path "./$2" -delete; test "$(ls -A)" = "$2" || exit 1; '
+    'rm -f -- "$2"; cd -P .. && exec rmdir -- "$3"'
+)
 
 
 class SSHHost:
@@ -265,16 +282,20 @@ class SSHHost:
     def make_private_folder(self, parent: str, prefix: str) -> str:
         """Make a new folder of mode 0700; return its path."""
         for _ in range(_FOLDER_TRIES):
-            path = f"{parent.rstrip('/')}/{prefix}{secrets.token_hex(4)}"
-            done = self._script(_MAKE_FOLDER, path)
+            name = f"{prefix}{secrets.token_hex(8)}"
+            path = f"{parent.rstrip('/')}/{name}"
+            done = self._script(_MAKE_FOLDER, path, MARK, name)
             if done.exit_code != errno.EEXIST:
                 self._check(done, path)
                 return path
         raise FileExistsError(f"no name is free in {parent}")
 
     def remove_folder(self, path: str) -> None:
-        """Remove a folder with all that is in it; it may have gone already."""
-        self._script('exec rm -rf -- "$1"', path)
+        """Remove a private folder with all that is in it; it may have gone already."""
+        done = self._script(_REMOVE_FOLDER, path, MARK, path.rpartition("/")[2])
+        if done.exit_code != 0:
+            words = done.stderr.decode(errors="replace").strip()
+            _logger.warning("%s: %s is left: %s", self._name, path, words)
 
     def _check(self, done: Done, path: str) -> None:
         if done.exit_code != 0:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -18,21 +18,23 @@ import pytest
 from imp_parallel_ssh._command_line import command_line, default_pythons, new_mark
 from imp_parallel_ssh._host import bridge_program
 from imp_parallel_ssh._talk import BridgeEnded, Talk
+from ordinary_user import OrdinaryUser, ordinary_user
 from waiting import wait_until
 
 from imp_parallel_core import SocketStream
+from imp_parallel_core.private_folders import make_private_folder, with_private_folders
 
 
 class LocalChannel:
     """A command that is run by a shell of this machine."""
 
-    def __init__(self, command: str, shell: str = "sh", **environment: str) -> None:
+    def __init__(self, command: str, prefix: Sequence[str] = (), **environment: str) -> None:
         ours, theirs = socket.socketpair()
         self.stream = SocketStream(ours)
         self.close_input = lambda: ours.shutdown(socket.SHUT_WR)
         with theirs:
             self.process = subprocess.Popen(
-                [shell, "-c", command],
+                [*prefix, "sh", "-c", command],
                 stdin=theirs,
                 stdout=theirs,
                 stderr=subprocess.PIPE,
@@ -101,7 +103,7 @@ def test_a_folder_that_has_gone_and_a_slave_that_has_ended_are_told_of(
     talk: Talk, tmp_path: Path
 ) -> None:
     for order, more in (("join", []), ("start", [b"a document"]), ("end", [])):
-        talk.say(order, str(tmp_path / "gone"), "slave0", more=more)
+        talk.say(order, str(tmp_path / ".imp_parallel-slaves-gone"), "slave0", more=more)
         assert talk.hear() == ["gone"]
     talk.say("prepare", "")
     _, folder = talk.hear()
@@ -168,8 +170,7 @@ def test_a_temporary_folder_with_too_long_a_path_for_a_socket_is_not_used(tmp_pa
 def test_a_slave_that_waits_for_its_master_is_not_disturbed_when_old_folders_are_looked_at(
     talk: Talk, tmp_path: Path
 ) -> None:
-    old = tmp_path / f".imp_parallel-slaves-{os.urandom(8).hex()}"
-    old.mkdir()
+    old = Path(make_private_folder(str(tmp_path), ".imp_parallel-slaves-"))
     with socket.socket(socket.AF_UNIX) as slave:
         slave.bind(str(old / "slave0.socket"))
         slave.listen()
@@ -180,6 +181,89 @@ def test_a_slave_that_waits_for_its_master_is_not_disturbed_when_old_folders_are
         slave.setblocking(False)
         with pytest.raises(BlockingIOError):
             slave.accept()
+
+
+@pytest.fixture
+def user() -> Iterator[OrdinaryUser]:
+    with ordinary_user() as made:
+        yield made
+
+
+def talk_as(user: OrdinaryUser, mark: str) -> Talk:
+    """Talk with a bridge of a user who owns nothing but a scratch folder."""
+    command = command_line(user.python, mark, bridge_program())
+    channel = LocalChannel(command, user.prefix, TMPDIR=str(user.scratch), HOME=str(user.scratch))
+    made = Talk(channel, time.monotonic() + 30)
+    made.introduce(mark, bridge_program())
+    return made
+
+
+@pytest.mark.parametrize("order", ["join", "start", "end", "prepare"])
+@pytest.mark.parametrize("name", ["mine", ".imp_parallel-slaves-0123456789abcdef"])
+def test_a_bridge_that_is_told_a_folder_of_somebody_elses_removes_nothing(
+    user: OrdinaryUser, order: str, name: str
+) -> None:
+    folder = user.scratch / name
+    folder.mkdir(mode=0o700)
+    (folder / "slave0.lock").write_text("1 1\n")
+    for path in (folder, folder / "slave0.lock"):
+        user.give(path)
+    words = {"start": ["slave1", "/", "1", "/bin/true"], "prepare": []}.get(order, ["slave0"])
+    talk = talk_as(user, new_mark())
+    with closing(talk.channel):
+        talk.say(order, str(folder), *words, more=[b""] if order == "start" else [])
+        with pytest.raises(OSError, match="no private folder that imp_parallel made"):
+            talk.hear()
+        assert isinstance(talk.channel, LocalChannel)
+        talk.channel.close_input()
+        assert talk.channel.process.wait(20) == 0
+    assert [path.name for path in folder.iterdir()] == ["slave0.lock"]
+
+
+@pytest.mark.parametrize("order", ["join", "start", "end"])
+def test_a_slaves_files_are_in_its_folder_whatever_it_is_called(
+    user: OrdinaryUser, order: str
+) -> None:
+    mine = user.scratch / "mine.lock"
+    mine.write_text("1 1\n")
+    user.give(mine)
+    talk = talk_as(user, new_mark())
+    with closing(talk.channel):
+        talk.say("prepare", "")
+        _, folder = talk.hear()
+        words = ["/", "1", "/bin/true"] if order == "start" else []
+        talk.say(order, folder, "../mine", *words, more=[b""] if order == "start" else [])
+        if order == "end":
+            assert talk.hear() == ["done"]
+        else:
+            with pytest.raises(OSError, match="no slave has such a name"):
+                talk.hear()
+    assert mine.read_text() == "1 1\n"
+
+
+def test_old_folders_are_removed_if_they_are_those_of_runs(user: OrdinaryUser) -> None:
+    make = (
+        "import os, sys\nfrom imp_parallel_core import private_folders\n"
+        "for _ in range(2):\n    print(private_folders.make_private_folder("
+        f"{str(user.scratch)!r}, '.imp_parallel-slaves-'))\n"
+    )
+    done = subprocess.run(
+        [*user.prefix, user.python, "-c", with_private_folders(make.encode())],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    old, young = map(Path, done.stdout.split())
+    mine = user.scratch / ".imp_parallel-slaves-mine"
+    mine.mkdir(mode=0o700)
+    user.give(mine)
+    for path in (old, mine):
+        os.utime(path, (0, 0))
+    talk = talk_as(user, new_mark())
+    with closing(talk.channel):
+        talk.say("prepare", "")
+        assert talk.hear()[0] == "folder"
+    assert sorted(user.scratch.iterdir()) == sorted([young, mine])
 
 
 def test_a_folder_that_nobody_used_is_removed_with_its_bridge(talk: Talk, tmp_path: Path) -> None:

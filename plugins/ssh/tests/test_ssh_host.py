@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import subprocess
 import time
@@ -21,6 +22,7 @@ from sshd import Daemons, Person, Sshd
 from waiting import is_alive, wait_until
 
 from imp_parallel_core import CommandHost, LaunchError
+from imp_parallel_core.private_folders import MARK
 
 NOISE = {
     "bash": {
@@ -134,13 +136,44 @@ def test_private_files_are_private_and_never_written_through_a_link(there: OnHos
     assert not folder.exists()
 
 
+def test_no_folder_is_removed_that_it_did_not_make(
+    there: OnHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, home = there.host, there.home
+    folder = Path(host.make_private_folder(str(home), ".private- x"))
+    (folder / "below" / "deeper").mkdir(parents=True)
+    (folder / "below" / "file").touch()
+    link, copy, mine = home / "link", home / "copy", home / "mine"
+    link.symlink_to(folder)
+    shutil.copytree(folder, copy)
+    mine.mkdir()
+    for path in (copy, mine):
+        path.chmod(0o700)
+    for path in (copy, copy / "below", mine, folder / "below"):
+        shutil.chown(path, home.owner())
+    others = [link, copy, mine, folder / "below"]
+    for path in [*map(str, others), f"{folder}/.", f"{folder}/below/.."]:
+        host.remove_folder(path)
+        assert f"{path} is left: it is no private folder that imp_parallel made" in caplog.text
+    folder.chmod(0o755)
+    host.remove_folder(str(folder))
+    assert (folder / "below" / "file").exists()
+    assert all(path.exists() for path in others)
+    folder.chmod(0o700)
+    (folder / "below" / "link").symlink_to(copy)
+    host.remove_folder(str(folder))
+    assert not folder.exists()
+    assert (copy / "below" / "file").exists()
+
+
 def test_many_files_are_written_and_read_in_one_go(there: OnHost) -> None:
     assert isinstance(there.host, SSHHost)
     folder = Path(there.host.make_private_folder(str(there.home), "many"))
     files = {f"a {number}": bytes(range(256)) * number for number in range(100)}
     there.host.write_files(str(folder), files)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
-    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    written = [path for path in folder.iterdir() if path.name != MARK]
+    assert {path.name: path.read_bytes() for path in written} == files
+    assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o600}
     paths = [str(folder / name) for name in [*files, "none"]]
     read = there.host.read_files(paths, limit_bytes=10_000)
     assert read == [*(data[-10_000:] for data in files.values()), b""]

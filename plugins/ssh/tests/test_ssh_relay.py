@@ -16,12 +16,14 @@ from pathlib import Path
 
 import pytest
 from harness import parent_of
-from imp_parallel_ssh import SSHHost, _relay_program
-from imp_parallel_ssh._relay import Relay
+from imp_parallel_ssh import SSHHost
+from imp_parallel_ssh._relay import Relay, relay_program
+from ordinary_user import OrdinaryUser, ordinary_user
 from sshd import Daemons, Person, Sshd
 from waiting import wait_until
 
 from imp_parallel_core import LaunchError
+from imp_parallel_core.private_folders import with_private_folders
 
 
 class Echo:
@@ -75,7 +77,7 @@ def host(person: Person, sshd: Sshd) -> Iterator[SSHHost]:
 
 @pytest.fixture
 def relay(host: SSHHost, echo: Echo, person: Person) -> Iterator[Relay]:
-    folder = host.make_private_folder(str(person.home), "run")
+    folder = host.make_private_folder(str(person.home), ".imp_parallel-")
     made = host.relay([echo.address], folder=folder, patience_s=30.0)
     yield made
     made.close()
@@ -129,7 +131,7 @@ def test_a_relay_that_shall_listen_at_one_address_does(
 ) -> None:
     person.name(sshd, "there")
     host = SSHHost("there", relay_host="127.0.0.1")
-    folder = host.make_private_folder(str(person.home), "run")
+    folder = host.make_private_folder(str(person.home), ".imp_parallel-")
     relay = host.relay([echo.address], folder=folder, patience_s=30.0)
     assert [address.rpartition(":")[0] for address in relay.addresses] == ["127.0.0.1"]
     with dial(relay) as talk:
@@ -142,11 +144,11 @@ def test_it_ends_with_its_master_and_removes_its_folder(
     relay: Relay, sshd: Sshd, person: Person
 ) -> None:
     assert any("relay.py" in line for line in sshd.started().values())
-    assert list(person.home.glob("run*"))
+    assert list(person.home.glob(".imp_parallel-*"))
     relay.close()
     relay.close()
     wait_until(lambda: not sshd.started(), 5.0)
-    assert not list(person.home.glob("run*"))
+    assert not list(person.home.glob(".imp_parallel-*"))
     with pytest.raises(ConnectionRefusedError):
         dial(relay)
 
@@ -198,7 +200,7 @@ def test_it_leaves_when_its_master_was_killed(
         "import sys\n"
         "from imp_parallel_ssh import SSHHost\n"
         "host = SSHHost('there')\n"
-        "folder = host.make_private_folder(sys.argv[1], 'run')\n"
+        "folder = host.make_private_folder(sys.argv[1], '.imp_parallel-')\n"
         "relay = host.relay([sys.argv[2]], folder=folder, patience_s=60.0)\n"
         "print('on', flush=True)\n"
         "sys.stdin.read()\n"
@@ -215,7 +217,7 @@ def test_it_leaves_when_its_master_was_killed(
     killed_at = time.monotonic()
     wait_until(lambda: not sshd.started(), 20.0)
     assert time.monotonic() - killed_at < 10.0
-    assert not list(person.home.glob("run*"))
+    assert not list(person.home.glob(".imp_parallel-*"))
 
 
 def test_a_host_that_forwards_nothing_is_an_error_that_says_so(
@@ -224,7 +226,7 @@ def test_a_host_that_forwards_nothing_is_an_error_that_says_so(
     sshd = daemons.start(options=["AllowTcpForwarding no"])
     person.name(sshd, "there")
     host = SSHHost("there")
-    folder = host.make_private_folder(str(person.home), "run")
+    folder = host.make_private_folder(str(person.home), ".imp_parallel-")
     with pytest.raises(LaunchError, match="AllowTcpForwarding"):
         host.relay([echo.address], folder=folder, patience_s=30.0)
     host.close()
@@ -248,12 +250,12 @@ def test_once_attached_again_it_stays_so(relay: Relay, sshd: Sshd) -> None:
 def small_relay(sshd: Sshd, host: SSHHost, echo: Echo, person: Person) -> Iterator[Relay]:
     """Start a relay that may have few descriptors, for a master that is at "echo"."""
     (sshd.folder / "root/.bashrc").write_text("ulimit -n 128\n")
-    folder = host.make_private_folder(str(person.home), "run")
+    folder = host.make_private_folder(str(person.home), ".imp_parallel-")
     made = host.relay([echo.address], folder=folder, patience_s=30.0)
     yield made
     made.close()
     wait_until(lambda: not sshd.started(), 5.0)
-    assert not list(person.home.glob("run*"))
+    assert not list(person.home.glob(".imp_parallel-*"))
 
 
 def dial_many(relay: Relay, number: int, word: bytes = b"") -> list[socket.socket]:
@@ -320,7 +322,7 @@ def cpu_s(pid: int) -> float:
 def test_a_relay_that_has_gone_is_said_to_have_gone(
     host: SSHHost, echo: Echo, person: Person, sshd: Sshd, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = host.make_private_folder(str(person.home), "run")
+    folder = host.make_private_folder(str(person.home), ".imp_parallel-")
     relay = host.relay([echo.address], folder=folder, patience_s=3.0)
     os.kill(pid_of(sshd), signal.SIGTERM)
     wait_until(lambda: "its slaves are lost: " in caplog.text)
@@ -329,29 +331,71 @@ def test_a_relay_that_has_gone_is_said_to_have_gone(
     relay.close()
 
 
-def test_a_keeper_whose_relay_ends_says_so_in_a_line(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "tmp").mkdir()
-    words = [sys.executable, _relay_program.__file__]
+@pytest.fixture
+def user() -> Iterator[OrdinaryUser]:
+    with ordinary_user() as made:
+        yield made
+
+
+def serve_as(user: OrdinaryUser, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a relay as an ordinary user, without SSH; return its keeper and where its socket is."""
+    program = user.scratch / "relay.py"
+    program.write_bytes(relay_program())
+    (user.scratch / "tmp").mkdir()
+    user.give(user.scratch / "tmp")
     keeper = subprocess.Popen(
-        [*words, "serve", "30", "127.0.0.1", str(tmp_path / "run")],
-        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+        [*user.prefix, user.python, str(program), "serve", "30", "127.0.0.1", str(folder)],
+        env={**os.environ, "TMPDIR": str(user.scratch / "tmp")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     assert keeper.stdout is not None
-    said = json.loads(keeper.stdout.readline())
-    (relay,) = Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children").read_text().split()
-    os.kill(int(relay), signal.SIGTERM)
+    return keeper, json.loads(keeper.stdout.readline())["socket"]
+
+
+def child_of(keeper: subprocess.Popen[bytes]) -> int:
+    (found,) = Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children").read_text().split()
+    return int(found)
+
+
+def test_a_keeper_whose_relay_ends_says_so_in_a_line(user: OrdinaryUser) -> None:
+    make = (
+        "import sys\nfrom imp_parallel_core import private_folders\n"
+        f"print(private_folders.make_private_folder({str(user.scratch)!r}, '.imp_parallel-'))\n"
+    )
+    made = subprocess.run(
+        [*user.prefix, user.python, "-c", with_private_folders(make.encode())],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    keeper, socket_path = serve_as(user, Path(made.stdout.strip()))
+    os.kill(child_of(keeper), signal.SIGTERM)
     assert keeper.wait(5.0) == 1
     assert keeper.communicate()[1] == b"the relay has ended\n"
-    wait_until(lambda: list(tmp_path.glob("**/*")) == [tmp_path / "tmp"], 5.0)
+    program, tmp = user.scratch / "relay.py", user.scratch / "tmp"
+    wait_until(lambda: sorted(user.scratch.glob("**/*")) == [program, tmp], 5.0)
     again = subprocess.run(
-        [*words, "attach", said["socket"]], capture_output=True, timeout=10, check=False
+        [sys.executable, program, "attach", socket_path],
+        capture_output=True,
+        timeout=10,
+        check=False,
     )
     assert again.stderr.startswith(b"the relay has gone: ")
     assert again.stderr.count(b"\n") == 1
+
+
+def test_a_relay_that_is_told_a_folder_of_somebody_elses_leaves_it(user: OrdinaryUser) -> None:
+    mine = user.scratch / ".imp_parallel-mine"
+    mine.mkdir(mode=0o700)
+    user.give(mine)
+    (mine / "file").touch()
+    keeper, socket_path = serve_as(user, mine)
+    os.kill(child_of(keeper), signal.SIGTERM)
+    keeper.communicate()
+    wait_until(lambda: not Path(socket_path).parent.exists(), 5.0)
+    assert (mine / "file").exists()
 
 
 def test_a_relay_finds_a_place_where_the_usual_one_has_a_long_name(
@@ -360,7 +404,7 @@ def test_a_relay_finds_a_place_where_the_usual_one_has_a_long_name(
     long = sshd.folder / ("x" * 100)
     long.mkdir()
     (sshd.folder / "root/.bashrc").write_text(f"export TMPDIR={long}\n")
-    folder = host.make_private_folder(str(person.home), "run")
+    folder = host.make_private_folder(str(person.home), ".imp_parallel-")
     relay = host.relay([echo.address], folder=folder, patience_s=30.0)
     with dial(relay) as talk:
         assert say(talk, b"x") == b"x"

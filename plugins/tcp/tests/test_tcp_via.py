@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -82,7 +81,7 @@ class HereRelay:
         self._folder = folder
 
     def close(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        LocalHost().remove_folder(self._folder)
 
 
 class HereGateway(LocalHost):
