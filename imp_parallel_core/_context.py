@@ -66,13 +66,13 @@ class Context:
     ) -> None:
         self._manager = manager  # it must live as long as its contexts
         self._engine = engine
-        self._book = DefinitionBook()
         self._is_closed = False
         self._startup_name = getattr(startup, "__qualname__", None) or _describe(startup)
-        setup = self._pickle_setup(startup or _NO_SETUP)
-        self._served = ServedContext(
-            id, self._book, setup, setup_timeout_s or 0.0, task_timeout_s or 0.0
-        )
+        book = DefinitionBook()
+        setup = self._pickle_setup(book, startup or _NO_SETUP)
+        # it alone refers to the book, which it lets go of at the end: the book holds what is the
+        # script's, and a thread may keep this context beyond the interpreter's end
+        self._served = ServedContext(id, book, setup, setup_timeout_s or 0.0, task_timeout_s or 0.0)
         engine.open_context(self._served, max_attempts)
         self._finalizer = weakref.finalize(self, engine.close_context, id)
         self._finalizer.atexit = False  # the Manager ends everything then
@@ -188,7 +188,6 @@ class Context:
         if not self._is_closed:
             self._is_closed = True
             self._finalizer()
-            self._book = DefinitionBook()  # the old one may be large, and the Context live on
 
     def __enter__(self) -> Context:
         return self
@@ -206,9 +205,9 @@ class Context:
         if self._is_closed:
             raise ClosedError("this Context has been closed")
 
-    def _pickle_setup(self, startup: Callable[[], Any]) -> Any:
+    def _pickle_setup(self, book: DefinitionBook, startup: Callable[[], Any]) -> Any:
         try:
-            return self._book.pickle((startup, ()))
+            return book.pickle((startup, ()))
         except Exception as problem:
             raise self._pickling_error(startup, (), "the set-up", problem) from problem
 
@@ -233,7 +232,7 @@ class Context:
     def make_task(self, inbox: Inbox, task: Callable[..., Any], args: tuple[Any, ...]) -> Task:
         """Return a task whose outcome goes to an inbox. Called by :meth:`add_task` and by a Map."""
         try:
-            payload, bundle = self._book.pickle_task(task, args)
+            payload, bundle = self._served.book.pickle_task(task, args)
         except Exception as problem:
             raise self._pickling_error(task, args, "the task", problem) from problem
         return Task(self._served.id, payload, bundle, inbox=inbox)
@@ -381,7 +380,7 @@ class Context:
         if len(segments) == 1 and len(segments[0]) < _SHORT and not refers(segments[0]):
             return pickle.loads(segments[0])
         data, *buffers = map(open_segment, segments)
-        with resolving(self._book):
+        with resolving(self._served.book):
             return pickle.loads(data, buffers=buffers)
 
     def _unpickle_exception(self, segments: Sequence[Any]) -> BaseException | None:
@@ -394,8 +393,9 @@ class Context:
     def _rebuild(self, task: Task) -> Any:
         """Return a copy of a failed task's callable, for its error; None if that can't be made."""
         try:
-            with resolving(self._book):
-                return unpickle_task(task.payload, self._book)[0]
+            book = self._served.book
+            with resolving(book):
+                return unpickle_task(task.payload, book)[0]
         except _CODE_OF_OTHERS:  # it is for the message only
             return None
 

@@ -73,6 +73,7 @@ class Engine:
         self._posted = 0
         self._closed_because = ""
         self._ended_with: Error | None = None
+        self._leaves_readers = False
         _all_engines.add(self)
         self._loop.start()
 
@@ -81,6 +82,8 @@ class Engine:
     def check_open(self) -> None:
         """Raise ClosedError if it has been closed, or belongs to this process's parent."""
         if self._closed_because:
+            if self._leaves_readers and threading.current_thread() is not threading.main_thread():
+                threading.Event().wait()  # until the process is gone
             raise ClosedError(self._closed_because)
 
     def launch(self, records: Sequence[SlaveRecord]) -> None:
@@ -174,6 +177,14 @@ class Engine:
             _logger.warning("still ending after %g s: %s", _CLOSE_S, ", ".join(busy))
         self._observers.close()
 
+    def leave_readers(self) -> None:
+        """Let threads that read, or add tasks, stand still at the end of the interpreter.
+
+        None but daemon threads are left then. They are stopped wherever they are; an error, which
+        nobody would catch, would only put a traceback behind all that the script has printed.
+        """
+        self._leaves_readers = True
+
     def forked(self) -> None:
         """Give everything up: this process is a forked child, and the parent goes on."""
         self._is_forked = True
@@ -181,7 +192,13 @@ class Engine:
         self._abandon()
 
     def _abandon(self) -> None:
-        """Close this process's ends of all streams."""
+        """Close this process's ends of all streams, and let go of what is the script's.
+
+        Otherwise the script's globals would outlive the interpreter's end, and nothing would write
+        what is left in the buffers of the files among them.
+        """
+        for context in self._performer.contexts.values():
+            context.forget_code()
         self._fleet.abandon()
         self._loop.abandon()
 
@@ -219,8 +236,9 @@ class Engine:
             error = Error(f"the engine failed: {type(problem).__name__}: {problem}")
         self._closed_because = str(error)
         self._ended_with = error
-        for inbox in self._inboxes():
-            inbox.close(error)
+        if not self._leaves_readers:
+            for inbox in self._inboxes():
+                inbox.close(error)
         try:
             self._fleet.close(_CLOSE_GRACE_S)
         finally:

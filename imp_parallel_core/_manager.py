@@ -104,7 +104,7 @@ class Manager:
         self._transports = Transports(all_plugins, host, port, self._engine.accept)
         self._slave_numbers = itertools.count()
         self._context_numbers = itertools.count(1)
-        self._finalizer = weakref.finalize(self, _close, self._engine, self._transports)
+        self._finalizer = weakref.finalize(self, _end, self._engine, self._transports)
 
     def add_slave(self, slave: Slave) -> None:
         """Add a slave or an array of slaves, and begin to launch it. May be called at any time.
@@ -183,7 +183,8 @@ class Manager:
 
         May be called twice, and from any thread; whoever waits for results gets a ClosedError.
         """
-        self._finalizer()
+        if self._finalizer.detach() is not None:
+            _close(self._engine, self._transports)
 
     def __enter__(self) -> Manager:
         return self
@@ -228,6 +229,12 @@ class Manager:
             self.reconnect_timeout,
             self.surplus_timeout,
         )
+
+
+def _end(engine: Engine, transports: Transports) -> None:
+    """Close what nobody can use any more, or the interpreter leaves behind."""
+    engine.leave_readers()
+    _close(engine, transports)
 
 
 def _close(engine: Engine, transports: Transports) -> None:

@@ -5,6 +5,7 @@ The fixture ``processes`` asserts after each test that nothing is left.
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import signal
@@ -144,6 +145,102 @@ with Manager() as manager:
             else:
                 assert err == ""
         assert not processes.gone_within(2.0)
+
+
+GLOBALS = """
+import gzip, threading, time
+from imp_parallel_core import Manager, LocalSlave
+
+class Farewell:
+    def __init__(self, name):
+        self.name = name
+    def __del__(self):
+        print("farewell", self.name, flush=True)
+
+class Task:
+    def __init__(self, number):
+        self.number = number
+    def __call__(self):
+        return self.number
+
+farewell = Farewell("global")
+out = gzip.open("out.gz", "wt")
+manager = Manager(output=None)
+manager.add_slave(LocalSlave())
+context = manager.get_context()
+for number in range(100):
+    context.add_task(Task(number))
+    context.add_task(lambda: number)
+for result in context.get_results():
+    print(result, file=out)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        ("", 0),
+        ("context.close()", 0),
+        ("manager.close()", 0),
+        ("with manager: context.add_task(Task(1)); print(*context.get_results())", 0),
+        ("context.add_task(lambda: time.sleep(600))", 0),
+        ("results = context.map(Task, range(10**6)); next(results)", 0),
+        ("context.add_task(lambda: 1 / 0); list(context.get_results())", 1),
+        # what keeps the context beyond the end is not to keep the script's globals
+        ("context.add_task(time.sleep, 600)\n"
+         "threading.Thread(target=list, args=[context.get_results()], daemon=True).start()", 0),
+        ("time.kept = context", 0),
+    ],
+)  # fmt: skip
+def test_the_globals_of_a_script_end_as_they_do_without_slaves(
+    start_script, tmp_path: Path, ending: str, code: int
+) -> None:
+    result, out, _ = finish(start_script(GLOBALS + ending), 50.0)
+    assert result == code
+    assert out.split("\n")[-2] == "farewell global"
+    with gzip.open(tmp_path / "out.gz", "rt") as file:  # raises if it was never finished
+        assert len(file.readlines()) == 200
+
+
+def test_the_globals_of_a_forked_child_end_too(start_script, tmp_path: Path) -> None:
+    ending = """
+import os, sys
+out.close()
+if not (pid := os.fork()):
+    out = gzip.open("child.gz", "wt")
+    print("from the child", file=out)
+    sys.exit()
+os.waitpid(pid, 0)
+"""
+    assert finish(start_script(GLOBALS + ending), 50.0) == (0, 2 * "farewell global\n", "")
+    with gzip.open(tmp_path / "child.gz", "rt") as file:
+        assert file.read() == "from the child\n"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "list(context.get_results())",
+        "list(context.map(lambda one, duration_s: time.sleep(duration_s), [600]))",
+        "while True: context.add_task(lambda one: one)",
+        "while True: manager.slaves",
+    ],
+)
+def test_a_daemon_thread_that_is_left_at_the_end_prints_no_traceback(
+    start_script, processes: Processes, use: str
+) -> None:
+    ending = f"""
+import threading
+context.add_task(lambda one: time.sleep(600))
+def use():
+    say('uses')
+    {use}
+threading.Thread(target=use, daemon=True).start()
+while not any(slave.state == 'working' for slave in manager.slaves):
+    time.sleep(0.01)
+"""
+    assert finish(start_script(PRELUDE + ending)) == (0, "[1]\nuses\n", "")
+    assert not processes.gone_within(2.0)
 
 
 def test_a_close_from_another_thread_ends_the_waiting_reader(one_slave: Manager) -> None:
