@@ -165,7 +165,8 @@ class Fleet:
         if record.held is None:
             self._inquiries.drop(record.index)
         self._enter(record, record.connected_state)
-        self._perform(self._scheduler.slave_back(record.index, time.monotonic()))
+        if not record.is_paused:
+            self._perform(self._scheduler.slave_back(record.index, time.monotonic()))
         if record.is_suspected:
             self._heard(record)
 
@@ -260,10 +261,22 @@ class Fleet:
         self._inquiries.ask(record, then, has_ended=has_ended)
 
     def _given_up(self, record: SlaveRecord, silent_s: float) -> None:
+        """A slave was silent for too long; but its launch may know that it is just suspended."""
         text = f"not heard for {silent_s:.0f} s"
         if record.state is SlaveState.RECONNECTING:
             text = f"{record.detail}, and it did not come back within {silent_s:.0f} s"
-        self._lost(record, text, is_charged=False)
+        link = record.link
+
+        def then(evidence: Evidence) -> None:
+            if record.link is not link or not record.is_suspected:
+                return  # it was lost or heard meanwhile
+            state = evidence.state
+            if state is not None and state.phase is LaunchPhase.SUSPENDED:
+                self._enter(record, record.state, state.detail)
+            else:
+                self._lost(record, text, is_charged=False)
+
+        self._inquiries.ask(record, then, has_ended=False)
 
     def _lose(self, record: SlaveRecord, how: str, *, is_charged: bool) -> None:
         """A slave is lost; ask how it ended before anything is decided."""

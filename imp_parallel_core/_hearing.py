@@ -87,12 +87,19 @@ class Hearing:
         elif kind == protocol.RUNNER_READY:
             record.runner_pid = messages.unpack_runner_ready(head).pid
             record.has_joined = True
-            self._enter(record, SlaveState.IDLE, "")
+            self._enter(record, record.connected_state, "")
             self._perform(self._scheduler.runner_ready(index, now))
         elif kind == protocol.RUNNER_LOST:
             self._runner_lost(record, link, message)
         elif kind == protocol.LEAVING:
             self._leaving(record, _text_of(message))
+        elif kind == protocol.PAUSED:
+            self._paused(record, _text_of(message))
+        elif kind == protocol.RESUMED:
+            record.is_paused = False
+            _logger.warning("%s was stopped, and goes on", record)
+            self._enter(record, record.connected_state, "")
+            self._perform(self._scheduler.slave_back(index, now))
         else:
             self._break(record, link, f"it broke the protocol: a message of kind {kind}")
 
@@ -112,6 +119,12 @@ class Hearing:
         self._enter(record, SlaveState.LEAVING, reason)
         self._perform(self._scheduler.slave_leaving(record.index))
 
+    def _paused(self, record: SlaveRecord, reason: str) -> None:
+        record.is_paused = True
+        _logger.warning("%s gets no tasks for a while: it %s", record, reason)
+        self._enter(record, SlaveState.PAUSED, reason)
+        self._perform(self._scheduler.slave_away(record.index))
+
     def _runner_lost(self, record: SlaveRecord, link: Link, message: Message) -> None:
         item, peak_memory_bytes, was_asked = messages.unpack_runner_lost(message.head)
         how = _text_of(message)
@@ -119,7 +132,7 @@ class Hearing:
         cause = f"on {record}, its runner {how}; peak memory {peak_memory_bytes / 1e6:.0f} MB"
         record.runner_pid = None
         record.bundles_sent.clear()
-        if not record.is_leaving:
+        if not (record.is_leaving or record.is_paused):
             self._enter(record, SlaveState.CONNECTED, f"its runner {how}")
         record.held = []  # what follows comes from the next runner: it waits for the explanation
         if not blamed:

@@ -119,13 +119,15 @@ class Launches:
             self._entered(record, SlaveState.QUEUED, state.detail)
         else:
             self._entered(record, SlaveState.LAUNCHING, state.detail)
-            if index not in self._connect_by:
-                due = time.monotonic() + record.connect_timeout_s
-                self._connect_by[index] = due
-                self._call_at(due, lambda: self._check_connected(record, due))
+        if state.phase is not LaunchPhase.RUNNING:
+            self._connect_by.pop(index, None)
+        elif index not in self._connect_by:
+            due = time.monotonic() + record.connect_timeout_s
+            self._connect_by[index] = due
+            self._call_at(due, lambda: self._check_connected(record, due))
 
     def _check_connected(self, record: SlaveRecord, due: float) -> None:
-        """A slave has run for its connect_timeout, unless it has been launched again since."""
+        """A slave has run for its connect_timeout, unless it was stopped or launched again."""
         if self._connect_by.get(record.index) != due:
             return
         if record.state is SlaveState.LAUNCHING and not record.host:

@@ -128,7 +128,9 @@ class Bootstrap:
                 read the user's profile, as batch jobs need it for ``module``.
             arguments: how the program finds its bootstrap document: ``"stdin"`` if its standard
                 input is a socket that carries first the document, then the stream; or ``"file"``
-                and the path of a file that holds it.
+                and the path of a file that holds it. Then, for a slave whose processes a batch
+                system warns by signals before it stops or ends them, ``"warned"`` and how long
+                before that is (in s; "0" for any time), so that the warnings end no task.
             code_path: where the slave finds this package: a folder, or an archive that
                 :func:`slave_archive` made. By default the bootstrap's own.
         """
@@ -191,10 +193,11 @@ def _code_path() -> str:
 
 
 class LaunchPhase(enum.Enum):
-    """How far the launch of a slave has come."""
+    """How far the launch of a slave has come; SUSPENDED: it was started, and is stopped now."""
 
     QUEUED = "queued"
     RUNNING = "running"
+    SUSPENDED = "suspended"
     ENDED = "ended"
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _PR_SET_CHILD_SUBREAPER = 36
+_REAP_S = 0.001
 _RUNNER_OOM_SCORE = 500  # of 1000: the system kills a runner rather than what else is there
 
 
@@ -74,6 +76,23 @@ def kill_quietly(pid: int, signal_number: int = signal.SIGKILL) -> None:
         os.kill(pid, signal_number)
     except (ProcessLookupError, PermissionError):
         pass
+
+
+def kill_orphans(limit_s: float) -> None:
+    """Kill all children, and whatever those leave, which becomes ours in turn; within a time."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        orphans = children_of(os.getpid())
+        if not orphans:
+            return
+        for pid in orphans:
+            kill_quietly(pid)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(_REAP_S)  # not longer for one that can't be killed
 
 
 def describe_exit(status: int) -> str:

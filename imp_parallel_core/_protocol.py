@@ -53,6 +53,7 @@ HELLO, WELCOME, REFUSE, PING, ACK, PART, WHOLE = range(1, 8)
 BUNDLE, SETUP, TASKS, TAKE_BACK, END_ATTEMPT, NEXT_RUNNER, CLOSE_CONTEXT, LEAVE = range(1, 9)
 # … and from it
 RUNNER_READY, BEGAN, OUTCOME, TAKEN_BACK, RUNNER_LOST, LEAVING, VALUES = range(32, 39)
+PAUSED, RESUMED = range(39, 41)
 
 FRAME_HEADER = Struct("!IB")  # length of the body, kind of frame
 PREFIX = Struct("!BHI")  # kind of message, number of segments, length of the head

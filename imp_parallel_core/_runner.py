@@ -32,6 +32,7 @@ from ._loaded_definitions import LoadedDefinitions
 from ._protocol import Message
 from ._references import resolve_from_now_on, unpickle_task
 from ._results import describe_exception, pickle_value
+from ._runner_start import pass_over_warnings
 from ._shared_memory import IS_AVAILABLE, adopt, opened
 
 _TOKEN = Struct("!Q")
@@ -39,8 +40,14 @@ SMALL_BYTES = 1 << 15  # larger values go over the wire, which takes them faster
 
 
 def main() -> None:
-    """Be a runner that begins as a new process (argv: as for :func:`work`)."""
-    work(*map(int, sys.argv[1:]))
+    """Be a runner that begins as a new process.
+
+    Its argv is as for :func:`work`, then 1 if it shall pass over a batch system's warnings, or 0.
+    """
+    wire, go_ahead, values, supervisor, is_warned = map(int, sys.argv[1:])
+    if is_warned:
+        pass_over_warnings()
+    work(wire, go_ahead, values, supervisor)
 
 
 def work(wire: int, go_ahead: int, values: int, supervisor: int) -> None:

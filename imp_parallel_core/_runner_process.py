@@ -221,6 +221,10 @@ class RunnerProcess:
         if now >= self._deadline:
             self.kill(self._overdue)
 
+    def was_stopped(self, stopped_s: float) -> None:
+        """The slave was stopped for so long, which is not to be counted."""
+        self._deadline += stopped_s
+
     def end_item(self, item: int) -> None:
         """Kill the runner if it is at this item: the master needs it no more."""
         if next(iter(self._items), None) == item:

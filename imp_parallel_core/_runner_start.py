@@ -40,20 +40,23 @@ class StartedRunner:
             os.set_blocking(end, False)
 
     @classmethod
-    def first(cls, connected: socket.socket | None, code_path: str) -> StartedRunner:
+    def first(
+        cls, connected: socket.socket | None, code_path: str, *, is_warned: bool
+    ) -> StartedRunner:
         """Start the first runner: a fork, in which this ends the process instead of returning.
 
         Args:
             connected: what the slave's process holds besides its standard streams, if anything.
             code_path: where this package is.
+            is_warned: whether it shall pass over a batch system's warnings.
         """
         if not _is_alone():
-            return cls.spawned(code_path)
+            return cls.spawned(code_path, is_warned=is_warned)
         started = cls()
         supervisor = os.getpid()
         started.pid = os.fork()
         if not started.pid:
-            ends = started._become_the_runners()
+            ends = started._become_the_runners(is_warned=is_warned)
             if connected is not None:
                 os.close(connected.detach())
             from ._runner import work
@@ -64,13 +67,13 @@ class StartedRunner:
         return started
 
     @classmethod
-    def spawned(cls, code_path: str) -> StartedRunner:
-        """Start a runner as a new process; this package is in ``code_path``."""
+    def spawned(cls, code_path: str, *, is_warned: bool) -> StartedRunner:
+        """Start a runner as a new process; the arguments are as for :meth:`first`."""
         started = cls()
         ends = started._runners_ends()
         for end in ends:
             os.set_inheritable(end, True)
-        started.pid = _spawn(code_path, *map(str, ends), str(os.getpid()))
+        started.pid = _spawn(code_path, *map(str, ends), str(os.getpid()), str(int(is_warned)))
         os.set_inheritable(started.taken_tokens, False)
         started._leave_the_runners()
         return started
@@ -82,11 +85,15 @@ class StartedRunner:
         self._runners_wire.close()
         os.close(self._runners_values)
 
-    def _become_the_runners(self) -> tuple[int, int, int]:
+    def _become_the_runners(self, *, is_warned: bool) -> tuple[int, int, int]:
         """In the fork, be as a new process would be; return its ends."""
         for end in (self.wire.detach(), self.go_ahead, self.values):
             os.close(end)
+        if is_warned:
+            pass_over_warnings()
         for number in _NOT_FOR_TASKS:
+            if is_warned and number in _WARNINGS:
+                continue
             is_interrupt = number == signal.SIGINT
             signal.signal(number, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
         null = os.open(os.devnull, os.O_RDONLY)
@@ -106,6 +113,31 @@ _NOT_FOR_TASKS = (
     signal.SIGUSR2,
     signal.SIGXCPU,
 )
+
+# What a batch system sends to all processes of a job before it ends or stops them.
+_WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+
+
+def pass_over_warnings() -> None:
+    """In a runner, let a batch system's warnings end no task; its supervisor heeds them.
+
+    They are handled, not ignored: so programs that a task starts find them as usual.
+    """
+    for number in _WARNINGS:
+        signal.signal(number, _pass_over)
+        signal.siginterrupt(number, False)  # what C code waits for goes on
+    os.register_at_fork(after_in_child=_heed_again)
+
+
+def _pass_over(number: int, frame: object) -> None:
+    """Do nothing; see :func:`pass_over_warnings`."""
+
+
+def _heed_again() -> None:
+    """In a fork, such as a pool's process, which is ended by SIGTERM."""
+    for number in _WARNINGS:
+        if signal.getsignal(number) is _pass_over:  # else the task has another use for it
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _is_alone() -> bool:

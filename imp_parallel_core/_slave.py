@@ -1,5 +1,7 @@
 """The slave program: ``python -c <Bootstrap's program> stdin`` or ``… file PATH``.
 
+``warned SECONDS`` may follow; see :meth:`Bootstrap.command`.
+
 It reads its bootstrap document (one line of JSON), reaches the master by the transport that the
 document names, and becomes the slave's supervisor.
 
@@ -36,12 +38,14 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what the script blocks is its own affair
     gc.disable()  # while modules are loaded it finds nothing, and takes a tenth of the time
     code_path = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    arguments = sys.argv[1:]
+    arguments, notify_s = _split_off_warned(sys.argv[1:])
     if arguments != ["stdin"] and (len(arguments) != 2 or arguments[0] != "file"):
-        sys.exit(f"imp_parallel: bad arguments for a slave: {arguments}")
+        sys.exit(f"imp_parallel: bad arguments for a slave: {sys.argv[1:]}")
     is_file = arguments[0] == "file"
     connected = None if is_file else _take_over_stdin()
-    runner = StartedRunner.first(connected, code_path)  # it begins while this one goes on
+    is_warned = notify_s is not None
+    # it begins while this one goes on
+    runner = StartedRunner.first(connected, code_path, is_warned=is_warned)
     text = _read_file(arguments[1]) if is_file else None  # not before: no task shall have its keys
     door = None
     if connected is not None and connected.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
@@ -71,7 +75,16 @@ def main() -> None:
         stream = SocketStream(connected)
     identity = slave_identity(document["index"])
     gc.enable()
-    sys.exit(Supervisor(stream, dial, identity, sys.path, code_path, runner).run())
+    supervisor = Supervisor(stream, dial, identity, sys.path, code_path, runner, notify_s)
+    sys.exit(supervisor.run())
+
+
+def _split_off_warned(arguments: list[str]) -> tuple[list[str], float | None]:
+    """Return what comes before ``warned``, and the seconds after it, if they are there."""
+    if arguments[-2:-1] != ["warned"]:
+        return arguments, None
+    seconds = arguments[-1]
+    return arguments[:-2], float(seconds) if seconds.isdecimal() else 0.0
 
 
 def _read_file(path: str) -> bytes:

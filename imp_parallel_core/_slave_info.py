@@ -14,7 +14,7 @@ class SlaveInfo:
         name: what messages call it.
         description: the repr of what was given to ``add_slave``.
         state: one of launching, queued, connected, idle, setting up, working, suspected,
-            reconnecting, leaving, gone.
+            reconnecting, paused (a batch system will stop it, or has), leaving, gone.
         state_s: for how long it has been in this state, in seconds.
         detail: more about the state: a batch system's reason, how it was lost.
         host: the name of its machine; "" before it has connected.

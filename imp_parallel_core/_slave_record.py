@@ -52,6 +52,7 @@ class SlaveRecord:
         self.pid: int | None = None
         self.runner_pid: int | None = None
         self.has_joined = False
+        self.is_paused = False
         self.is_leaving = False
         self.leaves_because = ""
         self.is_suspected = False
@@ -86,6 +87,8 @@ class SlaveRecord:
         """The state in which it is when all is well with its connection."""
         if self.is_leaving:
             return SlaveState.LEAVING
+        if self.is_paused:
+            return SlaveState.PAUSED
         return SlaveState.CONNECTED if self.runner_pid is None else SlaveState.IDLE
 
     def begin_session(self, link: Link, session: str, boot: str) -> None:
@@ -101,6 +104,7 @@ class SlaveRecord:
         self.boot = boot
         self.bundles_sent = {}
         self.held = None
+        self.is_paused = False
         self.is_leaving = False
         self.is_suspected = False
 

@@ -16,5 +16,6 @@ class SlaveState(enum.Enum):
     WORKING = "working"
     SUSPECTED = "suspected"
     RECONNECTING = "reconnecting"
+    PAUSED = "paused"
     LEAVING = "leaving"
     GONE = "gone"

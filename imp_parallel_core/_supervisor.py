@@ -29,8 +29,8 @@ from ._stream import Stream
 _START_LIMIT = 2  # runners that may die in a row before they are ready
 _IDLE_LOSS_LIMIT = 10  # runners that may die in a row while they are at nothing
 _EXIT_GRACE_S = 0.5
-_REAP_S = 0.001
 _FAREWELL_S = 5.0
+_LATE_STOP_S = 10.0  # a stop that was announced may come later by this much
 _NEVER = float("inf")
 _PAUSE_S, _SHORTEST_PAUSE_S = 0.001, 0.0001
 _WARNINGS = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU, signal.SIGHUP}
@@ -47,6 +47,8 @@ class Supervisor:
         sys_path: the master's ``sys.path``.
         code_path: the folder that this package is in.
         runner: the first runner, which has been started already.
+        notify_s: how long before it stops or ends the slave a batch system warns it; None if there
+            is no batch system.
     """
 
     def __init__(
@@ -57,20 +59,25 @@ class Supervisor:
         sys_path: list[str],
         code_path: str,
         runner: StartedRunner,
+        notify_s: float | None = None,
     ) -> None:
+        self._notify_s = notify_s
         self._sys_path = sys_path
         self._code_path = code_path
         self._selector = selectors.DefaultSelector()
         self._exit_code: int | None = None
         self._is_leaving = False
         self._leaves_at = _NEVER  # if the master does not say LEAVE before
+        self._pauses_until = _NEVER  # if it does not go on before; _NEVER when it is not paused
+        self._turned_at = time.monotonic()
         self._discards = False  # what the master sends is still meant for the runner that died
         self._failed_starts = 0
         self._idle_losses = 0
         self._runner = self._hold(runner)
         process.adopt_orphans()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the master's
-        self._signals = Signals({signal.SIGCHLD, *_WARNINGS}, self._selector, self._signalled)
+        caught = {signal.SIGCHLD, signal.SIGCONT, *_WARNINGS}
+        self._signals = Signals(caught, self._selector, self._signalled)
         self._home = Home(
             stream,
             dial,
@@ -85,11 +92,14 @@ class Supervisor:
     def run(self) -> int:
         """Work until the master says so or has gone; return the exit code."""
         while self._exit_code is None:
-            for key, events in self._selector.select(self._wait_s()):
+            # (when its time is over, it may have been stopped: then the signal says so)
+            for key, events in self._selector.select(self._wait_s()) or self._selector.select(0):
                 key.data(events)
-            now = time.monotonic()
+            now = self._turned_at = time.monotonic()
             self._runner.kill_if_overdue(now)
             self._home.by_the_clock(now)
+            if now >= self._pauses_until:
+                self._begin_to_leave(_warned_by(signal.SIGUSR1))  # so it was no stop's
             self._home.flush()
             self._runner.flush()
             self._leave_if_done()
@@ -102,7 +112,8 @@ class Supervisor:
         return self._exit_code
 
     def _wait_s(self) -> float:
-        due = min(self._home.deadline, self._runner.deadline, self._leaves_at) - time.monotonic()
+        ends = min(self._leaves_at, self._pauses_until)
+        due = min(self._home.deadline, self._runner.deadline, ends) - time.monotonic()
         return max(0.0, min(due, 3600.0))
 
     def _leave(self, exit_code: int) -> None:
@@ -137,7 +148,7 @@ class Supervisor:
             self._home.give_up(f"it sent a message of the unknown kind {kind}")
 
     def _give(self, message: Message, items: Sequence[int], timeout_s: float) -> None:
-        if self._is_leaving:
+        if self._is_leaving or self._pauses_until != _NEVER:
             self._hand_back(items)  # sent before the master knew
         else:
             self._runner.give(message, items, timeout_s)
@@ -172,14 +183,38 @@ class Supervisor:
 
     def _signalled(self, numbers: set[int]) -> None:
         for number in numbers & _WARNINGS:
-            self._begin_to_leave(f"received {signal.Signals(number).name}")
+            if number == signal.SIGUSR1 and self._notify_s and self._home.is_welcome:
+                self._pause(self._notify_s)
+            else:
+                self._begin_to_leave(_warned_by(number))
+        if signal.SIGCONT in numbers:
+            self._go_on()
         self._reap()
+
+    def _pause(self, notify_s: float) -> None:
+        """The slave will be stopped or ended soon, nobody knows which: be prepared for both."""
+        if self._is_leaving or self._pauses_until != _NEVER:
+            return
+        self._pauses_until = time.monotonic() + notify_s + _LATE_STOP_S
+        reason = _warned_by(signal.SIGUSR1)
+        say(f"{reason}; this slave takes no tasks until it is known what for")
+        self._home.send(protocol.PAUSED, b"", [reason.encode()])
+        self._hand_back(self._runner.take_back())
+
+    def _go_on(self) -> None:
+        """The slave was stopped, and is not any more."""
+        self._runner.was_stopped(time.monotonic() - self._turned_at)
+        if self._pauses_until != _NEVER:
+            self._pauses_until = _NEVER
+            say("this slave was stopped, and goes on")
+            self._home.send(protocol.RESUMED)
 
     def _begin_to_leave(self, reason: str) -> None:
         """The slave will be ended from outside: hand back what has not begun, take no more."""
         if self._is_leaving:
             return
         self._is_leaving = True
+        self._pauses_until = _NEVER
         say(f"{reason}; this slave takes no more tasks")
         if self._home.is_welcome:
             self._home.send(protocol.LEAVING, b"", [reason.encode()])
@@ -210,11 +245,14 @@ class Supervisor:
                 self._runner_ended(self._runner.reaped(status, _peak_memory_bytes(usage)))
 
     def _runner_ended(self, end: RunnerEnd) -> None:
-        _kill_orphans()
+        process.kill_orphans(_EXIT_GRACE_S)
         if self._exit_code is None and self._may_go_on(end):
             self._report_loss(end)
             if not self._is_leaving:
-                self._runner = self._hold(StartedRunner.spawned(self._code_path))
+                self._runner = self._hold(self._start_runner())
+
+    def _start_runner(self) -> StartedRunner:
+        return StartedRunner.spawned(self._code_path, is_warned=self._notify_s is not None)
 
     def _may_go_on(self, end: RunnerEnd) -> bool:
         """Count losses that no task is to blame for; too many of them are the end."""
@@ -257,21 +295,8 @@ class Supervisor:
             self._reap()
 
 
-def _kill_orphans() -> None:
-    """Kill what tasks left behind; whatever those leave becomes ours in turn."""
-    deadline = time.monotonic() + _EXIT_GRACE_S
-    while time.monotonic() < deadline:
-        orphans = process.children_of(os.getpid())
-        if not orphans:
-            return
-        for pid in orphans:
-            process.kill_quietly(pid)
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-        time.sleep(_REAP_S)  # not longer for one that can't be killed
+def _warned_by(number: int) -> str:
+    return f"received {signal.Signals(number).name}"
 
 
 def _peak_memory_bytes(usage: resource.struct_rusage) -> int:

@@ -148,6 +148,33 @@ def test_what_a_task_registers_for_the_end_is_done_when_its_runner_is_not_needed
     check_that_what_a_task_registers_for_the_end_is_done(manager, LocalSlave(), tmp_path)
 
 
+def test_a_time_limit_does_not_count_the_time_that_a_slave_was_stopped(
+    manager: Manager, tmp_path: Path
+) -> None:
+    gate, begun = tmp_path / "gate", tmp_path / "begun"
+
+    def wait() -> str:
+        begun.touch()
+        wait_until(gate.exists, 60.0)
+        return "done"
+
+    manager.add_slave(LocalSlave())
+    context = manager.get_context(task_timeout_s=4.0, max_attempts=1)
+    context.add_task(wait)
+    wait_until(begun.exists)
+    slave = manager.slaves[0]
+    assert slave.pid is not None
+    assert slave.runner_pid is not None
+    for pid in (slave.pid, slave.runner_pid):
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(5.0)  # this is what happens
+    gate.touch()
+    os.kill(slave.pid, signal.SIGCONT)
+    time.sleep(0.3)  # in which a supervisor that counted it would kill the runner
+    os.kill(slave.runner_pid, signal.SIGCONT)
+    assert list(context.get_results()) == ["done"]
+
+
 def test_a_killed_slave_loses_nothing_and_another_takes_its_place(
     two_slaves: Manager, processes: Processes, tmp_path: Path
 ) -> None:

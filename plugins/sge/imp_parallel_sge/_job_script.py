@@ -12,18 +12,24 @@ from ._words import quote
 _TEMPLATE = """\
 #!/bin/bash
 # Slaves of imp_parallel: each task of this job array is one.
-trap '' USR1 USR2  # warnings before a limit: the slave heeds them, a wrapper around it might die
+trap '' USR1 USR2 XCPU  # warnings: the slave heeds them, a wrapper around it might die
 trap : TERM        # likewise; this script waits for the slave
 outputs=(
 {outputs}
 )
 {precondition}exec >>"${{outputs[SGE_TASK_ID - 1]}}" 2>&1 || exit 1
-{preparations}{command} file {folder}/"$SGE_TASK_ID" </dev/null
+{preparations}{notify}
+{command} file {folder}/"$SGE_TASK_ID" warned "$notify" </dev/null
 code=$?
 echo "$code" >{folder}/"$SGE_TASK_ID.exit"
 ((code == 99 || code == 100)) && code=1  # these two would mean something to Grid Engine
 exit "$code"
 """
+
+# How long after a warning the job is stopped or ended, in s; 0 if it is not warned.
+NOTIFY = """\
+[[ -r $SGE_JOB_SPOOL_DIR/config && $(<"$SGE_JOB_SPOOL_DIR/config") =~ $'\\n'notify=([0-9]+) ]]
+notify=${BASH_REMATCH[1]:-0}"""
 
 
 class ScriptParts(NamedTuple):
@@ -57,6 +63,7 @@ def render(parts: ScriptParts) -> str:
         preparations="".join(line + "\n" for line in preparations),
         command=" ".join(map(quote, parts.command)),
         folder=quote(parts.folder),
+        notify=NOTIFY,
     )
 
 

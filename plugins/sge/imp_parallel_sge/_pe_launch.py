@@ -23,6 +23,7 @@ from imp_parallel_core import (
 )
 
 from ._documents import Documents
+from ._job_script import NOTIFY
 from ._pe_array import SGEPESlaveArray
 from ._words import quote
 
@@ -115,10 +116,11 @@ def remote_line(bootstrap: Bootstrap, document: str) -> str:
     """
     output = quote(bootstrap.output_path or os.devnull)
     exports = "".join(f"export {k}={quote(v)}; " for k, v in bootstrap.environment.items())
-    command = " ".join(map(quote, bootstrap.command("file", document, in_login_shell=True)))
+    words = bootstrap.command("file", document, "warned", in_login_shell=True)
+    command = " ".join(map(quote, words))
     script = (
-        f"exec >>{output} 2>&1 </dev/null || exit 1; trap '' USR1 USR2; "
-        f"cd {quote(bootstrap.cwd)} || exit 1; {exports}exec {command}"
+        f"exec >>{output} 2>&1 </dev/null || exit 1; trap '' USR1 USR2 XCPU; "
+        f'cd {quote(bootstrap.cwd)} || exit 1; {exports}{NOTIFY}\nexec {command} "$notify"'
     )
     # one more pair of quotes: the shell that qrsh hands it to may be any
     return shlex.join(["/bin/bash", "-c", script])

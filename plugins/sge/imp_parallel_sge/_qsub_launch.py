@@ -154,7 +154,7 @@ class QsubLaunch:
         self._watch.expect_change()
         tasks = self._look(0.0)
         if any(task.phase() is not LaunchPhase.RUNNING for task in tasks.values()):
-            self._delete(tasks, LaunchPhase.QUEUED, LaunchPhase.ENDED)
+            self._delete(tasks, *(set(LaunchPhase) - {LaunchPhase.RUNNING}))
         words, deleted_at = "", float("-inf")
         while (tasks := self._look(_LOOK_S)) or self._watch.problem:
             now = time.monotonic()
@@ -177,7 +177,8 @@ class QsubLaunch:
             numbers = [number for number, task in tasks.items() if task.phase() in phases]
             if len(numbers) == len(tasks):
                 return self._grid_engine.delete(self.job)
-            return self._grid_engine.delete(self.job, f"{min(numbers)}-{max(numbers)}")
+            ranges = [f"{first}-{last}" for first, last in ranges_of(sorted(numbers))]
+            return "\n".join(self._grid_engine.delete(self.job, each) for each in ranges)
         except OSError as problem:
             return str(problem)
 

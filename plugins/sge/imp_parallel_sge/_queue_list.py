@@ -22,6 +22,8 @@ _LETTERS = {
     "t": "is being transferred",
 }
 
+_SUSPENDED = frozenset("sST")
+
 
 class Task(NamedTuple):
     """One task of a job array in the queue: its state's letters, and where it runs."""
@@ -33,7 +35,10 @@ class Task(NamedTuple):
         """Return how far it has come; ENDED for one in error, which will not start any more."""
         if "E" in self.state:
             return LaunchPhase.ENDED
-        return LaunchPhase.QUEUED if "q" in self.state else LaunchPhase.RUNNING
+        if "q" in self.state:
+            return LaunchPhase.QUEUED
+        is_stopped = not _SUSPENDED.isdisjoint(self.state)
+        return LaunchPhase.SUSPENDED if is_stopped else LaunchPhase.RUNNING
 
     def launch_state(self, reason: str) -> LaunchState:
         """Return what the core shall know of it.
@@ -43,9 +48,10 @@ class Task(NamedTuple):
         """
         told = [meaning for letter, meaning in _LETTERS.items() if letter in self.state]
         detail = f"{self.state} ({', '.join(told)})" if told else self.state
-        if self.phase() is not LaunchPhase.RUNNING:
-            return LaunchState(self.phase(), f"{detail}: {reason}" if reason else detail)
-        return LaunchState(LaunchPhase.RUNNING, f"{detail} in {self.queue}" if told else "")
+        phase = self.phase()
+        if phase in (LaunchPhase.RUNNING, LaunchPhase.SUSPENDED):
+            return LaunchState(phase, f"{detail} in {self.queue}" if told else "")
+        return LaunchState(phase, f"{detail}: {reason}" if reason else detail)
 
 
 Jobs = Mapping[int, Mapping[int, Task]]

@@ -76,7 +76,7 @@ def test_a_script_does_its_work_in_folders_with_hostile_names(tmp_path: Path, na
     done = run(script, 2, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (7, b"", b"")
     words, environment = json.loads(outputs[1].read_text())
-    assert words == [name, "file", str(folder / "2")]
+    assert words == [name, "file", str(folder / "2"), "warned", "0"]
     assert environment["COLOUR"] == name
     assert environment["PWD"] == str(folder)
     assert (folder / "2.exit").read_text() == "7\n"
@@ -100,9 +100,25 @@ def test_an_output_that_can_not_be_opened_is_said_where_it_is_found(tmp_path: Pa
 
 
 def test_warnings_end_neither_the_script_nor_a_wrapper_around_the_slave(tmp_path: Path) -> None:
-    kill = "kill -USR1 $PPID $$; kill -USR2 $PPID $$; kill -TERM $PPID; exit 5"
+    warn = " ".join(f"kill -{name} $PPID $$;" for name in ("USR1", "USR2", "XCPU"))
+    kill = f"{warn} kill -TERM $PPID; exit 5"
     parts = ScriptParts(["bash", "-c", kill], str(tmp_path), [None])
     assert run(render(parts), 1, tmp_path).returncode == 5
+
+
+@pytest.mark.parametrize(
+    ("configuration", "seconds"),
+    [("a=1\nnotify=60\nnotify_kill=default\n", "60"), ("notify_kill=5\n", "0"), (None, "0")],
+)
+def test_the_slave_is_told_how_long_before_a_stop_or_an_end_it_is_warned(
+    tmp_path: Path, configuration: str | None, seconds: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SGE_JOB_SPOOL_DIR", str(tmp_path))
+    if configuration is not None:
+        (tmp_path / "config").write_text(configuration)
+    parts = ScriptParts(["bash", "-c", 'echo "$4" >told', "bash"], str(tmp_path), [None])
+    assert run(render(parts), 1, tmp_path).returncode == 0
+    assert (tmp_path / "told").read_text() == f"{seconds}\n"
 
 
 def test_a_script_can_be_looked_at_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -79,7 +79,9 @@ def test_a_range_has_its_first_its_last_and_its_step(first: int, more: int, step
         ("t", LaunchPhase.RUNNING, "t (is being transferred) in q@h"),
         ("dr", LaunchPhase.RUNNING, "dr (is being deleted) in q@h"),
         ("Rr", LaunchPhase.RUNNING, "Rr (is restarted) in q@h"),
-        ("S", LaunchPhase.RUNNING, "S (is suspended with its queue) in q@h"),
+        ("s", LaunchPhase.SUSPENDED, "s (is suspended) in q@h"),
+        ("T", LaunchPhase.SUSPENDED, "T (is suspended by a threshold) in q@h"),
+        ("S", LaunchPhase.SUSPENDED, "S (is suspended with its queue) in q@h"),
     ],
 )
 def test_each_state_of_a_task_is_told(state: str, phase: LaunchPhase, said: str) -> None:

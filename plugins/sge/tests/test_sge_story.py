@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import stat
 import subprocess
 import sys
@@ -124,13 +123,6 @@ def test_the_documents_are_private_and_each_slave_has_its_own_output(
     outputs = [(tmp_path / f"slave{number}.output").read_text() for number in range(3)]
     assert outputs == ["set up\n"] * 3
     assert list(tmp_path.glob(".imp*")) == []
-
-
-def test_a_task_finds_signals_as_a_script_does(cluster: Cell) -> None:
-    with manager_of(1) as manager:
-        context = manager.get_context()
-        context.add_task(lambda: [signal.getsignal(n) for n in (10, 12, 15)])
-        assert list(context.get_results_unordered()) == [[signal.SIG_DFL] * 3]
 
 
 def test_a_close_deletes_what_waits_and_what_runs(cluster: Cell) -> None:
