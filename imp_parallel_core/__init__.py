@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         RemoteError,
         SetupError,
         TaskLostError,
+        UnreadResultsWarning,
     )
     from ._events import (
         ContextDone,
@@ -73,6 +74,7 @@ _MODULES = {
         "RemoteError",
         "SetupError",
         "TaskLostError",
+        "UnreadResultsWarning",
     ),
     "_events": (
         "ContextDone",
@@ -141,6 +143,7 @@ __all__ = [
     "TaskLostError",
     "TaskStarted",
     "Transport",
+    "UnreadResultsWarning",
     "WithdrawingLaunch",
     "__version__",
     "hookimpl",

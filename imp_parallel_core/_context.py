@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-import pickle
-import reprlib
+import sys
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ._actions import Deliver, OutcomeKind, Task
+from ._actions import Deliver, Task
 from ._definitions import DefinitionBook
 from ._engine import Engine
-from ._errors import ClosedError, Error, PicklingError, RemoteError, SetupError, TaskLostError
+from ._errors import ClosedError, Error, PicklingError, UnreadResultsWarning
 from ._map import Map
+from ._opening import Opener
 from ._performer import ServedContext
-from ._references import refers, resolving, unpickle_task
-from ._shared_memory import open_segment
+from ._reprs import describe
 
 if TYPE_CHECKING:
     from ._inbox import Inbox
     from ._manager import Manager
 
-_repr = reprlib.Repr()
-_repr.maxother = _repr.maxstring = 200
-
 # called, it gives no argument; and no slave must import a module for it
 _NO_SETUP: Callable[[], Any] = tuple
-# What unpickling may raise, since it runs the user's code: anything but a Ctrl-C of the user's.
-_CODE_OF_OTHERS = (Exception, SystemExit, GeneratorExit)
-
-_SHORT = 4096  # bytes that it takes no time to look through
 
 OnError = Literal["raise", "return"]
+
+_INTERRUPTED = -1
+
+
+def _last_shown() -> int:
+    """Return what tells the last error that an interactive session has shown from others."""
+    return id(getattr(sys, "last_value", None))
 
 
 def _check_callable(task: Any) -> None:
     if not callable(task):
-        raise TypeError(f"a task must be callable, and {_repr.repr(task)} is not")
+        raise TypeError(f"a task must be callable, and {describe(task)} is not")
 
 
 def _check_on_error(on_error: OnError) -> bool:
@@ -67,12 +67,15 @@ class Context:
         self._manager = manager  # it must live as long as its contexts
         self._engine = engine
         self._is_closed = False
-        self._startup_name = getattr(startup, "__qualname__", None) or _describe(startup)
+        self._left_when: int | None = None
+        """If a reading has been left: what error had been shown by then, or _INTERRUPTED."""
         book = DefinitionBook()
         setup = self._pickle_setup(book, startup or _NO_SETUP)
         # it alone refers to the book, which it lets go of at the end: the book holds what is the
         # script's, and a thread may keep this context beyond the interpreter's end
         self._served = ServedContext(id, book, setup, setup_timeout_s or 0.0, task_timeout_s or 0.0)
+        name = getattr(startup, "__qualname__", None) or describe(startup)
+        self._opener = Opener(engine, self._served, name)
         engine.open_context(self._served, max_attempts)
         self._finalizer = weakref.finalize(self, engine.close_context, id)
         self._finalizer.atexit = False  # the Manager ends everything then
@@ -81,7 +84,9 @@ class Context:
         """Add a task: ``task(*values_of_the_setup, *args)`` is called on some slave.
 
         Everything is pickled now: what is changed afterwards is not seen by the task. May be
-        called at any time, also while results are read.
+        called at any time, also while results are read. Where a reading was cut short by a Ctrl-C,
+        or by an error that an interactive session has shown, an UnreadResultsWarning says once that
+        what it left is still to come (see :meth:`clear`).
 
         Args:
             task: any callable: a function, a lambda, an instance of a class with ``__call__``;
@@ -95,6 +100,8 @@ class Context:
         """
         self._check_open()
         _check_callable(task)
+        if self._left_when is not None:
+            self._warn_of_what_is_left()
         self.add_made(self.make_task(self._served.inbox, task, args))
 
     def map(
@@ -175,10 +182,28 @@ class Context:
     def get_results(self, *, on_error: OnError = "raise") -> Iterator[Any]:
         """Yield the results in the order in which the tasks were added.
 
-        Otherwise like :meth:`get_results_unordered`. Results that come before their turn wait on
-        the master; how many is bounded (see the Manager's ``credit``).
+        Otherwise like :meth:`get_results_unordered`: ``list(context.get_results())`` gives nothing
+        but the error if one task fails, and with ``on_error="return"`` a list of all, in which each
+        error, in its task's place, says which it is (``number``, ``args_of_task``). Results that
+        come before their turn wait on the master; how many is bounded (see the Manager's
+        ``credit``).
         """
         return self._results(on_error, in_order=True)
+
+    def clear(self) -> None:
+        """Forget all tasks whose results have not been read: the next results are of new tasks.
+
+        That is, those that wait, those that run, and those whose results have come; none of their
+        results appears any more, in no iterator. Those that run come to their end first, since
+        their slaves may have taken long to set up (to end them at once, close the context and get
+        a new one). The set-up's values stay, and so do iterators of :meth:`map`. The numbers of
+        new tasks, in errors, begin at 0 again.
+
+        Raises ClosedError if the Context or its Manager has been closed.
+        """
+        self._check_open()
+        self._left_when = None
+        self._engine.renew_inbox(self._served)
 
     def close(self) -> None:
         """Forget the tasks, end those that run, and drop the set-up's values on the slaves.
@@ -288,17 +313,50 @@ class Context:
         return self._iterate(returns_errors, in_order=in_order)
 
     def _iterate(self, returns_errors: bool, *, in_order: bool) -> Iterator[Any]:
-        inbox = self._served.inbox
-        while (opened := self.open_next(inbox, in_order=in_order)) is not None:
-            delivery, value, failure = opened
-            inbox.note_read(delivery)
-            # from here to the user it is one step: a Ctrl-C before it loses nothing
-            if inbox.claim(delivery.task.number, None) is None:
-                inbox.unnote_read(delivery)  # another reader was faster
-                continue
-            if failure is not None and not returns_errors:
-                raise failure
-            yield value
+        try:
+            while True:
+                self._left_when = None
+                inbox = self._served.inbox
+                try:
+                    opened = self.open_next(inbox, in_order=in_order)
+                except ClosedError:
+                    if inbox is self._served.inbox:
+                        raise
+                    continue  # another thread has cleared the context
+                if opened is None:
+                    if inbox is self._served.inbox:
+                        return
+                    continue
+                delivery, value, failure = opened
+                inbox.note_read(delivery)
+                self._left_when = _last_shown()  # unless there is a next time
+                # from here to the user it is one step: a Ctrl-C before it loses nothing
+                if inbox.claim(delivery.task.number, None) is None:
+                    inbox.unnote_read(delivery)  # another reader was faster
+                    continue
+                if failure is not None and not returns_errors:
+                    raise failure
+                yield value
+        except KeyboardInterrupt:
+            self._left_when = _INTERRUPTED
+            raise
+
+    def _warn_of_what_is_left(self) -> None:
+        """Warn, if a reading was left by something that has cut the script, or its cell, short.
+
+        Who breaks out of a loop, or takes one result at a time, and adds tasks then, means to. An
+        error that ended a notebook's cell can be told by its having been shown since.
+        """
+        left_when, self._left_when = self._left_when, None
+        if left_when == _last_shown():
+            self._left_when = left_when
+        elif self._served.inbox.has_unread:
+            warnings.warn(
+                "reading the results of this context was cut short, and what it left unread will "
+                "come among the results of the new tasks; context.clear() forgets it",
+                UnreadResultsWarning,
+                stacklevel=3,
+            )
 
     def open_next(
         self, inbox: Inbox, *, in_order: bool, waits: bool = True
@@ -312,96 +370,9 @@ class Context:
         if delivery is None:
             return None
         try:
-            return delivery, self._open(delivery), None
+            return delivery, self._opener.open(delivery), None
         except Error as error:
             return delivery, error, error
         except BaseException:  # a Ctrl-C: whoever reads next shall have it
             inbox.give_back(delivery)
             raise
-
-    def _open(self, delivery: Deliver) -> Any:
-        """Return a task's value, or raise its error."""
-        outcome = delivery.outcome
-        if outcome.kind is OutcomeKind.VALUE:
-            try:
-                return self._unpickle(outcome.content)
-            except _CODE_OF_OTHERS as problem:
-                where = self._describe_slave(outcome.slave)
-                raise RemoteError(
-                    f"the value of task {delivery.task.number}, which ran on {where}, can't be "
-                    f"unpickled on the master: {type(problem).__name__}: {problem}",
-                    exc=problem,
-                    slave=where,
-                ) from problem
-        task = self._rebuild(delivery.task)
-        if outcome.kind is OutcomeKind.LOST:
-            raise self._lost_error(delivery, task)
-        raise self._remote_error(delivery, task)
-
-    def _remote_error(self, delivery: Deliver, task: Any) -> RemoteError:
-        outcome = delivery.outcome
-        slave = self._engine.slave_names(outcome.slave)
-        is_setup = outcome.kind is OutcomeKind.SETUP_FAILED
-        what = f"task {delivery.task.number}"
-        if is_setup:
-            what = f"the set-up of its context ({self._startup_name})"
-        error_type = SetupError if is_setup else RemoteError
-        where = self._describe_slave(outcome.slave)
-        name, host = slave
-        about = "" if task is None else f"\n  the task: {_describe(task)}"
-        if len(outcome.content) < 3:  # the set-up did not raise: it took its runner down
-            message = f"{what} ended its runner: {outcome.content[0]}{about}"
-            return error_type(message, slave=name, host=host, task=task)
-        traceback, line = (bytes(part).decode(errors="replace") for part in outcome.content[:2])
-        exc = self._unpickle_exception(outcome.content[2:])
-        message = (
-            f"{line}\n  raised by {what} on {where}{about}\n  traceback on the slave:\n{traceback}"
-        )
-        error = error_type(message, exc=exc, traceback=traceback, slave=name, host=host, task=task)
-        error.__cause__ = exc
-        return error
-
-    def _lost_error(self, delivery: Deliver, task: Any) -> TaskLostError:
-        attempts = delivery.outcome.content
-        about = "" if task is None else f" ({_describe(task)})"
-        history = "\n".join(f"  {n}. {attempt}" for n, attempt in enumerate(attempts, 1))
-        return TaskLostError(
-            f"task {delivery.task.number}{about} was given up after {len(attempts)} attempts, each "
-            f"of which ended its runner:\n{history}",
-            attempts=attempts,
-            task=task,
-        )
-
-    def _describe_slave(self, index: int) -> str:
-        name, host = self._engine.slave_names(index)
-        return f"{name} ({host})" if host else name
-
-    def _unpickle(self, segments: Sequence[Any]) -> Any:
-        if len(segments) == 1 and len(segments[0]) < _SHORT and not refers(segments[0]):
-            return pickle.loads(segments[0])
-        data, *buffers = map(open_segment, segments)
-        with resolving(self._served.book):
-            return pickle.loads(data, buffers=buffers)
-
-    def _unpickle_exception(self, segments: Sequence[Any]) -> BaseException | None:
-        try:
-            exc = self._unpickle(segments)
-        except _CODE_OF_OTHERS:  # its text has travelled apart
-            return None
-        return exc if isinstance(exc, BaseException) else None
-
-    def _rebuild(self, task: Task) -> Any:
-        """Return a copy of a failed task's callable, for its error; None if that can't be made."""
-        try:
-            book = self._served.book
-            with resolving(book):
-                return unpickle_task(task.payload, book)[0]
-        except _CODE_OF_OTHERS:  # it is for the message only
-            return None
-
-
-def _describe(task: Any) -> str:
-    try:
-        return _repr.repr(task)
-    except Exception:  # the user's __repr__
-        return f"an instance of {type(task).__qualname__}"

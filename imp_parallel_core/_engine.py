@@ -74,6 +74,7 @@ class Engine:
         self._closed_because = ""
         self._ended_with: Error | None = None
         self._leaves_readers = False
+        self._renewing = threading.Lock()
         _all_engines.add(self)
         self._loop.start()
 
@@ -127,6 +128,15 @@ class Engine:
     def forget_inbox(self, context: ServedContext, inbox: Inbox) -> None:
         """Forget the tasks whose outcomes would go there: nobody will read them."""
         self._loop.post(lambda: self._inbox_forgotten(context, inbox))
+
+    def renew_inbox(self, context: ServedContext) -> None:
+        """Forget the tasks of a context that are not a Map's; those to come have a new inbox."""
+        with self._renewing:
+            new = self.open_inbox(context)
+            context.superseded.append(context.inbox)
+            context.inbox = new
+            # should a Ctrl-C come before this, it is done when the next reader waits
+            self._loop.post(lambda: self._forget_superseded(context))
 
     def add_task(self, task: Task) -> None:
         """Take a task of a context that has been opened."""
@@ -209,6 +219,9 @@ class Engine:
             context = self._performer.contexts.get(context_id)
             if context is None:
                 continue
+            if inbox.is_closed:  # while another thread was adding them
+                tasks = [task for task in tasks if task.inbox is not inbox]
+                continue
             together = list(some)
             ids = range(context.tasks, context.tasks + len(together))
             context.tasks += len(together)
@@ -255,6 +268,8 @@ class Engine:
             inbox.close(ClosedError(_CONTEXT_CLOSED))
 
     def _reader_waits(self, context: ServedContext, inbox: Inbox, waiter: Waiter) -> None:
+        if context.superseded:
+            self._forget_superseded(context)
         self._count_read(context)
         if not inbox.wait(waiter):
             return
@@ -286,9 +301,18 @@ class Engine:
         self._perform(
             self._scheduler.tasks_forgotten(context.id, lambda task: task.inbox is inbox, now)
         )
-        inbox.close(ClosedError("this iterator has been closed"))
+        inbox.close(ClosedError("this iterator has been closed, or its context cleared"))
         self._count_read(context)
         context.inboxes.discard(inbox)
+
+    def _forget_superseded(self, context: ServedContext) -> None:
+        superseded = context.superseded
+        for _ in range(len(superseded)):
+            inbox = superseded.popleft()
+            if inbox is context.inbox:  # it is being superseded, or a Ctrl-C has prevented that
+                superseded.append(inbox)
+            else:
+                self._inbox_forgotten(context, inbox)
 
     def _inboxes(self) -> Iterator[Inbox]:
         for context in self._performer.contexts.values():

@@ -13,7 +13,8 @@
     ├── PluginError              no plugin takes a slave or a transport, or a plugin is broken
     └── ClosedError              the Manager or Context was used after its end, or in a forked child
 
-All of them survive pickling, and carry their evidence as attributes.
+All of them survive pickling, and carry their evidence as attributes. Beside them there is one
+warning, :class:`UnreadResultsWarning`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ class RemoteError(Error):
         slave: the name of the slave that ran the task.
         host: the name of that slave's machine.
         task: a copy of the task, or None if it can't be rebuilt.
+        number: the task's number in its context, from 0 in the order of adding; for a call of
+            ``Context.map`` its number in that.
+        args_of_task: a short ``repr`` of each argument that was added with the task; for ``map``,
+            of each item.
     """
 
     def __init__(
@@ -47,6 +52,8 @@ class RemoteError(Error):
         slave: str = "",
         host: str = "",
         task: Any = None,
+        number: int | None = None,
+        args_of_task: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.exc = exc
@@ -54,6 +61,13 @@ class RemoteError(Error):
         self.slave = slave
         self.host = host
         self.task = task
+        self.number = number
+        self.args_of_task = tuple(args_of_task)
+
+    @property
+    def worker(self) -> str:
+        """The name of the slave, as newer scripts for IMP.parallel call it."""
+        return self.slave
 
 
 class SetupError(RemoteError):
@@ -69,12 +83,23 @@ class TaskLostError(Error):
     Attributes:
         attempts: one sentence for each attempt, in order: where it ran and how it ended.
         task: a copy of the task, or None if it can't be rebuilt.
+        number, args_of_task: as of a :class:`RemoteError`.
     """
 
-    def __init__(self, message: str, *, attempts: Sequence[str] = (), task: Any = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        attempts: Sequence[str] = (),
+        task: Any = None,
+        number: int | None = None,
+        args_of_task: Sequence[str] = (),
+    ) -> None:
         super().__init__(message)
         self.attempts = tuple(attempts)
         self.task = task
+        self.number = number
+        self.args_of_task = tuple(args_of_task)
 
 
 class PicklingError(Error):
@@ -144,3 +169,10 @@ class PluginError(Error):
 
 class ClosedError(Error):
     """The Manager or the Context has been closed, or belongs to the parent of this process."""
+
+
+class UnreadResultsWarning(UserWarning):
+    """Tasks were added to a context although a reading of its results had been cut short.
+
+    The results that it left will be among those of the new tasks. ``Context.clear`` forgets them.
+    """

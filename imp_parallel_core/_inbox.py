@@ -119,6 +119,11 @@ class Inbox:
         return False
 
     @property
+    def is_closed(self) -> bool:
+        """Whether nobody will read what comes here."""
+        return self._error is not None
+
+    @property
     def has_waiters(self) -> bool:
         """Whether readers wait."""
         return bool(self._waiters)
@@ -157,6 +162,11 @@ class Inbox:
         return Complete() if self._done == self._added else None
 
     # ---- the user's side
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether tasks have been added, as far as is known, whose outcomes have not been read."""
+        return self._error is None and not self._is_complete()
 
     def take(self, *, in_order: bool = False, waits: bool = True) -> Deliver | None:
         """Return the next delivery, waiting for it; None if no task is without an outcome.

@@ -137,9 +137,10 @@ class Manager:
 
         Args:
             startup: the set-up, called once on each slave before its first task of this context.
-                What it returns is passed to the tasks: a tuple is spread over their first
-                arguments, None is no argument, anything else is one. It stays on the slave and
-                need not be picklable.
+                What it returns is passed to the tasks: a tuple or a list is spread over their
+                first arguments, None is no argument, anything else is one (a list that is to be
+                one argument is returned in a tuple: ``return values,``). It stays on the slave
+                and need not be picklable.
             task_timeout_s: how long a task may take, from its own start; it is killed then, which
                 counts as a failed attempt. By default there is no limit.
             setup_timeout_s: likewise for the set-up.

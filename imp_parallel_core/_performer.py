@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from itertools import chain, groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -60,6 +61,7 @@ class ServedContext:
     ) -> None:
         self.id = id
         self.inboxes: set[Inbox] = set()
+        self.superseded: deque[Inbox] = deque()  # whose tasks the user has forgotten
         self.tasks = 0  # how many have been added
         self.book = book
         self.setup = setup

@@ -292,7 +292,7 @@ def _as_arguments(value: Any) -> tuple[Any, ...]:
     """Return what a set-up returned as the first arguments of its tasks (as IMP.parallel does)."""
     if value is None:
         return ()
-    return value if isinstance(value, tuple) else (value,)
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
 def _flush_output() -> None:

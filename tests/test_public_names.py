@@ -53,6 +53,7 @@ PUBLIC = {
         "TaskLostError",
         "TaskStarted",
         "Transport",
+        "UnreadResultsWarning",
         "WithdrawingLaunch",
         "__version__",
         "hookimpl",

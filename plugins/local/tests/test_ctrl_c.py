@@ -116,6 +116,7 @@ def test_an_interrupt_in_add_task_adds_the_task_or_not_and_nothing_hangs(
     assert len(list(places(act))) > 20
 
 
+@pytest.mark.filterwarnings("ignore::imp_parallel_core.UnreadResultsWarning")
 @pytest.mark.parametrize("read", [Context.get_results_unordered, Context.get_results])
 def test_an_interrupt_while_reading_loses_nothing_and_nothing_hangs(
     one_slave: Manager, read: Callable[[Context], Iterator[str]]

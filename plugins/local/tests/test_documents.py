@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from harness import Processes
 
+from imp_parallel_core import Error, Manager
+
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 
@@ -40,6 +42,18 @@ def test_the_script_of_the_readme_runs(processes: Processes, tmp_path: Path) -> 
     assert sorted(lines, key=lambda line: float(line.split()[1])) == [
         f"{distance} {distance * 0.5}" for distance in range(0, 60, 3)
     ]
+
+
+def test_the_readme_says_how_to_read_results_of_which_some_are_errors(
+    one_slave: Manager, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shown,) = (block for block in blocks(README, "python") if "on_error" in block)
+    context = one_slave.get_context()
+    for number in (1, 0, 2):
+        context.add_task(lambda number: 1 / number, number)
+    exec(shown, names := {"context": context, "Error": Error})
+    assert [names["results"][number] for number in (0, 2)] == [1.0, 0.5]
+    assert capsys.readouterr().out == "1 ('0',)\n"
 
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("plugins/*/*.md")]

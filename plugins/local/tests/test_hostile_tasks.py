@@ -128,6 +128,75 @@ def test_an_exception_is_raised_where_the_result_would_have_been(one_slave: Mana
     assert callable(error.task)
 
 
+class Distance:
+    """A task with no repr of its own."""
+
+    def __init__(self, distance: float) -> None:
+        self.distance = distance
+
+    def __call__(self, *_: object) -> float:
+        return 1 / self.distance
+
+
+def kill_runner(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_an_error_says_which_task_it_was_and_with_what_arguments(
+    one_slave: Manager, ordered: bool
+) -> None:
+    context = one_slave.get_context(max_attempts=1)
+    context.add_task(len, "good")
+    context.add_task(int, "an\nx", 10)
+    context.add_task(Distance(0.0))
+    context.add_task(kill_runner, "x" * 100_000, {"key": [1] * 1000})
+    context.add_task(lambda number=0, *, scale=2: scale / number)
+    read = context.get_results if ordered else context.get_results_unordered
+    results = list(read(on_error="return"))
+    errors = sorted((r for r in results if isinstance(r, Error)), key=lambda error: error.number)
+    assert len(results) == len(errors) + 1
+    assert [error.number for error in errors] == [1, 2, 3, 4]
+    assert [len(error.args_of_task) for error in errors] == [2, 0, 2, 0]
+    assert errors[0].args_of_task == ("'an\\nx'", "10")
+    assert "with: 'an\\nx', 10\n" in str(errors[0])
+    assert "the task: Distance(distance=0.0)\n" in str(errors[1])
+    assert isinstance(errors[2], TaskLostError)
+    assert all(len(shown) < 300 for shown in errors[2].args_of_task)
+    assert len(str(errors[2])) < 3000
+    assert "xxxxx" in str(errors[2])
+    assert "(number=0, scale=2)\n" in str(errors[3])
+    for error in errors[:3]:  # the last one's task is a lambda, which plain pickle can't take
+        copy = pickle.loads(pickle.dumps(error))
+        assert (copy.number, copy.args_of_task) == (error.number, error.args_of_task)
+
+
+def test_an_error_of_map_says_which_item_it_was(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    context.add_task(int, "1")
+    rows = context.map(lambda a, b: a / b, [0, 2, 4], [1, 0, 2], on_error="return")
+    first, error, last = rows
+    assert (first, last) == (0.0, 2.0)
+    assert (error.number, error.args_of_task) == (1, ("2", "0"))
+
+
+def test_the_arguments_may_have_any_repr(one_slave: Manager) -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            return "a\x1b[31m\n  b"
+
+    class Unshowable:
+        def __repr__(self) -> str:
+            raise KeyError
+
+    context = one_slave.get_context()
+    context.add_task(lambda *_: 1 / 0, Odd(), Unshowable())
+    (error,) = context.get_results(on_error="return")
+    assert error.args_of_task[0] == r"a\x1b[31m b"
+    assert "Unshowable" in error.args_of_task[1]
+    assert "\x1b" not in str(error)
+
+
 def test_a_remote_error_survives_pickling(one_slave: Manager) -> None:
     context = one_slave.get_context()
     context.add_task(int, "x")

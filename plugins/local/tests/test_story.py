@@ -95,11 +95,15 @@ def test_a_setup_runs_once_on_each_slave_and_its_values_are_passed(
         ((), ()),
         (3, (3,)),
         ((1, 2), (1, 2)),
-        ([1, 2], ([1, 2],)),
+        ([], ()),
+        ([1, 2], (1, 2)),
+        (([1, 2],), ([1, 2],)),
+        ({1: 2}, ({1: 2},)),
+        ("ab", ("ab",)),
         (((1, 2),), ((1, 2),)),
     ],
 )
-def test_a_tuple_is_spread_none_is_no_argument_and_anything_else_is_one(
+def test_a_tuple_or_a_list_is_spread_none_is_no_argument_and_anything_else_is_one(
     one_slave: Manager, returned: object, arguments: object
 ) -> None:
     context = one_slave.get_context(lambda: returned)
