@@ -1,21 +1,20 @@
 """How one bundle is written: some code, and all that it needs in turn, as far as it isn't sent.
 
 A bundle is a row of pickles with one memo, so that what its parts share stays shared. See
-:mod:`._definitions` for the entries.
+:mod:`._definitions` for what is in them.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections import deque
+import sys
 from collections.abc import Iterable
 from io import BytesIO
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._bundle_parts import Bind, Binding, Bound, Definition, Key, Step
 from ._by_value import (
-    cell_content,
-    global_names,
     is_code,
     is_taken_apart,
     name_slots,
@@ -23,37 +22,29 @@ from ._by_value import (
     reduce_code_object,
     reduce_function,
     reducer_of,
-    submodules_used,
 )
+from ._function_needs import FunctionNeeds
 from ._protocol import FRAME_LIMIT_BYTES
-from ._references import definition
+from ._references import (
+    bind,
+    define,
+    definition,
+    have_done,
+    rebind,
+    unbind,
+)
 from ._shared_memory import SharedBytes, kept
 from ._snapshot import MISSING, Snapshot
 
 if TYPE_CHECKING:
     from ._definitions import DefinitionBook
 
-_NAMESPACE_ATTRIBUTES = ("__name__", "__package__", "__file__", "__path__")
 
-Key = tuple[int, str]
-"""A global: the number of its namespace, and its name."""
+class _Scope(NamedTuple):
+    """A part of a bundle, and what is met in it, but for the bindings inside it."""
 
-
-class Definition(NamedTuple):
-    """A function, class or code object that is in a bundle."""
-
-    number: int
-    object: Any
-    snapshot: Snapshot
-    group: list[Definition]  # all that were met when it was pickled, itself included
-
-
-class Binding(NamedTuple):
-    """The value of a global, as it was sent."""
-
-    module: dict[str, Any]
-    value: Any
-    group: list[Definition]  # all that were met when it was pickled
+    met: dict[int, Any]  # by id: functions, classes and code objects
+    group: list[Definition]  # those that are definitions, when it is at its end
 
 
 class BundleWriter:
@@ -61,111 +52,151 @@ class BundleWriter:
 
     The code that a root needs is followed to its end. Parts that were sent and have not changed
     are only referred to, and :attr:`snapshot` gathers all of it, sent now or earlier.
+
+    A function may be called as soon as it is there, by what is rebuilt next (a ``__setstate__``, a
+    ``__hash__``, a metaclass). So its globals are bound inside its own pickle, and those of what
+    they hold inside theirs. In a circle, each global is bound as soon as its value is there.
+
+    Args:
+        book: whose bundle it is.
+        depth_limit: how deep bindings may be inside others; what is deeper is bound at the end.
     """
 
-    def __init__(self, book: DefinitionBook) -> None:
+    def __init__(self, book: DefinitionBook, depth_limit: int = sys.maxsize) -> None:
         self.snapshot = Snapshot()
+        self.numbers: set[int] = set()
+        """Of the definitions that the root needs, as far as they were followed."""
         self._book = book
+        self._depth_limit = depth_limit
         self._file = BytesIO()
         self._segments: list[bytes | SharedBytes] = []
         self._pickler = _BundlePickler(self)
-        self._met: dict[int, Any] = {}  # by id: the code that one dump met
-        self._group: list[Definition] = []
+        self._scopes: list[_Scope] = []  # those that are being written, the innermost last
         self._found: dict[int, Definition] = {}  # by id: what is defined in this bundle
         self._bound: dict[Key, Binding] = {}
-        self._described: set[int] = set()
-        self._imported: set[str] = set()
+        self._unfinished: set[Key] = set()  # of those, whose value is being written
+        self._settled: set[int | Key] = set()  # what lacks nothing, nor does what it needs
+        self._needs = FunctionNeeds(book)
         self._unchanged = book.relied_on()
-        self.numbers: set[int] = set()
-        """Of the definitions that the root needs, as far as they were followed."""
-        self._wanted: deque[Key] = deque()
 
     def require(self, thing: Any) -> int:
         """Have a function, class or code object defined; return its number."""
-        known = self._known(thing)
-        self._follow([known] if known else self._dump("object", thing))
-        self._bind_wanted()
-        return (known or self._found[id(thing)]).number
+        root = self._known(thing)
+        if root is None:
+            self._dump(thing)
+            root = self._found[id(thing)]
+        self._complete([root])
+        return root.number
 
     def require_globals(self, function: FunctionType) -> None:
         """Have the globals bound that a function uses; the function itself travels otherwise."""
-        self._follow_function(function)
-        self._bind_wanted()
+        for step in self._needs.steps(function):
+            self._dump(step)
+        self._complete(self._needs.keys(function))
 
     def commit(self) -> None:
         """Make what was written a bundle of the book, unless nothing was."""
         if self._file.tell():
             for found in self._found.values():
-                self._dump("define", found.number, found.object)
+                self._dump(Step(define, found.number, found.object))
             self._pickler.dump(None)
             bundle = (self._file.getvalue(), *self._segments)
-            self._book.add_bundle(bundle, self._found, self._described, self._imported)
+            self._book.add_bundle(bundle, self._found, self._needs.described, self._needs.imported)
         self._book.add_bindings(self._bound)
 
-    # ---- following what code needs
+    # ---- what code needs before it is used
 
-    def _follow(self, group: Iterable[Definition]) -> None:
-        pending = list(group)
-        while pending:
-            found = pending.pop()
-            if found.number in self.numbers:
+    def _complete(self, roots: list[Definition] | list[Key]) -> None:
+        """Have everything bound that is still lacking, and take note of all that is needed."""
+        while steps := self._lacking(roots, takes_note=True):
+            for step in steps:
+                self._dump(step)
+
+    def _before_use(self, roots: list[Definition] | list[Key]) -> list[Step | Bind]:
+        """Return what is to be done inside the pickle of some code, for it to be usable."""
+        return self._lacking(roots) if len(self._scopes) <= self._depth_limit else []
+
+    def _lacking(
+        self, roots: list[Definition] | list[Key], *, takes_note: bool = False
+    ) -> list[Step | Bind]:
+        """Return the steps that are missing for code to be usable, and what it needs in turn.
+
+        What is new in this bundle sees to itself when it is written, so that it is only followed
+        in order to take note of what is needed.
+        """
+        steps: list[Step | Bind] = []
+        seen: set[int | Key] = set()
+        snapshot = Snapshot()
+        pending: list[Definition | Key] = [*roots]
+        for one in pending:  # it grows
+            mark = one.number if isinstance(one, Definition) else one
+            if mark in seen or (mark in self._settled and not takes_note):
                 continue
-            self.numbers.add(found.number)
-            self.snapshot.add(found.snapshot)
-            pending += found.group
-            if type(found.object) is FunctionType:
-                self._follow_function(found.object)
+            seen.add(mark)
+            if isinstance(one, Definition):
+                if not takes_note and id(one.object) in self._found:
+                    continue
+                snapshot.add(one.snapshot)
+                pending += one.group
+                if type(one.object) is FunctionType:
+                    steps += self._needs.steps(one.object)
+                    pending += self._needs.keys(one.object)
+            elif (binding := self._binding(one)) is None:
+                steps.append(Bind(self, one))
+            else:
+                snapshot.add_global(binding.module, one[1], binding.value)
+                pending += binding.group
+        if takes_note:
+            self.snapshot, self.numbers = snapshot, {mark for mark in seen if type(mark) is int}
+        elif not steps:
+            self._settled |= seen
+        return steps
 
-    def _follow_function(self, function: FunctionType) -> None:
-        module, code = function.__globals__, function.__code__
-        number = self._book.namespace_number(module)
-        if number not in self._described and number not in self._book.described:
-            self._described.add(number)
-            attributes = {n: module[n] for n in _NAMESPACE_ATTRIBUTES if n in module}
-            self._dump("namespace", number, attributes)
-        for name in global_names(code):
-            self._wanted.append((number, name))
-            self._import_submodules(code, module.get(name))
-        for cell in function.__closure__ or ():
-            self._import_submodules(code, cell_content(cell))
+    # ---- globals
 
-    def _import_submodules(self, code: CodeType, module: Any) -> None:
-        if type(module) is not ModuleType:
-            return
-        for name in submodules_used(code, module):
-            if name not in self._imported and name not in self._book.imported:
-                self._imported.add(name)
-                self._dump("import", name)
+    def _binding(self, key: Key) -> Binding | None:
+        """Return what a global was bound to, if it needn't be bound (again)."""
+        if key in self._bound:
+            return None if key in self._unfinished else self._bound[key]
+        number, name = key
+        module = self._book.namespace(number)
+        value = module.get(name, MISSING)
+        binding = self._book.bindings.get(key)
+        if binding is None:
+            if value is not MISSING:
+                return None
+            binding = Binding(module, MISSING, [])
+        elif binding.value is not value or not self._are_unchanged(binding.group):
+            return None
+        self._bound[key] = binding
+        return binding
 
-    def _bind_wanted(self) -> None:
-        while self._wanted:
-            key = self._wanted.popleft()
-            if key in self._bound:
-                continue
+    def reduce_binding(self, key: Key) -> tuple[Any, ...]:
+        """Return how a global is bound, now that the pickler comes to it."""
+        if self._binding(key) is not None:  # another has needed it meanwhile
+            return tuple, ()
+        binding = self._bound.get(key)  # if its value is being written: one that holds itself
+        if binding is None:
             number, name = key
             module = self._book.namespace(number)
-            value = module.get(name, MISSING)
-            binding = self._book.bindings.get(key)
-            if binding is None or not self._is_current(binding, value):
-                group: list[Definition] = []
-                if value is not MISSING:
-                    entry = "bind" if binding is None else "rebind"
-                    group = self._dump(entry, number, name, value)
-                elif binding is not None:
-                    self._dump("unbind", number, name)
-                binding = Binding(module, value, group)
-            self._bound[key] = binding
-            self.snapshot.add_global(module, name, value)
-            self._follow(binding.group)
+            binding = self._bound[key] = Binding(module, module.get(name, MISSING), [])
+        if binding.value is MISSING:
+            return unbind, (key,)
+        self._unfinished.add(key)
+        self._scopes.append(_Scope({}, binding.group))
+        function = bind if key not in self._book.bindings else rebind
+        return function, (binding.value, Bound(self, key))
+
+    def end_binding(self, key: Key) -> None:
+        """Take note that the value of a global is written."""
+        self._unfinished.discard(key)
+        self._end_scope()
 
     # ---- what was sent, and is still what it was
 
     def _known(self, thing: Any) -> Definition | None:
         known = self._book.definitions.get(id(thing))
         return known if known is not None and self._are_unchanged(known.group) else None
-
-    def _is_current(self, binding: Binding, value: Any) -> bool:
-        return binding.value is value and self._are_unchanged(binding.group)
 
     def _are_unchanged(self, group: Iterable[Definition]) -> bool:
         """Whether definitions, and all that they were pickled with, are as they were sent."""
@@ -185,26 +216,31 @@ class BundleWriter:
 
     # ---- pickling
 
-    def _dump(self, *entry: Any) -> list[Definition]:
-        """Write an entry; return the definitions that it holds or refers to."""
-        self._met = {}
-        self._group = group = []
-        self._pickler.dump(entry)
-        for id_ in self._met:
+    def _dump(self, thing: Any) -> None:
+        """Write something: a step, or what this bundle is written for."""
+        self._scopes.append(_Scope({}, []))
+        self._pickler.dump((thing,))
+        self._end_scope()
+
+    def _end_scope(self) -> None:
+        met, group = self._scopes.pop()
+        known = {one.number for one in group}
+        for id_ in met:
             found = self._found.get(id_) or self._book.definitions.get(id_)
-            if found is not None:
+            if found is not None and found.number not in known:
                 group.append(found)
-        return group
 
     def met(self, thing: Any) -> None:
         """Take note of a function, class or code object, each time that a pickle comes to it."""
-        self._met[id(thing)] = thing
+        self._scopes[-1].met[id(thing)] = thing
 
     def reduce(self, thing: Any) -> Any:
         """Return a function's, class's or code object's reduction, the first time."""
         found = self._found.get(id(thing))
         if found is None and (known := self._known(thing)):
-            return definition, (known.number,)
+            steps = self._before_use([known])
+            reference = definition, (known.number,)
+            return (*reference, steps, None, None, have_done) if steps else reference
         kind = type(thing)
         if kind is CodeType:
             reduced = reduce_code_object(thing)
@@ -213,14 +249,15 @@ class BundleWriter:
             if not is_taken_apart(reduced):
                 return reduced
             if kind is FunctionType:
+                steps = [*self._needs.steps(thing), *self._before_use(self._needs.keys(thing))]
                 namespace = self._book.namespace_number(thing.__globals__)
-                reduced = reduce_function(thing, namespace)
+                reduced = reduce_function(thing, namespace, steps)
             else:
                 name_slots(thing)
                 reduced = reduce_class(thing, reduced)
         if found is None:
             self._found[id(thing)] = Definition(
-                self._book.next_number(), thing, Snapshot.of(thing), self._group
+                self._book.next_number(), thing, Snapshot.of(thing), self._scopes[-1].group
             )
         return reduced
 

@@ -16,7 +16,7 @@ import importlib
 import marshal
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -120,8 +120,16 @@ EMPTY = object()
 """Stands for a closure's variable that has no value (yet)."""
 
 
-def reduce_function(function: FunctionType, namespace: int) -> tuple[Any, ...]:
-    """Take a function apart (as ``__reduce_ex__`` would), without its globals."""
+def reduce_function(
+    function: FunctionType, namespace: int, steps: Sequence[object] = ()
+) -> tuple[Any, ...]:
+    """Take a function apart (as ``__reduce_ex__`` would), without its globals.
+
+    Args:
+        function: the function.
+        namespace: the number of its globals.
+        steps: objects whose rebuilding does what is to be done before the function is called.
+    """
     code = function.__code__
     state: dict[str, Any] = {"__module__": function.__module__}
     # the rest is as the code says, or not there
@@ -142,6 +150,8 @@ def reduce_function(function: FunctionType, namespace: int) -> tuple[Any, ...]:
         state["__annotations__"] = annotations
     if type_parameters := getattr(function, "__type_params__", ()):
         state["__type_params__"] = type_parameters
+    if steps:
+        state["__globals__"] = steps
     arguments = (namespace, code, function.__closure__)
     return make_function, arguments, state, None, None, set_function_state
 

@@ -4,17 +4,18 @@ Code that must travel by value (from ``__main__``, a notebook, a lambda) is writ
 numbered rows of pickles that each runner loads in order, once. A task's own pickle only refers to
 what is in them, and says up to which bundle it needs them.
 
-A bundle's entries (:mod:`._bundles` writes them, :mod:`._loaded_definitions` loads them):
+What a bundle does (:mod:`._bundles` writes it, :mod:`._loaded_definitions` carries it out), it
+does while it is loaded. Its steps are calls of functions of :mod:`._references`. They stand
+wherever they have to be done, at the top or deep inside what is rebuilt:
 
-- ``("object", object)``: whatever the bundle is written for;
-- ``("define", number, object)``: a function, a class or a code object;
-- ``("bind", namespace, name, value)``: the value of a global that such code uses;
-- ``("rebind", namespace, name, value)``: it has another value from this bundle on;
-- ``("unbind", namespace, name)``: from this bundle on, it is not there;
-- ``("namespace", namespace, attributes)``: ``__name__``, ``__file__`` … of a module;
-- ``("named", number, pickle)``: a function or class that is importable, pickled by its name; it is
-  imported when a task refers to it;
-- ``("import", name)``: a module that the code expects to be loaded.
+- ``define``: a function, a class or a code object gets a number;
+- ``bind``: a global that such code uses gets its value;
+- ``rebind``: it has another value from this bundle on;
+- ``unbind``: from this bundle on, it is not there;
+- ``describe``: ``__name__``, ``__file__`` … of a module;
+- ``import_submodule``: a module that the code expects to be loaded;
+- ``define_named``: a function or class that is importable, pickled by its name, gets a number; it
+  is imported when a task refers to it.
 
 What has been sent is sent again when the *identity* of something that it captured has changed: a
 global that was bound anew, another class attribute. Changes inside a captured object are not seen.
@@ -27,10 +28,12 @@ import itertools
 import pickle
 import threading
 import weakref
+from collections.abc import Callable
 from types import CodeType, FunctionType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from ._bundles import Binding, BundleWriter, Definition, Key
+from ._bundle_parts import Binding, Definition, Key, Step
+from ._bundles import BundleWriter
 from ._by_value import (
     has_no_name,
     is_code,
@@ -42,11 +45,13 @@ from ._by_value import (
 )
 from ._pickling import pickle_with
 from ._plain_tasks import PlainTasks
-from ._references import definition
+from ._references import define_named, definition
 from ._shared_memory import SharedBytes, kept
 from ._snapshot import Snapshot
 
 Segments = tuple[bytes | SharedBytes, ...]
+_T = TypeVar("_T")
+_DEPTH_LIMIT = 10  # of bindings inside others, where the stack does not suffice for more
 
 
 class _Reduction(NamedTuple):
@@ -126,8 +131,8 @@ class DefinitionBook:
             return None  # one that travels with its task
         number = self.next_number()
         self._objects[number] = code
-        entry = "named", number, pickle.dumps(code, 5)
-        self.bundles.append((pickle.dumps(entry, 5) + pickle.dumps(None),))
+        step = Step(define_named, number, pickle.dumps(code, 5))
+        self.bundles.append((pickle.dumps((step,), 5) + pickle.dumps(None),))
         return number, None
 
     def _pickle(self, thing: Any) -> tuple[bytes, list[memoryview]]:
@@ -187,12 +192,22 @@ class DefinitionBook:
             reduced = self.reduce(thing)
             if not is_taken_apart(reduced):
                 return reduced
-        writer = BundleWriter(self)
-        reference = definition, (writer.require(thing),)
-        writer.commit()
+        writer, number = self._write(lambda writer: writer.require(thing))
+        reference = definition, (number,)
         self._relied_on.append(writer.numbers)
         self._reductions[id(thing)] = _Reduction(thing, reference, writer.snapshot, writer.numbers)
         return reference
+
+    def _write(self, write: Callable[[BundleWriter], _T]) -> tuple[BundleWriter, _T]:
+        """Write a bundle; return its writer, and what ``write`` returns."""
+        writer = BundleWriter(self)
+        try:
+            written = write(writer)
+        except RecursionError:  # functions that use one another, in a long chain
+            writer = BundleWriter(self, _DEPTH_LIMIT)
+            written = write(writer)
+        writer.commit()
+        return writer, written
 
     def reduce(self, thing: Any) -> Any:
         """Return cloudpickle's reduction of a function or class."""
@@ -220,9 +235,7 @@ class DefinitionBook:
         key = id(function.__code__), namespace
         sent = self._globals_sent.get(key)
         if sent is None or not sent.snapshot.is_current():
-            writer = BundleWriter(self)
-            writer.require_globals(function)
-            writer.commit()
+            writer, _ = self._write(lambda writer: writer.require_globals(function))
             sent = _SentGlobals(function.__code__, writer.snapshot, writer.numbers)
             self._globals_sent[key] = sent
         self._relied_on.append(sent.numbers)

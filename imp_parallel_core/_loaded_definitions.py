@@ -6,8 +6,6 @@ See :mod:`._definitions` for what a bundle holds.
 from __future__ import annotations
 
 import builtins
-import contextlib
-import importlib
 import pickle
 from bisect import bisect_right, insort
 from collections.abc import Sequence
@@ -39,6 +37,8 @@ class _Versions:
         if bundle not in self._values:
             insort(self._bundles, bundle)
         self._values[bundle] = value
+        if bundle == self._current:  # it is loaded once more
+            self._put(value)
 
     def activate(self, bundle: int) -> None:
         """Let the global have the value that a task of that bundle expects."""
@@ -48,7 +48,12 @@ class _Versions:
         # what a set-up or a task has put there is there again when its turn comes
         self._values[self._current] = self._namespace.pop(self._name, _MISSING)
         self._current = wanted
-        if (value := self._values[wanted]) is not _MISSING:
+        self._put(self._values[wanted])
+
+    def _put(self, value: Any) -> None:
+        if value is _MISSING:
+            self._namespace.pop(self._name, None)
+        else:
             self._namespace[self._name] = value
 
 
@@ -62,6 +67,7 @@ class LoadedDefinitions:
         self._namespaces: dict[int, dict[str, Any]] = {}
         self._namespace_numbers: dict[int, int] = {}  # by id, for results that go home
         self._rebound: dict[tuple[int, str], _Versions] = {}
+        self._loading = 0  # the bundle that is being loaded
 
         self.reducer: Reducer | None = None  # for results; made when the first needs it
 
@@ -94,34 +100,42 @@ class LoadedDefinitions:
 
         After that it may be loaded once more.
         """
+        self._loading = bundle
+        self.activate(bundle)
         unpickler = pickle.Unpickler(BytesIO(segments[0]), buffers=segments[1:])
         with resolving(self):
-            while (entry := unpickler.load()) is not None:
-                match entry:
-                    case ("define", number, thing):
-                        self._definitions[number] = thing
-                        self._numbers[id(thing)] = number
-                    case ("named", number, pickled):
-                        self._named[number] = pickled
-                    case ("bind", number, name, value):
-                        # what a set-up has put there stays
-                        self.namespace(number).setdefault(name, value)
-                    case ("rebind", number, name, value):
-                        self._rebind(bundle, number, name, value)
-                    case ("unbind", number, name):
-                        self._rebind(bundle, number, name, _MISSING)
-                    case ("namespace", number, attributes):
-                        self.namespace(number).update(attributes)
-                    case ("import", name):
-                        # a guess of the master's; what is truly missed, the task will say
-                        with contextlib.suppress(ImportError):
-                            importlib.import_module(name)
+            while unpickler.load() is not None:  # its steps are done while it is loaded
+                pass
 
-    def _rebind(self, bundle: int, number: int, name: str, value: Any) -> None:
-        key = number, name
+    # ---- the steps of a bundle (see _references)
+
+    def define(self, number: int, thing: Any) -> None:
+        """Let pickles refer to a function, a class or a code object."""
+        self._definitions[number] = thing
+        self._numbers[id(thing)] = number
+
+    def define_named(self, number: int, pickled: bytes) -> None:
+        """Let tasks refer to what is imported when the first does."""
+        self._named[number] = pickled
+
+    def bind(self, value: Any, key: tuple[int, str]) -> None:
+        """Give a global its value; what a set-up has put there stays."""
+        number, name = key
+        self.namespace(number).setdefault(name, value)
+
+    def rebind(self, value: Any, key: tuple[int, str]) -> None:
+        """Give a global the value that it has from this bundle on."""
+        number, name = key
         if key not in self._rebound:
             self._rebound[key] = _Versions(self.namespace(number), name)
-        self._rebound[key].add(bundle, value)
+        self._rebound[key].add(self._loading, value)
+        self._rebound[key].activate(self._loading)  # what is rebuilt next may use it
+
+    def unbind(self, key: tuple[int, str]) -> None:
+        """Let a global be missing from this bundle on."""
+        self.rebind(_MISSING, key)
+
+    # ---- versions
 
     def activate(self, bundle: int) -> None:
         """Give globals that have had several values the one that a task of that bundle expects."""

@@ -11,7 +11,9 @@ import marshal
 import pickle
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
+from importlib import import_module
 from types import CellType, CodeType, FunctionType, new_class
 
 from ._light_typing import Any, Protocol
@@ -89,6 +91,10 @@ def definition(number: int) -> Any:
     return _active.definitions.definition(number)
 
 
+def have_done(made: Any, steps: object) -> None:
+    """Do nothing: steps were done when they were loaded, behind what needs them."""
+
+
 def load_code(marshalled: bytes) -> CodeType:
     """Return a code object."""
     code: CodeType = marshal.loads(marshalled)  # noqa: S302 - like a pickle: from our master
@@ -117,6 +123,7 @@ def make_function(
 
 def set_function_state(function: FunctionType, state: dict[str, Any]) -> None:
     """Give a function its attributes."""
+    state.pop("__globals__", None)  # the steps that bind them were done while this was loaded
     function.__dict__.update(state.pop("__dict__", ()))
     for name, value in state.items():
         setattr(function, name, value)
@@ -150,3 +157,43 @@ def make_cached_property(function: Any, name: str) -> cached_property[Any]:
     made = cached_property(function)
     made.attrname = name
     return made
+
+
+# ---- the steps of a bundle, which a runner's definitions carry out
+
+
+def define(number: int, thing: Any) -> None:
+    """Let pickles refer to a function, a class or a code object by its number."""
+    _active.definitions.define(number, thing)
+
+
+def define_named(number: int, pickled: bytes) -> None:
+    """Let tasks refer to what is importable by a number."""
+    _active.definitions.define_named(number, pickled)
+
+
+def bind(value: Any, key: tuple[int, str]) -> None:
+    """Give a global its value."""
+    _active.definitions.bind(value, key)
+
+
+def rebind(value: Any, key: tuple[int, str]) -> None:
+    """Give a global the value that it has from this bundle on."""
+    _active.definitions.rebind(value, key)
+
+
+def unbind(key: tuple[int, str]) -> None:
+    """Let a global be missing from this bundle on."""
+    _active.definitions.unbind(key)
+
+
+def describe(namespace: int, attributes: dict[str, Any]) -> None:
+    """Give a module's globals its name and the like."""
+    _active.definitions.namespace(namespace).update(attributes)
+
+
+def import_submodule(name: str) -> None:
+    """Import a module that code reaches through its package."""
+    # it is a guess of the master's; what is truly missed, the task will say
+    with suppress(ImportError):
+        import_module(name)
