@@ -48,6 +48,7 @@ class Connection:
         limit_bytes: the largest message that is accepted.
         adopt: called with each segment that came as a descriptor (see the Decoder).
         shares: gather large segments in shared memory, likewise.
+        has_room: says whether there is memory for so many more bytes, likewise.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Connection:
         limit_bytes: int = protocol.MESSAGE_LIMIT_BYTES,
         adopt: Callable[[SharedBytes], Segment] | None = None,
         shares: bool = False,
+        has_room: Callable[[int], bool] | None = None,
     ) -> None:
         self.resumable = resumable
         self.passes_descriptors = False
@@ -64,7 +66,7 @@ class Connection:
         self.received = 0
         """How many messages have been received in this session."""
         self._handshake: list[tuple[int, bytes]] = []
-        self._decoder = Decoder(limit_bytes, adopt=adopt, shares=shares)
+        self._decoder = Decoder(limit_bytes, adopt=adopt, shares=shares, has_room=has_room)
         self._sent = 0
         self._peer_received = 0
         self._unacknowledged: deque[list[Frame]] = deque()

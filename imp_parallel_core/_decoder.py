@@ -24,7 +24,7 @@ from ._protocol import (
     Message,
     lengths_layout,
 )
-from ._segments import PackedSegments
+from ._segments import DroppedSegments, PackedSegments
 from ._shared_memory import SharedWriter, new_writer
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ._protocol import Buffer, Segment
     from ._shared_memory import SharedBytes
 
+_LOOK_BYTES = 1 << 26  # room is looked for each time that so many bytes have come
 _MANY = 8  # so many segments are cut only when they are read
 
 
@@ -58,6 +59,9 @@ class Decoder:
         adopt: called with each segment that came as a descriptor; what it returns is passed on.
             By default that is the segment as it is. May raise ProtocolError.
         shares: gather large segments in shared memory, for who passes them on.
+        has_room: says of a number of bytes whether there is memory for so many more. A message
+            for which there is none is read to its end all the same, and has DroppedSegments. By
+            default that raises MemoryError, when the memory is exhausted.
 
     At first only PINGs and one short handshake frame are accepted, so that a stranger can make
     this end hold no more than 64 KiB. Messages are accepted after a WELCOME has arrived, or when
@@ -70,7 +74,9 @@ class Decoder:
         *,
         adopt: Callable[[SharedBytes], Segment] | None = None,
         shares: bool = False,
+        has_room: Callable[[int], bool] | None = None,
     ) -> None:
+        self._has_room = has_room
         self._limit_bytes = limit_bytes
         self._adopt = adopt
         self._shares = shares
@@ -222,7 +228,9 @@ class Decoder:
 
     def _begin_message(self, first: bytes) -> _PartialMessage:
         """Read a message's first frame, and let it claim the segments that are to be there."""
-        message = _PartialMessage(first, self._limit_bytes, shares=self._shares)
+        message = _PartialMessage(
+            first, self._limit_bytes, shares=self._shares, has_room=self._has_room
+        )
         for index in message.by_descriptor:
             if not self._descriptors:
                 raise ProtocolError("a segment of which no descriptor came")
@@ -264,7 +272,14 @@ def _read_start(data: bytes, at: int, end: int) -> tuple[int, bytes, tuple[int, 
 class _PartialMessage:
     """A message of which the first frame has arrived. It grows as its bytes come."""
 
-    def __init__(self, first: bytes, limit_bytes: int, *, shares: bool) -> None:
+    def __init__(
+        self,
+        first: bytes,
+        limit_bytes: int,
+        *,
+        shares: bool,
+        has_room: Callable[[int], bool] | None,
+    ) -> None:
         self._kind, self._head, lengths, self._begin = _read_start(first, 0, len(first))
         self._lengths = [length & ~BY_DESCRIPTOR for length in lengths]
         self.by_descriptor = [i for i, length in enumerate(lengths) if length & BY_DESCRIPTOR]
@@ -279,6 +294,10 @@ class _PartialMessage:
         self._missing = deque(i for i in range(len(lengths)) if i not in elsewhere)
         self._open: bytearray | SharedWriter | None = None
         self._shares = shares
+        self._has_room = has_room
+        self._size = sum(self._lengths[index] for index in self._missing)  # by the stream
+        self._come = self._looked_at = 0  # how much of it has; and had when room was looked for
+        self._is_dropped = self._size > _LOOK_BYTES and not self._may_go_on()
 
     def size_of(self, index: int) -> int:
         """Return how long a segment is to be."""
@@ -293,10 +312,32 @@ class _PartialMessage:
         self.add(memoryview(first)[self._begin :])
 
     def add(self, data: memoryview) -> None:
-        """Share out data over the segments, in order."""
+        """Share out data over the segments, in order; or let it go, if there is no memory."""
+        self._come += len(data)
+        if self._come > self._size:
+            raise ProtocolError("a message longer than it said")
+        if self._is_dropped:
+            return
+        try:
+            self._share_out(data)
+        except MemoryError:
+            if self._has_room is None:
+                raise
+            self._drop()
+        if self._come - self._looked_at > _LOOK_BYTES:
+            self._looked_at = self._come
+            if not self._may_go_on():
+                self._drop()
+
+    def _may_go_on(self) -> bool:
+        return self._has_room is None or self._has_room(self._size - self._come)
+
+    def _drop(self) -> None:
+        self._is_dropped = True
+        self._segments, self._open = [], None
+
+    def _share_out(self, data: memoryview) -> None:
         while data:
-            if not self._missing:
-                raise ProtocolError("a message longer than it said")
             index = self._missing[0]
             length = self._lengths[index]
             if self._open is None:
@@ -312,8 +353,12 @@ class _PartialMessage:
 
     def finish(self) -> Message:
         """Return the message. Raises ProtocolError if there should have been more of it."""
-        if any(self._lengths[index] for index in self._missing):
+        if self._come != self._size:
             raise ProtocolError("a message longer or shorter than it said")
+        if self._is_dropped:
+            dropped = DroppedSegments()
+            dropped.size_bytes = self._size
+            return Message(self._kind, self._head, dropped)
         return Message(self._kind, self._head, self._segments)
 
 

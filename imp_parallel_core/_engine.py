@@ -20,6 +20,7 @@ from ._actions import Task
 from ._errors import ClosedError, Error, NoMoreSlavesError, NoSlaveStartedError
 from ._fleet import Fleet
 from ._inbox import Inbox, Waiter
+from ._link import close_quietly
 from ._loop import Loop
 from ._observers import Observers
 from ._performer import Performer, ServedContext
@@ -100,7 +101,7 @@ class Engine:
         """Take a slave's stream from a transport, in any thread."""
         self._loop.post(lambda: self._fleet.stream_made(index, stream))
         if self._loop.is_over:  # nobody may be there to take it
-            stream.close()
+            close_quietly(stream)
 
     def open_context(self, context: ServedContext, max_attempts: int) -> None:
         """Serve a context from now on."""

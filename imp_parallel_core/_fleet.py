@@ -18,7 +18,7 @@ from ._hearing import Hearing
 from ._heartbeats import Heartbeats
 from ._launches import Launches
 from ._launching import LaunchPhase
-from ._link import Link
+from ._link import Link, close_quietly
 from ._plugins import Plugins
 from ._protocol import Message
 from ._reception import Reception
@@ -147,9 +147,16 @@ class Fleet:
         """A stream is there whose peer claims to be a slave."""
         record = self.records.get(index)
         if record is None or self._is_closed:
-            stream.close()
-        else:
+            close_quietly(stream)
+            return
+        try:
             self._reception.receive(record, stream)
+        except Exception as problem:  # a plugin's stream
+            close_quietly(stream)
+            text = f"its stream can't be used: {type(problem).__name__}: {problem}"
+            _logger.warning("%s: %s", record, text)
+            if record.link is None and not record.host:
+                self._lose(record, text, is_charged=False)
 
     def _begun(self, record: SlaveRecord) -> None:
         self._flush_soon(record)

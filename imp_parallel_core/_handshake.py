@@ -11,7 +11,14 @@ from ._light_typing import Any, NamedTuple
 from ._protocol import VERSION
 from ._version import __version__
 
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading JSON of somebody else may raise, and taking out of it what should be there."""
+
 PYTHON = [sys.version_info[0], sys.version_info[1]]
+
+
+_COMPARED = {"protocol": "protocol", "python": "Python", "cloudpickle": "cloudpickle"}
+_TEXT_LIMIT = 255  # of what people are shown
 
 
 def slave_identity(index: int) -> dict[str, Any]:
@@ -50,18 +57,25 @@ def read_hello(body: bytes) -> Hello:
     """Return what a HELLO says. Raises ValueError if it can't be read."""
     try:
         said = json.loads(body)
+        versions = {key: said.get(key) for key in _COMPARED}
+        if len(repr(versions)) > _TEXT_LIMIT:
+            raise ValueError("its versions are too long to be any")
         session = said.get("session")
         return Hello(
-            said,
-            str(said["host"]),
+            versions,
+            _printable(str(said["host"])[:_TEXT_LIMIT]),
             int(said["pid"]),
             str(said.get("boot")),
             None if session is None else str(session),
             int(said.get("received", 0)),
             said.get("descriptors") is True,
         )
-    except (KeyError, TypeError, AttributeError) as problem:
+    except UNREADABLE as problem:
         raise ValueError(f"{type(problem).__name__}: {problem}") from problem
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def new_session() -> str:
@@ -105,10 +119,9 @@ def refusal_of(master: dict[str, Any], slave: dict[str, Any]) -> str | None:
     Both ends ask, before either has unpickled anything: pickles of another minor version of Python
     or another cloudpickle would fail much later, and in stranger ways.
     """
-    names = {"protocol": "protocol", "python": "Python", "cloudpickle": "cloudpickle"}
     differences = [
         f"{name} {_version(master.get(key))} on the master, {_version(slave.get(key))} on the slave"
-        for key, name in names.items()
+        for key, name in _COMPARED.items()
         if master.get(key) != slave.get(key)
     ]
     if not differences:

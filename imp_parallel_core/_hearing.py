@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import _messages as messages
 from . import _protocol as protocol
@@ -18,6 +18,8 @@ from ._errors import ProtocolError
 from ._evidence import Evidence, Inquiries
 from ._link import Link
 from ._protocol import Message
+from ._readable_error import readable_error, shortened
+from ._segments import DroppedSegments
 from ._shared_memory import open_segment
 from ._slave_record import SlaveRecord
 from ._slave_state import SlaveState
@@ -63,54 +65,71 @@ class Hearing:
             record.held.append(message)
             return
         try:
-            self._receive(record, link, message)
+            act, arguments = self._read(record, link, message)
         except ProtocolError as problem:
             self._break(record, link, f"it broke the protocol: {problem}")
             return
+        except Exception as problem:  # whatever it sent costs this slave alone
+            name = type(problem).__name__
+            self._break(record, link, f"what it sent can't be read: {name}: {problem}")
+            return
+        act(*arguments)
         if record.is_leaving and link.is_open and not self._scheduler.items_of(record.index):
             link.send(protocol.LEAVE)  # nothing more will come of it
             link.flush()
 
-    def _receive(self, record: SlaveRecord, link: Link, message: Message) -> None:
+    def _read(
+        self, record: SlaveRecord, link: Link, message: Message
+    ) -> tuple[Callable[..., None], tuple[Any, ...]]:
+        """Read a message to its end, before anything is done; return what to call, and with what.
+
+        Raises ProtocolError, or MemoryError.
+        """
         kind, head, segments = message
         now, index = link.heard_at, record.index
         if kind == protocol.OUTCOME:
             item, status, duration_s = messages.unpack_outcome(head)
-            what = OutcomeKind.VALUE if status == messages.VALUE else OutcomeKind.RAISED
+            if status == messages.VALUE and type(segments) is not DroppedSegments:
+                what = OutcomeKind.VALUE
+            else:
+                what, segments = OutcomeKind.RAISED, readable_error(segments)
             outcome = Outcome(what, segments, index, sum(map(len, segments)))
-            self._perform(self._scheduler.item_ended(index, item, outcome, duration_s, now))
-        elif kind == protocol.VALUES:
-            self._values_arrived(index, segments, now)
-        elif kind == protocol.TAKEN_BACK:
-            items = messages.unpack_items(head)
-            self._perform(self._scheduler.items_returned(index, items, now))
-        elif kind == protocol.RUNNER_READY:
-            record.runner_pid = messages.unpack_runner_ready(head).pid
-            record.has_joined = True
-            self._enter(record, record.connected_state, "")
-            self._perform(self._scheduler.runner_ready(index, now))
-        elif kind == protocol.RUNNER_LOST:
-            self._runner_lost(record, link, message)
-        elif kind == protocol.LEAVING:
-            self._leaving(record, _text_of(message))
-        elif kind == protocol.PAUSED:
-            self._paused(record, _text_of(message))
-        elif kind == protocol.RESUMED:
-            record.is_paused = False
-            _logger.warning("%s was stopped, and goes on", record)
-            self._enter(record, record.connected_state, "")
-            self._perform(self._scheduler.slave_back(index, now))
-        else:
-            self._break(record, link, f"it broke the protocol: a message of kind {kind}")
+            return self._item_ended, (index, item, outcome, duration_s, now)
+        if kind == protocol.VALUES:
+            return self._items_ended, (index, _read_values(index, segments), now)
+        if kind == protocol.TAKEN_BACK:
+            return self._items_returned, (index, messages.unpack_items(head), now)
+        if kind == protocol.RUNNER_READY:
+            return self._runner_ready, (record, messages.unpack_runner_ready(head).pid, now)
+        if kind == protocol.RUNNER_LOST:
+            lost = messages.unpack_runner_lost(head)
+            return self._runner_lost, (record, link, lost, _text_of(message))
+        if kind == protocol.LEAVING:
+            return self._leaving, (record, _text_of(message))
+        if kind == protocol.PAUSED:
+            return self._paused, (record, _text_of(message))
+        if kind == protocol.RESUMED:
+            return self._goes_on, (record, now)
+        raise ProtocolError(f"a message of kind {kind}")
 
-    def _values_arrived(self, index: int, segments: Sequence[protocol.Segment], now: float) -> None:
-        make, what = tuple.__new__, OutcomeKind.VALUE  # Outcome's own __new__ takes twice as long
-        ended = [
-            (item, make(Outcome, (what, (pickled,), index, len(pickled))), duration_s)
-            for segment in segments
-            for item, duration_s, pickled in messages.unpack_values(bytes(open_segment(segment)))
-        ]
+    def _item_ended(
+        self, index: int, item: int, outcome: Outcome, duration_s: float, now: float
+    ) -> None:
+        self._perform(self._scheduler.item_ended(index, item, outcome, duration_s, now))
+
+    def _items_ended(
+        self, index: int, ended: Sequence[tuple[int, Outcome, float]], now: float
+    ) -> None:
         self._perform(self._scheduler.items_ended(index, ended, now))
+
+    def _items_returned(self, index: int, items: list[int], now: float) -> None:
+        self._perform(self._scheduler.items_returned(index, items, now))
+
+    def _runner_ready(self, record: SlaveRecord, pid: int, now: float) -> None:
+        record.runner_pid = pid
+        record.has_joined = True
+        self._enter(record, record.connected_state, "")
+        self._perform(self._scheduler.runner_ready(record.index, now))
 
     def _leaving(self, record: SlaveRecord, reason: str) -> None:
         record.is_leaving = True
@@ -125,9 +144,16 @@ class Hearing:
         self._enter(record, SlaveState.PAUSED, reason)
         self._perform(self._scheduler.slave_away(record.index))
 
-    def _runner_lost(self, record: SlaveRecord, link: Link, message: Message) -> None:
-        item, peak_memory_bytes, was_asked = messages.unpack_runner_lost(message.head)
-        how = _text_of(message)
+    def _goes_on(self, record: SlaveRecord, now: float) -> None:
+        record.is_paused = False
+        _logger.warning("%s was stopped, and goes on", record)
+        self._enter(record, record.connected_state, "")
+        self._perform(self._scheduler.slave_back(record.index, now))
+
+    def _runner_lost(
+        self, record: SlaveRecord, link: Link, lost: messages.RunnerLostHead, how: str
+    ) -> None:
+        item, peak_memory_bytes, was_asked = lost
         blamed = 0 if was_asked else item
         cause = f"on {record}, its runner {how}; peak memory {peak_memory_bytes / 1e6:.0f} MB"
         record.runner_pid = None
@@ -156,8 +182,21 @@ class Hearing:
             self._ended(record, record.link, "its connection ended")
 
 
+def _read_values(
+    index: int, segments: Sequence[protocol.Segment]
+) -> list[tuple[int, Outcome, float]]:
+    make, what = tuple.__new__, OutcomeKind.VALUE  # Outcome's own __new__ takes twice as long
+    if any(len(segment) > protocol.FRAME_LIMIT_BYTES for segment in segments):
+        raise ProtocolError("VALUES that are too large for it")
+    return [
+        (item, make(Outcome, (what, (pickled,), index, len(pickled))), duration_s)
+        for segment in segments
+        for item, duration_s, pickled in messages.unpack_values(bytes(open_segment(segment)))
+    ]
+
+
 def _text_of(message: Message) -> str:
     """Return the text that is a message's one segment. Raises ProtocolError if there is none."""
     if not message.segments:
         raise ProtocolError(f"a message of kind {message.kind} without its text")
-    return bytes(open_segment(message.segments[0])).decode(errors="replace")
+    return shortened(message.segments[0]).decode(errors="replace")

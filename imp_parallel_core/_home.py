@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from . import _protocol as protocol
 from . import _shared_memory as shared_memory
 from ._connection import Connection
-from ._handshake import hello_of, refusal_of
+from ._errors import ProtocolError
+from ._handshake import UNREADABLE, hello_of, refusal_of
 from ._light_typing import TYPE_CHECKING, Any
 from ._link import Link
 from ._protocol import Message
@@ -173,29 +174,41 @@ class Home:
             self._greeted_at = time.monotonic()
 
     def _answered(self, link: Link, kind: int, body: bytes) -> None:
-        answer = json.loads(body)
+        try:
+            answer = json.loads(body)
+            if kind == protocol.REFUSE:
+                self._refused(f"the master refused this slave: {answer['reason']}")
+            else:
+                self._take_welcome(link, answer)
+        except (ProtocolError, *UNREADABLE) as problem:
+            name = type(problem).__name__
+            self._refused(f"the master's answer can't be read: {name}: {problem}")
+
+    def _take_welcome(self, link: Link, answer: dict[str, Any]) -> None:
         session = self._identity["session"]
-        if kind == protocol.REFUSE:
-            reason = f"the master refused this slave: {answer['reason']}"
-        else:
-            reason = refusal_of(master=answer, slave=self._identity) or ""
-            if session is not None and answer["session"] != session:
-                reason = "the master began another session"
-        if reason:
-            say(reason)
-            self._over(EXIT_REFUSED)
+        reason = refusal_of(master=answer, slave=self._identity)
+        if reason is None and session is not None and answer["session"] != session:
+            reason = "the master began another session"
+        if reason is not None:
+            self._refused(reason)
             return
+        heartbeat_timeout_s = float(answer["heartbeat_timeout_s"])
+        reconnect_timeout_s = float(answer["reconnect_timeout_s"])
+        link.connection.resume(int(answer["received"]))
+        link.connection.passes_descriptors = answer["descriptors"] is True
         self._identity["session"] = answer["session"]
-        self._heartbeat_timeout_s = answer["heartbeat_timeout_s"]
-        self._reconnect_timeout_s = answer["reconnect_timeout_s"]
-        self._ping_at = time.monotonic() + self._heartbeat_timeout_s / 3
-        link.connection.resume(answer["received"])
-        link.connection.passes_descriptors = answer["descriptors"]
+        self._heartbeat_timeout_s = heartbeat_timeout_s
+        self._reconnect_timeout_s = reconnect_timeout_s
+        self._ping_at = time.monotonic() + heartbeat_timeout_s / 3
         if self.is_welcome:
             say("connected again")
         else:
             self.is_welcome = True
             self._welcomed()
+
+    def _refused(self, reason: str) -> None:
+        say(reason)
+        self._over(EXIT_REFUSED)
 
     # ---- the end of a stream, and another
 

@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._delays import Delays
+from ._launch_answers import Answers
 from ._launching import (
     EndingLaunch,
     LaunchPhase,
     LaunchState,
     WithdrawingLaunch,
-    describe_command,
+    describe,
 )
+from ._link import close_quietly
 from ._plugins import Plugins
 
 if TYPE_CHECKING:
@@ -65,14 +67,16 @@ class LaunchWatch(threading.Thread):
         bootstraps: Sequence[Bootstrap],
         reports: LaunchReports,
     ) -> None:
-        super().__init__(name=f"imp_parallel launch of {slaves!r}", daemon=True)
+        self._what = describe(slaves)
+        super().__init__(name=f"imp_parallel launch of {self._what}", daemon=True)
         self._plugins = plugins
         self._slaves = slaves
         self._bootstraps = bootstraps
         self._reports = reports
         self._requests: queue.SimpleQueue[Callable[[Launch], None] | None] = queue.SimpleQueue()
         self._unconnected = {bootstrap.index for bootstrap in bootstraps}
-        self._states: dict[int, LaunchState] = {}
+        self._states: dict[int, LaunchState] = {}  # as they were last reported
+        self._answers = Answers(self._what)
         self._delays = Delays(bootstraps)
         self._pause_s = _FIRST_POLL_S
         self._streams: dict[int, Stream] = {}
@@ -114,7 +118,7 @@ class LaunchWatch(threading.Thread):
             is_last = len(self._let_go) == len(self._bootstraps)
             stream = self._streams.pop(index, None)
         if stream is not None:
-            stream.close()
+            close_quietly(stream)
         if is_last:
             self.cancel(grace_s)
         else:
@@ -140,7 +144,7 @@ class LaunchWatch(threading.Thread):
         try:
             self._watch(launch)
         except Exception as error:  # a plugin's bug must not leave anybody waiting
-            _logger.exception("the launch of %r failed", self._slaves)
+            _logger.exception("the launch of %s failed", self._what)
             self._reports.launch_failed([b.index for b in self._bootstraps], error)
         finally:
             self._is_cancelled.wait()
@@ -163,7 +167,7 @@ class LaunchWatch(threading.Thread):
         """Take a slave's stream from the plugin; in any thread."""
         with self._lock:
             if self._is_over or self._is_cancelled.is_set() or index in self._let_go:
-                stream.close()
+                close_quietly(stream)
                 return
             self._streams[index] = stream
         self._reports.stream_made(index, stream)
@@ -186,7 +190,7 @@ class LaunchWatch(threading.Thread):
 
     def _poll(self, launch: Launch) -> None:
         self._pause_s = min(self._pause_s * _POLL_GROWTH, _LAST_POLL_S)
-        for index, state in launch.poll().items():
+        for index, state in self._answers.poll(launch).items():
             if index in self._unconnected and self._states.get(index) != state:
                 self._states[index] = state
                 is_running = state.phase is LaunchPhase.RUNNING
@@ -194,17 +198,19 @@ class LaunchWatch(threading.Thread):
                     self._pause_s = _FIRST_POLL_S
                 self._delays.note(index, time.monotonic(), is_running=is_running)
                 self._reports.launch_state(index, state)
-        self._delays.tell(time.monotonic(), launch.log_tail)
+        answers = self._answers
+        self._delays.tell(time.monotonic(), lambda index: answers.log_tail(launch, index))
 
     def _explain(self, launch: Launch, index: int, has_ended: bool) -> None:
-        state = launch.poll().get(index)
+        answers = self._answers
+        state = answers.poll(launch).get(index)
         waited_s = 0.0
         while has_ended and waited_s < _ENDING_S and not _is_over(state):
             self._is_cancelled.wait(_ENDING_POLL_S)
             waited_s += _ENDING_POLL_S
-            state = launch.poll().get(index)
-        command = describe_command(launch.command)
-        self._reports.explained(index, state, launch.log_tail(index), command)
+            state = answers.poll(launch).get(index)
+        tail = answers.log_tail(launch, index)
+        self._reports.explained(index, state, tail, answers.command(launch))
 
     def _withdraw(self, launch: Launch, indices: Sequence[int]) -> None:
         for index in indices:
@@ -221,7 +227,7 @@ class LaunchWatch(threading.Thread):
         with self._lock:
             self._is_over = True
             for stream in self._streams.values():  # too late, perhaps, for the engine to take it
-                stream.close()
+                close_quietly(stream)
         self._try(lambda: launch.cancel(self._grace_s), "end")
 
     def _try(self, end: Callable[[], None], what: str) -> None:
@@ -230,7 +236,7 @@ class LaunchWatch(threading.Thread):
             end()
         except Exception as error:  # the plugin's
             name = type(error).__name__
-            _logger.warning("could not %s %r: %s: %s", what, self._slaves, name, error)
+            _logger.warning("could not %s %s: %s: %s", what, self._what, name, error)
 
 
 def _is_over(state: LaunchState | None) -> Any:

@@ -10,6 +10,7 @@ from ._errors import Error, LaunchError
 from ._evidence import Evidence
 from ._launch_watch import LaunchReports, LaunchWatch
 from ._launching import LaunchPhase, LaunchState
+from ._link import close_quietly
 from ._plugins import Plugins
 from ._slave_record import SlaveRecord
 from ._slave_state import SlaveState
@@ -151,7 +152,11 @@ class _PostedReports(LaunchReports):
         self._post(tell)
 
     def stream_made(self, index: int, stream: Stream) -> None:
-        self._tell(index, lambda: self._launches.stream_made(index, stream), stream.close)
+        self._tell(
+            index,
+            lambda: self._launches.stream_made(index, stream),
+            lambda: close_quietly(stream),
+        )
 
     def launch_state(self, index: int, state: LaunchState) -> None:
         self._tell(index, lambda: self._launches.launch_state(index, state))

@@ -55,6 +55,14 @@ class Slave:
         return f"{type(self).__name__}()"
 
 
+def describe(slave: Slave) -> str:
+    """Return a description as text, also if its own ``__repr__`` fails."""
+    try:
+        return repr(slave)
+    except Exception as problem:
+        return f"{type(slave).__name__}(…) (its __repr__ raised {type(problem).__name__})"
+
+
 class SlaveArray(Slave):
     """The description of several slaves that are launched by one submission.
 
@@ -227,7 +235,9 @@ class Launch(Protocol):
         """Return the state of each slave.
 
         Called often while slaves have not connected, ever more seldom as time passes, and when a
-        connection ends.
+        connection ends. It may raise any Exception when the states can't be had now: that is
+        reported, the states that were last returned are taken to hold on, and it is called again
+        later; no slave is lost by it.
         """
 
     def cancel(self, grace_s: float) -> None:

@@ -80,6 +80,9 @@ class Link:
             is_done = False
         except OSError:
             return  # reading will tell, and first give what the peer still had to say
+        except Exception as problem:  # a plugin's
+            self._end(_failure("its stream failed", problem))
+            return
         self._want_to_write(not is_done)
 
     def _send(self) -> int:
@@ -111,14 +114,14 @@ class Link:
             self.is_open = False
             if self._descriptor is not None:
                 self._selector.unregister(self._descriptor)
-            self._stream.close()
+            close_quietly(self._stream)
             if not self.connection.resumable:
                 self.connection.lost_stream()  # what it holds is needed no more, and may be large
 
     def abandon(self) -> None:
         """Close this process's end of the stream, and leave the selector as it is."""
         self.is_open = False
-        self._stream.close()
+        close_quietly(self._stream)
 
     def _want_to_write(self, wanted: bool) -> None:
         if self._descriptor is None or wanted == self._wants_to_write:
@@ -147,15 +150,21 @@ class Link:
         except OSError as problem:
             self._end(f"its connection broke: {problem}")
             return False
+        except Exception as problem:  # a plugin's
+            self._end(_failure("its stream failed", problem))
+            return False
         if not data:
             self._end("its connection ended")
             return False
         self.heard_at = time.monotonic()
-        self._read_bytes = LARGE_READ_BYTES if len(data) >= READ_BYTES else READ_BYTES
         try:
+            self._read_bytes = LARGE_READ_BYTES if len(data) >= READ_BYTES else READ_BYTES
             arrived = self.connection.receive(data, self._take_descriptors())
         except ProtocolError as problem:
             self._end(f"it broke the protocol: {problem}")
+            return False
+        except Exception as problem:  # no memory for it; or a stream that gives something else
+            self._end(_failure("what it sent can't be taken", problem))
             return False
         for kind, body in self.connection.take_handshake():
             self._greeted(self, kind, body)
@@ -175,3 +184,15 @@ class Link:
     def _end(self, how: str) -> None:
         self.close()
         self._ended(self, how)
+
+
+def close_quietly(stream: Stream) -> None:
+    """Close a stream, which may be a plugin's and fail."""
+    try:
+        stream.close()
+    except Exception:  # noqa: S110  it is of no use any more, in whatever state
+        pass
+
+
+def _failure(what: str, problem: Exception) -> str:
+    return f"{what}: {type(problem).__name__}: {problem}"

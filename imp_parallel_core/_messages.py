@@ -25,6 +25,8 @@ _RUNNER_LOST = Struct("!QQ?")  # item to blame, peak memory (bytes), whether the
 
 VALUE, RAISED = 0, 1
 
+_FOREVER = float("inf")
+
 
 class TasksHead(NamedTuple):
     """What the master says of the tasks in a TASKS message, which are alike."""
@@ -120,6 +122,8 @@ def unpack_values(records: bytes) -> list[tuple[int, float, bytes]]:
     try:
         while at < end:
             item, duration_s, length = unpack(records, at)
+            if not -_FOREVER < duration_s < _FOREVER:  # also what is no number
+                raise ProtocolError(f"a duration of {duration_s} s")
             at += size
             values.append((item, duration_s, records[at : at + length]))
             at += length
@@ -160,6 +164,8 @@ def unpack_outcome(head: bytes) -> OutcomeHead:
     item, status, duration_s = _unpack(_OUTCOME, head)
     if status not in (VALUE, RAISED):
         raise ProtocolError(f"an OUTCOME of the unknown status {status}")
+    if not -_FOREVER < duration_s < _FOREVER:
+        raise ProtocolError(f"an OUTCOME with a duration of {duration_s} s")
     return OutcomeHead(item, status, duration_s)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._actions import Deliver, OutcomeKind, Task
-from ._errors import RemoteError, SetupError, TaskLostError
+from ._errors import Error, RemoteError, SetupError, TaskLostError
 from ._references import refers, resolving, unpickle_task
 from ._reprs import describe, describe_task, join_bounded
 from ._shared_memory import open_segment
@@ -61,10 +61,23 @@ class Opener:
                     host=host,
                     number=delivery.task.number,
                 ) from problem
+        try:
+            raise self._error(delivery)
+        except Error:
+            raise
+        except Exception as problem:  # no memory, say: it is told once, and not for ever
+            number = delivery.task.number
+            raise RemoteError(
+                f"the error of task {number} can't be read: {type(problem).__name__}: {problem}",
+                exc=problem,
+                number=number,
+            ) from problem
+
+    def _error(self, delivery: Deliver) -> RemoteError | TaskLostError:
         copy = self._rebuild(delivery.task)
-        if outcome.kind is OutcomeKind.LOST:
-            raise _lost_error(delivery, copy)
-        raise self._remote_error(delivery, copy)
+        if delivery.outcome.kind is OutcomeKind.LOST:
+            return _lost_error(delivery, copy)
+        return self._remote_error(delivery, copy)
 
     def _remote_error(self, delivery: Deliver, copy: _Copy) -> RemoteError:
         outcome, number = delivery.outcome, delivery.task.number

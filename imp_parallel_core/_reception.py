@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from . import _memory as memory
 from . import _protocol as protocol
 from ._connection import Connection
 from ._errors import ProtocolError
 from ._handshake import PYTHON, Hello, new_session, read_hello, refusal, refusal_of, welcome
-from ._link import Link
+from ._link import Link, close_quietly
 from ._protocol import VERSION, Message
 from ._shared_memory import adopt
 from ._slave_record import SlaveRecord
@@ -62,7 +63,7 @@ class Reception:
         """Take a stream; its peer introduces itself over it."""
         is_taken = record.newcomers or record.link or record.state is SlaveState.GONE
         if is_taken and not stream.resumable:
-            stream.close()  # too late, or another that claims to be this slave
+            close_quietly(stream)  # too late, or another that claims to be this slave
             return
         link = Link(
             stream,
@@ -71,7 +72,9 @@ class Reception:
             received=lambda link, message: self._received(record, link, message),
             ended=lambda link, how: self._link_ended(record, link, how),
             wake=self._loop.post,
-            connection=Connection(resumable=stream.resumable, adopt=adopt),
+            connection=Connection(
+                resumable=stream.resumable, adopt=adopt, has_room=memory.has_room
+            ),
         )
         record.newcomers.append(link)
         if len(record.newcomers) > _NEWCOMERS:

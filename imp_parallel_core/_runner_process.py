@@ -11,6 +11,7 @@ from struct import Struct
 from . import _messages as messages
 from . import _process as process
 from . import _protocol as protocol
+from ._errors import ProtocolError
 from ._light_typing import NamedTuple
 from ._link import Link
 from ._protocol import Message
@@ -145,6 +146,12 @@ class RunnerProcess:
         self._became_ready(body.decode(errors="replace"))
 
     def _received(self, link: Link, message: Message) -> None:
+        try:
+            self._take(message)
+        except ProtocolError as problem:  # a task has written to the wire
+            self.kill(f"broke the protocol: {problem}")
+
+    def _take(self, message: Message) -> None:
         if message.kind == protocol.OUTCOME:
             item = messages.unpack_outcome(message.head).item
             self._items.pop(item, None)

@@ -1,4 +1,4 @@
-"""The many segments of one message, kept together as they came."""
+"""Segments of a message that are no list: many in one piece, or none for lack of memory."""
 
 from __future__ import annotations
 
@@ -56,3 +56,9 @@ class PackedSegments(Sequence[bytes]):
                 cut.append(body[at:end])
                 at = end
         return self._cut
+
+
+class DroppedSegments(tuple[()]):
+    """No segments: they were more than there is memory for, and were let go as they came."""
+
+    size_bytes = 0

@@ -60,6 +60,8 @@ class SharedBytes:
 
     def check(self) -> None:
         """Raise ProtocolError unless the bytes are there to stay: as many as said, and sealed."""
+        if not self.size:
+            raise ProtocolError("shared memory without a byte")
         import fcntl
 
         try:

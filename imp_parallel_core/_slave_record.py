@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ._launching import Bootstrap, Slave
+from ._launching import Bootstrap, Slave, describe
 from ._slave_state import SlaveState
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class SlaveRecord:
         surplus_timeout_s: float,
     ) -> None:
         self.description = description
+        self.description_text = describe(description)
         self.bootstrap = bootstrap
         self.heartbeat_timeout_s = heartbeat_timeout_s
         self.connect_timeout_s = connect_timeout_s
@@ -136,7 +137,7 @@ class SlaveRecord:
         return SlaveInfo(
             index=self.index,
             name=self.name,
-            description=repr(self.description),
+            description=self.description_text,
             state=(state or self.state).value,
             state_s=now - (since if state else self.state_since),
             detail=self.detail,

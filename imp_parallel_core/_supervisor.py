@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from . import _messages as messages
 from . import _process as process
 from . import _protocol as protocol
+from ._errors import ProtocolError
 from ._home import EXIT_NO_RUNNER, EXIT_OK, Home, say
 from ._light_typing import Any
 from ._protocol import Message
@@ -84,7 +85,7 @@ class Supervisor:
             identity,
             self._selector,
             welcomed=self._announce_runner,
-            received=self._obey,
+            received=self._read,
             over=self._leave,
         )
         self._reap()  # it may have died before its end was watched for
@@ -121,6 +122,12 @@ class Supervisor:
             self._exit_code = exit_code
 
     # ---- from the master
+
+    def _read(self, message: Message) -> None:
+        try:
+            self._obey(message)
+        except ProtocolError as problem:
+            self._home.give_up(f"it broke the protocol: {problem}")
 
     def _obey(self, message: Message) -> None:
         kind, head, _ = message

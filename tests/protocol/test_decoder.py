@@ -11,6 +11,7 @@ from imp_parallel_core import _protocol as protocol
 from imp_parallel_core._decoder import Decoder
 from imp_parallel_core._errors import ProtocolError
 from imp_parallel_core._protocol import Message, encode_frame, encode_message
+from imp_parallel_core._segments import DroppedSegments
 
 from .wire import FRAME, bytes_of, content, cut, introduced, messages, plain, sizes
 
@@ -367,3 +368,48 @@ def test_a_stranger_can_make_this_end_hold_little(is_complete):
             decoder.feed(data[at : at + 1000])
 
     assert peak_memory_bytes(feed) < 4 * HANDSHAKE_LIMIT
+
+
+# ---- what there is no memory for
+
+LOOK = 1 << 26  # how much comes before room is looked for again
+
+
+def pieces(segments):
+    """Yield the frames of an OUTCOME, and then of a small one."""
+    for message in (segments, [b"after"]):
+        for parts in encode_message((protocol.OUTCOME, b"head", message)):
+            yield b"".join(map(bytes, parts))
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+def test_a_message_for_which_there_is_no_memory_is_let_go_and_the_next_one_is_read(looks):
+    answers = [True] * looks + [False] * 10
+    asked = []
+
+    def has_room(size):
+        asked.append(size)
+        return answers.pop(0)
+
+    size = 2 * LOOK
+    decoder = introduced(has_room=has_room)
+    arrived, held = [], []
+    frames = list(pieces([bytes(size - 10), b"0123456789"]))
+    tracemalloc.start()
+    for piece in frames:
+        arrived += decoder.feed(piece)
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    (_, dropped), (_, after) = arrived
+    assert (dropped.kind, dropped.head) == (protocol.OUTCOME, b"head")
+    assert isinstance(dropped.segments, DroppedSegments)
+    assert dropped.segments.size_bytes == size
+    assert list(after.segments) == [b"after"]
+    assert size - FRAME <= asked[0] <= size, "the rest of it"
+    assert max(held) < looks * 1.5 * LOOK + LOOK / 8
+    assert held[-1] < LOOK / 8
+
+
+def test_small_messages_do_not_ask_for_room():
+    decoder = introduced(has_room=lambda size: 1 / 0)
+    assert len(decoder.feed(b"".join(pieces([bytes(3 * FRAME)])))) == 2

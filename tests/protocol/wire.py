@@ -49,9 +49,9 @@ def cut(data, points):
     return [data[a:b] for a, b in pairwise(edges)]
 
 
-def introduced(limit_bytes=protocol.MESSAGE_LIMIT_BYTES):
+def introduced(limit_bytes=protocol.MESSAGE_LIMIT_BYTES, **more):
     """Return a decoder that accepts messages."""
-    decoder = Decoder(limit_bytes)
+    decoder = Decoder(limit_bytes, **more)
     decoder.introduce()
     return decoder
 

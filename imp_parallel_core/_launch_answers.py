@@ -1,0 +1,68 @@
+"""What a launch answers when it is asked. It is a plugin's: an answer may fail, or be none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from ._launching import LaunchPhase, LaunchState, describe_command
+
+if TYPE_CHECKING:
+    from ._launching import Launch
+
+_T = TypeVar("_T")
+
+_logger = logging.getLogger("imp_parallel.launch")
+
+
+class Answers:
+    """Asks a launch, in its thread. A failure is reported; what was known before holds on.
+
+    Args:
+        what: the launch, for messages.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._known: Mapping[int, LaunchState] = {}
+        self._failures: dict[str, int] = {}  # in a row, by question
+
+    def poll(self, launch: Launch) -> Mapping[int, LaunchState]:
+        """Return the state of each slave, as it was last known."""
+        known = self._known
+        self._known = self._ask("poll", lambda: _checked(launch.poll()), known)
+        return self._known
+
+    def log_tail(self, launch: Launch, index: int) -> str:
+        """Return the end of a slave's output, "" if the launch fails to."""
+        return self._ask("log_tail", lambda: str(launch.log_tail(index)), "")
+
+    def command(self, launch: Launch) -> str:
+        """Return the command line that was run, likewise."""
+        return self._ask("command", lambda: describe_command(launch.command), "")
+
+    def _ask(self, question: str, ask: Callable[[], _T], otherwise: _T) -> _T:
+        try:
+            answer = ask()
+        except Exception as problem:  # the plugin's
+            failures = self._failures[question] = self._failures.get(question, 0) + 1
+            if not failures & (failures - 1):  # ever more seldom, but never in silence
+                name = type(problem).__name__
+                _logger.warning(
+                    "%s: %s failed: %s: %s (%d in a row; it is asked again)",
+                    *(self._what, question, name, problem, failures),
+                )
+            return otherwise
+        self._failures.pop(question, None)
+        return answer
+
+
+def _checked(states: Mapping[int, LaunchState]) -> Mapping[int, LaunchState]:
+    """Return states that are what they should be. Raises TypeError for others."""
+    for state in states.values():
+        phase, detail, exit_code = state
+        is_code = exit_code is None or isinstance(exit_code, int)
+        if not (isinstance(phase, LaunchPhase) and isinstance(detail, str) and is_code):
+            raise TypeError(f"{state!r} is no LaunchState")
+    return {index: LaunchState(*state) for index, state in states.items()}

@@ -1,0 +1,336 @@
+"""Whatever one slave sends, or one plugin does, costs that slave alone."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import resource
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from struct import Struct
+from typing import Any
+
+import liar
+import pytest
+from harness import Processes
+from imp_parallel_local import LocalSlave
+from liar import RUNNING, Liar, Peer
+from waiting import wait_until
+
+from imp_parallel_core import Manager, RemoteError, SetupError, SocketStream
+from imp_parallel_core import _memory as memory
+from imp_parallel_core import _messages as messages
+from imp_parallel_core import _protocol as protocol
+from imp_parallel_core._handshake import hello_of, slave_identity
+
+SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.fixture
+def manager(processes: Processes) -> Iterator[Manager]:
+    with Manager(output=None, plugins=[liar]) as manager:
+        yield manager
+
+
+def hello(**said: Any) -> bytes:
+    return json.dumps({**json.loads(hello_of(slave_identity(0), 0)), **said}).encode()
+
+
+def greets_with(body: bytes) -> Callable[[Peer], None]:
+    return lambda peer: peer.greet(body)
+
+
+def ends_its_task_after(duration_s: float) -> Callable[[Peer], None]:
+    def behave(peer: Peer) -> None:
+        peer.greet()
+        peer.end_item(peer.begin(), [b"N."], duration_s=duration_s)
+        peer.stay()
+
+    return behave
+
+
+def ends_its_task_by_values_after(duration_s: float) -> Callable[[Peer], None]:
+    def behave(peer: Peer) -> None:
+        peer.greet()
+        item = peer.begin()
+        peer.send(protocol.VALUES, segments=[messages.VALUE_RECORD.pack(item, duration_s, 0)])
+        peer.stay()
+
+    return behave
+
+
+def sends_memory(kind: int, size: int, head: bytes = b"") -> Callable[[Peer], None]:
+    """Send shared memory of a size, all of it holes."""
+
+    def behave(peer: Peer) -> None:
+        peer.greet_with_descriptors()
+        item = peer.begin()
+        memory = os.memfd_create("lie", os.MFD_ALLOW_SEALING)
+        os.ftruncate(memory, size)
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, SEALS)
+        is_outcome = kind == protocol.OUTCOME
+        outcome = messages.pack_outcome(messages.OutcomeHead(item, messages.VALUE, 0.0))
+        peer.send_by_descriptor(kind, outcome if is_outcome else head, memory, size)
+        os.close(memory)
+        peer.stay()
+
+    return behave
+
+
+def sends(kind: int, head: bytes = b"", *segments: bytes) -> Callable[[Peer], None]:
+    def behave(peer: Peer) -> None:
+        peer.greet()
+        peer.begin()
+        peer.send(kind, head, segments)
+        peer.stay()
+
+    return behave
+
+
+LIES = {
+    "a duration that is no number": ends_its_task_after(NAN),
+    "an infinite duration": ends_its_task_after(INFINITY),
+    "values with a duration that is no number": ends_its_task_by_values_after(NAN),
+    "values with an infinite duration": ends_its_task_by_values_after(-INFINITY),
+    "a HELLO that is no JSON": greets_with(b"\xff"),
+    "a HELLO nested too deeply": greets_with(b"[" * 50_000),
+    "a HELLO whose values are nested too deeply": greets_with(
+        hello(protocol=0).replace(b'"protocol": 0', b'"protocol": ' + b"[" * 900 + b"]" * 900)
+    ),
+    "an infinite pid": greets_with(hello(pid=INFINITY)),
+    "a pid that is too large": greets_with(hello(pid=0).replace(b'"pid": 0', b'"pid": 1e999')),
+    "an infinite number of messages": greets_with(hello(received=INFINITY)),
+    "an empty value in shared memory": sends_memory(protocol.OUTCOME, 0),
+    "values in 40 GiB of holes": sends_memory(protocol.VALUES, 40 << 30),
+    "a short head": sends(protocol.OUTCOME, b"short"),
+    "an unknown message": sends(99),
+    "a loss without a reason": sends(protocol.RUNNER_LOST, bytes(17)),
+    "half a value": sends(protocol.VALUES, b"", b"half"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_slave_that_sends_what_can_not_be_is_lost_and_nothing_else(
+    manager: Manager, lie: str
+) -> None:
+    manager.add_slave(Liar(LIES[lie]))
+    context = manager.get_context()
+    context.add_task(abs, -1)
+    wait_until(lambda: manager.slaves[0].state == "gone")
+    manager.add_slave(LocalSlave())
+    assert list(context.get_results()) == [1]
+
+
+def test_an_error_without_its_text_is_its_tasks_error_once(manager: Manager) -> None:
+    def behave(peer: Peer) -> None:
+        peer.greet()
+        peer.end_item(peer.begin(), [], messages.RAISED)
+        peer.end_item(messages.unpack_tasks(peer.next(protocol.TASKS).head).first_item, [b"K\1."])
+        peer.stay()
+
+    manager.add_slave(Liar(behave))
+    context = manager.get_context()
+    for _ in range(2):
+        context.add_task(abs, -1)
+    error, one = context.get_results(on_error="return")
+    assert isinstance(error, RemoteError)
+    assert "did not send it whole" in str(error)
+    assert one == 1
+
+
+def test_a_set_ups_error_without_its_text_is_a_set_up_error(manager: Manager) -> None:
+    def behave(peer: Peer) -> None:
+        peer.greet()
+        head = messages.RunnerReadyHead(1)
+        peer.send(protocol.RUNNER_READY, messages.pack_runner_ready(head))
+        setup = messages.unpack_setup(peer.next(protocol.SETUP).head)
+        peer.end_item(setup.item, [], messages.RAISED)
+        peer.stay()
+
+    manager.add_slave(Liar(behave))
+    context = manager.get_context()
+    context.add_task(abs, -1)
+    (error,) = context.get_results(on_error="return")
+    assert isinstance(error, SetupError)
+    assert "did not send it whole" in str(error)
+
+
+def begin_value(peer: Peer, size: int) -> None:
+    """Announce a value of so many bytes as the outcome of the first task."""
+    peer.greet()
+    head = messages.pack_outcome(messages.OutcomeHead(peer.begin(), messages.VALUE, 0.0))
+    start = protocol.PREFIX.pack(protocol.OUTCOME, 1, len(head)) + Struct("!Q").pack(size)
+    peer.socket.sendall(protocol.encode_frame(protocol.PART, start + head))
+
+
+PIECE = bytes(protocol.FRAME_LIMIT_BYTES)
+
+
+def test_a_value_for_which_the_master_has_no_memory_is_its_tasks_error_and_the_slave_goes_on(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def behave(peer: Peer) -> None:
+        begin_value(peer, 400 * len(PIECE))
+        for number in range(1, 401):
+            kind = protocol.PART if number < 400 else protocol.WHOLE
+            peer.socket.sendall(protocol.encode_frame(kind, PIECE))
+        peer.end_item(messages.unpack_tasks(peer.next(protocol.TASKS).head).first_item, [b"K\1."])
+        peer.stay()
+
+    monkeypatch.setattr(memory, "has_room", lambda size_bytes: False)
+    manager.add_slave(Liar(behave))
+    context = manager.get_context()
+    for _ in range(2):
+        context.add_task(abs, -1)
+    error, one = context.get_results(on_error="return")
+    assert isinstance(error, RemoteError)
+    assert isinstance(error.exc, MemoryError)
+    assert "no memory for what it returned, of 104,857,600 bytes" in str(error)
+    assert one == 1
+
+
+def test_a_value_without_end_takes_no_memory_of_the_master(manager: Manager) -> None:
+    used: list[int] = []
+
+    def resident_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    def behave(peer: Peer) -> None:
+        begin_value(peer, 1 << 40)
+        before = resident_bytes()
+        for _ in range(2000):  # 500 MB of it
+            peer.socket.sendall(protocol.encode_frame(protocol.PART, PIECE))
+        used.append(resident_bytes() - before)
+
+    manager.add_slave(Liar(behave))
+    context = manager.get_context()
+    context.add_task(abs, -1)
+    wait_until(lambda: used)
+    assert used[0] < 200_000_000
+
+
+def test_of_an_error_with_an_endless_text_the_begin_and_the_end_are_shown(
+    manager: Manager,
+) -> None:
+    def behave(peer: Peer) -> None:
+        peer.greet()
+        text = b"begin " + bytes(40_000_000).replace(b"\0", b"x") + b" end"
+        peer.end_item(peer.begin(), [text, b"line", b""], messages.RAISED)
+        peer.stay()
+
+    manager.add_slave(Liar(behave))
+    context = manager.get_context()
+    context.add_task(abs, -1)
+    (error,) = context.get_results(on_error="return")
+    assert isinstance(error, RemoteError)
+    assert error.traceback.startswith("begin x")
+    assert error.traceback.endswith("x end")
+    assert len(error.traceback) < 2_000_000
+    assert "bytes are left out" in error.traceback
+
+
+class BadStream(SocketStream):
+    """A stream with a bug in one of its methods."""
+
+    def __init__(self, connected: socket.socket, bug: str) -> None:
+        super().__init__(connected)
+        self.passes_descriptors = False
+        self._bug = bug
+
+    def _stumble(self, method: str) -> None:
+        if self._bug == method:
+            raise RuntimeError(f"a bug in {method}")
+
+    def fileno(self) -> int | None:
+        self._stumble("fileno")
+        return super().fileno()
+
+    def receive(self, limit_bytes: int) -> bytes:
+        self._stumble("receive")
+        if self._bug == "type":
+            return "text"  # type: ignore[return-value]
+        return super().receive(limit_bytes)
+
+    def send(self, buffers: Any) -> int:
+        self._stumble("send")
+        return super().send(buffers)
+
+    def close(self) -> None:
+        super().close()
+        self._stumble("close")
+
+
+@pytest.mark.parametrize("bug", ["fileno", "receive", "send", "type"])
+def test_a_stream_with_a_bug_costs_its_slave_alone(manager: Manager, bug: str) -> None:
+    manager.add_slave(Liar(Peer.greet, lambda connected: BadStream(connected, bug)))
+    wait_until(lambda: manager.slaves[0].state == "gone")
+    manager.add_slave(LocalSlave())
+    context = manager.get_context()
+    context.add_task(abs, -1)
+    assert list(context.get_results()) == [1]
+
+
+def test_a_stream_that_can_not_be_closed_costs_nothing(manager: Manager) -> None:
+    def behave(peer: Peer) -> None:
+        peer.greet()
+        peer.send(99)
+
+    manager.add_slave(Liar(behave, lambda connected: BadStream(connected, "close")))
+    wait_until(lambda: manager.slaves[0].state == "gone")
+    manager.add_slave(LocalSlave())
+    context = manager.get_context()
+    context.add_task(abs, -1)
+    assert list(context.get_results()) == [1]
+
+
+def works(peer: Peer) -> None:
+    """Be a good slave: whose tasks all return 1."""
+    peer.greet()
+    item = peer.begin()
+    while True:
+        peer.end_item(item, [b"K\1."])
+        item = messages.unpack_tasks(peer.next(protocol.TASKS).head).first_item
+
+
+@pytest.mark.parametrize("answer", [None, {0: "running"}, {0: RUNNING._replace(detail=None)}])
+def test_a_launch_whose_poll_fails_keeps_its_slaves_and_is_asked_again(
+    manager: Manager, caplog: pytest.LogCaptureFixture, answer: Any
+) -> None:
+    asked: list[None] = []
+
+    def poll() -> Mapping[int, Any]:
+        asked.append(None)
+        if len(asked) > 3:
+            return {0: RUNNING}
+        if answer is None:
+            raise RuntimeError("the batch system does not answer")
+        return answer  # type: ignore[no-any-return]
+
+    def behave(peer: Peer) -> None:
+        wait_until(lambda: len(asked) > 4)
+        works(peer)
+
+    with caplog.at_level(logging.WARNING, "imp_parallel.launch"):
+        manager.add_slave(Liar(behave, poll=poll))
+        context = manager.get_context()
+        context.add_task(abs, -1)
+        assert list(context.get_results()) == [1]
+    told = [record.message for record in caplog.records if "poll failed" in record.message]
+    assert len(told) == 2  # of three: ever more seldom
+    assert "asked again" in told[0]
+
+
+def test_a_description_that_can_not_be_shown_is_a_slave_like_any_other(manager: Manager) -> None:
+    class Shy(Liar):
+        def __repr__(self) -> str:
+            raise RuntimeError("shy")
+
+    manager.add_slave(Shy(works))
+    context = manager.get_context()
+    context.add_task(abs, -1)
+    assert list(context.get_results()) == [1]
+    assert manager.slaves[0].description == "Shy(…) (its __repr__ raised RuntimeError)"

@@ -1,0 +1,171 @@
+"""Slaves that do as a test says, right or wrong: each is a thread with the end of a socket pair."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from struct import Struct
+from typing import Any
+
+import cloudpickle
+
+from imp_parallel_core import (
+    Accept,
+    Bootstrap,
+    Launch,
+    LaunchPhase,
+    LaunchState,
+    Slave,
+    SocketStream,
+    Stream,
+    hookimpl,
+)
+from imp_parallel_core import _messages as messages
+from imp_parallel_core import _protocol as protocol
+from imp_parallel_core._connection import Connection
+from imp_parallel_core._handshake import hello_of, slave_identity
+from imp_parallel_core._protocol import Message
+
+RUNNING = LaunchState(LaunchPhase.RUNNING)
+
+
+class Peer:
+    """A slave's end of the stream, and the session over it."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+        self.connection = Connection()
+        self.pending: list[Message] = []
+
+    def greet(self, body: bytes | None = None) -> None:
+        """Introduce itself, and wait for the answer."""
+        identity = {**slave_identity(0), "cloudpickle": cloudpickle.__version__}
+        greeting = hello_of(identity, 0) if body is None else body
+        self.connection.send_control(protocol.HELLO, greeting)
+        self.flush()
+        while not self.connection.take_handshake():
+            self.read()
+
+    def greet_with_descriptors(self) -> None:
+        """Introduce itself as one that passes descriptors."""
+        identity = {**slave_identity(0), "cloudpickle": cloudpickle.__version__}
+        hello = hello_of(identity, 0, passes_descriptors=True)
+        proof = os.memfd_create("proof")
+        frame = protocol.encode_frame(protocol.HELLO, hello)
+        socket.send_fds(self.socket, [frame], [proof])
+        os.close(proof)
+        while not self.connection.take_handshake():
+            self.read()
+
+    def begin(self) -> int:
+        """Say that a runner is ready, do the set-up, and return the number of the first item."""
+        self.send(protocol.RUNNER_READY, messages.pack_runner_ready(messages.RunnerReadyHead(1)))
+        setup = messages.unpack_setup(self.next(protocol.SETUP).head)
+        self.end_item(setup.item, [pickle.dumps(())])
+        return messages.unpack_tasks(self.next(protocol.TASKS).head).first_item
+
+    def end_item(
+        self,
+        item: int,
+        segments: Sequence[bytes],
+        status: int = messages.VALUE,
+        duration_s: float = 0.0,
+    ) -> None:
+        head = messages.OutcomeHead(item, status, duration_s)
+        self.send(protocol.OUTCOME, messages.pack_outcome(head), segments)
+
+    def next(self, kind: int) -> Message:
+        """Return the next message of a kind; drop those before it."""
+        while True:
+            while self.pending:
+                message = self.pending.pop(0)
+                if message.kind == kind:
+                    return message
+            self.read()
+
+    def send(self, kind: int, head: bytes = b"", segments: Sequence[bytes] = ()) -> None:
+        self.connection.send(kind, head, segments)
+        self.flush()
+
+    def send_by_descriptor(self, kind: int, head: bytes, descriptor: int, size: int) -> None:
+        """Send a message with one segment, which is a descriptor of whatever it is."""
+        lengths = Struct("!Q").pack(size | protocol.BY_DESCRIPTOR)
+        body = protocol.PREFIX.pack(kind, 1, len(head)) + lengths + head
+        frame = protocol.encode_frame(protocol.WHOLE, body)
+        socket.send_fds(self.socket, [frame], [descriptor])
+
+    def flush(self) -> None:
+        while self.connection.has_unsent:
+            self.connection.wrote(self.socket.sendmsg(self.connection.unsent()))
+
+    def read(self) -> None:
+        """Read once. Raises EOFError when the master has closed the stream."""
+        data = self.socket.recv(1 << 16)
+        if not data:
+            raise EOFError
+        self.pending += self.connection.receive(data)
+
+    def stay(self) -> None:
+        """Do nothing until the master has closed the stream."""
+        while True:
+            self.read()
+
+
+class Liar(Slave):
+    """A slave that does what a function says.
+
+    Args:
+        behave: what it does; the end of the stream, whenever it comes, ends it.
+        make_stream: makes the master's stream of its socket.
+        poll: what its launch answers; by default that it runs.
+    """
+
+    is_relaunchable = False
+
+    def __init__(
+        self,
+        behave: Callable[[Peer], None],
+        make_stream: Callable[[socket.socket], Stream] = SocketStream,
+        poll: Callable[[], Mapping[int, Any]] | None = None,
+    ) -> None:
+        self.behave = behave
+        self.make_stream = make_stream
+        self.poll = poll
+
+
+class LiarLaunch:
+    """The thread of one."""
+
+    command: Sequence[str] = ()
+
+    def __init__(self, slave: Liar, bootstrap: Bootstrap, accept: Accept) -> None:
+        self._index = bootstrap.index
+        self._ours, theirs = socket.socketpair()
+        self.poll = slave.poll or (lambda: {bootstrap.index: RUNNING})
+        self._thread = threading.Thread(target=self._run, args=(slave.behave,), daemon=True)
+        self._thread.start()
+        accept(bootstrap.index, slave.make_stream(theirs))
+
+    def _run(self, behave: Callable[[Peer], None]) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            behave(Peer(self._ours))
+
+    def cancel(self, grace_s: float) -> None:
+        with contextlib.suppress(OSError):
+            self._ours.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
+        self._ours.close()
+
+    def log_tail(self, index: int) -> str:
+        return ""
+
+
+@hookimpl
+def imp_parallel_launch(
+    slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept
+) -> Launch | None:
+    return LiarLaunch(slaves, bootstraps[0], accept) if isinstance(slaves, Liar) else None
