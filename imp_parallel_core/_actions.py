@@ -121,6 +121,22 @@ class CloseContext(NamedTuple):
     context: int
 
 
+class KeepPart(NamedTuple):
+    """Send a slave a large part that tasks of a context refer to, to be kept."""
+
+    slave: int
+    context: int
+    part: Any
+
+
+class ForgetPart(NamedTuple):
+    """Tell a slave to forget a part that it keeps, by its number."""
+
+    slave: int
+    context: int
+    number: int
+
+
 class Relaunch(NamedTuple):
     """Launch a slave again that ran and was lost."""
 
@@ -138,5 +154,14 @@ class Deliver(NamedTuple):
 
 
 Action = (
-    SendSetup | SendTasks | TakeBack | EndAttempt | NextRunner | CloseContext | Relaunch | Deliver
+    SendSetup
+    | SendTasks
+    | TakeBack
+    | EndAttempt
+    | NextRunner
+    | CloseContext
+    | KeepPart
+    | ForgetPart
+    | Relaunch
+    | Deliver
 )

@@ -64,13 +64,14 @@ def is_taken_apart(reduced: Any) -> bool:
 
 
 def has_no_name(function: FunctionType) -> bool:
-    """Whether a function is a lambda or a local one.
+    """Whether a function is a lambda or a local one, perhaps of a comprehension.
 
     The methods of a local class are not: the class has names for them, and it shares with them
     the variables that they close over.
     """
     name = function.__qualname__
-    return "<" in name and "." not in name.rpartition("<locals>.")[2]
+    *around, _ = name.rpartition("<locals>.")[2].split(".")
+    return "<" in name and all(part.startswith("<") for part in around)
 
 
 def codes_within(code: CodeType) -> Iterator[CodeType]:

@@ -12,6 +12,7 @@ from ._actions import Deliver, Task
 from ._definitions import DefinitionBook
 from ._engine import Engine
 from ._errors import ClosedError, Error, PicklingError, UnreadResultsWarning
+from ._large_parts import LargeParts
 from ._map import Map
 from ._opening import Opener
 from ._performer import ServedContext
@@ -69,7 +70,8 @@ class Context:
         self._is_closed = False
         self._left_when: int | None = None
         """If a reading has been left: what error had been shown by then, or _INTERRUPTED."""
-        book = DefinitionBook()
+        released = engine.released_parts
+        book = DefinitionBook(LargeParts(lambda number: released.append((id, number))))
         setup = self._pickle_setup(book, startup or _NO_SETUP)
         # it alone refers to the book, which it lets go of at the end: the book holds what is the
         # script's, and a thread may keep this context beyond the interpreter's end
@@ -83,10 +85,13 @@ class Context:
     def add_task(self, task: Callable[..., Any], *args: Any) -> None:
         """Add a task: ``task(*values_of_the_setup, *args)`` is called on some slave.
 
-        Everything is pickled now: what is changed afterwards is not seen by the task. May be
-        called at any time, also while results are read. Where a reading was cut short by a Ctrl-C,
-        or by an error that an interactive session has shown, an UnreadResultsWarning says once that
-        what it left is still to come (see :meth:`clear`).
+        Everything is pickled now: what is changed afterwards is not seen by the task. Something
+        large that tasks before held as well (an array of 1 MiB, say) is not sent again, unless it
+        has been changed. May be called at any time, also while results are read.
+
+        Where a reading was cut short by a Ctrl-C, or by an error that an interactive session has
+        shown, an UnreadResultsWarning says once that what it left is still to come (see
+        :meth:`clear`).
 
         Args:
             task: any callable: a function, a lambda, an instance of a class with ``__call__``;

@@ -43,13 +43,15 @@ from ._by_value import (
     reducer_of,
     registered_by_value,
 )
-from ._pickling import pickle_with
+from ._large_parts import LEAST_BYTES, LargePart, LargeParts
+from ._pickling import Large, pickle_with
 from ._plain_tasks import PlainTasks
 from ._references import define_named, definition
 from ._shared_memory import SharedBytes, kept
 from ._snapshot import Snapshot
 
 Segments = tuple[bytes | SharedBytes, ...]
+TaskSegments = tuple[bytes | SharedBytes | LargePart, ...]
 _T = TypeVar("_T")
 _DEPTH_LIMIT = 10  # of bindings inside others, where the stack does not suffice for more
 
@@ -72,9 +74,14 @@ class _SentGlobals(NamedTuple):
 
 
 class DefinitionBook:
-    """The definitions of one context, and the bundles that carry them. Safe to share by threads."""
+    """The definitions of one context, and the bundles that carry them. Safe to share by threads.
 
-    def __init__(self) -> None:
+    Args:
+        parts: the large parts of its tasks.
+    """
+
+    def __init__(self, parts: LargeParts | None = None) -> None:
+        self._parts = parts or LargeParts()
         self.bundles: list[Segments] = []
         """Bundle ``n`` is ``bundles[n - 1]``; a task that needs none says 0."""
         self.definitions: dict[int, Definition] = {}  # the latest, by the id of its object
@@ -102,24 +109,32 @@ class DefinitionBook:
         memory. Raises whatever pickling raises.
         """
         with self._lock:
-            outer = self._relied_on  # a __getstate__ may add a task: it sees the same versions
-            self._relied_on = outer.copy()
-            try:
-                data, buffers = self._pickle(thing)
-            finally:
-                self._relied_on = outer
-            return (kept(data), *map(kept, buffers)), len(self.bundles)
+            data, buffers = self._pickle_alone(thing)
+            return (kept(data), *(kept(one.raw) for one in buffers)), len(self.bundles)
 
-    def pickle_task(self, task: Any, args: tuple[Any, ...]) -> tuple[Segments, int]:
-        """Return a task as segments, and the last bundle that it needs; see :meth:`pickle`."""
+    def _pickle_alone(self, thing: Any) -> tuple[bytes, list[Large]]:
+        outer = self._relied_on  # a __getstate__ may add a task: it sees the same versions
+        self._relied_on = outer.copy()
+        try:
+            return self._pickle(thing)
+        finally:
+            self._relied_on = outer
+
+    def pickle_task(self, task: Any, args: tuple[Any, ...]) -> tuple[TaskSegments, int]:
+        """Return a task as segments, and the last bundle that it needs; see :meth:`pickle`.
+
+        What is large in it is a :class:`~._large_parts.LargePart`.
+        """
         if registered_by_value == self._registered:
             plain = self._plain.payload(task, args)
-            if plain is not None:
+            if plain is not None and len(plain) < LEAST_BYTES:
                 return (plain,), len(self.bundles)
-        pickled = self.pickle((task, args))
         with self._lock:
+            data, buffers = self._pickle_alone((task, args))
+            large = self._parts.segments(buffers) if buffers else ()
+            bundle = len(self.bundles)
             self._plain.learn(task, self._number_of)
-        return pickled
+        return (kept(data), *large), bundle
 
     def _number_of(self, code: Any) -> tuple[int, Snapshot | None] | None:
         """Return the number by which plain tasks refer to code that has been met before."""
@@ -135,7 +150,7 @@ class DefinitionBook:
         self.bundles.append((pickle.dumps((step,), 5) + pickle.dumps(None),))
         return number, None
 
-    def _pickle(self, thing: Any) -> tuple[bytes, list[memoryview]]:
+    def _pickle(self, thing: Any) -> tuple[bytes, list[Large]]:
         if registered_by_value != self._registered:
             self._registered = set(registered_by_value)
             self._forget_what_is_current()

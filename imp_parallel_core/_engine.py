@@ -11,6 +11,7 @@ import os
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -72,6 +73,8 @@ class Engine:
         self._withdrawals = Withdrawals(self._fleet, self._loop.call_at, self._demand)
         self._nudge_every = max(1, min(1000, policy.credit_outcomes // 8))
         self._posted = 0
+        self.released_parts: deque[tuple[int, int]] = deque()
+        """Contexts and numbers of large parts that no task refers to any more; from any thread."""
         self._closed_because = ""
         self._ended_with: Error | None = None
         self._leaves_readers = False
@@ -237,6 +240,8 @@ class Engine:
         tick = self._scheduler.next_tick()
         if tick is not None and tick <= now:
             self._perform(self._scheduler.tick(now))
+        while self.released_parts:
+            self._perform(self._scheduler.part_released(*self.released_parts.popleft()))
         self._fleet.flush()
         while self._performer.delivered_to:
             self._tell_readers(*self._performer.delivered_to.popitem())

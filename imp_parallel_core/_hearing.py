@@ -157,7 +157,7 @@ class Hearing:
         blamed = 0 if was_asked else item
         cause = f"on {record}, its runner {how}; peak memory {peak_memory_bytes / 1e6:.0f} MB"
         record.runner_pid = None
-        record.bundles_sent.clear()
+        record.forget_runner()
         if not (record.is_leaving or record.is_paused):
             self._enter(record, SlaveState.CONNECTED, f"its runner {how}")
         record.held = []  # what follows comes from the next runner: it waits for the explanation

@@ -10,7 +10,8 @@ The way of a task, and the order in which to read the code:
       results: _inbox         <──  Fleet      (_fleet) slaves   <──>  Supervisor (_supervisor)
                                    Connection (_connection, _decoder)   Runner   (_runner)
 
-The user's threads pickle and unpickle; the engine's moves bytes; the scheduler is pure. Slaves are
+The user's threads pickle and unpickle; the engine's moves bytes; the scheduler is pure. What is
+large in several tasks is sent once (_large_parts, _scheduler_parts). Slaves are
 launched by plugins (_plugins, _launching), each launch in a thread of its own (_launch_watch). How
 a slave is let in, heard, watched over and let in again: _reception, _hearing, _heartbeats, and
 _home on its side.

@@ -16,6 +16,7 @@ from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any
 
 from ._errors import ClosedError, PicklingError
+from ._large_parts import LargePart
 
 if TYPE_CHECKING:
     from ._actions import Task
@@ -41,7 +42,7 @@ class _UnderWay:
 
     def add(self, task: Task) -> None:
         """Count a task."""
-        size_bytes = sum(map(len, task.payload))
+        size_bytes = sum(map(_counted_once, task.payload))
         with self._lock:  # no call between the two, so no Ctrl-C
             self._sizes[task] = size_bytes
             self.size_bytes += size_bytes
@@ -53,6 +54,15 @@ class _UnderWay:
             if size_bytes is not None:  # likewise
                 self.size_bytes -= size_bytes
                 del self._sizes[task]
+
+
+def _counted_once(segment: Any) -> int:
+    """Return how many bytes a segment of a task adds to what is on its way."""
+    if type(segment) is LargePart:
+        if segment.is_counted:
+            return 0
+        segment.is_counted = True
+    return len(segment)
 
 
 class Map(Iterator[Any]):

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from struct import Struct, error
 
 from ._errors import ProtocolError
-from ._light_typing import NamedTuple
+from ._light_typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from ._protocol import Segment
 
 _BUNDLE = Struct("!II")  # context, number
 _SETUP = Struct("!QIId")  # item, context, bundle, time limit (s)
@@ -23,7 +26,12 @@ _OUTCOME = Struct("!QBd")  # item, VALUE or RAISED, duration (s)
 VALUE_RECORD = Struct("!QdI")  # item, duration (s), length of the pickle that follows
 _RUNNER_LOST = Struct("!QQ?")  # item to blame, peak memory (bytes), whether the master asked
 
+_KEEP = Struct("!IIB")  # context, number of the part, BUFFER, BYTES or TEXT
+_FORGET = Struct("!II")  # context, number of the part
+_PART = Struct("!I")  # its number, in place of a segment of a task
+
 VALUE, RAISED = 0, 1
+BUFFER, BYTES, TEXT = range(3)
 
 _FOREVER = float("inf")
 
@@ -56,6 +64,22 @@ class SetupHead(NamedTuple):
 
 class BundleHead(NamedTuple):
     """The head of a BUNDLE message; its segments are the pickled definitions."""
+
+    context: int
+    number: int
+
+
+class KeepHead(NamedTuple):
+    """The head of a KEEP; its one segment is the part."""
+
+    context: int
+    number: int
+    kind: int
+    """What the runner makes of it: BUFFER, BYTES or TEXT."""
+
+
+class ForgetHead(NamedTuple):
+    """The head of a FORGET: which part."""
 
     context: int
     number: int
@@ -152,6 +176,40 @@ def pack_bundle(head: BundleHead) -> bytes:
 def unpack_bundle(head: bytes) -> BundleHead:
     """Return a BUNDLE message's head. Raises ProtocolError."""
     return BundleHead(*_unpack(_BUNDLE, head))
+
+
+def pack_keep(head: KeepHead) -> bytes:
+    """Return a KEEP message's head as bytes."""
+    return _KEEP.pack(*head)
+
+
+def unpack_keep(head: bytes) -> KeepHead:
+    """Return a KEEP message's head. Raises ProtocolError."""
+    keep = KeepHead(*_unpack(_KEEP, head))
+    if keep.kind not in (BUFFER, BYTES, TEXT):
+        raise ProtocolError(f"a part of the unknown kind {keep.kind}")
+    return keep
+
+
+def pack_forget(head: ForgetHead) -> bytes:
+    """Return a FORGET message's head as bytes."""
+    return _FORGET.pack(*head)
+
+
+def unpack_forget(head: bytes) -> ForgetHead:
+    """Return a FORGET message's head. Raises ProtocolError."""
+    return ForgetHead(*_unpack(_FORGET, head))
+
+
+def reference_to(part: int) -> bytes:
+    """Return what stands in a task for a part that the runner keeps, by its number."""
+    return _PART.pack(part)
+
+
+def referred_part(segment: Segment) -> int:
+    """Return the number of the part that a segment of a task stands for; 0 if it is itself."""
+    # what a task holds out of band is never so short
+    return _PART.unpack(segment)[0] if len(segment) == _PART.size else 0  # type: ignore[arg-type]  # too short to be shared
 
 
 def pack_outcome(head: OutcomeHead) -> bytes:

@@ -15,6 +15,8 @@ from ._actions import (
     CloseContext,
     Deliver,
     EndAttempt,
+    ForgetPart,
+    KeepPart,
     NextRunner,
     OutcomeKind,
     Relaunch,
@@ -22,6 +24,7 @@ from ._actions import (
     SendTasks,
     TakeBack,
 )
+from ._large_parts import LargePart
 from ._observers import Observers
 from ._slave_record import SlaveRecord
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from ._definitions import DefinitionBook, Segments
     from ._fleet import Fleet
     from ._inbox import Inbox
+    from ._protocol import Segment
 
 _from_where_to = attrgetter("task.context", "task.inbox", "outcome.slave")
 _DONE = (OutcomeKind.VALUE, OutcomeKind.RAISED)
@@ -111,6 +115,12 @@ class Performer:
                     self.fleet.send(slave, protocol.NEXT_RUNNER)
                 case CloseContext(slave, context):
                     self.fleet.send(slave, protocol.CLOSE_CONTEXT, messages.pack_context(context))
+                case KeepPart():
+                    self._send_part(action)
+                case ForgetPart(slave, context, number):
+                    self.fleet.records[slave].kept.discard((context, number))
+                    head = messages.ForgetHead(context, number)
+                    self.fleet.send(slave, protocol.FORGET, messages.pack_forget(head))
                 case Relaunch(slave):
                     self.fleet.relaunch(slave)
 
@@ -129,7 +139,10 @@ class Performer:
         for begin, end in _alike(tasks):
             bundle = tasks[begin].bundle
             self._send_bundles(record, context, bundle)
-            payloads = [task.payload for task in tasks[begin:end]]
+            payloads = [
+                task.payload if len(task.payload) == 1 else _as_sent(task, record.kept)
+                for task in tasks[begin:end]
+            ]
             head = messages.TasksHead(
                 first_item + begin,
                 context.id,
@@ -145,6 +158,12 @@ class Performer:
             now = time.monotonic()
             for task in tasks:
                 self._observers.tell(TaskStarted(now, context.id, task.id, record.name))
+
+    def _send_part(self, action: KeepPart) -> None:
+        slave, context, part = action
+        self.fleet.records[slave].kept.add((context, part.number))
+        head = messages.KeepHead(context, part.number, part.kind)
+        self.fleet.send(slave, protocol.KEEP, messages.pack_keep(head), (part.content,))
 
     def _send_bundles(self, record: SlaveRecord, context: ServedContext, needed: int) -> None:
         """Send the definitions that a runner lacks; each travels once."""
@@ -165,6 +184,9 @@ class Performer:
             arrived = list(some)
             inbox.put(arrived)
             self.delivered_to[inbox] = context
+            for task, outcome in arrived:
+                if outcome.kind is OutcomeKind.VALUE:
+                    task.payload = ()  # only an error has more to say of it
             record = self.fleet.records[slave]
             record.tasks_done += sum(one.outcome.kind in _DONE for one in arrived)
             if self._has_observers:
@@ -177,6 +199,19 @@ class Performer:
         for task, outcome in arrived:
             kind = outcome.kind.value
             self._observers.tell(TaskDone(now, task.context, task.id, record.name, kind))
+
+
+def _as_sent(task: Task, kept: set[tuple[int, int]]) -> list[Segment]:
+    """Return a task's segments, with the numbers of the large parts that its runner keeps."""
+    segments: list[Segment] = []
+    for segment in task.payload:
+        if type(segment) is not LargePart:
+            segments.append(segment)
+        elif (task.context, segment.number) in kept:
+            segments.append(messages.reference_to(segment.number))
+        else:  # it has no number, or had none when the task was given to this slave
+            segments.append(segment.content)
+    return segments
 
 
 def _alike(tasks: list[Task]) -> Iterator[tuple[int, int]]:

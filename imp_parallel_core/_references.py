@@ -95,6 +95,21 @@ def have_done(made: Any, steps: object) -> None:
     """Do nothing: steps were done when they were loaded, behind what needs them."""
 
 
+def bytes_of(found: Any) -> bytes:
+    """Return bytes that travelled out of band."""
+    return found if type(found) is bytes else bytes(found)
+
+
+def text_of(found: Any) -> str:
+    """Return a text of which the bytes travelled out of band."""
+    return found if type(found) is str else str(found, "utf-8", "surrogatepass")
+
+
+def bytearray_of(found: Any) -> bytearray:
+    """Return a bytearray of which the bytes travelled out of band."""
+    return bytearray(found)
+
+
 def load_code(marshalled: bytes) -> CodeType:
     """Return a code object."""
     code: CodeType = marshal.loads(marshalled)  # noqa: S302 - like a pickle: from our master

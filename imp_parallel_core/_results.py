@@ -33,7 +33,7 @@ def pickle_value(value: Any, definitions: LoadedDefinitions) -> list[Buffer]:
             f"{_culprit(value, definitions.reducer)} can't be pickled: "
             f"{type(problem).__name__}: {problem}"
         ) from problem
-    return [data, *buffers]
+    return [data, *(one.raw for one in buffers)]
 
 
 def _culprit(value: Any, reducer: Reducer) -> str:

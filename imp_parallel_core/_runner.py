@@ -33,7 +33,7 @@ from ._protocol import Message
 from ._references import resolve_from_now_on, unpickle_task
 from ._results import describe_exception, pickle_value
 from ._runner_start import pass_over_warnings
-from ._shared_memory import IS_AVAILABLE, adopt, opened
+from ._shared_memory import IS_AVAILABLE, checked, opened
 
 _TOKEN = Struct("!Q")
 SMALL_BYTES = 1 << 15  # larger values go over the wire, which takes them faster than a pipe
@@ -92,7 +92,9 @@ class _Group(NamedTuple):
 
 
 if TYPE_CHECKING:
-    _Item = tuple[int, _Group, Sequence[protocol.Segment]]
+    from ._kept_parts import KeptPart
+
+    _Item = tuple[int, _Group, Sequence[Any]]
 
 
 class _RunnerContext:
@@ -103,6 +105,7 @@ class _RunnerContext:
         self.arrived: list[tuple[int, Sequence[protocol.Segment]]] = []
         self.values: tuple[Any, ...] = ()
         self.prepared_for = -1  # the bundle
+        self.kept: dict[int, KeptPart] = {}  # large parts of tasks, by number
 
     def prepare(self, bundle: int) -> None:
         """Load bundles up to that one, and make globals what an item of ``bundle`` expects.
@@ -123,7 +126,7 @@ class Runner:
     def __init__(self, wire: socket.socket, go_ahead: int, values: int) -> None:
         self._wire = wire
         self._go_ahead = go_ahead
-        self._connection = Connection(adopt=adopt)
+        self._connection = Connection(adopt=checked)
         self._connection.passes_descriptors = IS_AVAILABLE
         self._values = values
         self._contexts: dict[int, _RunnerContext] = {}
@@ -192,6 +195,10 @@ class Runner:
             tasks = messages.unpack_tasks(head)
             group = _Group(tasks.context, tasks.bundle, tasks.timeout_s, False)
             payloads = _payloads(segments, tasks.counts)
+            if len(segments) != len(tasks.counts):
+                # now: what is forgotten later is there for these
+                kept = self._context(tasks.context).kept
+                payloads = [_with_kept_parts(payload, kept) for payload in payloads]
             self._items.extend(zip(tasks.items, repeat(group), payloads, strict=False))
         elif kind == protocol.SETUP:
             setup = messages.unpack_setup(head)
@@ -199,12 +206,25 @@ class Runner:
             self._items.append((setup.item, group, segments))
         elif kind == protocol.BUNDLE:
             bundle = messages.unpack_bundle(head)
-            context = self._contexts.setdefault(bundle.context, _RunnerContext())
-            context.arrived.append((bundle.number, segments))
+            self._context(bundle.context).arrived.append((bundle.number, segments))
+        elif kind == protocol.KEEP:
+            from ._kept_parts import KeptPart  # most runners never need it
+
+            keep = messages.unpack_keep(head)
+            self._context(keep.context).kept[keep.number] = KeptPart(keep.kind, segments[0])
+        elif kind == protocol.FORGET:
+            forget = messages.unpack_forget(head)
+            self._context(forget.context).kept.pop(forget.number, None)
         elif kind == protocol.CLOSE_CONTEXT:
             self._contexts.pop(messages.unpack_context(head), None)
             self._resolved = None
             resolve_from_now_on(None)
+
+    def _context(self, id: int) -> _RunnerContext:
+        context = self._contexts.get(id)
+        if context is None:
+            context = self._contexts[id] = _RunnerContext()
+        return context
 
     def _send(self, kind: int, head: bytes, segments: Sequence[protocol.Segment] = ()) -> None:
         self._connection.send(kind, head, segments)
@@ -224,9 +244,7 @@ class Runner:
         id, bundle, timeout_s, is_setup = group
         if timeout_s:
             self._send(protocol.BEGAN, messages.pack_item(number))
-        context = self._contexts.get(id)
-        if context is None:
-            context = self._contexts[id] = _RunnerContext()
+        context = self._context(id)
         begun_at = time.monotonic()
         try:
             value = self._call(context, bundle, segments, is_setup)
@@ -286,6 +304,14 @@ def _payloads(
         return zip(segments, strict=False)  # one each: the usual case
     ends = list(accumulate(counts))
     return [segments[end - count : end] for count, end in zip(counts, ends, strict=True)]
+
+
+def _with_kept_parts(segments: Sequence[Any], kept: dict[int, KeptPart]) -> Sequence[Any]:
+    """Return a task's segments, with the parts that some of them stand for."""
+    if len(segments) == 1:
+        return segments
+    pickled, *buffers = segments
+    return [pickled, *(kept[n] if (n := messages.referred_part(b)) else b for b in buffers)]
 
 
 def _as_arguments(value: Any) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from operator import attrgetter
 
 from . import _scheduler_ends as ends
 from . import _scheduler_work as work
-from ._actions import Action, NextRunner, Outcome, Relaunch, Task
+from ._actions import Action, ForgetPart, NextRunner, Outcome, Relaunch, Task
 from ._scheduler_board import Board
 from ._scheduler_state import ContextState, Phase, Policy, ScheduledSlave, SetupItem
 
@@ -119,6 +119,7 @@ class Scheduler:
             if slave.phase is Phase.READY:
                 ends.withdraw(self._board, slave, context)
             slave.excluded.discard(context)
+            slave.kept.drop_context(context)
         return self._decide(now)
 
     def tasks_forgotten(
@@ -132,6 +133,13 @@ class Scheduler:
         if state is not None:
             ends.forget(self._board, state, are_forgotten)
         return self._decide(now)
+
+    def part_released(self, context: int, number: int) -> list[Action]:
+        """No task refers to a large part any more: slaves need not keep it."""
+        for slave in self._slaves.values():
+            if slave.kept.drop(context, number):
+                self._board.actions.append(ForgetPart(slave.id, context, number))
+        return self._board.flush()
 
     # ---- events: slaves
 

@@ -7,6 +7,7 @@ from collections import OrderedDict, deque
 from typing import NamedTuple
 
 from ._actions import Outcome, Task
+from ._scheduler_parts import KeptParts
 
 _AHEAD_S = 0.03  # short tasks are sent ahead for about this long …
 _AHEAD_LIMIT = 1024  # … but no more than so many …
@@ -61,6 +62,7 @@ class ScheduledSlave:
         "is_leaving",
         "is_suspected",
         "items",
+        "kept",
         "phase",
         "progress_at",
         "relaunchable",
@@ -83,6 +85,7 @@ class ScheduledSlave:
         """Its runner has gone, and with it all that the runner had been given."""
         self.items: dict[int, Task | SetupItem] = {}  # in the order sent; the first is running
         self.contexts: set[int] = set()  # set up here
+        self.kept = KeptParts()
         self.awaits_return = False  # a TakeBack has not been answered
         self.progress_at = 0.0  # when its first item began
 
@@ -155,8 +158,11 @@ class ContextState:
         """Whether only a fresh task can bring what a reader waits for."""
         return self.running == 0 and self.has_waiting_reader
 
-    def next_tasks(self, limit: int, policy: Policy) -> list[Task]:
-        """Take the tasks to be sent next out of the queue: so many, or as many MB, at most."""
+    def next_tasks(self, limit: int, policy: Policy, kept: KeptParts) -> list[Task]:
+        """Take the tasks to be sent next out of the queue: so many, or as many MB, at most.
+
+        ``kept`` is what their runner keeps, and takes note of what it is to be sent with them.
+        """
         tasks: list[Task] = []
         size_bytes = 0
         has_credit = self.has_credit(policy)
@@ -169,7 +175,8 @@ class ContextState:
             else:
                 break
             tasks.append(task)
-            size_bytes += sum(map(len, task.payload))
+            payload = task.payload
+            size_bytes += len(payload[0]) if len(payload) == 1 else kept.bytes_of(task)
         return tasks
 
     def queue_again(self, task: Task) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._actions import SendSetup, SendTasks
+from ._actions import ForgetPart, KeepPart, SendSetup, SendTasks
 from ._scheduler_board import Board
 from ._scheduler_state import ContextState, ScheduledSlave, SetupItem
 
@@ -53,9 +53,11 @@ def _send_setup(board: Board, slave: ScheduledSlave, context: ContextState, now:
 
 
 def _send_tasks(board: Board, slave: ScheduledSlave, context: ContextState, now: float) -> None:
-    tasks = context.next_tasks(_room(board, slave, context), board.policy)
+    tasks = context.next_tasks(_room(board, slave, context), board.policy, slave.kept)
     if not tasks:
         return
+    for part in slave.kept.take_missing():
+        board.actions.append(KeepPart(slave.id, context.id, part))
     alone = (slave.id,)
     for task in tasks:
         task.slaves = task.slaves + alone if task.slaves else alone
@@ -65,6 +67,8 @@ def _send_tasks(board: Board, slave: ScheduledSlave, context: ContextState, now:
     slave.items.update(given)
     board.serve(slave, context)
     board.actions.append(SendTasks(slave.id, given))
+    for key in slave.kept.take_surplus():
+        board.actions.append(ForgetPart(slave.id, *key))
     board.settle(slave)
 
 

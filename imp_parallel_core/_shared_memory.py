@@ -19,7 +19,7 @@ import os
 from weakref import WeakSet
 
 from ._errors import ProtocolError
-from ._light_typing import TYPE_CHECKING
+from ._light_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import mmap
@@ -34,6 +34,8 @@ LEAST_BYTES = 256 * 1024
 
 _HELD_LIMIT = 4096  # descriptors; and no more than this part of those that the process may open:
 _HELD_PART = 4
+
+_PIECE_BYTES = 1 << 16  # of a comparison: it stays in the processor's cache
 
 
 class SharedBytes:
@@ -89,6 +91,16 @@ class SharedBytes:
         )
         _held.add(mapped)
         return memoryview(mapped)
+
+    def is_same(self, raw: memoryview) -> bool:
+        """Whether it holds the very same bytes. Raises OSError."""
+        piece = bytearray(_PIECE_BYTES)
+        for at in range(0, self.size, _PIECE_BYTES):
+            count = os.preadv(self._descriptor, [piece], at)
+            # (a bytearray compares itself with any buffer as the system's library does)
+            if (piece if count == _PIECE_BYTES else piece[:count]) != raw[at : at + count]:
+                return False
+        return len(raw) == self.size
 
     def _read(self) -> bytearray:
         data = bytearray(self.size)
@@ -172,9 +184,15 @@ def opened(segments: Iterable[Segment]) -> list[Buffer]:
     return [open_segment(segment) for segment in segments]
 
 
-def open_segment(segment: Segment) -> Buffer:
+def open_segment(segment: Any) -> Any:
     """Return a segment as the bytes that it is. Raises OSError or MemoryError."""
-    return segment.open() if isinstance(segment, SharedBytes) else segment
+    return segment if isinstance(segment, (bytes, bytearray, memoryview)) else segment.open()
+
+
+def checked(received: SharedBytes) -> SharedBytes:
+    """Check a segment that came by descriptor, for an end that opens it later. Like adopt."""
+    received.check()
+    return received
 
 
 def adopt(received: SharedBytes) -> Segment:

@@ -21,6 +21,7 @@ _OF_THE_CORE = (
     "_errors",
     "_handshake",
     "_home",
+    "_kept_parts",
     "_light_typing",
     "_link",
     "_loaded_definitions",

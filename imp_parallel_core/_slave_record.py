@@ -68,6 +68,8 @@ class SlaveRecord:
         self.session = ""
         self.boot = ""
         self.bundles_sent: dict[int, int] = {}
+        self.kept: set[tuple[int, int]] = set()
+        """The large parts that its runner has been sent to keep: context and number of each."""
         self.held: list[Message] | None = None
         """Messages that wait until the loss before them has been explained."""
 
@@ -103,11 +105,16 @@ class SlaveRecord:
         self.link = link
         self.session = session
         self.boot = boot
-        self.bundles_sent = {}
+        self.forget_runner()
         self.held = None
         self.is_paused = False
         self.is_leaving = False
         self.is_suspected = False
+
+    def forget_runner(self) -> None:
+        """Its runner has gone, and with it what that was sent."""
+        self.bundles_sent = {}
+        self.kept = set()
 
     def end_session(self) -> None:
         """Close all links, and forget the session."""

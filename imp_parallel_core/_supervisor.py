@@ -143,9 +143,9 @@ class Supervisor:
         elif kind == protocol.SETUP:
             setup = messages.unpack_setup(head)
             self._give(message, [setup.item], setup.timeout_s)
-        elif kind == protocol.BUNDLE:
+        elif kind in (protocol.BUNDLE, protocol.KEEP):
             self._runner.pass_on(message)
-        elif kind == protocol.CLOSE_CONTEXT:
+        elif kind in (protocol.CLOSE_CONTEXT, protocol.FORGET):
             self._runner.give(message, [])
         elif kind == protocol.TAKE_BACK:
             self._hand_back(self._runner.take_back())

@@ -14,6 +14,8 @@ task_counts = st.lists(u16, min_size=1, max_size=5).map(tuple)
 HEADS = {
     "bundle": (st.builds(messages.BundleHead, u32, u32), 8),
     "setup": (st.builds(messages.SetupHead, u64, u32, u32, seconds), 24),
+    "keep": (st.builds(messages.KeepHead, u32, u32, st.integers(0, 2)), 9),
+    "forget": (st.builds(messages.ForgetHead, u32, u32), 8),
     "item": (u64, 8),
     "items": (st.lists(u64, max_size=5), 8),
     "context": (u32, 4),

@@ -17,6 +17,8 @@ from imp_parallel_core._actions import (
     CloseContext,
     Deliver,
     EndAttempt,
+    ForgetPart,
+    KeepPart,
     NextRunner,
     Outcome,
     OutcomeKind,
@@ -26,6 +28,7 @@ from imp_parallel_core._actions import (
     TakeBack,
     Task,
 )
+from imp_parallel_core._large_parts import LargePart
 from imp_parallel_core._scheduler import Scheduler
 from imp_parallel_core._scheduler_state import Policy
 
@@ -37,6 +40,27 @@ REPORT_EVERY = 64  # outcomes that a reader has taken
 def unstarted(scheduler: Scheduler) -> int:
     """Return how many tasks wait in queues, the ones that lack credit included."""
     return sum(len(each.fresh) + len(each.retry) for each in scheduler._contexts.values())
+
+
+class FakeBytes(bytes):
+    """Bytes that say that they are many."""
+
+    size = 100_000_000
+
+    def __len__(self) -> int:
+        return self.size
+
+
+def part(number: int) -> LargePart:
+    """Return a large part of tasks."""
+    made = LargePart(FakeBytes(), 0, lambda number: None)
+    made.number = number
+    return made
+
+
+def numbered_parts(task: Task) -> set[tuple[int, int]]:
+    """Return the parts of a task that its runner must have been sent: context and number."""
+    return {(task.context, p.number) for p in task.payload if type(p) is LargePart and p.number}
 
 
 class FakeSlave:
@@ -57,6 +81,7 @@ class FakeSlave:
     def new_runner(self) -> None:
         self.items: dict[int, int | Task] = {}  # the first runs; a context stands for its set-up
         self.set_up: set[int] = set()
+        self.kept: set[tuple[int, int]] = set()  # large parts: context and number
         self.begun = 0
 
     @property
@@ -79,7 +104,14 @@ class FakeSlave:
             case SendSetup(item=item, context=context):
                 self.items[item] = context
             case SendTasks(tasks=tasks):
+                for _, task in tasks:
+                    assert numbered_parts(task) <= self.kept, "a task came before a part of it"
                 self.items.update(tasks)
+            case KeepPart(context=context, part=part):
+                assert (context, part.number) not in self.kept, "a part was sent twice"
+                self.kept.add((context, part.number))
+            case ForgetPart(context=context, number=number):
+                self.kept.remove((context, number))
             case TakeBack():
                 returned = list(self.items)[1:]
                 for item in returned:
@@ -89,6 +121,7 @@ class FakeSlave:
                 self.lose_runner(0, "ended")
             case CloseContext(context=context):
                 self.set_up.discard(context)
+                self.kept = {key for key in self.kept if key[0] != context}
         self.begin_first()
 
     def begin_first(self) -> None:
@@ -166,8 +199,9 @@ class FakeReader:
 class FakeCluster:
     """Slaves, the scheduler, and a clock that only the driver moves."""
 
-    def __init__(self, policy: Policy | None = None) -> None:
+    def __init__(self, policy: Policy | None = None, *, has_large_tasks: bool = False) -> None:
         self.policy = policy or Policy()
+        self._has_large_tasks = has_large_tasks
         self.scheduler = Scheduler(self.policy)
         self.ledger = Ledger(self.policy)
         self.slaves: dict[int, FakeSlave] = {}
@@ -175,6 +209,7 @@ class FakeCluster:
         self.last: list[Action] = []
         """The actions that followed the last event."""
         self._ids = count(1)
+        self._parts = [part(number) for number in range(6)]  # the first travels in its task
 
     # ---- what the user does
 
@@ -186,12 +221,22 @@ class FakeCluster:
 
     def add_tasks(self, context: int, number: int = 1, is_reversed: bool = False) -> list[Task]:
         """Add tasks; those that several threads add at once may come in another order."""
-        tasks = [Task(context, (), id=next(self._ids)) for _ in range(number)]
+        tasks = [Task(context, self._payload(id), id=id) for id in islice(self._ids, number)]
         if is_reversed:
             tasks.reverse()
         self.ledger.tasks_added(tasks)
         self._perform(self.scheduler.tasks_added(tasks, self.now))
         return tasks
+
+    def _payload(self, id: int) -> tuple[Any, ...]:
+        """Return the payload of a task; if there are large ones, every third is."""
+        if not self._has_large_tasks or id % 3:
+            return (b"",)
+        return b"", self._parts[id // 3 % 6], self._parts[id // 18 % 6]
+
+    def release_part(self, context: int, number: int) -> None:
+        """No task refers to a part any more."""
+        self._perform(self.scheduler.part_released(context, number))
 
     def read(self, context: int, outcomes: int) -> None:
         """Take the outcomes that came first, and report them at once."""

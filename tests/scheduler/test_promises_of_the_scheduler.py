@@ -63,7 +63,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         in_order=st.booleans(),
     )
     def start(self, policy: Policy, relaunchable: bool, in_order: bool) -> None:
-        self.cluster = FakeCluster(policy)
+        self.cluster = FakeCluster(policy, has_large_tasks=True)
         self.readers = Readers(self.cluster)
         for _ in range(2):
             self.cluster.add_ready_slave(relaunchable)
@@ -98,6 +98,11 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def close_context(self, pick: int) -> None:
         self.readers.close_context(self.context(pick))
+
+    @precondition(lambda self: self.cluster.ledger.contexts)
+    @rule(pick=PICK, number=st.integers(1, 5))
+    def release_part(self, pick: int, number: int) -> None:
+        self.cluster.release_part(self.context(pick), number)
 
     # ---- slaves come and go
 
@@ -199,11 +204,11 @@ TestEveryOrderOfEvents = pytest.mark.timeout(300)(SchedulerMachine.TestCase)
 def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
     """Take random steps. Longer than what hypothesis tries, with fewer deaths in between."""
     dice = random.Random(seed)
-    cluster = FakeCluster(dice.choice([TIGHT, WIDE, TINY]))
+    cluster = FakeCluster(dice.choice([TIGHT, WIDE, TINY]), has_large_tasks=seed % 2 == 0)
     readers = Readers(cluster)
     common = ["end", "arrive", "deliver", "exchange"] * 6 + ["read", "add", "tick"] * 3
     rare = ["open", "close", "slave", "runner", "kill", "leave", "suspect", "hear", "hear", "join"]
-    rare += ["away", "back", "back"]
+    rare += ["away", "back", "back", "release"]
     readers.open_context(3, in_order=True)
     cluster.add_ready_slave(relaunchable=True)
     for _ in range(steps):
@@ -250,6 +255,8 @@ def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
                 cluster.hear(slave)
             case "join":
                 cluster.join(slave)
+            case "release":
+                cluster.release_part(context, dice.randint(1, 5))
     return cluster, readers
 
 

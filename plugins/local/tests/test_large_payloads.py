@@ -264,6 +264,9 @@ def test_payloads_arrive_where_something_on_the_way_drops_descriptors(
         context.add_task(echo, Block(bytearray(data)))
         first, second = context.get_results()
         assert first == bytes(second.data) == data
+        for number in range(10):
+            context.add_task(lambda block, number: block.data[number], second, number)
+        assert list(context.get_results()) == list(data[:10])
         assert manager._engine._fleet.records[0].link.connection.passes_descriptors is False
 
 

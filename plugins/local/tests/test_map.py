@@ -164,7 +164,7 @@ def test_of_large_items_fewer_are_taken_up(one_slave: Manager) -> None:
         for _ in range(40):
             taken += 1
             most = max(most, taken - read)
-            yield bytes(size_bytes)
+            yield bytes([taken]) * size_bytes
 
     def measure_slowly(item: bytes) -> int:
         time.sleep(0.05)
@@ -175,6 +175,26 @@ def test_of_large_items_fewer_are_taken_up(one_slave: Manager) -> None:
         assert result == size_bytes
     assert read == 40
     assert most <= (64 << 20) // size_bytes + 1
+
+
+def test_items_that_share_something_large_are_as_many_as_others(
+    one_slave: Manager, tmp_path: Path
+) -> None:
+    shared = os.urandom(80 << 20)
+
+    def items() -> Iterator[tuple[bytes, int]]:
+        for number in range(40):
+            yield shared, number
+            if number == 15:
+                (tmp_path / "taken").touch()
+
+    def wait(item: tuple[bytes, int]) -> int:
+        if item[1] > 0:  # it came with that one, and is counted no more when it has been read
+            wait_until((tmp_path / "taken").exists)
+        return item[1]
+
+    results = one_slave.get_context().map(wait, items(), ahead=20)
+    assert list(results) == list(range(40))
 
 
 def test_every_slave_gets_an_item_however_large_they_are(
