@@ -14,6 +14,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._bundle_parts import Bind, Binding, Bound, Definition, Key, Step
+from ._by_name import is_defined, reduce_by_name
 from ._by_value import (
     is_code,
     is_taken_apart,
@@ -235,31 +236,40 @@ class BundleWriter:
         self._scopes[-1].met[id(thing)] = thing
 
     def reduce(self, thing: Any) -> Any:
-        """Return a function's, class's or code object's reduction, the first time."""
+        """Return the reduction of code, or of what may have a name, the first time."""
         found = self._found.get(id(thing))
         if found is None and (known := self._known(thing)):
             steps = self._before_use([known])
             reference = definition, (known.number,)
             return (*reference, steps, None, None, have_done) if steps else reference
-        kind = type(thing)
-        if kind is CodeType:
-            reduced = reduce_code_object(thing)
-        else:
-            reduced = self._book.reduce(thing)
-            if not is_taken_apart(reduced):
-                return reduced
-            if kind is FunctionType:
-                steps = [*self._needs.steps(thing), *self._before_use(self._needs.keys(thing))]
-                namespace = self._book.namespace_number(thing.__globals__)
-                reduced = reduce_function(thing, namespace, steps)
-            else:
-                name_slots(thing)
-                reduced = reduce_class(thing, reduced)
-        if found is None:
+        reduced, is_by_value = self._take_apart(thing)
+        if found is None and is_by_value:
             self._found[id(thing)] = Definition(
                 self._book.next_number(), thing, Snapshot.of(thing), self._scopes[-1].group
             )
         return reduced
+
+    def _take_apart(self, thing: Any) -> tuple[Any, bool]:
+        """Return a reduction, and whether it is one by value."""
+        kind = type(thing)
+        if kind is CodeType:
+            return reduce_code_object(thing), True
+        if not is_code(kind):
+            reduced = reduce_by_name(thing)
+            return reduced, is_defined(reduced)
+        reduced = self._book.reduce(thing)
+        if not is_taken_apart(reduced):
+            return reduced, False
+        if kind is FunctionType:
+            steps = [*self._needs.steps(thing), *self._before_use(self._needs.keys(thing))]
+            namespace = self._book.namespace_number(thing.__globals__)
+            return reduce_function(thing, namespace, steps), True
+        name_slots(thing)
+        return reduce_class(thing, reduced), True
+
+    def may_have_name(self, kind: type) -> bool:
+        """Whether objects of a type may be pickled by name."""
+        return self._book.may_have_name(kind)
 
     def keep_large(self, buffer: pickle.PickleBuffer) -> bool:
         """Copy a buffer that is larger than a frame into a segment of its own."""
@@ -290,4 +300,9 @@ class _BundlePickler(pickle.Pickler):
         if is_code(kind):
             return self._writer.reduce(obj)
         reducer = reducer_of(kind)
-        return NotImplemented if reducer is None else reducer(obj)
+        if reducer is not None:
+            return reducer(obj)
+        if self._writer.may_have_name(kind):
+            self._writer.met(obj)
+            return self._writer.reduce(obj)
+        return NotImplemented

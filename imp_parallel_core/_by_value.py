@@ -190,6 +190,8 @@ def reduce_class(kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
     The tracker's id is the last but one argument of both of its class builders (cloudpickle 3; None
     means "untracked"); a test holds it to that.
     """
+    if type(kind).__module__ == "_ctypes":
+        raise TypeError(f"{kind.__qualname__} is a type of ctypes: only a module can bring it")
     build, arguments, state, _, _, set_state = reduced
     arguments = (*arguments[:-2], None, arguments[-1])
     if "_member_map_" in kind.__dict__:
@@ -243,23 +245,22 @@ def _reduce_cell(cell: CellType) -> tuple[Any, ...]:
 
 
 def _reduce_lru_cache(function: Any) -> Any:
-    if _is_named(function):
+    if is_importable(function, function.__module__, function.__qualname__):
         return NotImplemented
     parameters = function.cache_parameters()
     return make_lru_cache, (function.__wrapped__, parameters["maxsize"], parameters["typed"])
 
 
-def _is_named(function: Any) -> bool:
-    """Whether a module on the slave has a function's name for it."""
-    module = function.__module__
+def is_importable(thing: Any, module: str, name: str) -> bool:
+    """Whether a module on the slave has a name for something."""
     if module == "__main__" or module not in sys.modules:
         return False
     if any(module == n or module.startswith(n + ".") for n in registered_by_value):
         return False
     found: Any = sys.modules[module]
-    for part in function.__qualname__.split("."):
+    for part in name.split("."):
         found = getattr(found, part, None)
-    return found is function
+    return found is thing
 
 
 registered_by_value: set[str] = cloudpickle.cloudpickle._PICKLE_BY_VALUE_MODULES

@@ -244,13 +244,12 @@ class Context:
     def _pickling_error(
         self, function: Callable[..., Any], args: tuple[Any, ...], name: str, problem: Exception
     ) -> PicklingError:
-        from ._culprit import find_culprit
+        from ._culprit import explain
 
         what, part = (name, function) if not self._can_pickle(function) else ("args", args)
-        culprit = find_culprit(part, what, self._can_pickle)
-        return PicklingError(
-            f"{culprit} can't be pickled: {type(problem).__name__}: {problem}", culprit=culprit
-        )
+        culprit, advice = explain(part, what, self._can_pickle)
+        reason = f"{type(problem).__name__}: {problem}"
+        return PicklingError(f"{culprit} can't be pickled: {reason}{advice}", culprit=culprit)
 
     def _can_pickle(self, thing: Any) -> bool:
         try:

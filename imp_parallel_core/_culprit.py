@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 from collections.abc import Callable, Iterator
-from types import FunctionType, MethodType
+from types import BuiltinMethodType, FunctionType, MethodType
 from typing import Any
 
 from ._by_value import cell_content, global_names
 
 _DEPTH_LIMIT = 12
+_GLOBAL = " → global "
 
 
 def find_culprit(thing: Any, name: str, can_pickle: Callable[[Any], bool]) -> str:
@@ -21,17 +23,55 @@ def find_culprit(thing: Any, name: str, can_pickle: Callable[[Any], bool]) -> st
         name: what to call it.
         can_pickle: tries to pickle a part.
     """
-    path, visited = name, {id(thing)}
+    return explain(thing, name, can_pickle)[0]
+
+
+def explain(thing: Any, name: str, can_pickle: Callable[[Any], bool]) -> tuple[str, str]:
+    """Return what :func:`find_culprit` does, and what to say besides: where it is, what to do."""
+    path, visited, where = name, {id(thing)}, ""
     for _ in range(_DEPTH_LIMIT):
         for step, part in _parts_as_far_as_they_show(thing):
             if id(part) not in visited and not can_pickle(part):
+                if step.startswith(_GLOBAL):
+                    where = _describe_global(step.removeprefix(_GLOBAL), thing)
+                else:
+                    where = where.replace("It is the", "It is in the", 1)
                 path += step
                 thing = part
                 visited.add(id(part))
                 break
         else:
             break
-    return f"{path} (of type {type(thing).__qualname__})"
+    return f"{path} (of type {type(thing).__qualname__})", _advice(thing, where)
+
+
+def _describe_global(name: str, function: FunctionType) -> str:
+    module = function.__globals__.get("__name__", "?")
+    return f"It is the global {name} of {module}, which the function {function.__qualname__} uses."
+
+
+def _advice(culprit: Any, where: str) -> str:
+    lines = [where] if where else []
+    if _is_foreign_function(culprit):
+        module, name = str(getattr(culprit, "__module__", None)), culprit.__name__
+        example = ""
+        if getattr(sys.modules.get(module), name, None) is not None:
+            example = f", such as lambda *args: {module}.{name}(*args)"
+        lines.append(f"It is a function that is not written in Python: wrap it in one{example}.")
+    elif where:
+        lines.append("Make it in the set-up or in the function, so that each slave has its own.")
+    return "".join(f"\n  {line}" for line in lines)
+
+
+def _is_foreign_function(thing: Any) -> bool:
+    """Whether something is a function of an extension module (Boost.Python, nanobind, ctypes)."""
+    kind = type(thing)
+    if issubclass(kind, type) or kind in (FunctionType, MethodType, functools.partial):
+        return False
+    with contextlib.suppress(Exception):  # the user's __getattr__ …
+        is_called = callable(thing) and type(kind.__call__) is not FunctionType
+        return is_called and type(thing.__name__) is str
+    return False
 
 
 def _parts_as_far_as_they_show(thing: Any) -> list[tuple[str, Any]]:
@@ -61,16 +101,24 @@ def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
         yield ".func", thing.func
         yield ".args", thing.args
         yield ".keywords", thing.keywords
+    elif kind is BuiltinMethodType:
+        if type(thing.__self__).__name__ != "PyCapsule":  # (pybind11's functions have one)
+            yield ".__self__", thing.__self__
     elif issubclass(kind, type):
+        if kind.__module__ == "_ctypes":
+            return  # all that ctypes makes are like that
         for base in thing.__bases__:
             yield f" → base {base.__qualname__}", base
         for name, value in type.__dict__["__dict__"].__get__(thing).items():
             yield f".{name}", _inside_descriptor(value)
     elif kind is functools._lru_cache_wrapper:
         yield ".__wrapped__", thing.__wrapped__
+    elif kind.__module__ == "ctypes":  # a library: its parts are no concern of the user's
+        return
     if not issubclass(kind, type) and kind is not FunctionType:
         yield from _attributes(thing, kind)
-        yield f" → class {kind.__qualname__}", kind
+        if type(kind).__module__ != "_ctypes":
+            yield f" → class {kind.__qualname__}", kind
 
 
 def _parts_of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
@@ -79,7 +127,7 @@ def _parts_of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
         yield f" → captured variable {name!r}", cell_content(cell)
     for name in global_names(function.__code__):
         if name in function.__globals__:
-            yield f" → global {name!r}", function.__globals__[name]
+            yield f"{_GLOBAL}{name!r}", function.__globals__[name]
     for index, value in enumerate(function.__defaults__ or ()):
         yield f" → default {index}", value
     for name, value in (function.__kwdefaults__ or {}).items():

@@ -8,7 +8,7 @@ What a bundle does (:mod:`._bundles` writes it, :mod:`._loaded_definitions` carr
 does while it is loaded. Its steps are calls of functions of :mod:`._references`. They stand
 wherever they have to be done, at the top or deep inside what is rebuilt:
 
-- ``define``: a function, a class or a code object gets a number;
+- ``define``: a function, a class, a code object or a sentinel (:mod:`._by_name`) gets a number;
 - ``bind``: a global that such code uses gets its value;
 - ``rebind``: it has another value from this bundle on;
 - ``unbind``: from this bundle on, it is not there;
@@ -34,6 +34,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ._bundle_parts import Binding, Definition, Key, Step
 from ._bundles import BundleWriter
+from ._by_name import is_defined, may_have_name, reduce_by_name
 from ._by_value import (
     has_no_name,
     is_code,
@@ -95,6 +96,7 @@ class DefinitionBook:
         self._namespace_numbers: dict[int, int] = {}  # by id
         self._reductions: dict[int, _Reduction] = {}  # by id; of what tasks' pickles refer to
         self._plain_kinds: set[type] = set()  # whose instances pickle itself takes apart
+        self._named_kinds: dict[type, bool] = {}  # whether instances may be pickled by name
         self._globals_sent: dict[tuple[int, int], _SentGlobals] = {}
         self._seen_once: weakref.WeakSet[FunctionType] = weakref.WeakSet()
         self._relied_on: list[set[int]] = []  # numbers that the pickle being written refers to
@@ -196,6 +198,8 @@ class DefinitionBook:
         reducer = reducer_of(kind)
         if reducer is not None:
             return reducer(thing)
+        if self.may_have_name(kind):
+            return self._reduce_by_name(thing)
         self._plain_kinds.add(kind)
         return NotImplemented
 
@@ -207,6 +211,13 @@ class DefinitionBook:
             reduced = self.reduce(thing)
             if not is_taken_apart(reduced):
                 return reduced
+        return self._define(thing)
+
+    def _reduce_by_name(self, thing: Any) -> Any:
+        reduced = reduce_by_name(thing)
+        return self._define(thing) if is_defined(reduced) else reduced
+
+    def _define(self, thing: Any) -> Any:
         writer, number = self._write(lambda writer: writer.require(thing))
         reference = definition, (number,)
         self._relied_on.append(writer.numbers)
@@ -223,6 +234,13 @@ class DefinitionBook:
             written = write(writer)
         writer.commit()
         return writer, written
+
+    def may_have_name(self, kind: type) -> bool:
+        """Whether objects of a type may be pickled by name."""
+        known = self._named_kinds.get(kind)
+        if known is None:
+            known = self._named_kinds[kind] = may_have_name(kind)
+        return known
 
     def reduce(self, thing: Any) -> Any:
         """Return cloudpickle's reduction of a function or class."""

@@ -174,6 +174,22 @@ def make_cached_property(function: Any, name: str) -> cached_property[Any]:
     return made
 
 
+def make_typing(kind: Any, arguments: tuple[Any, ...], options: dict[str, Any], module: str) -> Any:
+    """Return a new type, a type variable or the like."""
+    made = kind(*arguments, **options)
+    with suppress(AttributeError, TypeError):  # some versions of Python don't let it be set
+        made.__module__ = module
+    return made
+
+
+def make_sentinel(kind: Any) -> Any:
+    """Return an object that was found by its name on the master; its state comes later."""
+    try:
+        return kind.__new__(kind)
+    except TypeError:  # it wants arguments, and has not said which
+        return object.__new__(kind)
+
+
 # ---- the steps of a bundle, which a runner's definitions carry out
 
 

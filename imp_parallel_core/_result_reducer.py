@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import CodeType, FunctionType
 from typing import Any
 
+from ._by_name import may_have_name, reduce_by_name
 from ._by_value import (
     is_code,
     is_taken_apart,
@@ -36,6 +37,9 @@ class ResultReducer:
         reducer = reducer_of(kind)
         if reducer is not None:
             return reducer(thing)
+        if may_have_name(kind):
+            number = self._definitions.number_of(thing)
+            return reduce_by_name(thing) if number is None else (definition, (number,))
         self._plain_kinds.add(kind)
         return NotImplemented
 

@@ -11,6 +11,7 @@ from importlib.machinery import SourceFileLoader
 
 # All that a supervisor and a runner may import of this package; a test looks at real ones.
 _OF_THE_CORE = (
+    "_by_name",
     "_by_value",
     "_cloudpickle_version",
     "_connection",

@@ -28,7 +28,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, thing: Any) -> Snapshot:
-        """Return the snapshot of one function, class or code object."""
+        """Return the snapshot of one function, class, code object or sentinel."""
         made = cls()
         if type(thing) is FunctionType:
             made._functions.append(
@@ -39,7 +39,7 @@ class Snapshot:
                 made._add_mapping(thing.__dict__)
             else:
                 made._without_attributes.append(thing.__dict__)
-        elif type(thing) is not CodeType:
+        elif issubclass(type(thing), type):
             made._bases.append((thing, thing.__bases__))
             made._add_mapping(type.__dict__["__dict__"].__get__(thing))
         return made

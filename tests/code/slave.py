@@ -19,13 +19,14 @@ Sent = tuple[list[bytes | SharedBytes], int]
 def script(source: str, **names: Any) -> dict[str, Any]:
     """Run source as a ``__main__`` of its own, which no slave can import; return its globals."""
     namespace = {"__name__": "__main__", **names}
-    exec(textwrap.dedent(source), namespace)
+    more(namespace, source)
     return namespace
 
 
 def more(namespace: dict[str, Any], source: str) -> None:
     """Run one more cell or line in a ``__main__``."""
-    exec(textwrap.dedent(source), namespace)
+    # not with the __future__ of this module
+    exec(compile(textwrap.dedent(source), "<script>", "exec", dont_inherit=True), namespace)
 
 
 class Runner:

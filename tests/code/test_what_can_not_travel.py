@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import pickle
 import sys
 import threading
+import types
 from typing import Any
 
 import pytest
 
-from imp_parallel_core._culprit import find_culprit
+from imp_parallel_core._culprit import explain, find_culprit
 from imp_parallel_core._definitions import DefinitionBook
 from imp_parallel_core._loaded_definitions import LoadedDefinitions
 from imp_parallel_core._results import describe_exception, pickle_value
@@ -79,6 +81,26 @@ task = [Proxy()]
     ),
 }
 
+NOT_FOR_SLAVES = {
+    "a library of ctypes": "import ctypes\nIT = ctypes.CDLL(None)",
+    "a library of ctypes that was used": "import ctypes\nIT = ctypes.CDLL(None)\nIT.abs(-1)",
+    "a type of ctypes": "import ctypes\nIT = ctypes.CFUNCTYPE(ctypes.c_int)",
+    "an array of ctypes": "import ctypes\nIT = (ctypes.c_int * 3)()",
+    "a lock": "import threading\nIT = threading.Lock()",
+    "a file that is written": "import os\nIT = open(os.devnull, 'w')",
+    "a binary file": "import os\nIT = open(os.devnull, 'rb')",
+    "a generator": "IT = (n for n in range(3))",
+    "a socket": "import socket\nIT = socket.socket()",
+    "a connection to a database": "import sqlite3\nIT = sqlite3.connect(':memory:')",
+    "an iterator over a folder": "import os\nIT = os.scandir()",
+}
+INSIDE = {
+    "a thread": "import threading\nIT = threading.Thread()",
+    "a pool of threads": "import concurrent.futures as c\nIT = c.ThreadPoolExecutor()",
+    "a process": "import subprocess\nIT = subprocess.Popen('true')\nIT.wait()",
+    "a lock in a table": "import threading\nIT = {'a': [threading.Lock()]}",
+}
+
 
 def can_pickle(thing: Any) -> bool:
     try:
@@ -98,6 +120,66 @@ def test_the_culprit_is_named_with_the_way_to_it(runner: Runner, name: str) -> N
 
     namespace["LOCK"] = None
     assert runner.run(eval("lambda: 5", namespace)) == 5  # the book works on
+
+
+@pytest.mark.parametrize("name", [*NOT_FOR_SLAVES, *INSIDE])
+def test_a_global_that_can_not_travel_is_named_with_who_uses_it(name: str) -> None:
+    source = {**NOT_FOR_SLAVES, **INSIDE}[name]
+    namespace = script(f"{source}\ndef score(): return IT\ndef task(): return score()")
+    culprit, advice = explain(namespace["task"], "the task", can_pickle)
+    assert culprit.startswith("the task → global 'score' → global 'IT'")
+    assert ("'IT' (of type" in culprit) == (name in NOT_FOR_SLAVES)
+    place = "the" if name in NOT_FOR_SLAVES else "in the"
+    assert advice.splitlines()[1:] == [
+        f"  It is {place} global 'IT' of __main__, which the function score uses.",
+        "  Make it in the set-up or in the function, so that each slave has its own.",
+    ]
+    if hasattr(namespace["IT"], "close"):
+        namespace["IT"].close()
+
+
+def foreign_function() -> Any:
+    """Return a function as pybind11 makes them: a built-in one that is bound to a capsule."""
+    api = ctypes.pythonapi
+    api.PyCapsule_New.restype = api.PyCFunction_NewEx.restype = ctypes.py_object
+    api.PyCFunction_NewEx.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.py_object]
+    capsule = api.PyCapsule_New(ctypes.byref(METHOD), b"a record", None)
+    return api.PyCFunction_NewEx(ctypes.byref(METHOD), capsule, "foreign")
+
+
+class Method(ctypes.Structure):
+    """What C calls a PyMethodDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("call", ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.py_object)),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+METHOD = Method(b"score", Method._fields_[1][1](lambda capsule, args: args), 1, None)
+
+
+def test_a_function_of_an_extension_module_is_to_be_wrapped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    function = foreign_function()
+    assert function(1, 2) == (1, 2)
+    culprit, advice = explain(function, "the task", can_pickle)
+    assert culprit == "the task (of type builtin_function_or_method)"
+    assert advice == "\n  It is a function that is not written in Python: wrap it in one."
+    module = types.ModuleType("foreign")
+    module.score = function  # type: ignore[attr-defined]  # as an extension module would
+    monkeypatch.setitem(sys.modules, "foreign", module)
+    advice = explain(script("def task(): return F", F=function)["task"], "x", can_pickle)[1]
+    assert advice.splitlines()[1:] == [
+        "  It is the global 'F' of __main__, which the function task uses.",
+        "  It is a function that is not written in Python: wrap it in one, such as lambda *args: "
+        "foreign.score(*args).",
+    ]
+    libm = ctypes.CDLL(None)
+    assert "wrap it in one." in explain(libm.abs, "x", can_pickle)[1]
 
 
 def test_what_has_failed_travels_when_it_is_mended(runner: Runner) -> None:

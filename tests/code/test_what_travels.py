@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import sys
+import textwrap
 import types
 from pathlib import Path
 from typing import Any
@@ -368,6 +369,71 @@ SCRIPTS = {
         def task(): return (Box[int](3).content, IntBox(4).content, Thing().size(), str(Box[int]),
                             Alias.__args__[1].__origin__ is Box)
     """,
+    "new types in annotations": """
+        from dataclasses import dataclass, fields
+        from typing import NamedTuple, NewType
+        UserId = NewType("UserId", int)
+        Admin = NewType("Admin", UserId)
+        @dataclass
+        class User:
+            id: UserId
+        class Pair(NamedTuple):
+            id: Admin
+        def task(a: UserId = UserId(3)) -> Admin:
+            return (UserId(a), User(a), Pair(Admin(a)), UserId, Admin.__supertype__ is UserId,
+                    task.__annotations__["a"] is fields(User)[0].type is UserId,
+                    Pair.__annotations__["id"] is Admin, UserId.__module__, UserId.__name__)
+    """,
+    "a new type of a class whose annotations use it": """
+        from typing import NewType
+        class Node:
+            parent: "NodeOf"
+        NodeOf = NewType("NodeOf", Node)
+        Node.__annotations__["parent"] = NodeOf
+        def task(): return NodeOf.__supertype__ is Node, Node.__annotations__["parent"] is NodeOf
+    """,
+    "parameters of types": """
+        from typing import Callable, Generic, ParamSpec, TypeVar, TypeVarTuple, Unpack
+        P = ParamSpec("P")
+        T = TypeVar("T", bound=int, covariant=True)
+        Ts = TypeVarTuple("Ts")
+        class Calls(Generic[P, T]): pass
+        class Row(Generic[Unpack[Ts]]): pass
+        def task(f: Callable[P, T] = None, *args: P.args, **kwargs: P.kwargs) -> Row[Unpack[Ts]]:
+            return (Calls.__parameters__ == (P, T), Row.__parameters__ == (Ts,), T.__bound__,
+                    P, T, Ts, task.__annotations__["args"].__origin__ is P)
+    """,
+    "sentinels that are pickled by name": """
+        class Missing:
+            made = 0
+            def __init__(self, word): self.word = word
+            def __reduce__(self): return self.word
+            def __repr__(self): return self.word
+        MISSING, AUTO = Missing("MISSING"), Missing("AUTO")
+        TABLE = {"a": MISSING}
+        class Options:
+            step = AUTO
+        def task(a=MISSING, *, options=Options):
+            return (a is MISSING is TABLE["a"], options.step is AUTO is not MISSING, MISSING, AUTO)
+    """,
+    "a sentinel of a class that wants arguments": """
+        class Sentinel:
+            def __new__(cls, name):
+                made = super().__new__(cls)
+                made.name = name
+                return made
+            def __reduce_ex__(self, protocol): return self.name
+        UNSET = Sentinel("UNSET")
+        def task(a=UNSET): return a is UNSET, UNSET.name
+    """,
+    "sentinels that are members, instances and classes": """
+        import enum
+        class Missing(enum.Enum):
+            MISSING = enum.auto()
+        MISSING, PLAIN = Missing.MISSING, object()
+        class UNSET: pass
+        def task(a=MISSING, b=PLAIN, c=UNSET): return a is MISSING, b is PLAIN, c is UNSET
+    """,
     "typed dicts": """
         from typing import TypedDict
         class Options(TypedDict, total=False):
@@ -559,6 +625,43 @@ def test_a_function_of_a_module_that_was_loaded_again_still_travels(
     exec("def task(): return 2", module.__dict__)
     assert runner.run(old) == 1
     assert runner.run(module.task) == 2
+
+
+NAMED = """
+    from typing import NewType
+    UserId = NewType("UserId", int)
+    class Missing:
+        def __reduce__(self): return "MISSING"
+    MISSING = Missing()
+    def task(a): return a is MISSING, UserId, MISSING, Missing
+    def make(): return NewType("Made", UserId)
+"""
+
+
+def test_what_is_pickled_by_name_is_one_object_on_the_slave_and_at_home(runner: Runner) -> None:
+    namespace = script(NAMED)
+    missing = namespace["MISSING"]
+    for _ in range(2):
+        arrived, argument = runner.receive(runner.book.pickle((namespace["task"], missing)))
+        result = runner.bring_home(arrived(argument))
+        assert result[0] is True
+        assert [*result[1:]] == [namespace[name] for name in ("UserId", "MISSING", "Missing")]
+        assert argument is not missing
+    made = runner.bring_home(runner.run(namespace["make"]))
+    assert made.__supertype__ is namespace["UserId"]
+    assert made.__name__ == "Made"
+
+
+def test_what_a_module_has_a_name_for_travels_by_it(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("with_names")
+    monkeypatch.setitem(sys.modules, "with_names", module)
+    exec(textwrap.dedent(NAMED), module.__dict__)
+    arrived = runner.receive(runner.book.pickle((module.UserId, module.MISSING)))
+    assert arrived[0] is module.UserId
+    assert arrived[1] is module.MISSING
+    assert runner.book.bundles == []
 
 
 def test_code_that_is_made_on_the_slave_comes_home(runner: Runner) -> None:

@@ -24,12 +24,14 @@ FACTOR = 1
 PROGRAM = """
 import enum, functools, xml.dom.minidom
 from dataclasses import dataclass
+from typing import NewType
 from imp_parallel_core import Manager, LocalSlave, RemoteError
-MODEL, SCALE = None, 2
+MODEL, SCALE, REGISTRY = None, 2, {}
+Length = NewType("Length", int)
 
 @dataclass
 class Point:
-    x: int
+    x: Length
     def scaled(self): return Point(self.x * SCALE)
 
 class Color(enum.Enum):
@@ -55,6 +57,27 @@ def setup():
     MODEL = 100
     return 5
 
+class Missing:
+    def __reduce__(self): return "MISSING"
+
+MISSING = Missing()
+
+class Registered:
+    def __init_subclass__(cls): REGISTRY[cls.__name__] = cls
+
+class Model(Registered):
+    def __init__(self, n): self.n = n
+    def __hash__(self): return hash(factor())
+    def __eq__(self, other): return self.n * factor() == other.n * SCALE
+    def __setstate__(self, state): self.n = state["n"] * factor() // SCALE
+
+def factor(): return SCALE
+
+MODELS = {Model(3): "three"}
+
+def look(start, missing=MISSING):
+    return MODELS[Model(3)], sorted(REGISTRY), missing is MISSING, MISSING
+
 def fail(start): raise Problem("as asked")
 
 def parse(start): return xml.dom.minidom.parseString("<a/>").documentElement.tagName
@@ -62,9 +85,9 @@ def parse(start): return xml.dom.minidom.parseString("<a/>").documentElement.tag
 with Manager() as manager:
     manager.add_slave(LocalSlave())
     context = manager.get_context(setup)
-    for task in Task(3), parse, lambda start: fibonacci(50), lambda start: (lambda: SCALE):
+    for task in Task(3), parse, lambda start: fibonacci(50), lambda start: (lambda: SCALE), look:
         context.add_task(task)
-    first, tag, number, function = context.get_results()
+    first, tag, number, function, found = context.get_results()
     SCALE = 3
     context.add_task(Task(3))
     second, = context.get_results()
@@ -80,6 +103,7 @@ assert type(first[1]) is Point and first[3] is Color.RED
 assert tag == "a" and number == 12586269025 and function() == 3
 assert type(problem) is Problem and problem.args == ("as asked",), problem
 assert MODEL is None
+assert found == ("three", ["Model"], True, MISSING), found
 print("it went", "well")
 
 """
@@ -250,7 +274,11 @@ class Holder:
     ("task", "args", "culprit"),
     [
         (print, (Holder(),), r"args\[0\]\.lock"),
-        (lambda: LOCK, (), r"the task → global 'LOCK'"),
+        (
+            lambda: LOCK,
+            (),
+            r"the task → global 'LOCK'(.|\n)*the global 'LOCK' of .*, which the func",
+        ),
         ((lambda lock: lambda: lock)(LOCK), (), r"the task → captured variable 'lock'"),
         (Holder().__init__, (), r"the task\.__self__\.lock"),
     ],
