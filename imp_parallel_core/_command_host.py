@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
+from ._guardian import guarded
 from .private_folders import make_private_folder, remove_private_folder
 
 _logger = logging.getLogger("imp_parallel.launch")
@@ -128,7 +129,8 @@ class LocalHost:
             )
             _running.add(process)
             try:
-                exit_code = process.wait(timeout_s)
+                with guarded(process.pid):
+                    exit_code = process.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 raise TimeoutError(f"{argv[0]} did not end within {timeout_s:g} s") from None
             finally:

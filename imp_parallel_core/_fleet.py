@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("imp_parallel.slaves")
 
+_MAY_COME_BACK = (LaunchPhase.SUSPENDED, LaunchPhase.QUEUED)  # queued again: to be restarted
 _FIRST_PAUSE_S = 1.0  # between the questions whether a slave without a stream has ended; …
 _LAST_PAUSE_S = 4.0  # … they double, and then follow the heartbeats
 _LEAVING_S = 1.0  # for what is left of a slave that was lost, before it is ended by force
@@ -77,6 +78,7 @@ class Fleet:
         )
         self._reception = Reception(
             loop,
+            restarted=self._restarted,
             begun=self._begun,
             resumed=self._resumed,
             failed=lambda record, how: self._lose(record, how, is_charged=True),
@@ -157,6 +159,15 @@ class Fleet:
             _logger.warning("%s: %s", record, text)
             if record.link is None and not record.host:
                 self._lose(record, text, is_charged=False)
+
+    def _restarted(self, record: SlaveRecord) -> None:
+        """Another start of a slave takes its place: what the one before was at goes back."""
+        _logger.warning("%s has been started anew by its batch system", record)
+        self._inquiries.drop(record.index)
+        record.end_session()
+        cause = f"on {record}, its batch system started the slave anew"
+        now = time.monotonic()
+        self._perform(self._scheduler.slave_restarted(record.index, cause, now))
 
     def _begun(self, record: SlaveRecord) -> None:
         self._flush_soon(record)
@@ -268,7 +279,7 @@ class Fleet:
         self._inquiries.ask(record, then, has_ended=has_ended)
 
     def _given_up(self, record: SlaveRecord, silent_s: float) -> None:
-        """A slave was silent for too long; but its launch may know that it is just suspended."""
+        """A slave was silent for too long; but its launch may know that it will come back."""
         text = f"not heard for {silent_s:.0f} s"
         if record.state is SlaveState.RECONNECTING:
             text = f"{record.detail}, and it did not come back within {silent_s:.0f} s"
@@ -278,7 +289,7 @@ class Fleet:
             if record.link is not link or not record.is_suspected:
                 return  # it was lost or heard meanwhile
             state = evidence.state
-            if state is not None and state.phase is LaunchPhase.SUSPENDED:
+            if state is not None and state.phase in _MAY_COME_BACK:
                 self._enter(record, record.state, state.detail)
             else:
                 self._lost(record, text, is_charged=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from ._slave_state import SlaveState
 if TYPE_CHECKING:
     from ._loop import Loop
     from ._stream import Stream
+
+_logger = logging.getLogger("imp_parallel.launch")
 
 
 class Launches:
@@ -106,7 +109,11 @@ class Launches:
         """A plugin could not launch slaves."""
         text = str(error) if isinstance(error, Error) else f"{type(error).__name__}: {error}"
         for index in indices:
-            self._failed(self._records[index], text)
+            record = self._records[index]
+            if record.host:  # it is connected, whatever its launch says
+                _logger.warning("the launch of %s failed, which is connected: %s", record, text)
+            else:
+                self._failed(record, text)
 
     def launch_state(self, index: int, state: LaunchState) -> None:
         """A launch has news of a slave that has not connected."""
@@ -116,7 +123,6 @@ class Launches:
         if state.phase is LaunchPhase.ENDED:
             self._ended(record, "it ended before it had connected")
         elif state.phase is LaunchPhase.QUEUED:
-            self._connect_by.pop(index, None)
             self._entered(record, SlaveState.QUEUED, state.detail)
         else:
             self._entered(record, SlaveState.LAUNCHING, state.detail)

@@ -32,6 +32,7 @@ class Reception:
 
     Args:
         loop: the engine's.
+        restarted: called when another start of a slave takes its place; a session begins then.
         begun: called when a slave has begun a session; it has been welcomed.
         resumed: called when a slave has come back to its session, likewise.
         failed: called with a slave that can't begin a session, and why.
@@ -44,6 +45,7 @@ class Reception:
         self,
         loop: Loop[Any],
         *,
+        restarted: Callable[[SlaveRecord], None],
         begun: Callable[[SlaveRecord], None],
         resumed: Callable[[SlaveRecord], None],
         failed: Callable[[SlaveRecord, str], None],
@@ -52,6 +54,7 @@ class Reception:
         ended: Callable[[SlaveRecord, Link, str], None],
     ) -> None:
         self._loop = loop
+        self._restarted = restarted
         self._begun = begun
         self._resumed = resumed
         self._failed = failed
@@ -118,7 +121,10 @@ class Reception:
     def _join(self, record: SlaveRecord, link: Link, hello: Hello) -> str | None:
         """Begin or resume the slave's session; return why not, if it may not."""
         is_new = not record.host and record.state is not SlaveState.GONE
-        if is_new and hello.session is None:
+        is_restart = not is_new and _may_take_the_place(record, hello)
+        if is_restart:
+            self._restarted(record)
+        if is_restart or (is_new and hello.session is None):
             record.host, record.pid = hello.host, hello.pid
             record.begin_session(link, new_session(), hello.boot)
             self._welcome(record, link)
@@ -153,6 +159,19 @@ class Reception:
             passes_descriptors=link.connection.passes_descriptors,
         )
         link.connection.send_control(protocol.WELCOME, greeting)
+
+
+def _may_take_the_place(record: SlaveRecord, hello: Hello) -> bool:
+    """Whether a HELLO is of another start of a slave, which its batch system has restarted.
+
+    The start before has gone then, or is not heard. What the core itself launches again comes as a
+    new slave, and what is not needed has never joined.
+    """
+    if hello.session is not None or hello.boot == record.boot or record.description.is_relaunchable:
+        return False
+    if record.state is SlaveState.GONE:
+        return record.has_joined
+    return record.link is None or not record.link.is_open or record.is_suspected
 
 
 def _may_resume(record: SlaveRecord, earlier: Link, hello: Hello) -> bool:

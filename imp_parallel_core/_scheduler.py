@@ -149,6 +149,25 @@ class Scheduler:
         self._board.alive += 1
         return self._board.flush()
 
+    def slave_restarted(self, slave: int, cause: str, now: float) -> list[Action]:
+        """A slave's batch system has started it anew; it may have been lost before, or not.
+
+        Args:
+            slave: which one.
+            cause: what to say of that in the history of tasks; none is charged.
+            now: when it is known.
+        """
+        state = self._slaves[slave]
+        if state.phase is Phase.GONE:
+            return self.slave_added(slave, state.relaunchable)
+        items = state.items
+        state.phase = Phase.STARTING
+        state.forget_runner()
+        state.forget_connection()
+        self._board.settle(state)
+        ends.hand_back(self._board, state, items, 0, cause)
+        return self._decide(now)
+
     def runner_ready(self, slave: int, now: float) -> list[Action]:
         """A slave's runner waits for its first item."""
         state = self._slaves[slave]

@@ -148,6 +148,14 @@ class Ledger:
         known.forget_runner()
         known.is_gone, known.is_suspected, known.is_away = True, False, False
 
+    def slave_restarted(self, slave: int, cause: str) -> None:
+        known = self.slaves[slave]
+        if known.is_gone:
+            self.slave_added(slave)
+        else:
+            known.forget_runner()
+            known.is_suspected = known.is_away = known.is_leaving = False
+
     def item_ended(self, slave: int, item: int, outcome: Outcome, duration_s: float) -> None:
         known = self.slaves[slave]
         assert next(iter(known.items)) == item

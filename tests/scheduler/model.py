@@ -285,6 +285,13 @@ class FakeCluster:
             slave.is_alive = False
             self._tell(slave, "slave_lost", is_charged, f"lost with {slave.id}")
 
+    def restart_slave(self, slave: FakeSlave) -> None:
+        """Its batch system ends it, if it has not ended yet, and starts it anew."""
+        if not slave.is_launching and not self.scheduler._slaves[slave.id].relaunchable:
+            slave.is_launching = slave.is_alive = True
+            slave.restart()
+            self._tell(slave, "slave_restarted", f"{slave.id} was started anew")
+
     def cut_off(self, slave: FakeSlave) -> None:
         """Its connection breaks, and the master learns it; what either says waits."""
         if slave.is_alive and not slave.is_launching:

@@ -127,6 +127,10 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.cluster.kill_slave(self.slave(pick), is_charged)
 
     @rule(pick=PICK)
+    def restart_slave(self, pick: int) -> None:
+        self.cluster.restart_slave(self.slave(pick))
+
+    @rule(pick=PICK)
     def leave(self, pick: int) -> None:
         self.cluster.leave(self.slave(pick))
 

@@ -297,6 +297,20 @@ def test_a_slave_that_is_lost_twice_is_lost_once() -> None:
     assert not cluster.scheduler.has_hope
 
 
+def test_the_only_slave_is_started_anew_and_no_hope_is_lost() -> None:
+    cluster, _, (slave,) = cluster_with_setup(1, tasks=2)
+    cluster.leave(slave)
+    cluster.restart_slave(slave)
+    assert cluster.scheduler.has_hope
+    cluster.join(slave)
+    cluster.exchange()
+    assert slave.first  # the set-up or a task again
+    cluster.kill_slave(slave)
+    assert not cluster.scheduler.has_hope
+    cluster.restart_slave(slave)
+    assert cluster.scheduler.has_hope
+
+
 def test_tasks_wait_for_another_slave_when_all_are_gone() -> None:
     cluster, _, (slave,) = cluster_with_setup(1, tasks=1)
     cluster.kill_slave(slave, is_charged=False)

@@ -63,6 +63,11 @@ class Documents:
             ) from problem
         return folder, f"{folder}/$TASK_ID.early"
 
+    @property
+    def token(self) -> str:
+        """A name that no other array's folder has."""
+        return self.folder.rpartition("/")[2].lstrip(".")
+
     def exit_code(self, task: int) -> int | None:
         """Return how a slave ended; None if its script was not there any more to say so."""
         try:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from imp_parallel_core import CommandHost, CommandResult, LaunchError
 
 from ._queue_list import (
+    Account,
     Jobs,
     parse_accounting,
     parse_error_reasons,
+    parse_marked_jobs,
     parse_queue,
     parse_scheduling,
+    says_that_it_is_gone,
 )
 
-_SUBMIT_S = 120.0  # a submission may pass through a site's slow verifier
 _ASK_S = 15.0
 _DESCRIBE_S = 5.0  # it tells a reason, and can be done without
 _ACCOUNTING_S = 3.0  # it is searched from end to end, and may be years long
-_JOB_NUMBER = re.compile(r"^(\d+)(?:\.\d+-\d+:\d+)?$", re.MULTILINE)
+_FIND_S = 3.0
+
+
+class Deletion(NamedTuple):
+    """What qdel has said: its words, whether it does it, and whether there is no such job."""
+
+    words: str = ""
+    is_accepted: bool = False
+    is_gone: bool = False
 
 
 class GridEngine:
@@ -40,30 +48,10 @@ class GridEngine:
                     command=[program],
                 )
 
-    def submit(self, argv: Sequence[str], script: str, cwd: str) -> int:
-        """Submit a job script; return the job's number. Raises LaunchError."""
-        try:
-            done = self.host.run(argv, input=script.encode(), cwd=cwd, timeout_s=_SUBMIT_S)
-        except OSError as problem:
-            name = argv[argv.index("-N") + 1]
-            raise LaunchError(
-                f"the array could not be submitted: {problem}\n    command: {shlex.join(argv)}\n"
-                "    If qmaster is slow, the job may be there all the same: look for "
-                f"{name} in qstat, and delete it with qdel.",
-                command=argv,
-            ) from problem
-        number = _JOB_NUMBER.search(done.stdout)
-        if done.exit_code == 0 and number:
-            return int(number[1])
-        raise LaunchError(
-            f"qsub refused the array: exit code {done.exit_code}\n"
-            f"    command: {shlex.join(argv)}\n{_quoted(done)}\n"
-            "    Compare the options with what works for qsub by hand (qconf -sql lists the "
-            "queues, qconf -sc what -l may ask for).",
-            command=argv,
-            exit_code=done.exit_code,
-            output=done.words,
-        )
+    def find(self, name: str, mark: str) -> int | None:
+        """Return the job of a name of which ``qstat -j`` says something that holds a mark."""
+        found = parse_marked_jobs(self._describe(name, _FIND_S), mark)
+        return found[-1] if found else None
 
     def queue(self) -> Jobs:
         """Return all tasks of the user's jobs. Raises OSError or ValueError."""
@@ -80,27 +68,38 @@ class GridEngine:
         """Return why tasks of a job are in error, as far as it can be known."""
         return parse_error_reasons(self._describe(job))
 
-    def how_ended(self, job: int) -> dict[int, tuple[int, str]]:
-        """Return exit code and failure of a job's tasks, as far as the accounting has them."""
+    def how_ended(self, job: int) -> dict[int, Account]:
+        """Return how a job's tasks ended, as far as the accounting has them."""
         try:
             done = self.host.run(["qacct", "-j", str(job)], timeout_s=_ACCOUNTING_S)
         except OSError:
             return {}
         return parse_accounting(done.stdout)
 
-    def delete(self, job: int, tasks: str = "") -> str:
-        """Delete a job or a range of its tasks; return what was said. Raises OSError."""
-        return self._ask("qdel", str(job), *(["-t", tasks] if tasks else ())).words
-
-    def _describe(self, job: int) -> str:
+    def knows(self, job: int) -> bool | None:
+        """Return whether a job is still there; None if that can't be known."""
         try:
-            return self.host.run(["qstat", "-j", str(job)], timeout_s=_DESCRIBE_S).stdout
+            done = self.host.run(["qstat", "-j", str(job)], timeout_s=_DESCRIBE_S)
+        except OSError:
+            return None
+        if says_that_it_is_gone(f"{done.stdout}\n{done.stderr}"):
+            return False
+        return True if job in parse_marked_jobs(done.stdout, "") else None
+
+    def delete(self, job: int, tasks: str = "") -> Deletion:
+        """Delete a job or a range of its tasks."""
+        try:
+            done = self._ask("qdel", str(job), *(["-t", tasks] if tasks else ()))
+        except OSError as problem:
+            return Deletion(str(problem))
+        is_gone = says_that_it_is_gone(f"{done.stdout}\n{done.stderr}")
+        return Deletion(done.words, is_accepted=done.exit_code == 0, is_gone=is_gone)
+
+    def _describe(self, job: int | str, timeout_s: float = _DESCRIBE_S) -> str:
+        try:
+            return self.host.run(["qstat", "-j", str(job)], timeout_s=timeout_s).stdout
         except OSError:
             return ""
 
     def _ask(self, *argv: str) -> CommandResult:
         return self.host.run(argv, timeout_s=_ASK_S)
-
-
-def _quoted(done: CommandResult) -> str:
-    return "\n".join(f"    | {line}" for line in done.words.splitlines()) or "    (it said nothing)"

@@ -14,16 +14,18 @@ _TEMPLATE = """\
 # Slaves of imp_parallel: each task of this job array is one.
 trap '' USR1 USR2 XCPU  # warnings: the slave heeds them, a wrapper around it might die
 trap : TERM        # likewise; this script waits for the slave
+folder={folder}
+trap '{{ echo "${{code-$?}}" >"$folder/$SGE_TASK_ID.exit"; }} 2>/dev/null' EXIT
 outputs=(
 {outputs}
 )
 {precondition}exec >>"${{outputs[SGE_TASK_ID - 1]}}" 2>&1 || exit 1
 {preparations}{notify}
-{command} file {folder}/"$SGE_TASK_ID" warned "$notify" </dev/null
+{command} file "$folder/$SGE_TASK_ID" warned "$notify" </dev/null
 code=$?
-echo "$code" >{folder}/"$SGE_TASK_ID.exit"
-((code == 99 || code == 100)) && code=1  # these two would mean something to Grid Engine
-exit "$code"
+shown=$code
+((code == 99 || code == 100)) && shown=1  # these two would mean something to Grid Engine
+exit "$shown"
 """
 
 # How long after a warning the job is stopped or ended, in s; 0 if it is not warned.

@@ -44,17 +44,22 @@ class SGEQsubSlaveArray(SlaveArray):
         """Raise LaunchError if Grid Engine's commands are not to be had."""
         GridEngine(self.host).check("qsub", "qstat", "qdel")
 
-    def qsub_command(self, early_output: str, *, in_working_folder: bool = True) -> list[str]:
+    def qsub_command(
+        self, early_output: str, *, name: str = _NAME, in_working_folder: bool = True
+    ) -> list[str]:
         """Return the command line that submits the array; the script is its standard input.
 
         Args:
             early_output: where a task's output goes until its script has opened the slave's.
+            name: the job's name, unless the options hold another.
             in_working_folder: whether Grid Engine shall start the job where the script runs.
         """
         place = ["-cwd"] if in_working_folder else []
         return [
-            *("qsub", "-terse", "-C", "", "-S", "/bin/bash", "-N", _NAME, *place),
-            *("-r", "n", "-j", "y", "-o", early_output, *self._words, "-t", f"1-{len(self)}"),
+            *("qsub", "-terse", "-C", "", "-S", "/bin/bash", "-N", name, *place),
+            *("-r", "n", "-j", "y", "-o", early_output, *self._words),
+            *("-b", "n", "-sync", "n", "-now", "n"),  # whatever a site or ~/.sge_request sets
+            *("-t", f"1-{len(self)}"),
         ]
 
     def job_script(self, bootstraps: Sequence[Bootstrap] = ()) -> str:

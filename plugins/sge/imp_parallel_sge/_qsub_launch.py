@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -9,16 +10,18 @@ from collections.abc import Collection, Mapping, Sequence
 from imp_parallel_core import Bootstrap, LaunchError, LaunchPhase, LaunchState
 
 from ._documents import Documents, can_be_working_folder
-from ._grid_engine import GridEngine
+from ._grid_engine import Deletion, GridEngine
 from ._job_script import parts_of, render
 from ._qsub_array import SGEQsubSlaveArray
 from ._queue_list import Task, ranges_of
 from ._queue_watch import Snapshot, watch_of
+from ._submission import Submission
 from ._waiting import Waiting
 
 _logger = logging.getLogger("imp_parallel.sge")
 
 _MISSING_S = 3.0  # for how long a task may be out of sight before it counts as ended
+_FORGOTTEN_S = 60.0  # likewise, if its whole job is: qstat may answer from a cache, or forget it
 _DELETE_S = 3.0  # how long its deletion is waited for, after the grace: a script wants to end
 _LOOK_S = 0.2  # how often, then
 _RETRY_S = 2.0
@@ -39,15 +42,19 @@ class QsubLaunch:
         self._watch = watch_of(array.host)
         self._documents = Documents(array.host, bootstraps)
         self._ended: dict[int, LaunchState] = {}
+        self._listed: dict[int, LaunchState] = {}  # as they were when qstat listed them last
         self._missing_since: dict[int, float] = {}
         self._reasons: dict[int, str] = {}
         self._withdrawn: set[int] = set()
         self._polled_at = 0.0
+        atexit.register(self._documents.remove)  # the script may end while qsub hangs
         try:
             self.command, self.job = self._submit(array, bootstraps)
         except BaseException:
             self._documents.remove()
             raise
+        finally:
+            atexit.unregister(self._documents.remove)
         self._submitted_at = time.monotonic()
         self._waiting = Waiting(self.job, len(bootstraps), self._submitted_at)
         self._watch.expect_change()
@@ -59,9 +66,12 @@ class QsubLaunch:
         cwd = bootstraps[0].cwd
         is_plain = can_be_working_folder(cwd)
         documents = self._documents
-        command = array.qsub_command(documents.early_output, in_working_folder=is_plain)
+        token = documents.token
+        command = array.qsub_command(documents.early_output, name=token, in_working_folder=is_plain)
         script = render(parts_of(bootstraps, documents.folder, "" if is_plain else cwd))
-        return command, self._grid_engine.submit(command, script, cwd)
+        count = len(bootstraps)
+        submission = Submission(self._grid_engine, command, script, cwd, count=count, mark=token)
+        return command, submission.submit()
 
     def poll(self) -> Mapping[int, LaunchState]:
         """Return the state of each slave, as of a moment ago."""
@@ -86,12 +96,14 @@ class QsubLaunch:
     def _state(self, number: int, task: Task | None) -> LaunchState:
         if task is None:
             unknown = LaunchState(LaunchPhase.QUEUED, self._watch.problem or "submitted")
-            return self._ended.get(number, unknown)
+            return self._ended.get(number) or self._listed.get(number, unknown)
         self._missing_since.pop(number, None)
         is_queued = task.phase() is LaunchPhase.QUEUED
         reason = self._waiting.reason if is_queued else self._reasons.get(number, "")
         state = task.launch_state(reason)
-        return state._replace(detail=f"job {self.job} task {number}: {state.detail}")
+        state = state._replace(detail=f"job {self.job} task {number}: {state.detail}")
+        self._listed[number] = state
+        return state
 
     def _why_queued(self) -> str:
         return self._watch.problem or self._grid_engine.why_queued(self.job)
@@ -106,6 +118,7 @@ class QsubLaunch:
     def _look_for_ends(self, missing: Sequence[int], snapshot: Snapshot) -> None:
         """Find out how tasks ended that are in the queue no more."""
         now = time.monotonic()
+        patience_s = _MISSING_S if snapshot.tasks_of(self.job) else _FORGOTTEN_S
         unknown = []
         for number in missing:
             code = self._documents.exit_code(number)
@@ -117,16 +130,33 @@ class QsubLaunch:
             if is_new or now - since >= _MISSING_S:
                 unknown.append(number)
         accounts = self._grid_engine.how_ended(self.job) if unknown else {}
-        for number in unknown:
-            if number in accounts:
-                exit_code, failure = accounts[number]
-                how = f"exit code {exit_code}" + (f"; failed {failure}" if failure else "")
-            elif now - self._missing_since[number] >= _MISSING_S:
-                how = "it may have been deleted"
-            else:
-                continue
-            where = f"job {self.job} task {number} has gone from the queue"
-            self._ended[number] = LaunchState(LaunchPhase.ENDED, f"{where}: {how}")
+        where = f"job {self.job} task {{}} has gone from the queue: "
+        for number in accounts.keys() & set(unknown):
+            how = accounts[number].description
+            self._ended[number] = LaunchState(LaunchPhase.ENDED, where.format(number) + how)
+        lost = [n for n in unknown if n not in accounts]
+        lost = [n for n in lost if now - self._missing_since[n] >= patience_s]
+        if lost and self._may_be_deleted(snapshot):
+            ended = LaunchState(LaunchPhase.ENDED, "it may have been deleted")
+            for number in lost:
+                detail = where.format(number) + ended.detail
+                self._ended[number] = ended._replace(detail=detail)
+        elif lost:
+            self._missing_since.update(dict.fromkeys(lost, now))  # and again
+
+    def _may_be_deleted(self, snapshot: Snapshot) -> bool:
+        """Return whether tasks that have long been missing in qstat's list are not there at all."""
+        if snapshot.tasks_of(self.job):
+            return True  # the list has others of the job
+        is_known = self._grid_engine.knows(self.job)
+        if is_known is not False:
+            _logger.warning(
+                "qstat has not listed job %d for %.0f s, %s; it is waited for",
+                self.job,
+                _FORGOTTEN_S,
+                f"but qstat -j {self.job} knows it" if is_known else "nor does qstat -j answer",
+            )
+        return is_known is False
 
     def log_tail(self, index: int) -> str:
         """Return the end of what a slave, and its job before it, said."""
@@ -148,52 +178,52 @@ class QsubLaunch:
     def cancel(self, grace_s: float) -> None:
         """Delete what waits, let the slaves that run leave, delete what does not.
 
+        The job counts as gone when qdel says so: the list of qstat may be old, or lack it.
         Raises LaunchError if something may be left.
         """
         start = time.monotonic()
         self._watch.expect_change()
         tasks = self._look(0.0)
         if any(task.phase() is not LaunchPhase.RUNNING for task in tasks.values()):
-            self._delete(tasks, *(set(LaunchPhase) - {LaunchPhase.RUNNING}))
-        words, deleted_at = "", float("-inf")
-        while (tasks := self._look(_LOOK_S)) or self._watch.problem:
+            self._delete_those_that_do_not_run(tasks)
+        deletion, deleted_at = Deletion(), float("-inf")
+        while not deletion.is_gone:
+            tasks = self._look(_LOOK_S)
             now = time.monotonic()
             if now - start >= grace_s + _DELETE_S:
-                self._give_up(tasks, words)
+                self._give_up(tasks, deletion)
                 return
-            if now - start >= grace_s and now - deleted_at >= _RETRY_S:
-                words, deleted_at = self._delete(tasks), now
-            time.sleep(_LOOK_S)
+            is_due = now - start >= grace_s or not (tasks or self._watch.problem)
+            if is_due and now - deleted_at >= _RETRY_S:
+                deletion, deleted_at = self._grid_engine.delete(self.job), now
+            elif not deletion.is_gone:
+                time.sleep(_LOOK_S)
         self._documents.remove()
 
     def _look(self, max_age_s: float) -> Mapping[int, Task]:
         return self._watch.look(max_age_s).tasks_of(self.job)
 
-    def _delete(self, tasks: Mapping[int, Task], *phases: LaunchPhase) -> str:
-        """Delete tasks of some phases, or the whole job; return what was said."""
-        try:
-            if not phases:
-                return self._grid_engine.delete(self.job)
-            numbers = [number for number, task in tasks.items() if task.phase() in phases]
-            if len(numbers) == len(tasks):
-                return self._grid_engine.delete(self.job)
-            ranges = [f"{first}-{last}" for first, last in ranges_of(sorted(numbers))]
-            return "\n".join(self._grid_engine.delete(self.job, each) for each in ranges)
-        except OSError as problem:
-            return str(problem)
+    def _delete_those_that_do_not_run(self, tasks: Mapping[int, Task]) -> None:
+        numbers = sorted(n for n, task in tasks.items() if task.phase() is not LaunchPhase.RUNNING)
+        if len(numbers) == len(tasks):
+            self._grid_engine.delete(self.job)
+            return
+        for first, last in ranges_of(numbers):
+            self._grid_engine.delete(self.job, f"{first}-{last}")
 
-    def _give_up(self, tasks: Mapping[int, Task], words: str) -> None:
+    def _give_up(self, tasks: Mapping[int, Task], deletion: Deletion) -> None:
         """Leave tasks whose end Grid Engine owes us. Raises LaunchError for all others."""
         states = sorted({f"{task.state} {task.queue}".strip() for task in tasks.values()})
-        text = self._watch.problem or ", ".join(states)
-        if tasks and not self._watch.problem and all("d" in t.state for t in tasks.values()):
+        text = self._watch.problem or ", ".join(states) or "qstat does not list it"
+        is_being_deleted = all("d" in task.state for task in tasks.values())
+        if deletion.is_accepted and not self._watch.problem and is_being_deleted:
             _logger.warning("job %d is deleted, but takes its time (%s)", self.job, text)
             self._documents.remove()
             return
         self._documents.forget()
         raise LaunchError(
-            f"job {self.job} may still be there ({text}): qdel said {words!r}. Delete it with: "
-            f"qdel {self.job}",
+            f"job {self.job} may still be there ({text}): qdel said {deletion.words!r}. Delete it "
+            f"with: qdel {self.job}",
             command=["qdel", str(self.job)],
-            output=words,
+            output=deletion.words,
         )

@@ -1,4 +1,4 @@
-"""What ``qstat -xml`` and ``qstat -j`` print, made into values. Pure."""
+"""What qsub, qstat, qdel and qacct print, made into values. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from imp_parallel_core import LaunchPhase, LaunchState
 _ERROR_REASON = re.compile(r"error reason\s+(\d+):\s+(?:[\d/]+ [\d:]+ \[[\d:]+\]: )?(.*)")
 _SCHEDULING = "scheduling info:"
 _REASON_LINES = 4
+_SHOWN = 80
+_KILLED = 128  # an exit code beyond this is a signal's
+_GONE = re.compile(r'job "?\d+"? does not exist|^Following jobs do not exist', re.MULTILINE)
 _LETTERS = {
     "d": "is being deleted",
     "h": "is held",
@@ -62,10 +65,12 @@ def parse_queue(text: str) -> Jobs:
 
     Raises ValueError if it isn't what it should be; then nothing may be concluded from it.
     """
+    start, end = text.find("<?xml"), text.rfind(">") + 1  # a site's own words may be around it
     try:
-        root = ElementTree.fromstring(text)  # noqa: S314 - the batch system's own
+        root = ElementTree.fromstring(text[max(start, 0) : end])  # noqa: S314 - the batch system's own
     except ElementTree.ParseError as problem:
-        raise ValueError(f"qstat's XML can't be read: {problem}") from None
+        begin = text.strip()[:_SHOWN] or "nothing"
+        raise ValueError(f"qstat's XML can't be read ({problem}); it begins: {begin!r}") from None
     if root.tag != "job_info":
         raise ValueError(f"qstat's XML is a {root.tag}, not a job_info")
     jobs: dict[int, dict[int, Task]] = {}
@@ -75,6 +80,28 @@ def parse_queue(text: str) -> Jobs:
         numbers = parse_ranges(entry.findtext("tasks") or "")
         jobs.setdefault(job, {}).update(dict.fromkeys(numbers, task))
     return jobs
+
+
+def parse_submission(text: str, count: int) -> int | None:
+    """Return the job that qsub says it has made of an array of so many tasks; None if it doesn't.
+
+    With ``-terse`` it says ``4.1-2:1``, else ``Your job-array 4.1-2:1 (…) has been submitted``; a
+    site's own words may be around that. Any other number is not the job's.
+    """
+    found = re.findall(rf"(?<![\w.-])(\d+)\.1-{count}:1(?![\w.-])", text)
+    return int(found[-1]) if found else None
+
+
+def parse_marked_jobs(text: str, mark: str) -> list[int]:
+    """Return the jobs of which ``qstat -j`` says something that holds a mark."""
+    blocks = re.split(r"^=+$", text, flags=re.MULTILINE)
+    numbers = [re.search(r"^job_number: +(\d+)", block, re.MULTILINE) for block in blocks]
+    return [int(n[1]) for n, block in zip(numbers, blocks, strict=True) if n and mark in block]
+
+
+def says_that_it_is_gone(words: str) -> bool:
+    """Return whether qdel or ``qstat -j`` says that there is no such job."""
+    return _GONE.search(words) is not None
 
 
 def parse_ranges(text: str) -> Iterator[int]:
@@ -110,9 +137,29 @@ def parse_scheduling(text: str) -> str:
     return "; ".join(lines)
 
 
-def parse_accounting(text: str) -> dict[int, tuple[int, str]]:
-    """Return exit code and failure of tasks, by number, from the output of ``qacct -j``."""
-    found: dict[int, tuple[int, str]] = {}
+class Account(NamedTuple):
+    """How a task ended: the exit code of its job, and Grid Engine's own trouble with it or ""."""
+
+    exit_code: int
+    failure: str = ""
+
+    @property
+    def description(self) -> str:
+        """The end in words; for a task whose script has not said by itself that it ended."""
+        if self.failure:
+            return f"exit code {self.exit_code}; failed {self.failure}"
+        if self.exit_code >= _KILLED:
+            return f"exit code {self.exit_code}"
+        return (
+            f"exit code {self.exit_code}, before its script had begun. Does a profile "
+            "(/etc/profile, ~/.bash_profile, ~/.profile) end the shell, by exit or exec? It may do "
+            "so only where $- holds an i."
+        )
+
+
+def parse_accounting(text: str) -> dict[int, Account]:
+    """Return how tasks ended, by number, from the output of ``qacct -j``."""
+    found: dict[int, Account] = {}
     for block in re.split(r"^=+$", text, flags=re.MULTILINE):
         fields = dict(re.findall(r"^(\w+) +(.*?) *$", block, re.MULTILINE))
         try:
@@ -120,5 +167,5 @@ def parse_accounting(text: str) -> dict[int, tuple[int, str]]:
         except (KeyError, ValueError, IndexError):
             continue
         failure = re.sub(r"\s+", " ", fields.get("failed", "0"))
-        found[number] = exit_status, "" if failure == "0" else failure
+        found[number] = Account(exit_status, "" if failure == "0" else failure)
     return found

@@ -15,6 +15,7 @@ from imp_parallel_sge._queue_list import (
     parse_queue,
     parse_ranges,
     parse_scheduling,
+    parse_submission,
     ranges_of,
 )
 
@@ -52,6 +53,31 @@ def test_tasks_are_found_by_job_and_number() -> None:
         13: {1: Task("r", "all.q@h1"), **dict.fromkeys((2, 5, 7, 9), Task("qw"))},
         14: dict.fromkeys((1, 2), Task("Eqw")),
     }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4.1-2:1\r\n",
+        "4.1-2:1  \t\n",
+        'Your job-array 4.1-2:1 ("imp_parallel-0a1b") has been submitted\n',
+        "Welcome to the cluster\n17\n4.1-2:1\nyour quota: 12\n",
+        'Quota: 3.1-2\r\nYour job-array 4.1-2:1 ("my job") has been submitted\r\n',
+        "job 4.1-2:1 is yours",
+    ],
+)
+def test_qsubs_answer_is_understood_whatever_is_around_it(text: str) -> None:
+    assert parse_submission(text, 2) == 4
+
+
+@pytest.mark.parametrize("text", ["17\n", "4.1-3:1", "4.1-2:10", "1.4.1-2:1", "", "thanks, 4"])
+def test_a_number_that_is_not_the_arrays_is_not_taken_for_the_job(text: str) -> None:
+    assert parse_submission(text, 2) is None
+
+
+def test_words_around_qstats_xml_are_passed_over() -> None:
+    text = "Maintenance on <Monday>\n" + listing((5, "r", "q@h", "1")) + "\nhave a nice day\n"
+    assert parse_queue(text) == {5: {1: Task("r", "q@h")}}
 
 
 def test_an_empty_queue_is_no_jobs_and_anything_else_is_an_error() -> None:

@@ -35,21 +35,29 @@ class MadeUpHost(LocalHost):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.queue = listing((5, "r", "q@h", "1-2:1"))
+        self.name = ""
+        self.is_there = False  # although the queue does not list it
         self.asked: list[str] = []
         self.deleted: list[Sequence[str]] = []
         self.problem: OSError | None = None
-        self.submitted = CommandResult(0, "5.1-2:1\n", "")
+        self.submitted: CommandResult | None = None
+        self.described = CommandResult(1, "Following jobs do not exist: \n5\n", "")
 
     def run(
         self, argv: Sequence[str], *, timeout_s: float, input: bytes = b"", cwd: str | None = None
     ) -> CommandResult:
         self.asked.append(argv[0])
         if argv[0] == "qsub":
-            return self.submitted
+            self.name = argv[argv.index("-N") + 1]
+            return self.submitted or CommandResult(0, f"5.{argv[argv.index('-t') + 1]}:1\n", "")
         if argv[0] == "qdel":
             self.deleted.append(list(argv[1:]))
         if self.problem is not None:
             raise self.problem
+        if argv[0] == "qdel" and "<JB_job_number>5<" not in self.queue and not self.is_there:
+            return CommandResult(1, 'denied: job "5" does not exist\n', "")
+        if argv[:2] == ["qstat", "-j"]:
+            return self.described
         return CommandResult(0, self.queue if "-xml" in argv else "", "")
 
     def launch(self, count: int = 2) -> QsubLaunch:
@@ -112,8 +120,9 @@ def test_a_queue_that_can_not_be_had_is_said_once_and_the_last_one_holds(
 
 
 def test_tasks_that_vanish_have_ended_with_the_code_that_they_left(
-    host: MadeUpHost, tmp_path: Path
+    host: MadeUpHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("imp_parallel_sge._qsub_launch._FORGOTTEN_S", 4.0)
     launch = host.launch()
     assert {state.phase for state in launch.poll().values()} == {LaunchPhase.RUNNING}
     (folder,) = tmp_path.glob(".imp_parallel-*")
@@ -131,6 +140,99 @@ def test_tasks_that_vanish_have_ended_with_the_code_that_they_left(
     assert list(tmp_path.glob(".imp_parallel-*")) == []
 
 
+KNOWN = """\
+==============================================================
+job_number:                 5
+job_name:                   {name}
+stdout_path_list:           NONE:NONE:.{name}/$TASK_ID.early
+"""
+
+
+def test_a_job_that_qstat_forgets_is_waited_for_and_deleted_at_the_end(
+    host: MadeUpHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("imp_parallel_sge._qsub_launch._FORGOTTEN_S", 0.5)
+    monkeypatch.setattr("imp_parallel_sge._qsub_launch._DELETE_S", 0.3)
+    launch = host.launch()
+    launch.poll()
+    host.queue, host.is_there = listing(), True
+    host.described = CommandResult(0, KNOWN.format(name=host.name), "")
+    deadline = time.monotonic() + 20.0
+    while "knows it" not in caplog.text and time.monotonic() < deadline:
+        assert {state.phase for state in launch.poll().values()} == {LaunchPhase.RUNNING}
+        time.sleep(0.02)
+    assert "but qstat -j 5 knows it" in caplog.text
+    launch.cancel(0.0)
+    assert host.deleted == [["5"]]
+    assert "job 5 is deleted, but takes its time (qstat does not list it)" in caplog.text
+
+
+def test_a_job_that_neither_qstat_nor_qstat_j_knows_counts_as_deleted_late(
+    host: MadeUpHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = host.launch()
+    launch.poll()
+    host.queue = listing()
+    for longer_than_it_takes, phase in ((False, LaunchPhase.RUNNING), (True, LaunchPhase.ENDED)):
+        if longer_than_it_takes:
+            monkeypatch.setattr("imp_parallel_sge._qsub_launch._FORGOTTEN_S", 0.0)
+        deadline = time.monotonic() + 5.0
+        while time.monotonic() < deadline and host.asked.count("qacct") < 2 + longer_than_it_takes:
+            states = launch.poll()
+            time.sleep(0.02)
+        assert {state.phase for state in states.values()} == {phase}
+    assert "it may have been deleted" in states[3].detail
+    launch.cancel(0.0)
+
+
+def test_an_answer_of_qsub_that_is_not_understood_is_no_refusal(
+    host: MadeUpHost, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imp_parallel_sge._submission._PAUSE_S", 0.0)
+    host.submitted = CommandResult(0, "Thank you!\n17\n", "")
+    with pytest.raises(LaunchError) as caught:
+        host.launch()
+    assert host.name in str(caught.value)
+    assert "| Thank you!" in str(caught.value)
+    assert "refused" not in str(caught.value)
+
+    def described(argv: Sequence[str], **more: object) -> CommandResult:
+        if argv[:2] == ["qstat", "-j"]:
+            other = KNOWN.format(name="other").replace("5\n", "4\n")
+            host.described = CommandResult(0, KNOWN.format(name=argv[2]) + other, "")
+        return run(argv, **more)  # type: ignore[arg-type]  # passed through
+
+    run = host.run
+    monkeypatch.setattr(host, "run", described)
+    launch = host.launch()
+    assert launch.job == 5
+    assert "job 5 (imp_parallel-" in caplog.text
+    assert "| Thank you!" in caplog.text
+    host.queue = listing()
+    launch.cancel(0.0)
+
+
+def test_a_submission_that_hangs_is_spoken_of_ever_more_seldom(
+    host: MadeUpHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("imp_parallel_sge._submission._FIRST_S", 0.2)
+    run = host.run
+
+    def slow(argv: Sequence[str], **more: object) -> CommandResult:
+        if argv[0] == "qsub":
+            time.sleep(3.0)
+            raise TimeoutError("qsub did not end within 3 s")
+        return run(argv, **more)  # type: ignore[arg-type]  # passed through
+
+    monkeypatch.setattr(host, "run", slow)
+    monkeypatch.setattr("imp_parallel_sge._submission._PAUSE_S", 0.0)
+    host.described = CommandResult(1, "", "")
+    with pytest.raises(LaunchError, match="did not end within 3 s"):
+        host.launch()
+    said = [record for record in caplog.records if "has not answered for" in record.getMessage()]
+    assert 2 <= len(said) <= 4  # after 0.2, 0.6 and 1.8 s
+
+
 def test_tasks_that_are_withdrawn_are_deleted_in_ranges_and_find_no_document(
     host: MadeUpHost, tmp_path: Path
 ) -> None:
@@ -139,7 +241,7 @@ def test_tasks_that_are_withdrawn_are_deleted_in_ranges_and_find_no_document(
     launch.poll()
     launch.withdraw([11, 10, 9, 6])  # tasks 9, 8, 7 and 4
     assert host.deleted == [["5", "-t", "4-4"], ["5", "-t", "7-9"]]
-    left = {path.name for path in tmp_path.glob(".imp_parallel-*/*")}
+    left = {path.name for path in tmp_path.glob(".imp_parallel-*/[0-9]*")}
     assert left == {"1", "2", "3", "5", "6"}
     host.queue = listing((5, "qw", "", "1-3:1,5,6"))
     time.sleep(1.1)
@@ -167,7 +269,7 @@ def test_a_job_that_can_not_be_deleted_is_named_and_its_documents_are_not_left(
     launch = host.launch()
     with pytest.raises(LaunchError, match="qdel 5"):
         launch.cancel(0.1)
-    assert [path.name for path in tmp_path.glob(".imp_parallel-*/*")] == []
+    assert [path.name for path in tmp_path.glob(".imp_parallel-*/[0-9]*")] == []
     assert host.asked.count("qdel") >= 1
 
 

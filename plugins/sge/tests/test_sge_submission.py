@@ -1,0 +1,135 @@
+"""An ordinary user's submission, whatever the site's defaults, qmaster and qstat are like."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from grid_engine import Cell
+from job_user import JobUser
+from scripts import Scripts, finish
+from waiting import wait_until
+
+pytestmark = pytest.mark.timeout(180)
+
+SQUARES = """
+    from imp_parallel_core import Manager, SGEQsubSlaveArray
+
+    with Manager() as manager:
+        manager.add_slave(SGEQsubSlaveArray(2))
+        context = manager.get_context()
+        for number in range(8):
+            context.add_task(pow, number, 2)
+        print(sorted(context.get_results_unordered()))
+"""
+HELD = """
+    import os
+    from imp_parallel_core import Manager, SGEQsubSlaveArray
+
+    os.environ["PATH"] = os.getcwd() + "/bin:" + os.environ["PATH"]
+    with Manager() as manager:
+        manager.add_slave(SGEQsubSlaveArray(2, "-h"))
+        context = manager.get_context()
+        context.add_task(os.getpid)
+        print("reading", flush=True)
+        list(context.get_results_unordered())
+"""
+# qstat as where it is answered from a cache that is filled too early
+FORGETFUL = """\
+#!/bin/sh
+echo "Welcome to the <cluster>"
+case "$*" in
+    *-xml*) echo asked >>asked
+        echo "<?xml version='1.0'?><job_info><queue_info/><job_info/></job_info>" ;;
+    *) exec /usr/bin/qstat "$@" ;;
+esac
+"""
+
+
+@contextmanager
+def hanging_qmaster(cell: Cell) -> Iterator[None]:
+    (pid,) = cell.pids("qmaster")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def submissions_of(user: JobUser) -> list[int]:
+    """Return the pids of a user's processes that run qsub, or watch over it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            is_users = (entry / "cmdline").owner() == user.name
+        except (OSError, KeyError):
+            continue
+        if is_users and (words[:1] == [b"qsub"] or b"read -r line" in b" ".join(words)):
+            found.append(int(entry.name))
+    return found
+
+
+def lines_of(script: subprocess.Popen[str]) -> list[str]:
+    """Return what a script says on its standard error, as it comes."""
+    lines: list[str] = []
+    assert script.stderr is not None
+    threading.Thread(target=lines.extend, args=(script.stderr,), daemon=True).start()
+    return lines
+
+
+@pytest.mark.parametrize("default", ["-sync y", "-b y", "-now y"])
+def test_what_a_request_file_sets_does_not_break_the_array(
+    cluster: Cell, scripts: Scripts, job_user: JobUser, default: str
+) -> None:
+    request = job_user.folder / ".sge_request"
+    request.write_text(default + "\n")
+    try:
+        code, out, err = finish(scripts.start(SQUARES, job_user))
+    finally:
+        request.unlink()
+    assert (code, out, err) == (0, f"{[number**2 for number in range(8)]}\n", "")
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_a_qmaster_that_hangs_is_spoken_of_within_10_s_and_no_qsub_outlives_the_script(
+    cluster: Cell, scripts: Scripts, job_user: JobUser, ending: signal.Signals
+) -> None:
+    with hanging_qmaster(cluster):
+        script = scripts.start(SQUARES, job_user)
+        wait_until(lambda: submissions_of(job_user), what="qsub")
+        begun_at = time.monotonic()
+        lines = lines_of(script)
+        wait_until(lambda: lines, what="a warning")
+        assert time.monotonic() - begun_at < 10.0
+        assert "qsub has not answered for " in lines[0]
+        script.send_signal(ending)
+        script.wait(30.0)
+        wait_until(lambda: not submissions_of(job_user), what="the end of qsub")
+        if ending is signal.SIGINT:
+            assert list(job_user.folder.glob(".imp_parallel-*")) == []
+    wait_until(lambda: not cluster.jobs(), 60.0, "an empty queue")
+
+
+def test_a_waiting_array_that_qstat_does_not_list_is_waited_for_and_deleted_at_the_end(
+    cluster: Cell, scripts: Scripts, job_user: JobUser
+) -> None:
+    qstat = job_user.folder / "bin/qstat"
+    qstat.parent.mkdir()
+    qstat.write_text(FORGETFUL)
+    qstat.chmod(0o755)
+    script = scripts.start(HELD, job_user)
+    asked = job_user.folder / "asked"
+    wait_until(lambda: asked.exists() and asked.read_text().count("asked") >= 5, what="questions")
+    assert cluster.jobs().count(" hqw ") == 2
+    assert script.poll() is None
+    script.send_signal(signal.SIGINT)
+    script.wait(30.0)
+    wait_until(lambda: not cluster.jobs(), what="an empty queue")
