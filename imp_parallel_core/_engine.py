@@ -18,11 +18,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ._actions import Task
-from ._errors import ClosedError, Error, NoMoreSlavesError, NoSlaveStartedError
+from ._errors import ClosedError, Error
 from ._fleet import Fleet
 from ._inbox import Inbox, Waiter
 from ._link import close_quietly
 from ._loop import Loop
+from ._losses import hopeless
 from ._observers import Observers
 from ._performer import Performer, ServedContext
 from ._plugins import Plugins
@@ -282,7 +283,7 @@ class Engine:
         if self._scheduler.has_hope:
             self._perform(self._scheduler.reader_waits(context.id, time.monotonic()))
         else:
-            inbox.give_up(self._hopeless())
+            inbox.give_up(hopeless(self._fleet.records.values()))
 
     def _tell_readers(self, inbox: Inbox, context: ServedContext) -> None:
         if inbox.has_waiters:
@@ -333,25 +334,9 @@ class Engine:
     def _give_up_waiting(self) -> None:
         """Tell all that wait, if no slave is left that could bring what they wait for."""
         if not self._scheduler.has_hope:
-            error = self._hopeless()
+            error = hopeless(self._fleet.records.values())
             for inbox in self._inboxes():
                 inbox.give_up(error)
-
-    def _hopeless(self) -> NoMoreSlavesError:
-        records = self._fleet.records.values()
-        failures = [record.failure for record in records if record.failure]
-        if not records:
-            return NoMoreSlavesError(
-                "tasks are waiting, but this Manager has no slaves: call manager.add_slave(…) first"
-            )
-        text = "\n".join(f"- {failure}" for failure in failures)
-        if any(record.has_joined for record in records):
-            return NoMoreSlavesError(
-                "tasks are waiting, but no slave is left. The tasks are kept: add a slave and read "
-                f"on. How they were lost:\n{text}",
-                failures=failures,
-            )
-        return NoSlaveStartedError(f"no slave could be started:\n{text}", failures=failures)
 
     def _context_closed(self, id: int) -> None:
         context = self._performer.contexts.pop(id, None)

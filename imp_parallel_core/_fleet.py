@@ -19,6 +19,7 @@ from ._heartbeats import Heartbeats
 from ._launches import Launches
 from ._launching import LaunchPhase
 from ._link import Link, close_quietly
+from ._losses import LossLog
 from ._plugins import Plugins
 from ._protocol import Message
 from ._reception import Reception
@@ -64,6 +65,7 @@ class Fleet:
         self._changed = changed
         self._call_at = loop.call_at
         self._inquiries = Inquiries(loop.call_at)
+        self._losses = LossLog(loop.call_at)
         self._unflushed: dict[int, Link] = {}
         self._is_closed = False
         self._launches = Launches(
@@ -116,7 +118,7 @@ class Fleet:
     def relaunch(self, index: int) -> None:
         """Launch a slave again that was lost."""
         record = self.records[index]
-        _logger.warning("%s is launched again", record.name)
+        _logger.info("%s is launched again", record.name)
         if record.watch is not None:
             record.watch.let_go(index)
         self._enter(record, SlaveState.LAUNCHING)
@@ -312,8 +314,13 @@ class Fleet:
         if record.watch is not None:
             record.watch.forget(record.index)
         record.end_session()
+        used_up = self._scheduler.relaunches_used_up(record.index)
+        if used_up:
+            text += (
+                f"\n    it had been launched again {used_up} times (the Manager's max_relaunches)"
+            )
         record.failure = f"{record}: {text}"
-        _logger.warning("lost %s", record.failure)
+        self._losses.note(record)
         self._enter(record, SlaveState.GONE, text.splitlines()[0])
         cause = f"on {record}, the whole slave was lost: {text}"
         now = time.monotonic()
@@ -333,6 +340,7 @@ class Fleet:
                 if record.host:  # before that, the end of its stream tells it
                     record.link.send(protocol.LEAVE)
                 record.link.flush()
+        self._losses.tell_all()
         self._is_closed = True
         self._launches.cancel(grace_s)
 

@@ -56,7 +56,8 @@ class Manager:
             None for nowhere.
         port: the only port at which slaves reach this master over a network, or a range to choose
             from; by default any that is free.
-        max_relaunches: how often a slave is launched again that ran and was lost.
+        max_relaunches: how often a slave is launched again that ran and was lost. The count begins
+            anew when it has ended a task a minute or more after it was launched again.
         credit: how many results of a context may wait to be read before no further task is
             started; what waits takes at most 256 MiB or so.
         plugins: plugins to use besides those that are installed.

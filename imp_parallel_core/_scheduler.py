@@ -61,6 +61,12 @@ class Scheduler:
         """Return how many tasks have no outcome yet."""
         return sum(len(c.fresh) + c.running for c in self._contexts.values())
 
+    def relaunches_used_up(self, slave: int) -> int:
+        """Return how often a slave has been launched again, if that is the limit; 0 otherwise."""
+        state = self._slaves[slave]
+        limit = self._board.policy.max_relaunches
+        return state.relaunches if state.can_return and state.relaunches >= limit else 0
+
     def next_tick(self) -> float | None:
         """Return when :meth:`tick` wants to be called, if nothing else happens before."""
         due = work.next_take_back(self._board)
@@ -173,6 +179,8 @@ class Scheduler:
         state = self._slaves[slave]
         state.phase = Phase.READY
         state.has_joined = True
+        if state.ready_since is None:
+            state.ready_since = now
         self._board.settle(state)
         return self._decide(now)
 
@@ -263,9 +271,9 @@ class Scheduler:
         return self._decide(now)
 
     def _launch_again_or_forget(self, slave: ScheduledSlave) -> None:
-        can_return = slave.has_joined and slave.relaunchable and not slave.is_leaving
-        if can_return and slave.relaunches < self._board.policy.max_relaunches:
+        if slave.can_return and slave.relaunches < self._board.policy.max_relaunches:
             slave.relaunches += 1
+            slave.ready_since = None
             slave.phase = Phase.STARTING
             self._board.actions.append(Relaunch(slave.id))
         else:
@@ -292,6 +300,8 @@ class Scheduler:
                 ends.setup_ended(self._board, state, what, outcome)
             else:
                 ends.task_ended(self._board, state, what, outcome, duration_s)
+                if state.relaunches:
+                    ends.note_worth(self._board, state, now)
         self._board.note_progress(state, now)
         self._board.settle(state)
         return self._decide(now, state)

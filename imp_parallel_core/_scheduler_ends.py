@@ -33,6 +33,15 @@ def task_ended(
         context.retry.pop(task.id, None)
 
 
+def note_worth(board: Board, slave: ScheduledSlave, now: float) -> None:
+    """A slave that was launched again has ended a task: perhaps that was worth it.
+
+    Then what it was lost of before is over, and counts no more.
+    """
+    if slave.ready_since is not None and now - slave.ready_since >= board.policy.worth_s:
+        slave.relaunches = 0
+
+
 def setup_ended(board: Board, slave: ScheduledSlave, item: SetupItem, outcome: Outcome) -> None:
     """A slave has written how a set-up ended."""
     context = board.contexts.get(item.context)

@@ -26,11 +26,13 @@ class Policy(NamedTuple):
     """
 
     max_relaunches: int = 3
-    """How often one slave is launched again after it ran and was lost."""
+    """How often one slave is launched again after it ran and was lost; see ``worth_s``."""
     credit_outcomes: int = 10_000
     """How many outcomes of a context may wait for the user before no fresh task is started."""
     credit_bytes: int = 1 << 28
     """How many bytes of outcomes of a context may wait for the user, likewise."""
+    worth_s: float = 60.0
+    """How long a slave must have worked, after a launch, for earlier losses to count no more."""
     patience_s: float = 0.001
     """How long a task may run before those behind it are taken back for an idle slave."""
 
@@ -65,6 +67,7 @@ class ScheduledSlave:
         "kept",
         "phase",
         "progress_at",
+        "ready_since",
         "relaunchable",
         "relaunches",
         "serves",
@@ -73,7 +76,8 @@ class ScheduledSlave:
     def __init__(self, id: int, relaunchable: bool) -> None:
         self.id = id
         self.relaunchable = relaunchable
-        self.relaunches = 0
+        self.relaunches = 0  # since one of them was worth it
+        self.ready_since: float | None = None  # when it had the first runner of its latest launch
         self.has_joined = False
         self.excluded: set[int] = set()  # contexts whose set-up failed here
         self.serves: int | None = None  # the context that it was last given work of
@@ -94,6 +98,11 @@ class ScheduledSlave:
         self.is_away = False
         self.is_suspected = False
         self.is_leaving = False
+
+    @property
+    def can_return(self) -> bool:
+        """Whether launching it again may bring it back if it is lost."""
+        return self.has_joined and self.relaunchable and not self.is_leaving
 
     @property
     def takes_work(self) -> bool:

@@ -281,6 +281,50 @@ def test_a_slave_that_ran_is_launched_again_but_only_so_often() -> None:
     assert not cluster.scheduler.has_hope
 
 
+def die_and_return(cluster: FakeCluster, slave: FakeSlave) -> bool:
+    """Have a slave lost, and join again if it is launched again; return whether it was."""
+    cluster.kill_slave(slave, is_charged=False)
+    is_launched = Relaunch(slave.id) in cluster.last
+    cluster.join(slave)
+    cluster.exchange()
+    return is_launched
+
+
+def test_a_slave_that_has_worked_for_a_while_is_launched_again_as_often_as_a_new_one() -> None:
+    cluster = FakeCluster(Policy(max_relaunches=2, worth_s=60.0))
+    cluster.add_tasks(cluster.open_context(), 20)
+    slave = cluster.add_ready_slave(relaunchable=True)
+
+    def works(duration_s: float) -> None:
+        cluster.finish_item(slave)  # the set-up
+        cluster.now += duration_s
+        cluster.finish_item(slave)  # a task
+
+    works(0.0)
+    assert die_and_return(cluster, slave)
+    works(59.0)
+    assert die_and_return(cluster, slave)
+    assert cluster.scheduler.relaunches_used_up(slave.id) == 2
+    works(60.0)
+    assert cluster.scheduler.relaunches_used_up(slave.id) == 0
+    cluster.ledger.relaunches.clear()
+    for _ in range(2):
+        assert die_and_return(cluster, slave)
+        works(59.0)
+    assert not die_and_return(cluster, slave)
+
+
+def test_what_a_slave_has_worked_before_its_latest_launch_counts_no_more() -> None:
+    cluster = FakeCluster(Policy(max_relaunches=1, worth_s=60.0))
+    cluster.add_tasks(cluster.open_context(), 20)
+    slave = cluster.add_ready_slave(relaunchable=True)
+    cluster.now += 100.0
+    assert die_and_return(cluster, slave)
+    cluster.finish_item(slave)
+    cluster.finish_item(slave)
+    assert not die_and_return(cluster, slave)
+
+
 def test_a_slave_that_never_ran_is_not_launched_again() -> None:
     cluster = FakeCluster()
     slave = cluster.add_slave(relaunchable=True)

@@ -277,6 +277,7 @@ def test_a_slave_that_always_dies_is_launched_again_only_so_often(
         assert not isinstance(caught.value, NoSlaveStartedError)
         assert len(begun(log)) == 3
         assert "signal 9" in str(caught.value)
+        assert "launched again 2 times (the Manager's max_relaunches)" in str(caught.value)
         # the task is kept: a slave that is added later goes on with it
         manager.add_slave(LocalSlave())
         with pytest.raises(NoMoreSlavesError):
@@ -506,6 +507,23 @@ def test_when_memory_runs_out_the_system_kills_the_runner_and_not_the_slave(
     peaks = [int(re.findall(r"peak memory (\d+) MB", attempt)[0]) for attempt in error.attempts]
     assert all(50 < peak < 200 for peak in peaks)
     assert one_slave.slaves[0].pid == supervisor
+
+
+def test_slaves_that_all_fail_alike_are_spoken_of_once(
+    processes: Processes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Manager(python="echo no licence; false") as manager:
+        for _ in range(12):
+            manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        context.add_task(int)
+        with pytest.raises(NoSlaveStartedError) as caught:
+            list(context.get_results())
+    assert str(caught.value).count("| no licence") == 1
+    assert "12 slaves (0-11), all alike" in str(caught.value)
+    assert len(caught.value.failures) == 12
+    assert caplog.text.count("| no licence") == 1
+    assert "lost 11 slaves" in caplog.text
 
 
 def test_a_slave_that_is_lost_for_good_leaves_no_thread(

@@ -1,0 +1,86 @@
+"""What befalls a hundred slaves in one way is said once, with their number."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from imp_parallel_core import Bootstrap, NoSlaveStartedError, Slave
+from imp_parallel_core._losses import LossLog, hopeless
+from imp_parallel_core._slave_record import SlaveRecord
+
+
+def lost(index: int, how: str, host: str = "") -> SlaveRecord:
+    """Return the record of a slave that was lost; ``how`` may name its output by ``{path}``."""
+    path = f"/somewhere/slave{index}.output"
+    bootstrap = Bootstrap(index, "python", "/somewhere", path, [])
+    record = SlaveRecord(Slave(), bootstrap, 1.0, 1.0, 1.0, 1.0)
+    record.host = host
+    record.failure = f"{record}: " + how.format(path=path, name=record.name, host=host)
+    return record
+
+
+HOW = (
+    "its connection ended; exit code 3 on {host}\n    command: python -c …\n"
+    "    the end of its output ({path}):\n    | no licence for {name}"
+)
+
+
+def test_a_hundred_slaves_that_failed_alike_take_one_paragraph() -> None:
+    records = [lost(index, HOW, f"node{index}.cluster") for index in range(100)]
+    error = hopeless(records)
+    text = str(error)
+    assert text.count("no licence") == 1
+    assert "100 slaves (0-99), all alike. slave 0 (node0.cluster): its connection ended" in text
+    assert "(/somewhere/slave0.output)" in text
+    assert len(text.splitlines()) < 8
+    assert isinstance(error, NoSlaveStartedError)
+    assert [failure.partition(":")[0] for failure in error.failures][99] == (
+        "slave 99 (node99.cluster)"
+    )
+
+
+def test_what_is_different_is_told_apart() -> None:
+    how = "exit code {}\n    its output ({{path}}) is empty"
+    codes = [1, 2, 1, 1, 3, 1]
+    records = [lost(index, how.format(code)) for index, code in enumerate(codes)]
+    text = str(hopeless(records))
+    assert "4 slaves (0, 2-3, 5), all alike. slave 0: exit code 1" in text
+    assert "- slave 1: exit code 2" in text
+    assert "- slave 4: exit code 3" in text
+
+
+def test_how_a_stream_broke_is_no_difference() -> None:
+    records = [
+        lost(0, "its connection ended; exit code 1"),
+        lost(1, "its connection broke: [Errno 104] Connection reset by peer; exit code 1"),
+    ]
+    assert "2 slaves (0-1), all alike" in str(hopeless(records))
+
+
+def test_a_hundred_that_failed_differently_are_cut_short_and_all_kept() -> None:
+    error = hopeless([lost(index, f"reason {chr(1000 + index)}") for index in range(100)])
+    assert len(str(error).splitlines()) < 15
+    assert "90 more in other ways" in str(error)
+    assert len(error.failures) == 100
+
+
+def test_the_log_tells_one_and_then_how_many_more(caplog: pytest.LogCaptureFixture) -> None:
+    due: list[Callable[[], None]] = []
+    log = LossLog(lambda _when, then: due.append(then))
+    with caplog.at_level(logging.WARNING, "imp_parallel"):
+        for index in range(100):
+            log.note(lost(index, HOW))
+        log.note(lost(100, "another way"))
+        assert len(caplog.messages) == 2
+        for then in due:
+            then()
+    first, other, more = caplog.messages
+    assert "no licence" in first
+    assert "another way" in other
+    assert more == "lost 99 slaves (1-99) in the same way: its connection ended; exit code 3 on "
+    log.tell_all()
+    log.note(lost(0, HOW))  # later: it is told anew
+    assert len(caplog.messages) == 4
