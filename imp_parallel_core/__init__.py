@@ -53,8 +53,10 @@ if TYPE_CHECKING:
         read_tail,
     )
     from ._manager import Manager
+    from ._output_files import open_output
     from ._slave_archive import slave_archive
     from ._slave_info import SlaveInfo
+    from ._start_failure import start_failure
     from ._stream import Accept, SocketStream, Stream
     from ._transport import Transport
 
@@ -98,8 +100,10 @@ _MODULES = {
         "read_tail",
     ),
     "_manager": ("Manager",),
+    "_output_files": ("open_output",),
     "_slave_archive": ("slave_archive",),
     "_slave_info": ("SlaveInfo",),
+    "_start_failure": ("start_failure",),
     "_stream": ("Accept", "SocketStream", "Stream"),
     "_transport": ("Transport",),
 }
@@ -147,8 +151,10 @@ __all__ = [
     "WithdrawingLaunch",
     "__version__",
     "hookimpl",
+    "open_output",
     "read_tail",
     "slave_archive",
+    "start_failure",
 ]
 
 

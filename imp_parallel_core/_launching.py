@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shlex
+import stat
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,9 +95,11 @@ class Bootstrap:
     Attributes:
         index: the slave's number, from 0; also what a Launch calls it by.
         python: the user's ``python=`` line, or the path of the master's Python.
-        cwd: the master's working directory.
+        cwd: the master's working directory. The slave goes there by itself; a launcher that can
+            starts it there, since a ``python=`` line may name what is in it.
         output_path: where the slave's output goes; None for nowhere.
         sys_path: the master's ``sys.path``.
+        argv: the arguments of the master's script, its ``sys.argv``.
         environment: what to add to the slave's environment; never a secret.
         dial: ``module:function`` of the transport that the slave dials by; "" if its launch makes
             the stream.
@@ -107,6 +110,8 @@ class Bootstrap:
         reconnect_timeout_s: for how long it tries to come back when its connection has broken.
         slave_modules: the modules that the transport's side of the slave needs.
         code_path: where the slave finds this package; "" for where it is on this machine.
+        masters_environment: the master's whole environment when the slave was added, for
+            :meth:`local_environment`; it may hold the user's secrets, and is for this machine only.
         has_own_files: the slave is on a machine with files, and a Python, of its own: what that
             Python finds by itself stays on its ``sys.path``, behind the master's.
     """
@@ -125,6 +130,8 @@ class Bootstrap:
     slave_modules: Sequence[str] = ()
     code_path: str = ""
     has_own_files: bool = False
+    masters_environment: Mapping[str, str] | None = field(default=None, repr=False)
+    argv: Sequence[str] = ("",)
 
     def command(
         self, *arguments: str, in_login_shell: bool = False, code_path: str = ""
@@ -147,11 +154,30 @@ class Bootstrap:
             code_path=code_path or self.code_path or _code_path(),
         )
         if _PLAIN_WORD.fullmatch(self.python) or os.path.exists(self.python):
-            return [self.python, "-c", program, *arguments]
+            return [self.python, *self._options(), "-c", program, *arguments]
         # a line for a shell; -e: a part that fails ends it, with its own words (a profile's may)
         line = f'{self.python} "$@"'
-        shell = ["bash", "-lc", f"set -e\n{line}"] if in_login_shell else ["bash", "-ec", line]
+        if in_login_shell:
+            go_back = f"cd {shlex.quote(self.cwd)} 2>/dev/null || :"  # a profile may have left it
+            shell = ["bash", "-lc", f"{go_back}\nset -e\n{line}"]
+        else:
+            shell = ["bash", "-ec", line]
         return [*shell, "bash", "-c", program, *arguments]
+
+    def _options(self) -> list[str]:
+        """Return the options that the master's Python has, if this is that."""
+        if self.python != sys.executable or self.has_own_files:
+            return []
+        import subprocess  # the import of Manager need not wait for it
+
+        # what multiprocessing starts its processes with
+        options: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # no stub has it
+        return options
+
+    def local_environment(self) -> dict[str, str]:
+        """Return the environment of a slave that is started as a process of this machine."""
+        inherited = os.environ if self.masters_environment is None else self.masters_environment
+        return {**inherited, **self.environment}
 
     def document(self) -> bytes:
         """Return the bootstrap document: one line of JSON.
@@ -161,6 +187,8 @@ class Bootstrap:
         """
         document = {
             "index": self.index,
+            "argv": list(self.argv),
+            "cwd": self.cwd,
             "sys_path": list(self.sys_path),
             "base_prefix": "" if self.has_own_files else sys.base_prefix,
             "library": _library_paths(),
@@ -279,7 +307,10 @@ def read_tail(path: str | os.PathLike[str] | None) -> str:
     if path is None:
         return ""
     try:
-        with open(path, "rb") as file:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return ""  # a FIFO would have us wait
             size = file.seek(0, 2)
             file.seek(max(0, size - _TAIL_BYTES))
             text = file.read().decode(errors="replace")

@@ -20,17 +20,17 @@ What is done about slaves that don't come (_delays) or are not needed (_surplus)
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._engine import Engine
 from ._errors import LaunchError
 from ._launching import Bootstrap, Slave
+from ._output_files import OutputFiles
 from ._plugins import Plugins
 from ._scheduler_state import Policy
 from ._slave_record import SlaveRecord
@@ -53,7 +53,8 @@ class Manager:
         host: the only address or name at which slaves reach this master over a network; by default
             they try all that it has.
         output: where the output of each slave goes: a path with ``%d`` for the slave's number;
-            None for nowhere.
+            None for nowhere. Never a file that another run is writing, nor one that is not the
+            user's: then ``-run2`` is added to the name, and a warning says so.
         port: the only port at which slaves reach this master over a network, or a range to choose
             from; by default any that is free.
         max_relaunches: how often a slave is launched again that ran and was lost. The count begins
@@ -63,7 +64,7 @@ class Manager:
         plugins: plugins to use besides those that are installed.
 
     Raises ValueError for a bad ``output`` or bound, PluginError for a plugin that breaks the
-    contract.
+    contract, LaunchError if the script's working directory has been removed.
     """
 
     connect_timeout: float = 120.0
@@ -99,17 +100,23 @@ class Manager:
         if python is not None and not isinstance(python, str):
             raise TypeError(f"python={python!r}: it must be a path or a line for a shell, as text")
         self._python = python or sys.executable
-        self._output = None if output is None else os.path.abspath(_check_output(output))
+        is_relative = output is not None and not os.path.isabs(output)
+        self._outputs = OutputFiles(output, _working_folder() if is_relative else "")
         policy = Policy(max_relaunches=max_relaunches, credit_outcomes=credit)
         all_plugins = Plugins(plugins)
         self._engine = Engine(all_plugins, policy)
         self._transports = Transports(all_plugins, host, port, self._engine.accept)
         self._slave_numbers = itertools.count()
         self._context_numbers = itertools.count(1)
-        self._finalizer = weakref.finalize(self, _end, self._engine, self._transports)
+        self._finalizer = weakref.finalize(
+            self, _end, self._engine, self._transports, self._outputs
+        )
 
     def add_slave(self, slave: Slave) -> None:
         """Add a slave or an array of slaves, and begin to launch it. May be called at any time.
+
+        What holds now, holds for the slave as long as it is there, also when it is launched again:
+        the working directory, ``sys.path``, ``sys.argv``, and for a local one the environment.
 
         Args:
             slave: its description, such as ``LocalSlave()``.
@@ -124,7 +131,8 @@ class Manager:
         if not isinstance(slave, Slave):
             raise TypeError(f"{slave!r} describes no slave (such as LocalSlave() does)")
         slave.check()
-        records = [self._new_record(slave) for _ in range(len(slave))]
+        environment, argv = dict(os.environ), _script_arguments()
+        records = [self._new_record(slave, environment, argv) for _ in range(len(slave))]
         self._engine.launch(records)
 
     def get_context(
@@ -187,7 +195,7 @@ class Manager:
         May be called twice, and from any thread; whoever waits for results gets a ClosedError.
         """
         if self._finalizer.detach() is not None:
-            _close(self._engine, self._transports)
+            _close(self._engine, self._transports, self._outputs)
 
     def __enter__(self) -> Manager:
         return self
@@ -202,7 +210,9 @@ class Manager:
             return "<Manager, closed>"
         return f"<Manager of {count} slave{'' if count == 1 else 's'}>"
 
-    def _new_record(self, slave: Slave) -> SlaveRecord:
+    def _new_record(
+        self, slave: Slave, environment: Mapping[str, str], argv: Sequence[str]
+    ) -> SlaveRecord:
         index = next(self._slave_numbers)
         dial, secret = "", b""
         addresses: tuple[str, ...] = ()
@@ -214,8 +224,8 @@ class Manager:
         bootstrap = Bootstrap(
             index=index,
             python=self._python,
-            cwd=os.getcwd(),
-            output_path=None if self._output is None else _open_output(self._output % index),
+            cwd=_working_folder(),
+            output_path=self._outputs.make(index),
             sys_path=[os.path.abspath(entry) for entry in sys.path],
             dial=dial,
             addresses=addresses,
@@ -223,6 +233,8 @@ class Manager:
             slave_modules=slave_modules,
             connect_timeout_s=self.connect_timeout,
             reconnect_timeout_s=self.reconnect_timeout,
+            masters_environment=environment,
+            argv=argv,
         )
         return SlaveRecord(
             slave,
@@ -234,17 +246,20 @@ class Manager:
         )
 
 
-def _end(engine: Engine, transports: Transports) -> None:
+def _end(engine: Engine, transports: Transports, outputs: OutputFiles) -> None:
     """Close what nobody can use any more, or the interpreter leaves behind."""
     engine.leave_readers()
-    _close(engine, transports)
+    _close(engine, transports, outputs)
 
 
-def _close(engine: Engine, transports: Transports) -> None:
+def _close(engine: Engine, transports: Transports, outputs: OutputFiles) -> None:
     try:
         transports.close()  # first: a slave whose stream ends must not find anybody any more
     finally:
-        engine.close()
+        try:
+            engine.close()
+        finally:
+            outputs.close()
 
 
 def _check_limit(name: str, limit_s: float | None) -> None:
@@ -256,28 +271,25 @@ def _check_limit(name: str, limit_s: float | None) -> None:
         raise ValueError(f"{name}={limit_s!r}: it must be more than 0")
 
 
-def _check_output(output: str) -> str:
-    try:
-        distinct = output % 0 != output % 1
-    except (TypeError, ValueError):
-        distinct = False
-    if not distinct:
-        raise ValueError(
-            f"output={output!r} must hold one %d, for the number of the slave, such as "
-            "'slave%d.output'"
-        )
-    return output
+def _script_arguments() -> list[str]:
+    """Return the script's arguments, as texts that can travel whatever it made of them."""
+    words = map(str, getattr(sys, "argv", []))  # an embedded Python may have none
+    return [word if _can_be_argument(word) else ascii(word) for word in words]
 
 
-def _open_output(path: str) -> str:
-    """Make the output file, empty; return its path. Raises LaunchError."""
+def _can_be_argument(word: str) -> bool:
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666))
-    except OSError as problem:
-        advice = "Give Manager an output= in a folder that exists and can be written to, or None."
-        if problem.errno in (errno.EMFILE, errno.ENFILE):
-            advice = "Close some files, or raise the limit of open files (ulimit -n)."
+        return b"\0" not in os.fsencode(word)
+    except UnicodeEncodeError:
+        return False
+
+
+def _working_folder() -> str:
+    """Return where the script works. Raises LaunchError."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError as problem:
         raise LaunchError(
-            f"the output of a slave can't be written to {path}: {problem.strerror}. {advice}"
+            "the folder that this script works in has been removed, and slaves could not work "
+            "there either: let the script go to another one (os.chdir) first"
         ) from problem
-    return path

@@ -52,6 +52,7 @@ HELLO, WELCOME, REFUSE, PING, ACK, PART, WHOLE = range(1, 8)
 # ---- message kinds: to the slave …
 BUNDLE, SETUP, TASKS, TAKE_BACK, END_ATTEMPT, NEXT_RUNNER, CLOSE_CONTEXT, LEAVE = range(1, 9)
 KEEP, FORGET = range(9, 11)
+ARGUMENTS = 11  # to the runner alone
 # … and from it
 RUNNER_READY, BEGAN, OUTCOME, TAKEN_BACK, RUNNER_LOST, LEAVING, VALUES = range(32, 39)
 PAUSED, RESUMED = range(39, 41)

@@ -64,11 +64,12 @@ def work(wire: int, go_ahead: int, values: int, supervisor: int) -> None:
     sys.argv[:] = [""]
     for output in (sys.stdout, sys.stderr):
         output.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # real files here
-    runner = Runner(socket.socket(fileno=wire), go_ahead, values)
-    runner.introduce()
-    gc.enable()  # it was disabled for the start
-    process.die_with_parent(supervisor)  # takes a while, in which the master hears of this runner
-    runner.run()
+    with socket.socket(fileno=wire) as connected:  # closed, so that no option of Python's complains
+        runner = Runner(connected, go_ahead, values)
+        runner.introduce()
+        gc.enable()  # it was disabled for the start
+        process.die_with_parent(supervisor)  # takes a while, in which the master hears of it
+        runner.run()
 
 
 def _keep_out_of_the_way(number: int) -> int:
@@ -140,7 +141,9 @@ class Runner:
         while not (frames := self._connection.take_handshake()):
             self._read()
         ((_, welcome),) = frames
-        sys.path[:] = map(os.fsdecode, welcome.split(b"\0"))
+        folder, *sys.path[:] = map(os.fsdecode, welcome.split(b"\0"))
+        with contextlib.suppress(OSError):
+            os.chdir(folder)  # a fork was made before its slave knew where it was to work
         self._connection.send_control(protocol.HELLO, version_of_cloudpickle().encode())
         self._write()
 
@@ -219,6 +222,8 @@ class Runner:
             self._contexts.pop(messages.unpack_context(head), None)
             self._resolved = None
             resolve_from_now_on(None)
+        elif kind == protocol.ARGUMENTS:
+            sys.argv[:] = map(os.fsdecode, b"".join(opened(segments)).split(b"\0"))
 
     def _context(self, id: int) -> _RunnerContext:
         context = self._contexts.get(id)

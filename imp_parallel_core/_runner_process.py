@@ -15,7 +15,7 @@ from ._errors import ProtocolError
 from ._light_typing import NamedTuple
 from ._link import Link
 from ._protocol import Message
-from ._runner_start import StartedRunner
+from ._runner_start import StartedRunner, Surroundings
 from ._stream import SocketStream
 
 _NEVER = float("inf")
@@ -43,7 +43,7 @@ class RunnerProcess:
 
     Args:
         started: the runner, which has just been started.
-        sys_path: the master's ``sys.path``, for the runner to import from.
+        surroundings: what its tasks are to find.
         selector: the supervisor's loop.
         became_ready: called once, with the version of cloudpickle that the runner has.
         reported: called with each OUTCOME, and with VALUES made of what came by the pipe, when
@@ -53,7 +53,7 @@ class RunnerProcess:
     def __init__(
         self,
         started: StartedRunner,
-        sys_path: list[str],
+        surroundings: Surroundings,
         selector: selectors.BaseSelector,
         became_ready: Callable[[str], None],
         reported: Callable[[Message], None],
@@ -85,8 +85,11 @@ class RunnerProcess:
         # the runner is of the same package, on the same system
         self._wire.connection.passes_descriptors = self._wire.can_pass_descriptors
         selector.register(self._values, selectors.EVENT_READ, self._values_ready)
-        welcome = b"\0".join(map(os.fsencode, sys_path))  # no JSON: the runner starts faster
+        # no JSON: the runner starts faster
+        welcome = b"\0".join(map(os.fsencode, (surroundings.folder, *surroundings.sys_path)))
         self._wire.connection.send_control(protocol.WELCOME, welcome)
+        argv = b"\0".join(map(os.fsencode, surroundings.argv))  # may be longer than a WELCOME
+        self._wire.send(protocol.ARGUMENTS, segments=[argv])
         self.flush()
 
     # ---- items

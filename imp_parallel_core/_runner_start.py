@@ -19,6 +19,18 @@ from . import (
     _messages,  # noqa: F401  likewise
     _process,  # noqa: F401  likewise
 )
+from ._light_typing import NamedTuple
+
+
+class Surroundings(NamedTuple):
+    """What tasks find around them."""
+
+    folder: str
+    """Where they work."""
+    sys_path: list[str]
+    """Where they import from."""
+    argv: list[str]
+    """The arguments of the script that they belong to."""
 
 
 class StartedRunner:

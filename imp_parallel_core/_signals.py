@@ -32,5 +32,11 @@ class Signals:
             signal.signal(number, lambda *_: None)  # without a handler nothing is written
         selector.register(self._read, selectors.EVENT_READ, self._ready)
 
+    def close(self) -> None:
+        """Hear no more of signals."""
+        signal.set_wakeup_fd(-1)
+        self._written.close()
+        self._read.close()
+
     def _ready(self, events: int) -> None:
         self._arrived(set(self._read.recv(4096)))

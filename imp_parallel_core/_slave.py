@@ -20,7 +20,7 @@ import socket
 import sys
 
 from ._light_typing import TYPE_CHECKING
-from ._runner_start import StartedRunner
+from ._runner_start import StartedRunner, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ._stream import Stream
 
-_LINE_LIMIT_BYTES = 1 << 20
+_LINE_LIMIT_BYTES = 1 << 24  # a script's arguments alone may take 2 MiB, and more as JSON
 _DIAL_S = 30.0
 EXIT_BAD_BOOTSTRAP = 4
 
@@ -65,9 +65,12 @@ def main() -> None:
 
     document = json.loads(text or b"")
     sys.path[:] = _paths(document)
+    surroundings = Surroundings(_go_to(document["cwd"]), sys.path, document["argv"])
     dial = _dialler(document)
     stream: Stream
     if connected is None or document["dial"]:
+        if connected is not None:
+            connected.detach()  # it stays open: its end would be taken for this slave's
         stream = dial(_DIAL_S)
     elif door is not None:
         stream, dial = door.welcome(connected), door.dial
@@ -75,7 +78,7 @@ def main() -> None:
         stream = SocketStream(connected)
     identity = slave_identity(document["index"])
     gc.enable()
-    supervisor = Supervisor(stream, dial, identity, sys.path, code_path, runner, notify_s)
+    supervisor = Supervisor(stream, dial, identity, surroundings, code_path, runner, notify_s)
     sys.exit(supervisor.run())
 
 
@@ -138,6 +141,29 @@ def _paths(document: dict[str, Any]) -> list[str]:
     library = set(document["library"])
     merged = [path for path in paths if path not in library]
     return merged + [path for path in sys.path if path and path not in merged]
+
+
+def _go_to(folder: str) -> str:
+    """Work in the master's folder, or in the user's home if it is not there; return where.
+
+    A launcher may have begun elsewhere, and a login shell's profile may have gone elsewhere.
+    """
+    try:
+        os.chdir(folder)
+    except OSError as problem:
+        reason = problem.strerror
+    else:
+        return folder
+    home = os.path.expanduser("~")
+    try:
+        os.chdir(home)
+    except OSError:
+        home = "/"
+        os.chdir(home)
+    from ._home import say
+
+    say(f"can't work in {folder} ({reason}), so this slave works in {home}")
+    return home
 
 
 def _read_line(connected: socket.socket) -> bytes:

@@ -23,7 +23,7 @@ from ._home import EXIT_NO_RUNNER, EXIT_OK, Home, say
 from ._light_typing import Any
 from ._protocol import Message
 from ._runner_process import RunnerEnd, RunnerProcess
-from ._runner_start import StartedRunner
+from ._runner_start import StartedRunner, Surroundings
 from ._signals import Signals
 from ._stream import Stream
 
@@ -45,7 +45,7 @@ class Supervisor:
         dial: makes another stream within so many seconds, or ends the process with SystemExit; for
             streams that are resumable.
         identity: what the slave says of itself in its HELLO (see docs/protocol.md).
-        sys_path: the master's ``sys.path``.
+        surroundings: what tasks are to find.
         code_path: the folder that this package is in.
         runner: the first runner, which has been started already.
         notify_s: how long before it stops or ends the slave a batch system warns it; None if there
@@ -57,13 +57,13 @@ class Supervisor:
         stream: Stream,
         dial: Callable[[float], Stream],
         identity: dict[str, Any],
-        sys_path: list[str],
+        surroundings: Surroundings,
         code_path: str,
         runner: StartedRunner,
         notify_s: float | None = None,
     ) -> None:
         self._notify_s = notify_s
-        self._sys_path = sys_path
+        self._surroundings = surroundings
         self._code_path = code_path
         self._selector = selectors.DefaultSelector()
         self._exit_code: int | None = None
@@ -110,6 +110,8 @@ class Supervisor:
         self._home.finish()
         self._end_runner()
         self._home.close()
+        self._selector.close()
+        self._signals.close()
         return self._exit_code
 
     def _wait_s(self) -> float:
@@ -167,7 +169,7 @@ class Supervisor:
 
     def _hold(self, started: StartedRunner) -> RunnerProcess:
         return RunnerProcess(
-            started, self._sys_path, self._selector, self._runner_is_ready, self._report
+            started, self._surroundings, self._selector, self._runner_is_ready, self._report
         )
 
     def _runner_is_ready(self, cloudpickle: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from ._errors import LaunchError
 from ._gateway import Gateway, Relay
 from ._launching import Bootstrap, EndingLaunch, Launch, LaunchState, WithdrawingLaunch
+from ._output_files import open_output
 from ._slave_archive import slave_archive
 
 _logger = logging.getLogger("imp_parallel.launch")
@@ -158,9 +159,9 @@ class _LaunchVia:
             fetched = self._gateway.read_files(list(self._outputs), limit_bytes=_OUTPUT_BYTES)
             for here, data in zip(self._outputs.values(), fetched, strict=True):
                 if data:
-                    with open(here, "ab") as file:
+                    with open_output(here) as file:
                         file.write(data)
-        except OSError as problem:
+        except (OSError, LaunchError) as problem:
             _logger.warning("the output of slaves could not be fetched: %s", problem)
 
 

@@ -33,6 +33,7 @@ def surroundings() -> dict[str, object]:
         "session": os.getsid(0) == os.getpgid(0) == os.getpid(),
         "limits": [resource.getrlimit(limit) for limit in range(15)],
         "environment": dict(os.environ),
+        "folder": str(Path.cwd()),
         # (in the C locale, Python has its children find another instead of being in this mode)
         "flags": str(sys.flags).replace("utf8_mode=1", "utf8_mode=0"),
         "options": (sys.warnoptions, dict(sys._xoptions), sys.argv, sys.path),

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from imp_parallel_core import (
     Accept,
     Bootstrap,
-    LaunchError,
     LaunchPhase,
     LaunchState,
     SocketStream,
+    open_output,
     read_tail,
+    start_failure,
 )
 
 _DOCUMENT_S = 10.0  # for the slave to begin to read; its socket's buffer takes most documents whole
@@ -35,13 +36,10 @@ class LocalLaunch:
     def __init__(self, bootstrap: Bootstrap, accept: Accept) -> None:
         self.command: Sequence[str] = bootstrap.command("stdin")
         self._bootstrap = bootstrap
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                self._process = self._start(theirs)
-            except BaseException:
-                ours.close()
-                raise
+        try:
+            ours, self._process = self._start()
+        except OSError as problem:
+            raise start_failure(problem, self.command) from problem
         ours.settimeout(_DOCUMENT_S)
         try:
             ours.sendall(bootstrap.document())
@@ -49,25 +47,23 @@ class LocalLaunch:
             pass  # it has ended already, which poll() will tell
         accept(bootstrap.index, SocketStream(ours))
 
-    def _start(self, standard_input: socket.socket) -> subprocess.Popen[bytes]:
+    def _start(self) -> tuple[socket.socket, subprocess.Popen[bytes]]:
         bootstrap = self._bootstrap
+        ours, theirs = socket.socketpair()
         try:
-            with open(bootstrap.output_path or os.devnull, "ab") as output:
-                return subprocess.Popen[bytes](
+            with theirs, open_output(bootstrap.output_path) as output:
+                return ours, subprocess.Popen[bytes](
                     self.command,
-                    stdin=standard_input.fileno(),
+                    stdin=theirs.fileno(),
                     stdout=output,
                     stderr=output,
-                    cwd=bootstrap.cwd,
-                    env={**os.environ, **bootstrap.environment},
+                    cwd=bootstrap.cwd if os.path.isdir(bootstrap.cwd) else "/",
+                    env=bootstrap.local_environment(),
                     start_new_session=True,  # Ctrl-C is for the script alone
                 )
-        except OSError as problem:
-            raise LaunchError(
-                f"the slave's Python can't be started: {problem.strerror}: {problem.filename!r}. "
-                "Give Manager a python= that exists and can be run.",
-                command=self.command,
-            ) from problem
+        except BaseException:
+            ours.close()
+            raise
 
     def poll(self) -> Mapping[int, LaunchState]:
         """Return whether the process runs, or how it ended."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -48,11 +48,13 @@ def one_slave(manager: Manager) -> Manager:
 def start_script(tmp_path: Path, processes: Processes) -> RunScript:
     """Return a function that starts a script of its own, as a user would."""
 
-    def start(source: str, **options: object) -> subprocess.Popen[str]:
+    def start(
+        source: str, *arguments: str, python: Sequence[str] = (sys.executable,), **options: object
+    ) -> subprocess.Popen[str]:
         path = tmp_path / "script.py"
         path.write_text(textwrap.dedent(source))
         return subprocess.Popen(
-            [sys.executable, str(path)],
+            [*python, str(path), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

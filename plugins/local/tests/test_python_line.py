@@ -122,7 +122,7 @@ def test_folders_with_hostile_names_are_no_hindrance(
 ) -> None:
     folder = tmp_path / name
     folder.mkdir()
-    (folder / "beside.py").write_text("def answer():\n    return 42\n")
+    (folder / "beside.py").write_text("def answer():\n    print(42)\n    return 42\n")
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
     import beside  # type: ignore[import-not-found]  # just written
@@ -134,7 +134,7 @@ def test_folders_with_hostile_names_are_no_hindrance(
             context.add_task(beside.answer)
             context.add_task(os.getcwd)
             assert list(context.get_results()) == [42, str(folder)]
-        assert (folder / "slave0.output").exists()
+        assert (folder / "slave0.output").read_text() == "42\n"
     finally:
         del sys.modules["beside"]
 

@@ -19,7 +19,9 @@ trap '{{ echo "${{code-$?}}" >"$folder/$SGE_TASK_ID.exit"; }} 2>/dev/null' EXIT
 outputs=(
 {outputs}
 )
-{precondition}exec >>"${{outputs[SGE_TASK_ID - 1]}}" 2>&1 || exit 1
+{precondition}output=${{outputs[SGE_TASK_ID - 1]}}
+{only_to_a_file}
+exec >>"$output" 2>&1 || exit 1
 {preparations}{notify}
 {command} file "$folder/$SGE_TASK_ID" warned "$notify" </dev/null
 code=$?
@@ -32,6 +34,13 @@ exit "$shown"
 NOTIFY = """\
 [[ -r $SGE_JOB_SPOOL_DIR/config && $(<"$SGE_JOB_SPOOL_DIR/config") =~ $'\\n'notify=([0-9]+) ]]
 notify=${BASH_REMATCH[1]:-0}"""
+
+
+ONLY_TO_A_FILE = (
+    "[[ -L $output || ( -e $output && ! -f $output && $output != /dev/null ) ]] && "
+    '{ echo "imp_parallel: $output is no plain file: nothing is written to it" >&2; exit 1; }'
+)
+"""Ends a script whose ``$output`` is a link, or would have it wait."""
 
 
 class ScriptParts(NamedTuple):
@@ -47,20 +56,21 @@ class ScriptParts(NamedTuple):
     code_path: str = ""
     """What has gone with the run if the job starts too late; "" if nothing has."""
     cwd: str = ""
-    """Where to go first; "" to stay where the batch system starts the job."""
+    """Where to go first, if that can be done; "" to stay where the batch system starts the job."""
 
 
 def render(parts: ScriptParts) -> str:
     """Return the text of a job script: printable ASCII, whatever folders are called."""
     preparations = [f"export {name}={quote(value)}" for name, value in parts.environment.items()]
     if parts.cwd:
-        preparations.append(f"cd {quote(parts.cwd)} || exit 1")
+        preparations.append(f"cd {quote(parts.cwd)} 2>/dev/null")  # the slave says if it can't
     over = "imp_parallel: the run is over, this slave leaves"
     code_path = quote(parts.code_path)
     return _TEMPLATE.format(
         precondition=f"[[ -e {code_path} ]] || {{ echo '{over}'; exit 0; }}\n"
         if parts.code_path
         else "",
+        only_to_a_file=ONLY_TO_A_FILE,
         outputs="\n".join("    " + quote(path or "/dev/null") for path in parts.output_paths),
         preparations="".join(line + "\n" for line in preparations),
         command=" ".join(map(quote, parts.command)),
@@ -69,7 +79,7 @@ def render(parts: ScriptParts) -> str:
     )
 
 
-def parts_of(bootstraps: Sequence[Bootstrap], folder: str, cwd: str) -> ScriptParts:
+def parts_of(bootstraps: Sequence[Bootstrap], folder: str) -> ScriptParts:
     """Return the parts of the script for these slaves."""
     return ScriptParts(
         command=bootstraps[0].command(in_login_shell=True),
@@ -77,5 +87,5 @@ def parts_of(bootstraps: Sequence[Bootstrap], folder: str, cwd: str) -> ScriptPa
         output_paths=[bootstrap.output_path for bootstrap in bootstraps],
         environment=bootstraps[0].environment,
         code_path=bootstraps[0].code_path,
-        cwd=cwd,
+        cwd=bootstraps[0].cwd,  # also if the job starts there: a login shell's profile may leave it
     )

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import imp_parallel_local
 
@@ -16,14 +15,15 @@ from imp_parallel_core import (
     Accept,
     Bootstrap,
     Launch,
-    LaunchError,
     LaunchPhase,
     LaunchState,
     LocalHost,
+    open_output,
+    start_failure,
 )
 
 from ._documents import Documents
-from ._job_script import NOTIFY
+from ._job_script import NOTIFY, ONLY_TO_A_FILE
 from ._pe_array import SGEPESlaveArray
 from ._words import quote
 
@@ -63,7 +63,7 @@ class PELaunch:
         document = f"{self._documents.folder}/{self._tasks[bootstrap.index]}"
         self.command = ["qrsh", "-inherit", host, *bootstrap.command("file", document)]
         try:
-            with Path(bootstrap.output_path or os.devnull).open("ab") as output:
+            with open_output(bootstrap.output_path) as output:
                 self._processes[bootstrap.index] = subprocess.Popen[bytes](
                     ["qrsh", "-inherit", host, remote_line(bootstrap, document)],
                     stdin=subprocess.DEVNULL,
@@ -72,10 +72,8 @@ class PELaunch:
                     start_new_session=True,  # Ctrl-C is for the script alone
                 )
         except OSError as problem:
-            raise LaunchError(
-                f"qrsh can't be started: {problem}. It must be in the PATH of the job.",
-                command=self.command,
-            ) from problem
+            advice = "It must be in the PATH of the job."
+            raise start_failure(problem, self.command, advice) from problem
 
     def poll(self) -> Mapping[int, LaunchState]:
         """Return which slaves run, and how the others ended: as their qrsh did."""
@@ -119,8 +117,9 @@ def remote_line(bootstrap: Bootstrap, document: str) -> str:
     words = bootstrap.command("file", document, "warned", in_login_shell=True)
     command = " ".join(map(quote, words))
     script = (
-        f"exec >>{output} 2>&1 </dev/null || exit 1; trap '' USR1 USR2 XCPU; "
-        f'cd {quote(bootstrap.cwd)} || exit 1; {exports}{NOTIFY}\nexec {command} "$notify"'
+        f"output={output}; {ONLY_TO_A_FILE}; "
+        f"exec >>\"$output\" 2>&1 </dev/null || exit 1; trap '' USR1 USR2 XCPU; "
+        f'cd {quote(bootstrap.cwd)} 2>/dev/null; {exports}{NOTIFY}\nexec {command} "$notify"'
     )
     # one more pair of quotes: the shell that qrsh hands it to may be any
     return shlex.join(["/bin/bash", "-c", script])

@@ -73,7 +73,7 @@ class SGEQsubSlaveArray(SlaveArray):
             Bootstrap(index, sys.executable, str(cwd), f"{cwd}/slave{index}.output", sys.path)
             for index in range(len(self))
         ]
-        return render(parts_of(shown, f"{shown[0].cwd}/.imp_parallel-xxxxxxxx", ""))
+        return render(parts_of(shown, f"{shown[0].cwd}/.imp_parallel-xxxxxxxx"))
 
     def __repr__(self) -> str:
         options = f", {self._options!r}" if self._options else ""

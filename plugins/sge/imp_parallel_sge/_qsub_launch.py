@@ -68,7 +68,7 @@ class QsubLaunch:
         documents = self._documents
         token = documents.token
         command = array.qsub_command(documents.early_output, name=token, in_working_folder=is_plain)
-        script = render(parts_of(bootstraps, documents.folder, "" if is_plain else cwd))
+        script = render(parts_of(bootstraps, documents.folder))
         count = len(bootstraps)
         submission = Submission(self._grid_engine, command, script, cwd, count=count, mark=token)
         return command, submission.submit()

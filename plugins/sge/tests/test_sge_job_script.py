@@ -99,6 +99,24 @@ def test_an_output_that_can_not_be_opened_is_said_where_it_is_found(tmp_path: Pa
     assert b"missing/slave0.output" in done.stderr
 
 
+@pytest.mark.parametrize("kind", ["link", "dangling link", "FIFO", "folder"])
+def test_an_output_that_is_no_plain_file_is_not_written_to(tmp_path: Path, kind: str) -> None:
+    output, private = tmp_path / "slave0.output", tmp_path / "private"
+    private.write_text("precious")
+    if kind == "FIFO":
+        os.mkfifo(output)
+    elif kind == "folder":
+        output.mkdir()
+    else:
+        output.symlink_to(private if kind == "link" else tmp_path / "nowhere")
+    parts = ScriptParts(["echo"], str(tmp_path), [str(output)])
+    done = run(render(parts), 1, tmp_path)
+    assert done.returncode == 1
+    assert b"slave0.output is no plain file" in done.stderr
+    assert private.read_text() == "precious"
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_warnings_end_neither_the_script_nor_a_wrapper_around_the_slave(tmp_path: Path) -> None:
     warn = " ".join(f"kill -{name} $PPID $$;" for name in ("USR1", "USR2", "XCPU"))
     kill = f"{warn} kill -TERM $PPID; exit 5"

@@ -326,7 +326,7 @@ class _Slave:
                 time.sleep(_SHORT_S)
         self._note(self.pids()[1])
 
-    def start(self, cwd: str, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+    def start(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         listening = socket.socket(socket.AF_UNIX)
         listening.bind(self.address)
         listening.listen(4)
@@ -339,7 +339,7 @@ class _Slave:
             pass  # not Linux, or not allowed
         self.child = os.fork()
         if not self.child:
-            _become_slave(listening.detach(), written, cwd, argv, environment)
+            _become_slave(listening.detach(), written, argv, environment)
         _adopt_orphans()
         self._note(self.child)
         self.output = os.open(self._fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -414,20 +414,13 @@ class _Slave:
 
 
 def _become_slave(
-    listening: int, written: int, cwd: str, argv: Sequence[str], environment: Mapping[str, str]
+    listening: int, written: int, argv: Sequence[str], environment: Mapping[str, str]
 ) -> NoReturn:
     try:
         os.setsid()
         os.dup2(listening, 0)
         os.dup2(written, 1)
         os.dup2(written, 2)
-        try:
-            os.chdir(cwd)
-        except OSError as problem:
-            home = os.path.expanduser("~")
-            os.chdir(home)
-            text = f"imp_parallel: can't work in {cwd} ({problem.strerror}), so this slave works in"
-            os.write(2, os.fsencode(f"{text} {home}\n"))
         os.environ.update(environment)
         if list(argv[:2]) == [sys.executable, "-c"]:
             _run_here(argv[2], argv[3:])  # which spares it the start of another Python
@@ -620,10 +613,10 @@ def _has_more(descriptor: int) -> bool:
 
 
 def _begin(folder: _Folder, words: Sequence[str], document: bytes) -> tuple[_Slave, socket.socket]:
-    name, cwd, count, *rest = words
+    name, count, *rest = words
     argv, environment = rest[: int(count)], rest[int(count) :]
     slave = _Slave(folder, name, is_new=True)
-    slave.start(cwd, argv, dict(entry.split("=", 1) for entry in environment if entry))
+    slave.start(argv, dict(entry.split("=", 1) for entry in environment if entry))
     return slave, _connect_first(slave, document)
 
 

@@ -6,7 +6,8 @@ import contextlib
 import os
 import queue
 import threading
-from pathlib import Path
+
+from imp_parallel_core import LaunchError, open_output
 
 _LIMIT_BYTES = 64 << 20
 _FLUSH_S = 0.5
@@ -62,7 +63,7 @@ class _Writer(threading.Thread):
                 continue
             path, data = thing
             # a full disk: the slaves' work is worth more
-            with contextlib.suppress(OSError), Path(path).open("ab") as file:
+            with contextlib.suppress(OSError, LaunchError), open_output(path) as file:
                 file.write(data)
             with self._lock:
                 self._waiting_bytes -= len(data)

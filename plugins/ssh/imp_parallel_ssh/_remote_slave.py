@@ -202,7 +202,7 @@ class RemoteSlave:
         )
         argv = bootstrap.command("stdin", code_path=code_path)
         environment = [f"{name}={value}" for name, value in bootstrap.environment.items()]
-        return [bootstrap.cwd, str(len(argv)), *argv, *environment], bootstrap.document()
+        return [str(len(argv)), *argv, *environment], bootstrap.document()
 
     def _hand_over(self, talk: Talk) -> None:
         stream = WatchedStream(talk.channel, self._stream_ended, self._stream_closed)

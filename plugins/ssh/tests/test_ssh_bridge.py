@@ -141,7 +141,7 @@ def test_a_slave_that_ends_before_it_has_read_a_word_is_told_of_with_its_output_
     talk.say("prepare", "")
     _, folder = talk.hear()
     document = bytes(1 << 20)  # more than fits into its socket unread
-    talk.say("start", folder, "slave0", "/", "1", "/no/such/program", more=[document])
+    talk.say("start", folder, "slave0", "1", "/no/such/program", more=[document])
     assert talk.hear() == ["ready"]
     assert talk.wait_for_end()
     channel = talk.channel
@@ -231,7 +231,7 @@ def test_a_slaves_files_are_in_its_folder_whatever_it_is_called(
     with closing(talk.channel):
         talk.say("prepare", "")
         _, folder = talk.hear()
-        words = ["/", "1", "/bin/true"] if order == "start" else []
+        words = ["1", "/bin/true"] if order == "start" else []
         talk.say(order, folder, "../mine", *words, more=[b""] if order == "start" else [])
         if order == "end":
             assert talk.hear() == ["done"]
