@@ -33,6 +33,10 @@ class SGEQsubSlaveArray(SlaveArray):
 
     transport = "tcp"
 
+    standard_options = ""
+    """Options for qsub that a subclass sets for all its arrays, written as ``options`` are. Those
+    that an array is given come behind them, and win."""
+
     def __init__(self, numslave: int, options: str = "", *, via: CommandHost | None = None) -> None:
         super().__init__(numslave)
         self._options = options
@@ -41,7 +45,11 @@ class SGEQsubSlaveArray(SlaveArray):
         self.host = via or _HERE
 
     def check(self) -> None:
-        """Raise LaunchError if Grid Engine's commands are not to be had."""
+        """Raise LaunchError if Grid Engine's commands are not to be had.
+
+        Raises ValueError for ``standard_options`` that can't be read or used.
+        """
+        split_options(self.standard_options)
         GridEngine(self.host).check("qsub", "qstat", "qdel")
 
     def qsub_command(
@@ -57,7 +65,8 @@ class SGEQsubSlaveArray(SlaveArray):
         place = ["-cwd"] if in_working_folder else []
         return [
             *("qsub", "-terse", "-C", "", "-S", "/bin/bash", "-N", name, *place),
-            *("-r", "n", "-j", "y", "-o", early_output, *self._words),
+            *("-r", "n", "-j", "y", "-o", early_output),
+            *(*split_options(self.standard_options), *self._words),
             *("-b", "n", "-sync", "n", "-now", "n"),  # whatever a site or ~/.sge_request sets
             *("-t", f"1-{len(self)}"),
         ]

@@ -175,3 +175,19 @@ def test_options_that_would_break_the_array_are_refused_at_once(options: str) ->
 def test_an_array_of_none_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         SGEQsubSlaveArray(0)
+
+
+def test_the_standard_options_of_a_subclass_come_before_those_of_an_array() -> None:
+    class LabArray(SGEQsubSlaveArray):
+        standard_options = "-q lab.q -l 'h_rt=1:00:00'"
+
+    command = LabArray(3, "-l h_rt=24:00:00").qsub_command("early")
+    begin = command.index("-q")
+    assert command[begin : begin + 6] == [
+        *("-q", "lab.q", "-l", "h_rt=1:00:00"),
+        *("-l", "h_rt=24:00:00"),
+    ]
+    assert begin > command.index("-o")
+    LabArray.standard_options = "-t 1-10"
+    with pytest.raises(ValueError, match="-t can't be used"):
+        LabArray(3).check()
