@@ -28,6 +28,7 @@ from ._references import (
     make_cached_property,
     make_cell,
     make_class,
+    make_exception,
     make_function,
     make_lru_cache,
     set_cell,
@@ -280,6 +281,19 @@ def _reduce_cached_property(found: functools.cached_property[Any]) -> tuple[Any,
     return make_cached_property, (found.func, found.attrname)
 
 
+def _reduce_exception(exc: BaseException) -> Any:
+    """Take an exception apart so that it can be rebuilt, whatever its ``__init__`` takes."""
+    reduced: Any = exc.__reduce__()
+    build, arguments, *state = reduced
+    if build is not type(exc):
+        return build, arguments, *state
+    return make_exception, (build, arguments), *state
+
+
+def _is_initialised_in_python(kind: Any) -> bool:
+    return FunctionType in (type(kind.__init__), type(kind.__new__))
+
+
 _OTHERS: dict[type, Callable[[Any], Any]] = {
     CellType: _reduce_cell,
     functools._lru_cache_wrapper: _reduce_lru_cache,
@@ -295,4 +309,11 @@ _CLOUDPICKLES = cloudpickle.Pickler.dispatch_table.maps[0]
 def reducer_of(kind: type) -> Callable[[Any], Any] | None:
     """Return what takes objects of a type apart, if pickle itself can't."""
     found: Callable[[Any], Any] | None = _OTHERS.get(kind) or _CLOUDPICKLES.get(kind)
+    if (
+        found is None
+        and issubclass(kind, BaseException)
+        and type(kind.__reduce__) is not FunctionType  # what it says itself is right
+        and _is_initialised_in_python(kind)
+    ):
+        return _reduce_exception
     return found

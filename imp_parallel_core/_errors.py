@@ -32,8 +32,14 @@ class RemoteError(Error):
     """A task raised an exception on its slave. The slave goes on.
 
     Attributes:
-        exc: the original exception (also ``__cause__``), or None if it can't be unpickled here.
-        traceback: the full traceback on the slave, as text.
+        exc: the original exception (also ``__cause__``), or None if it can't be had here.
+        exc_problem: why ``exc`` is None; empty otherwise, and when no exception was raised.
+        exc_type: the name of the exception's class, with its module.
+        exc_args: a short ``repr`` of each of the exception's arguments (of an exception group: its
+            message, its exceptions), 100 at most.
+        exc_notes: its notes (``__notes__``), 100 at most of 2,000 characters at most.
+        traceback: the full traceback on the slave, as text; with those of the exceptions that
+            caused it, and of a group's.
         slave: the name of the slave that ran the task.
         host: the name of that slave's machine.
         task: a copy of the task, or None if it can't be rebuilt.
@@ -54,9 +60,17 @@ class RemoteError(Error):
         task: Any = None,
         number: int | None = None,
         args_of_task: Sequence[str] = (),
+        exc_type: str = "",
+        exc_args: Sequence[str] = (),
+        exc_notes: Sequence[str] = (),
+        exc_problem: str = "",
     ) -> None:
         super().__init__(message)
         self.exc = exc
+        self.exc_type = exc_type
+        self.exc_args = tuple(exc_args)
+        self.exc_notes = tuple(exc_notes)
+        self.exc_problem = exc_problem
         self.traceback = traceback
         self.slave = slave
         self.host = host

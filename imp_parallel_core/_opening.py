@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._actions import Deliver, OutcomeKind, Task
 from ._errors import Error, RemoteError, SetupError, TaskLostError
+from ._exception_facts import ExceptionFacts, printable_lines, read_facts
 from ._references import refers, resolving, unpickle_task
-from ._reprs import describe, describe_task, join_bounded
+from ._reprs import describe, describe_task, describe_text, join_bounded
 from ._shared_memory import open_segment
 
 if TYPE_CHECKING:
@@ -84,14 +85,18 @@ class Opener:
         name, host = self._engine.slave_names(outcome.slave)
         is_setup = outcome.kind is OutcomeKind.SETUP_FAILED
         what = f"the set-up of its context ({self._setup_name})" if is_setup else f"task {number}"
-        exc, traceback = None, ""
-        if len(outcome.content) < 3:  # the set-up did not raise: it took its runner down
+        exc, traceback, facts = None, "", ExceptionFacts()
+        if len(outcome.content) < 4:  # the set-up did not raise: it took its runner down
             message = f"{what} ended its runner: {outcome.content[0]}{copy.words}"
         else:
-            traceback, line = (bytes(part).decode(errors="replace") for part in outcome.content[:2])
-            exc = self._unpickle_exception(outcome.content[2:])
+            traceback, line = (
+                printable_lines(bytes(part).decode(errors="replace"))
+                for part in outcome.content[:2]
+            )
+            exc, facts = self._unpickle_exception(outcome.content[2], outcome.content[3:])
+            lost = f"\n  exc is None: {facts.problem}" if exc is None and facts.problem else ""
             message = (
-                f"{line}\n  raised by {what} on {_place(name, host)}{copy.words}\n"
+                f"{line}\n  raised by {what} on {_place(name, host)}{copy.words}{lost}\n"
                 f"  traceback on the slave:\n{traceback}"
             )
         error = (SetupError if is_setup else RemoteError)(
@@ -103,6 +108,10 @@ class Opener:
             task=copy.task,
             number=number,
             args_of_task=copy.args,
+            exc_type=facts.type_name,
+            exc_args=facts.args,
+            exc_notes=facts.notes,
+            exc_problem=facts.problem if exc is None else "",
         )
         error.__cause__ = exc
         return error
@@ -114,12 +123,22 @@ class Opener:
         with resolving(self._served.book):
             return pickle.loads(data, buffers=buffers)
 
-    def _unpickle_exception(self, segments: Sequence[Any]) -> BaseException | None:
+    def _unpickle_exception(
+        self, facts: Any, pickled: Sequence[Any]
+    ) -> tuple[BaseException | None, ExceptionFacts]:
+        """Return an exception, None if it can't be had; and what else is known of it."""
+        known = read_facts(facts)
+        if len(pickled) == 1 and not pickled[0]:
+            return None, known
         try:
-            exc = self._unpickle(segments)
-        except _CODE_OF_OTHERS:  # its text has travelled apart
-            return None
-        return exc if isinstance(exc, BaseException) else None
+            exc = self._unpickle(pickled)
+        except _CODE_OF_OTHERS as problem:
+            why = f"{type(problem).__name__}: {describe_text(problem)}"
+            return None, known._replace(problem=f"it can't be unpickled on the master: {why}")
+        if not isinstance(exc, BaseException):
+            why = f"it was unpickled as an instance of {type(exc).__qualname__}"
+            return None, known._replace(problem=why)
+        return exc, known
 
     def _rebuild(self, task: Task) -> _Copy:
         """Return a copy of a failed task, for its error; an empty one if that can't be made."""

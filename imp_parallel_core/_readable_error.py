@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ._protocol import Segment
 
 _TEXT_BYTES = 1 << 20  # more than that nobody reads
-_PARTS = 3  # the traceback, a line that names the exception, its pickle; then the pickle's buffers
+# the traceback, a line that names the exception, facts, its pickle; then the pickle's buffers
+_PARTS = 4
 
 
 def readable_error(segments: Sequence[Segment]) -> Sequence[Segment]:
@@ -26,9 +27,9 @@ def readable_error(segments: Sequence[Segment]) -> Sequence[Segment]:
         return _error(MemoryError(f"the master has no memory for what it returned, of {size}"))
     if len(segments) < _PARTS:
         return _error(None, "an error of which nothing is known: the slave did not send it whole")
-    traceback, line, *pickled = segments
+    traceback, line, facts, *pickled = segments
     try:
-        return [shortened(traceback), shortened(line), *pickled]
+        return [shortened(traceback), shortened(line), shortened(facts), *pickled]
     except (OSError, MemoryError):
         size = f"{sum(map(len, segments)):,} bytes"
         return _error(MemoryError(f"the master has no memory for the error, of {size}"))
@@ -36,7 +37,7 @@ def readable_error(segments: Sequence[Segment]) -> Sequence[Segment]:
 
 def _error(exc: Exception | None, line: str = "") -> list[bytes]:
     line = line or f"{type(exc).__name__}: {exc}"
-    return [b"", line.encode(), b"" if exc is None else pickle.dumps(exc, 5)]
+    return [b"", line.encode(), b"", b"" if exc is None else pickle.dumps(exc, 5)]
 
 
 def shortened(text: Segment) -> bytes:

@@ -182,6 +182,17 @@ def make_typing(kind: Any, arguments: tuple[Any, ...], options: dict[str, Any], 
     return made
 
 
+def make_exception(kind: Any, arguments: tuple[Any, ...]) -> Any:
+    """Return an exception; its state comes later."""
+    try:
+        return kind(*arguments)
+    except Exception:  # its __init__ takes others than it has passed on
+        made = kind.__new__(kind, *arguments)
+        built_in = next(base for base in kind.__mro__ if base.__module__ == "builtins")
+        built_in.__init__(made, *arguments)
+        return made
+
+
 def make_sentinel(kind: Any) -> Any:
     """Return an object that was found by its name on the master; its state comes later."""
     try:

@@ -22,6 +22,15 @@ def describe(thing: Any) -> str:
         return f"an instance of {type(thing).__qualname__}"
 
 
+def describe_text(problem: BaseException) -> str:
+    """Return what an exception says, as far as it can be said on a line; never raises."""
+    try:
+        text = _on_one_line(str(problem))
+    except Exception:  # the user's __str__
+        return "(its text can't be shown)"
+    return text if len(text) <= _ALL else text[: _ALL - 1] + "…"
+
+
 def describe_task(task: Any) -> str:
     """Return what tells a task from others of its kind.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 
+from ._exception_facts import write_facts
 from ._light_typing import TYPE_CHECKING, Any
 from ._loaded_definitions import LoadedDefinitions
 from ._pickling import Reducer, pickle_with
@@ -14,10 +15,12 @@ if TYPE_CHECKING:
 _PLAIN = frozenset({type(None), bool, int, float, complex, str})
 
 
-def pickle_value(value: Any, definitions: LoadedDefinitions) -> list[Buffer]:
+def pickle_value(
+    value: Any, definitions: LoadedDefinitions, name: str = "the value"
+) -> list[Buffer]:
     """Return a value as segments: its pickle, and its large buffers (protocol 5), not copied.
 
-    Raises PicklingError, naming the part that can't be pickled.
+    Raises PicklingError, naming the part that can't be pickled; ``name`` is that of the value.
     """
     if type(value) in _PLAIN:
         return [pickle.dumps(value, 5)]
@@ -30,13 +33,13 @@ def pickle_value(value: Any, definitions: LoadedDefinitions) -> list[Buffer]:
         data, buffers = pickle_with(definitions.reducer, value)
     except Exception as problem:
         raise pickle.PicklingError(
-            f"{_culprit(value, definitions.reducer)} can't be pickled: "
+            f"{_culprit(value, name, definitions.reducer)} can't be pickled: "
             f"{type(problem).__name__}: {problem}"
         ) from problem
     return [data, *(one.raw for one in buffers)]
 
 
-def _culprit(value: Any, reducer: Reducer) -> str:
+def _culprit(value: Any, name: str, reducer: Reducer) -> str:
     from ._culprit import find_culprit
 
     def can_pickle(part: Any) -> bool:
@@ -46,26 +49,28 @@ def _culprit(value: Any, reducer: Reducer) -> str:
             return False
         return True
 
-    return find_culprit(value, "the value", can_pickle)
+    return find_culprit(value, name, can_pickle)
 
 
 def describe_exception(exc: BaseException, definitions: LoadedDefinitions) -> list[Buffer]:
-    """Return an exception as segments: its traceback, a line that names it, and its pickle.
+    """Return an exception as segments: its traceback, a line that names it, facts, its pickle.
 
     The pickle is empty if the exception can't be pickled. Never raises.
     """
+    pickled: list[Buffer] = [b""]
+    problem = ""
+    try:
+        pickled = pickle_value(exc, definitions, "the exception")
+    except pickle.PicklingError as found:
+        problem = str(found)
+    except BaseException as found:  # its __reduce__ is the user's code: it may do anything
+        problem = f"the exception can't be pickled: its code raised {type(found).__name__}"
     return [
         _traceback_text(exc).encode(errors="backslashreplace"),
         _one_line(exc).encode(errors="backslashreplace"),
-        *_pickle_exception(exc, definitions),
+        write_facts(exc, problem),
+        *pickled,
     ]
-
-
-def _pickle_exception(exc: BaseException, definitions: LoadedDefinitions) -> list[Buffer]:
-    try:
-        return pickle_value(exc, definitions)
-    except BaseException:  # its __reduce__ is the user's code: it may do anything
-        return [b""]
 
 
 def _traceback_text(exc: BaseException) -> str:

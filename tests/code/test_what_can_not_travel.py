@@ -13,6 +13,7 @@ import pytest
 
 from imp_parallel_core._culprit import explain, find_culprit
 from imp_parallel_core._definitions import DefinitionBook
+from imp_parallel_core._exception_facts import read_facts
 from imp_parallel_core._loaded_definitions import LoadedDefinitions
 from imp_parallel_core._results import describe_exception, pickle_value
 
@@ -280,7 +281,7 @@ def test_an_exception_of_the_script_comes_home_as_its_own_class(runner: Runner) 
     with pytest.raises(Exception, match="3") as raised:
         runner.run(namespace["task"])
     assert type(raised.value) is not namespace["Problem"]
-    text, line, *pickled = describe_exception(raised.value, runner.loaded)
+    text, line, _, *pickled = describe_exception(raised.value, runner.loaded)
     home = unpickle(runner.book, pickled)
     assert type(home) is namespace["Problem"]
     assert home.args == (3, [4])
@@ -297,7 +298,8 @@ class Hostile(Exception):
 
 
 def test_whatever_an_exception_does_it_is_described() -> None:
-    text, line, pickled = describe_exception(Hostile(), LoadedDefinitions())
+    text, line, facts, pickled = describe_exception(Hostile(), LoadedDefinitions())
+    assert read_facts(facts).problem == "the exception can't be pickled: its code raised SystemExit"
     assert line == b"Hostile (its text can't be shown)"
     assert b"Hostile" in text
     assert pickled == b""

@@ -500,6 +500,17 @@ SCRIPTS = {
             except Problem as problem:
                 return problem.n
     """,
+    "exceptions whose __init__ takes other arguments": """
+        class Overlap(Exception):
+            def __init__(self, first, second):
+                super().__init__(first + second)
+                self.first = first
+        class Missing(OSError):
+            def __init__(self, path):
+                super().__init__(2, "is missing", path)
+        FOUND = [Overlap("a", "b"), Missing("c")]
+        def task(): return FOUND[0].args, FOUND[0].first, FOUND[1].args, FOUND[1].filename
+    """,
     "contextlib.contextmanager": """
         import contextlib
         @contextlib.contextmanager

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from imp_parallel_local import LocalSlave
@@ -57,10 +58,13 @@ def _refuse(pid: int) -> str:
 
 
 class OddError(Exception):
-    """Pickles, but can't be unpickled: its arguments are not those of its class."""
+    """Pickles, but can't be unpickled."""
 
     def __init__(self, first: int, second: int) -> None:
         super().__init__(f"{first} is not {second}")
+
+    def __reduce__(self) -> Any:
+        return int, self.args
 
 
 class LockedError(Exception):

@@ -1,0 +1,162 @@
+"""A task's exception comes home; where that can't be, its error says why, and what it was."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from imp_parallel_core import Manager, RemoteError
+
+Fail = Callable[[Callable[[], Any]], RemoteError]
+"""Runs a task that raises, and returns its error."""
+
+
+@pytest.fixture
+def fail(one_slave: Manager) -> Fail:
+    context = one_slave.get_context()
+
+    def run(task: Callable[[], Any]) -> RemoteError:
+        context.add_task(task)
+        (error,) = context.get_results(on_error="return")
+        assert isinstance(error, RemoteError)
+        return error
+
+    return run
+
+
+class Overlap(Exception):
+    """Its ``__init__`` takes other arguments than it passes on."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} and {second} overlap")
+        self.both = first, second
+
+
+class Holding(Exception):
+    """Can't be pickled."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.lock = threading.Lock()
+
+
+class Remade(Exception):
+    """Is rebuilt as it says."""
+
+    def __reduce__(self) -> Any:
+        return self.args
+
+
+def test_an_exception_whose_init_takes_other_arguments_comes_home(fail: Fail) -> None:
+    def task() -> None:
+        problem = Overlap("A", "B")
+        problem.add_note("seen in frame 3")
+        raise problem
+
+    error = fail(task)
+    assert type(error.exc) is Overlap
+    assert error.exc.args == ("A and B overlap",)
+    assert error.exc.both == ("A", "B")
+    assert error.exc.__notes__ == ["seen in frame 3"]
+    assert error.exc_problem == ""
+
+
+def test_an_exception_that_can_not_be_pickled_is_told_of(fail: Fail) -> None:
+    def task() -> None:
+        problem = Holding("no convergence", 17, [1.5])
+        problem.add_note("of model 3")
+        problem.add_note("of 20")
+        raise problem
+
+    error = fail(task)
+    assert error.exc is None
+    assert error.exc_problem.startswith("the exception.lock (of type lock) can't be pickled: ")
+    assert error.exc_type == f"{__name__}.Holding"
+    assert error.exc_args == ("'no convergence'", "17", "[1.5]")
+    assert error.exc_notes == ("of model 3", "of 20")
+    assert f"exc is None: {error.exc_problem}" in str(error)
+    error.task = None  # one that can't be pickled
+    again = pickle.loads(pickle.dumps(error))
+    assert vars(again) == vars(error)
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        ((int, ("x",)), r"it can't be unpickled on the master: ValueError: invalid literal .* 'x'"),
+        ((str, ("y",)), "it was unpickled as an instance of str"),
+    ],
+)
+def test_an_exception_that_can_not_be_rebuilt_is_told_of(
+    fail: Fail, args: tuple[Any, ...], problem: str
+) -> None:
+    def task() -> None:
+        raise Remade(*args)
+
+    error = fail(task)
+    assert error.exc is None
+    assert error.exc_args == tuple(map(repr, args))
+    with pytest.raises(RemoteError, match=f"exc is None: {problem}"):
+        raise error
+
+
+def test_a_group_comes_home_or_is_told_of(fail: Fail) -> None:
+    def group(*problems: Exception) -> Callable[[], None]:
+        def task() -> None:
+            raise ExceptionGroup("two failed", [*problems])
+
+        return task
+
+    error = fail(group(ValueError(3), Overlap("A", "B")))
+    assert isinstance(error.exc, ExceptionGroup)
+    assert [type(problem) for problem in error.exc.exceptions] == [ValueError, Overlap]
+
+    def task() -> None:
+        raise ExceptionGroup("two failed", [ValueError(3), Holding("locked")])
+
+    error = fail(task)
+    assert error.exc is None
+    assert "lock" in error.exc_problem
+    assert error.exc_type == "builtins.ExceptionGroup"
+    assert error.exc_args == ("'two failed'", "[ValueError(3), Holding('locked')]")
+    for line in ("ValueError: 3", "Holding: locked"):
+        assert line in error.traceback
+        assert line in str(error)
+
+
+def test_the_exceptions_before_are_in_the_traceback(fail: Fail) -> None:
+    def task() -> None:
+        try:
+            try:
+                raise KeyError("the first")
+            except KeyError:
+                raise ValueError("the second")  # noqa: B904 - its context is what is looked for
+        except ValueError as cause:
+            raise Holding("the third") from cause
+
+    error = fail(task)
+    words = ["KeyError: 'the first'", "ValueError: the second", "Holding: the third"]
+    places = [error.traceback.index(word) for word in words]
+    assert places == sorted(places)
+    assert "During handling of the above exception" in error.traceback
+    assert "The above exception was the direct cause" in error.traceback
+
+
+def test_what_is_told_of_an_exception_is_bounded_and_printable(fail: Fail) -> None:
+    def task() -> None:
+        problem = Holding("\x1b[2J" + "x" * 100_000, *range(1000))
+        for n in range(1000):
+            problem.add_note(f"\x1b]0;title\x07 {n} " + "y" * 10_000)
+        raise problem
+
+    error = fail(task)
+    assert len(error.exc_args) == len(error.exc_notes) == 100
+    assert max(map(len, error.exc_args)) < 1000
+    assert max(map(len, error.exc_notes)) < 3000
+    for text in (*error.exc_args, *error.exc_notes, error.traceback, str(error)):
+        assert "\x1b" not in text
+        assert "\x07" not in text
