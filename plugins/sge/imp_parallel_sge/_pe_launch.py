@@ -23,7 +23,9 @@ from imp_parallel_core import (
 )
 
 from ._documents import Documents
+from ._grid_engine import GridEngine
 from ._job_script import NOTIFY, ONLY_TO_A_FILE
+from ._leftovers import note_job, sweep
 from ._pe_array import SGEPESlaveArray
 from ._words import quote
 
@@ -45,7 +47,7 @@ class PELaunch:
         hosts = [grant.host for grant in array.grants() for _ in range(grant.slots)]
         first, others = bootstraps[0], bootstraps[1:]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._documents = Documents(LocalHost(), bootstraps)
+        self._documents = _documents_of_this_job(bootstraps)
         self._first: Launch | None = None
         self.command: Sequence[str] = ()
         try:
@@ -103,6 +105,17 @@ class PELaunch:
     def log_tail(self, index: int) -> str:
         """Return the end of a slave's output."""
         return self._documents.tail(self._tasks[index], self._bootstraps[index])
+
+
+def _documents_of_this_job(bootstraps: Sequence[Bootstrap]) -> Documents:
+    """Write the slaves' documents; remove those of earlier jobs in the same place."""
+    host = LocalHost()
+    documents = Documents(host, bootstraps)
+    job = os.environ.get("JOB_ID", "")
+    if job.isdecimal():
+        note_job(host, documents.folder, int(job))
+        sweep(host, documents.folder, GridEngine(host).queue)
+    return documents
 
 
 def remote_line(bootstrap: Bootstrap, document: str) -> str:

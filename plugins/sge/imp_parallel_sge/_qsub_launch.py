@@ -12,6 +12,7 @@ from imp_parallel_core import Bootstrap, LaunchError, LaunchPhase, LaunchState
 from ._documents import Documents, can_be_working_folder
 from ._grid_engine import Deletion, GridEngine
 from ._job_script import parts_of, render
+from ._leftovers import note_job, sweep
 from ._qsub_array import SGEQsubSlaveArray
 from ._queue_list import Task, ranges_of
 from ._queue_watch import Snapshot, watch_of
@@ -55,6 +56,8 @@ class QsubLaunch:
             raise
         finally:
             atexit.unregister(self._documents.remove)
+        note_job(array.host, self._documents.folder, self.job)
+        self._is_over = sweep(array.host, self._documents.folder, self._grid_engine.queue)
         self._submitted_at = time.monotonic()
         self._waiting = Waiting(self.job, len(bootstraps), self._submitted_at)
         self._watch.expect_change()
@@ -182,6 +185,7 @@ class QsubLaunch:
         Raises LaunchError if something may be left.
         """
         start = time.monotonic()
+        self._is_over.set()
         self._watch.expect_change()
         tasks = self._look(0.0)
         if any(task.phase() is not LaunchPhase.RUNNING for task in tasks.values()):

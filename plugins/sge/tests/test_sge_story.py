@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -111,6 +112,77 @@ def test_a_profile_that_goes_elsewhere_does_not_move_the_tasks(
         assert finish(scripts.start(source, job_user)) == (0, f"{job_user.folder}\n", "")
     finally:
         profile.unlink()
+
+
+KILLED = """
+    import time
+    from imp_parallel_core import Manager, SGEQsubSlaveArray
+    with Manager() as manager:
+        manager.add_slave(SGEQsubSlaveArray(2{options}))
+        context = manager.get_context()
+        context.add_task(time.sleep, 600)
+        while {state!r} not in [slave.state for slave in manager.slaves]: time.sleep(0.1)
+        print("on", flush=True)
+        list(context.get_results_unordered())
+"""
+
+
+def left_by(scripts: Scripts, user: JobUser, state: str, options: str = "") -> Path:
+    """End a script by SIGTERM; return the folder that it leaves, made old."""
+    before = set(user.folder.glob(".imp_parallel-*"))
+    script = scripts.start(KILLED.format(options=options, state=state), user)
+    assert script.stdout is not None
+    assert script.stdout.readline() == "on\n"
+    script.terminate()
+    finish(script)
+    (left,) = set(user.folder.glob(".imp_parallel-*")) - before
+    return left
+
+
+def test_what_a_run_left_that_was_ended_by_sigterm_is_removed_by_the_next(
+    cluster: Cell, scripts: Scripts, job_user: JobUser
+) -> None:
+    old, other, young = (left_by(scripts, job_user, "working") for _ in range(3))
+    wait_until(lambda: not cluster.jobs(), 60.0, "an empty queue")
+    waits = left_by(scripts, job_user, "queued", ', "-h"')
+    job = (other / "job").read_text()
+    (other / "job").write_text(job.replace("default", "another cell"))
+    mine = job_user.folder / ".imp_parallel-mine"
+    mine.mkdir(mode=0o700)
+    (mine / "job").write_text(job)
+    for path in (mine, mine / "job"):
+        shutil.chown(path, job_user.name)
+    for path in (old, other, waits, mine):
+        os.utime(path, (0, 0))
+    next_one = f"""
+        import pathlib, time
+        from imp_parallel_core import Manager, SGEQsubSlaveArray
+        with Manager() as manager:
+            manager.add_slave(SGEQsubSlaveArray(1))
+            while pathlib.Path({str(old)!r}).exists(): time.sleep(0.1)
+    """
+    code, _, err = finish(scripts.start(next_one, job_user))
+    cluster.run("qdel", "-u", job_user.name)
+    wait_until(lambda: not cluster.jobs(), what="an empty queue")
+    left = set(job_user.folder.glob(".imp_parallel-*"))
+    for path in left:
+        shutil.rmtree(path)
+    assert (code, left) == (0, {other, young, waits, mine})
+    assert err == f"{mine} is left: it is no private folder that imp_parallel made\n"
+
+
+def test_a_run_that_is_ended_by_sigterm_leaves_nothing_if_its_script_heeds_it(
+    cluster: Cell, scripts: Scripts, job_user: JobUser
+) -> None:
+    heeds = "\n    import signal, sys\n    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))"
+    source = heeds + KILLED.format(options="", state="working")
+    script = scripts.start(source, job_user)
+    assert script.stdout is not None
+    assert script.stdout.readline() == "on\n"
+    script.terminate()
+    assert finish(script)[0] == 7
+    assert not list(job_user.folder.glob(".imp_parallel-*"))
+    assert not cluster.jobs()
 
 
 @pytest.mark.parametrize("name", ['a b\' $(echo "x"); *,:', "$HOME", "new\n#$ -l line"])

@@ -42,6 +42,7 @@ _CHUNK_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20  # how much output can wait while there is no bridge
 _F_SETPIPE_SZ = 1031  # Linux
 _PR_SET_CHILD_SUBREAPER = 36  # Linux
+_ST_NOEXEC = getattr(os, "ST_NOEXEC", 0)  # Linux
 _PATH_LIMIT = 45  # of what the folder is in: with a slave's socket it has 107 bytes at most
 _PREFIX = ".imp_parallel-slaves-"
 _TURN = "turn"  # in a run's folder: held by who looks whether the folder is needed
@@ -155,16 +156,13 @@ def _prepare(
     for digest, content in zip(digests, contents, strict=True):
         if sha256(content).hexdigest() != digest:
             raise OSError(errno.EIO, "an archive did not arrive as it was sent")
-    if known:
+    is_compiled = any(map(_holds_compiled, kinds, contents))
+    if known and not (is_compiled and _is_noexec(known)):
         folder = _Folder(known)
         _fill(folder.path, kinds, digests, contents)
         return folder
     problems: list[str] = []
-    for parent in dict.fromkeys(
-        (os.environ.get("TMPDIR", ""), *_SHARED[:1], os.path.expanduser("~"), *_SHARED[1:])
-    ):
-        if not parent.startswith("/") or len(parent) > _PATH_LIMIT:
-            continue
+    for parent in sorted(_places(), key=_is_noexec) if is_compiled else _places():
         path = ""
         try:
             path = private_folders.make_private_folder(parent.rstrip("/") or "/", _PREFIX)
@@ -180,6 +178,38 @@ def _prepare(
             _discard(path)
             raise
     raise OSError(errno.ENOSPC, "; ".join(problems))
+
+
+def _places() -> list[str]:
+    """Return where the folder may be, the best place first."""
+    wanted = (os.environ.get("TMPDIR", ""), *_SHARED[:1], os.path.expanduser("~"), *_SHARED[1:])
+    return [
+        parent
+        for parent in dict.fromkeys(wanted)
+        if parent.startswith("/") and len(parent) <= _PATH_LIMIT
+    ]
+
+
+def _holds_compiled(kind: str, content: bytes) -> bool:
+    """Whether an archive holds what the system must load as a program."""
+    if kind != "modules" or b".so" not in content:  # it has the names as they are
+        return False
+    import io
+    import zipfile
+
+    try:
+        names = zipfile.ZipFile(io.BytesIO(content)).namelist()
+    except zipfile.BadZipFile:
+        return False  # unpacking will tell
+    return any(".so" in os.path.basename(name) for name in names)
+
+
+def _is_noexec(path: str) -> bool:
+    """Whether the system loads no program from there."""
+    try:
+        return bool(os.statvfs(path).f_flag & _ST_NOEXEC)
+    except OSError:
+        return False  # using it will tell
 
 
 def _discard(path: str) -> None:

@@ -200,17 +200,21 @@ class Host:
         Raises OSError if there is no room for them.
         """
         with self._folder_lock:
-            missing = [one for one in archives if one.digest not in self._in_folder]
-            if missing or not self._folder:
+            while (missing := self._missing(archives)) or not self._folder:
                 names = [name for one in missing for name in (one.kind, one.digest)]
                 talk.say("prepare", self._folder, *names, more=[one.content for one in missing])
                 answer, *words = talk.hear()
                 if answer != "folder":
                     self._forget()
                     raise FileNotFoundError(self.target)
+                if words[0] != self._folder:  # a new one, where compiled modules can be loaded
+                    self._forget()
                 self._folder = words[0]
                 self._in_folder |= {one.digest for one in missing}
             return self._folder
+
+    def _missing(self, archives: Sequence[Archive]) -> list[Archive]:
+        return [one for one in archives if one.digest not in self._in_folder]
 
     def forget_folder(self, path: str) -> None:
         """Note that the folder has gone: its last slave had ended."""

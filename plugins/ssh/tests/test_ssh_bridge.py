@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from imp_parallel_ssh._command_line import command_line, default_pythons, new_mark
-from imp_parallel_ssh._host import bridge_program
+from imp_parallel_ssh._host import Host, bridge_program
+from imp_parallel_ssh._ship import Archive, archive
 from imp_parallel_ssh._talk import BridgeEnded, Talk
 from ordinary_user import OrdinaryUser, ordinary_user
 from waiting import wait_until
@@ -239,6 +242,42 @@ def test_a_slaves_files_are_in_its_folder_whatever_it_is_called(
             with pytest.raises(OSError, match="no slave has such a name"):
                 talk.hear()
     assert mine.read_text() == "1 1\n"
+
+
+@pytest.fixture
+def noexec(user: OrdinaryUser) -> Sequence[str]:
+    """Return what begins a command that finds nothing but a noexec file system in /tmp."""
+    if not user.prefix:
+        pytest.skip("NOT TESTED with a noexec /tmp: only root can mount one")
+    line = 'mount -t tmpfs -o noexec,mode=1777 none /tmp; exec "$@"'
+    return ["unshare", "--mount", "sh", "-ec", line, "sh", *user.prefix]
+
+
+def test_compiled_modules_go_where_they_can_be_loaded(
+    user: OrdinaryUser, noexec: Sequence[str]
+) -> None:
+    mark = new_mark()
+    command = command_line(user.python, mark, bridge_program())
+    with closing(LocalChannel(command, noexec, TMPDIR="", HOME=str(user.scratch))) as channel:
+        talk = Talk(channel, time.monotonic() + 30)
+        talk.introduce(mark, bridge_program())
+        host = Host("there", lambda target, timeout_s: pytest.fail("it is connected"))
+        first = host.folder(talk, [archive("code", b"the code"), modules("plain.py")])
+        assert Path(first).parent == Path("/tmp")
+        archives = [archive("code", b"the code"), modules("package/compiled.cpython-311.so")]
+        folder = Path(host.folder(talk, archives))
+        assert folder.parent == user.scratch
+        assert (folder / archives[1].digest / "package/compiled.cpython-311.so").exists()
+        assert (folder / f"{archives[0].digest}.zip").read_bytes() == b"the code"
+        assert host.folder(talk, archives) == str(folder)
+    assert list(user.scratch.iterdir()) == []
+
+
+def modules(name: str) -> Archive:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as packed:
+        packed.writestr(name, b"")
+    return archive("modules", written.getvalue())
 
 
 def test_old_folders_are_removed_if_they_are_those_of_runs(user: OrdinaryUser) -> None:
