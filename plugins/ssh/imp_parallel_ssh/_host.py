@@ -203,13 +203,16 @@ class Host:
             while (missing := self._missing(archives)) or not self._folder:
                 names = [name for one in missing for name in (one.kind, one.digest)]
                 talk.say("prepare", self._folder, *names, more=[one.content for one in missing])
-                answer, *words = talk.hear()
-                if answer != "folder":
+                answer, *words = talk.hear_one_of("folder", "gone")
+                if answer == "gone":
                     self._forget()
                     raise FileNotFoundError(self.target)
-                if words[0] != self._folder:  # a new one, where compiled modules can be loaded
+                folder = "".join(words)
+                if not folder.startswith("/"):
+                    raise OSError(f"the bridge named no folder, but {folder!r}")
+                if folder != self._folder:  # a new one, where compiled modules can be loaded
                     self._forget()
-                self._folder = words[0]
+                self._folder = folder
                 self._in_folder |= {one.digest for one in missing}
             return self._folder
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imp_parallel_core import Error, LaunchError
 from imp_parallel_core.private_folders import with_private_folders
@@ -30,16 +30,22 @@ _START_S = 30.0
 _ALIVE_S = 2.0
 _RETRY_S = 1.0
 _BYE_S = 2.0
-_BEGIN = (
-    'test -e "$2" || { echo "the relay has gone, with its program $2" >&2; exit 127; }; '
-    + BEGIN_PYTHON
-)
+_GONE = "the relay has gone, with its program"
+_BEGIN = f'test -e "$2" || {{ echo "{_GONE} $2" >&2; exit 127; }}; ' + BEGIN_PYTHON
+_ANSWER_BYTES = 1 << 20  # with what start-up files say before
+_REPORT_BYTES = 1 << 16
+_REPORTS = 20
+_QUOTED = 200
 _LAST_S = 1.0  # for the host to take back what it forwards
 
 
 def relay_program() -> bytes:
     """Return the source of the relay, with all that it needs."""
     return with_private_folders(Path(__file__).with_name("_relay_program.py").read_bytes())
+
+
+class RelayGoneError(LaunchError):
+    """The relay has ended, and removed its files: it can't be reached any more."""
 
 
 class Relay:
@@ -68,6 +74,7 @@ class Relay:
         self._targets = list(targets)
         self._patience_s = patience_s
         self._program = f"{folder}/relay.py"
+        self._said, self._reports_left = b"", _REPORTS
         self._is_closed = threading.Event()
         self._woken = threading.Event()
         host.write_file(self._program, relay_program())
@@ -91,7 +98,7 @@ class Relay:
 
     # ---- starting, and attaching again
 
-    def _start(self, *words: str) -> tuple[Channel, dict[str, list[str]]]:
+    def _start(self, *words: str) -> tuple[Channel, dict[str, Any]]:
         """Start a keeper that speaks to the relay, and lead the relay to us."""
         connection = self._connection()
         port = self._forward(connection)
@@ -113,7 +120,7 @@ class Relay:
 
     def _start_keeper(
         self, connection: ParamikoConnection, port: int, words: Sequence[str]
-    ) -> tuple[Channel, dict[str, list[str]]]:
+    ) -> tuple[Channel, dict[str, Any]]:
         mark = new_mark()
         script = plain_script(_BEGIN, mark, PYTHONS, self._program, *words)
         errors = bytearray()
@@ -141,12 +148,17 @@ class Relay:
                 f"{self._host!r} could not be asked to forward connections: {problem}"
             ) from problem
 
-    def _first_line(self, channel: Channel, mark: str, errors: bytearray) -> dict[str, list[str]]:
+    def _first_line(self, channel: Channel, mark: str, errors: bytearray) -> dict[str, Any]:
         woken = threading.Event()
         channel.stream.on_wake_up(woken.set)
         deadline = time.monotonic() + _START_S
         text, has_ended = b"", False
-        while not has_ended and not self._is_closed.is_set() and time.monotonic() < deadline:
+        while (
+            not has_ended
+            and not self._is_closed.is_set()
+            and time.monotonic() < deadline
+            and len(text) + len(errors) < _ANSWER_BYTES
+        ):
             try:
                 data = channel.stream.receive(1 << 16)
                 text, has_ended = text + data, not data
@@ -156,13 +168,17 @@ class Relay:
             said = told_apart(text, b"", mark)
             line, end, _ = said.stdout.partition(b"\n")
             if said.pid is not None and end:
-                found: dict[str, list[str]] = json.loads(line)
-                return found
-        words = told_apart(text, bytes(errors), mark).stderr.decode(errors="replace").strip()
+                return _answer(line)
+        told = told_apart(text, bytes(errors), mark)
+        words = told.stderr.decode(errors="replace").strip()[-_REPORT_BYTES:]
+        if told.pid is not None and _GONE in words:
+            raise RelayGoneError(words)
         if self._is_closed.is_set():
             silence = "it has been closed"
         elif has_ended:
             silence = "it ended without a word"
+        elif len(text) + len(errors) >= _ANSWER_BYTES:
+            silence = "it said far too much"
         else:
             silence = f"it said nothing within {_START_S:g} s"
         raise LaunchError(
@@ -171,6 +187,18 @@ class Relay:
             output=words,
             exit_code=channel.exit_status(),
         )
+
+    def _take_reports(self, data: bytes) -> None:
+        """Log what the relay says that went wrong in it."""
+        self._said = (self._said + data)[-_REPORT_BYTES:]
+        *lines, self._said = self._said.split(b"\n")
+        for line in lines[: self._reports_left]:
+            self._reports_left -= 1
+            try:
+                trouble = json.loads(line)["trouble"]
+            except (ValueError, TypeError, KeyError):
+                trouble = line.decode(errors="replace")
+            _logger.warning("the relay on %r has trouble: %r", self._host, trouble)
 
     def _connected(self, stream: ParamikoStream) -> None:
         """Somebody has connected there; called in the connection's thread."""
@@ -227,6 +255,9 @@ class Relay:
         while time.monotonic() < deadline:
             try:
                 self._channel, _ = self._start("attach", self._socket)
+            except RelayGoneError as problem:
+                why = str(problem)
+                break
             except (Error, OSError) as problem:
                 why = str(problem)
                 _logger.info("%r: %s", self._host, why)
@@ -253,9 +284,27 @@ class Relay:
 
     def _still_there(self) -> bool:
         try:
-            return bool(self._channel.stream.receive(4096))
+            while data := self._channel.stream.receive(4096):
+                self._take_reports(data)
         except BlockingIOError:
             return True
+        return False
+
+
+def _answer(line: bytes) -> dict[str, Any]:
+    """Return a keeper's first word. Raises LaunchError if it is none."""
+    try:
+        found = json.loads(line)
+        addresses, path = found["addresses"], found["socket"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        addresses, path = None, None
+    if (
+        not isinstance(path, str)
+        or not isinstance(addresses, list)
+        or not all(isinstance(address, str) for address in addresses)
+    ):
+        raise LaunchError(f"the relay's answer can't be understood: {line[:_QUOTED]!r}")
+    return {"addresses": addresses, "socket": path}
 
 
 def _take_back(connection: ParamikoConnection, port: int) -> None:

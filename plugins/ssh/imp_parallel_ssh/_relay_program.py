@@ -29,13 +29,15 @@ import struct
 import sys
 import tempfile
 import time
+import traceback
 from typing import Any, Dict, List, Optional, Tuple
 
 from imp_parallel_core import private_folders
 
 BUFFER_BYTES = 256 * 1024
 JOINED = 8192  # connections to the master, at a time; each takes two descriptors
-UNANSWERED_S = 2.0  # when there are so many, one that the master has not answered gives way
+UNANSWERED = 64  # of them, those that the master has not answered: others wait, and then …
+UNANSWERED_S = 2.0  # … one that has been so for so long gives way
 WAITING = 2048  # connections that wait: for their first word, or for the master
 SILENT_S = 0.2  # when there are so many, one that has said nothing gives way
 RESERVED = 24  # descriptors: those of the relay itself, and some for its end
@@ -44,6 +46,8 @@ GONE_S = 6.0  # a keeper that ends right after it was heard: its master was kill
 FRESH_S = 6.0  # the master is heard every two seconds
 RETRY_S = 0.2
 BACKLOG = 1024
+REPORTS = 20  # of what went wrong in the relay itself, to the master
+REPORT_BYTES = 4096
 PREFIX = ".imp_parallel-"
 PATH_LIMIT = 60  # of what the folder for the socket is in
 
@@ -135,7 +139,6 @@ class Pair:
         self.near, self.far = End(self, near), End(self, far)
         self.near.other, self.far.other = self.far, self.near
         self.begun_at = time.monotonic()
-        self.is_answered = False
 
 
 class Relay:
@@ -161,11 +164,15 @@ class Relay:
         self.heard_at = time.monotonic()
         self.leave_at: Optional[float] = time.monotonic() + patience_s
         self.most_waiting = max(1, min(WAITING, (descriptors - RESERVED) // 4))
+        self.most_unanswered = UNANSWERED
         self.most_joined = max(1, min(JOINED, (descriptors - RESERVED - self.most_waiting) // 2))
         # the oldest first
         self.silent: Dict[socket.socket, float] = {}  # since when
         self.held: Dict[socket.socket, None] = {}  # they have spoken
         self.pairs: Dict[Pair, None] = {}
+        self.unanswered: Dict[Pair, None] = {}  # of these
+        self.reports: List[bytes] = []
+        self.reports_left = REPORTS
         self.is_listening = False
         self.rests_until = 0.0
         self.retry_at: Optional[float] = None
@@ -182,16 +189,27 @@ class Relay:
                 self.join_held()
             self.listen_if_there_is_room(now)
             for key, events in self.selector.select(self.wait_s(now)):
-                if key.fileobj in self.selector.get_map():  # not closed by what came before it
-                    self.handle(key.fileobj, key.data, events)
+                known = self.known(key.fileobj)  # what came before it may have changed that
+                if known is not None:
+                    self.handle(key.fileobj, known, events)
+
+    def known(self, sock: Any) -> Any:
+        """Return what handles a socket's events; None for one that is closed, or not watched."""
+        if sock.fileno() < 0:
+            return None
+        key = self.selector.get_map().get(sock)
+        return key.data if key is not None and key.fileobj is sock else None
 
     def handle(self, sock: Any, function: Any, events: int) -> None:
-        """Handle an event; whatever the system can't do concerns one connection only."""
+        """Handle an event; whatever goes wrong in it concerns one connection only."""
         try:
             function(sock, events)
         except BlockingIOError:
             pass
-        except OSError as problem:
+        except Exception as problem:
+            if not isinstance(problem, OSError):  # a bug: the connection may be in any state
+                self.report()
+                problem = OSError(str(problem))
             if sock in self.listening:
                 self.rest(problem)
             elif sock is self.door:  # it is ready all the time
@@ -200,7 +218,33 @@ class Relay:
             elif sock is self.keeper:
                 self.lose_keeper()
             else:
-                self.close(sock)
+                self.forget(sock)
+
+    def forget(self, sock: socket.socket) -> None:
+        """Close somebody's connection, and the one to the master that it is joined to."""
+        for pair in [pair for pair in self.pairs if sock in (pair.near.sock, pair.far.sock)]:
+            self.drop(pair)
+        self.close(sock)
+
+    def report(self) -> None:
+        """Tell the master of the exception that is being handled; not without end."""
+        if self.reports_left:
+            self.reports_left -= 1
+            text = traceback.format_exc().encode("ascii", "backslashreplace")[-REPORT_BYTES:]
+            self.reports.append(json.dumps({"trouble": text.decode()}).encode() + b"\n")
+        self.send_reports()
+
+    def send_reports(self) -> None:
+        """Give the keeper what it is to pass on to the master, if one is there."""
+        while self.reports and self.keeper is not None:
+            try:
+                # (there are few: a keeper that takes none of them has hung up, or is stopped)
+                if self.keeper.send(self.reports[0]) < len(self.reports[0]):
+                    self.lose_keeper()
+                    return
+            except OSError:
+                return
+            del self.reports[0]
 
     def wait_s(self, now: float) -> Optional[float]:
         """Return how long to wait for an event."""
@@ -222,6 +266,7 @@ class Relay:
         self.leave_at = None
         self.heard_at = time.monotonic()
         self.selector.register(keeper, selectors.EVENT_READ, self.listen_to_keeper)
+        self.send_reports()
 
     def listen_to_keeper(self, keeper: socket.socket, events: int) -> None:
         """The keeper says something, or has ended."""
@@ -311,22 +356,22 @@ class Relay:
         for sock in list(self.held):
             if not self.can_join():
                 return
-            del self.held[sock]
-            self.join(sock)
+            if sock in self.held:
+                del self.held[sock]
+                self.handle(sock, self.join, 0)
 
     def can_join(self) -> bool:
         """Whether the master is there, and may be connected to once more."""
         if self.port is None or self.keeper is None:
             return False  # it says its port when it is back
-        if len(self.pairs) >= self.most_joined:
-            long_ago = time.monotonic() - UNANSWERED_S
-            for pair in self.pairs:
-                if not pair.is_answered and pair.begun_at < long_ago:
-                    self.drop(pair)
-                    return True
-            self.retry_at = time.monotonic() + RETRY_S
-            return False
-        return True
+        if len(self.pairs) < self.most_joined and len(self.unanswered) < self.most_unanswered:
+            return True
+        oldest = next(iter(self.unanswered), None)
+        if oldest is not None and oldest.begun_at < time.monotonic() - UNANSWERED_S:
+            self.drop(oldest)
+            return True
+        self.retry_at = time.monotonic() + RETRY_S
+        return False
 
     def hold(self, sock: socket.socket) -> None:
         """Let somebody wait for the master."""
@@ -336,7 +381,7 @@ class Relay:
 
     # ---- joined connections
 
-    def join(self, near: socket.socket) -> None:
+    def join(self, near: socket.socket, events: int = 0) -> None:
         """Join a connection to one to the master; hold it while that isn't possible."""
         if self.port is None or not self.can_join():
             self.hold(near)
@@ -347,10 +392,13 @@ class Relay:
             self.hold(near)
             self.rest(problem)
             return
-        pair = Pair(near, far)
-        self.pairs[pair] = None
         far.setblocking(False)
-        far.connect_ex(("127.0.0.1", self.port))
+        if far.connect_ex(("127.0.0.1", self.port)) not in (0, errno.EINPROGRESS):
+            far.close()
+            self.hold(near)
+            return
+        pair = Pair(near, far)
+        self.pairs[pair] = self.unanswered[pair] = None
         try:
             self.selector.register(far, selectors.EVENT_WRITE, lambda *_: self.connected(pair))
         except OSError as problem:
@@ -361,7 +409,8 @@ class Relay:
         """A connection to the master is made, or has failed."""
         near, far = pair.near.sock, pair.far.sock
         if far.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            del self.pairs[pair]
+            self.pairs.pop(pair, None)
+            self.unanswered.pop(pair, None)
             self.close(far)
             self.hold(near)
             return
@@ -382,7 +431,7 @@ class Relay:
             wanted |= selectors.EVENT_READ
         if end.waiting:
             wanted |= selectors.EVENT_WRITE
-        is_known = end.sock in self.selector.get_map()
+        is_known = self.known(end.sock) is not None
         if not wanted:
             if is_known:
                 self.selector.unregister(end.sock)
@@ -414,7 +463,8 @@ class Relay:
                 return
             if data:
                 end.other.waiting += data
-                end.pair.is_answered |= end is end.pair.far
+                if end is end.pair.far:
+                    self.answered(end.pair)
                 self.write(end.other)
             else:
                 end.has_ended = True
@@ -432,11 +482,19 @@ class Relay:
                 return
             del end.waiting[:count]
 
+    def answered(self, pair: Pair) -> None:
+        """The master has answered a connection, or it has ended: another may have its place."""
+        if pair in self.unanswered:
+            del self.unanswered[pair]
+            if self.held:
+                self.retry_at = time.monotonic()
+
     # ---- the end
 
     def drop(self, pair: Pair) -> None:
         """Close a joined pair: whoever is there dials again."""
         self.pairs.pop(pair, None)
+        self.answered(pair)
         self.close(pair.near.sock)
         self.close(pair.far.sock)
 
@@ -470,8 +528,18 @@ def keep(path: str, addresses: List[str]) -> None:
     try:
         print(json.dumps({"addresses": addresses, "socket": path}), flush=True)
         while True:
-            if door.fileno() in select.select([0, door.fileno()], [], [])[0]:
-                sys.exit("the relay has ended")
+            readable = select.select([0, door.fileno()], [], [])[0]
+            if door.fileno() in readable:
+                try:
+                    report = door.recv(4096)
+                except OSError:
+                    report = b""
+                if not report:
+                    sys.exit("the relay has ended")
+                sys.stdout.buffer.write(report)
+                sys.stdout.flush()
+            if 0 not in readable:
+                continue
             data = os.read(0, 4096)
             if not data:
                 return
@@ -533,6 +601,9 @@ def serve(patience_s: float, host: str, folder: str) -> None:
         fcntl.flock(private_folders.open_private_folder(private), fcntl.LOCK_SH)
         relay = Relay(listening, door, patience_s, raise_limit())
         relay.run()
+    except Exception:
+        if relay is not None:
+            relay.report()
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if relay is not None:

@@ -14,6 +14,7 @@ from ._remote_shell import COMMAND, plain_script, told_apart
 _READ_BYTES = 1 << 18
 _LAST_S = 0.5  # after a command's end, for what it has said last; a child may keep its output open
 _KILL_S = 5.0
+_OUTPUT_BYTES = 1 << 28  # a command that writes more than that writes without end
 _SIGNALS = range(129, 129 + 64)
 
 
@@ -37,6 +38,10 @@ class NotStarted(Exception):
         self.exit_code = exit_code
 
 
+class TooMuchOutput(OSError):
+    """A command's output does not end."""
+
+
 def new_mark() -> str:
     """Return what no start-up file says by chance."""
     return secrets.token_hex(16)
@@ -47,12 +52,18 @@ def run(
 ) -> Done:
     """Run a script of :mod:`_remote_shell`, and wait for the end of its command.
 
-    Raises NotStarted, TimeoutError when it has been killed, or another OSError if the connection
-    is lost.
+    Raises NotStarted, TimeoutError or TooMuchOutput when it has been killed, or another OSError if
+    the connection is lost.
     """
     command = _Command(connection, script + input)
     try:
-        is_over = command.wait(time.monotonic() + timeout_s)
+        try:
+            is_over = command.wait(time.monotonic() + timeout_s)
+        except TooMuchOutput:
+            pid = told_apart(bytes(command.stdout), b"", mark).pid
+            if pid is not None and pid > 1:
+                _kill(connection, pid)
+            raise
         said = told_apart(bytes(command.stdout), bytes(command.stderr), mark)
         if not is_over:
             if said.pid is not None and said.pid > 1:
@@ -106,6 +117,7 @@ class _Command:
             if not is_given:
                 is_given = self._give()
             has_hung_up = self._take()
+            self._check_size()
             if not has_hung_up:
                 ended = self._channel.exit_status() is not None
                 limit = min(deadline, time.monotonic() + _LAST_S) if ended else deadline
@@ -119,6 +131,10 @@ class _Command:
             if not self._wait(min(deadline, time.monotonic() + _LAST_S)):
                 break  # it can't be known
         return True
+
+    def _check_size(self) -> None:
+        if len(self.stdout) + len(self.stderr) > _OUTPUT_BYTES:
+            raise TooMuchOutput(errno.EFBIG, f"it wrote more than {_OUTPUT_BYTES >> 20} MiB")
 
     def _wait(self, until: float) -> bool:
         is_woken = self._wake_up.wait(max(0.0, until - time.monotonic()))
@@ -141,8 +157,11 @@ class _Command:
         try:
             while data := self._stream.receive(_READ_BYTES):
                 self.stdout += data
+                self._check_size()
         except BlockingIOError:
             return False
+        except TooMuchOutput:
+            raise
         except OSError:
             pass
         return True

@@ -188,7 +188,7 @@ class RemoteSlave:
             self.folder = folder
             self._may_be_there = True
             talk.say("start", folder, self.name, *words, more=[document])
-            answer = talk.hear()[0]
+            answer = talk.hear_one_of("ready", "gone")[0]
             if answer == "gone":
                 self.host.forget_folder(folder)
         self._hand_over(talk)
@@ -290,7 +290,7 @@ class RemoteSlave:
 
     def _join(self, talk: Talk) -> None:
         talk.say("join", self.folder, self.name)
-        if talk.hear()[0] == "gone":
+        if talk.hear_one_of("ready", "gone")[0] == "gone":
             self._end("it ended while it could not be reached")
             talk.channel.close()
         else:

@@ -1,4 +1,10 @@
-"""Joins channels of SSH connections to sockets of this machine, in one thread for all of them."""
+"""Joins channels of SSH connections to sockets of this machine, in one thread for all of them.
+
+Anybody who can reach a relay can have a channel opened. A channel takes no descriptor of this
+process until somebody has spoken in it; then it is joined to a socket, if few others are there that
+have not proved that they belong to the run. When there are many, the others wait, and the oldest of
+those gives way.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +14,40 @@ import queue
 import selectors
 import socket
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+from imp_parallel_core import proofs
 
 from ._paramiko_stream import ParamikoStream
 
 _READ_BYTES = 1 << 18
+_SILENT = 256  # channels in which nobody has spoken, at a time; the oldest gives way to a new one
+_UNPROVED = 32  # joints that have proved nothing, at a time; each takes two descriptors
+_UNDISTURBED_S = 1.0  # when there are so many, an older one gives way
+_PROVED_S = 15.0  # a transport tolerates nobody for so long who does not belong to the run
+_LOOK_S = 0.1  # how often one looks for room, while any wait
+
+Connect = Callable[[], socket.socket]
 
 
 class _Joint:
-    """A channel and a socket that are joined."""
+    """A channel and a socket that are joined.
 
-    def __init__(self, stream: ParamikoStream, connected: socket.socket) -> None:
+    Args:
+        stream: the channel's.
+        connected: the socket.
+        word: what was said first in the channel.
+    """
+
+    def __init__(self, stream: ParamikoStream, connected: socket.socket, word: bytes) -> None:
         self.stream = stream
         self.socket = connected
-        self.to_socket: memoryview = memoryview(b"")
+        self.address = connected.getsockname()
+        self.since = time.monotonic()
+        self.to_socket: memoryview = memoryview(word)
         self.to_stream: memoryview = memoryview(b"")
         self.stream_ended = False
         self.socket_ended = False
@@ -38,17 +63,21 @@ class Splicer:
         self._wake_up.setblocking(False)
         self._woken.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ)
+        # the oldest first
+        self._silent: dict[ParamikoStream, Connect] = {}
+        self._waiting: deque[tuple[ParamikoStream, Connect, bytes]] = deque()  # they have spoken
+        self._unproved: dict[_Joint, None] = {}
         self._posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="imp_parallel ssh relay", daemon=True).start()
 
-    def join(self, stream: ParamikoStream, connect: Callable[[], socket.socket]) -> None:
-        """Join a channel to a socket; may be called from any thread.
+    def join(self, stream: ParamikoStream, connect: Connect) -> None:
+        """Join a channel to a socket, when somebody has spoken in it; called from any thread.
 
         Args:
             stream: the channel's.
             connect: makes the socket, in the splicer's thread; raises OSError if it can't.
         """
-        self._post(lambda: self._begin(stream, connect))
+        self._post(lambda: self._knocks(stream, connect))
 
     def _post(self, function: Callable[[], None]) -> None:
         self._posted.put(function)
@@ -57,22 +86,76 @@ class Splicer:
 
     def _run(self) -> None:
         while True:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(_LOOK_S if self._waiting else None):
                 if key.data is not None:
                     self._serve(key.data)
             with contextlib.suppress(BlockingIOError):
                 self._woken.recv(4096)
             while not self._posted.empty():
                 self._posted.get()()
+            self._let_in()
 
-    def _begin(self, stream: ParamikoStream, connect: Callable[[], socket.socket]) -> None:
+    # ---- those who have proved nothing
+
+    def _knocks(self, stream: ParamikoStream, connect: Connect) -> None:
+        if len(self._silent) >= _SILENT:
+            oldest = next(iter(self._silent))
+            del self._silent[oldest]
+            oldest.give_up()
+        self._silent[stream] = connect
+        stream.on_wake_up(lambda: self._post(lambda: self._speaks(stream)))
+        self._speaks(stream)
+
+    def _speaks(self, stream: ParamikoStream) -> None:
+        """Somebody has spoken in a channel for the first time, perhaps, or has gone."""
+        if stream not in self._silent:
+            return
+        try:
+            word = stream.receive(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            word = b""
+        connect = self._silent.pop(stream)
+        if word:
+            self._waiting.append((stream, connect, word))
+        else:
+            stream.give_up()
+
+    def _let_in(self) -> None:
+        """Join those who have spoken, as far as there is room for them."""
+        while self._waiting and self._has_room(time.monotonic()):
+            self._begin(*self._waiting.popleft())
+
+    def _has_room(self, now: float) -> bool:
+        """Return whether one more may be there; the oldest gives way if that is necessary."""
+        while len(self._unproved) >= _UNPROVED:
+            oldest = next(iter(self._unproved))
+            if now - oldest.since >= _PROVED_S:
+                self._proved(oldest)
+            elif now - oldest.since >= _UNDISTURBED_S:
+                self._end(oldest)
+            else:
+                return False
+        return True
+
+    def _proved(self, joint: _Joint) -> None:
+        if joint in self._unproved:
+            del self._unproved[joint]
+            proofs.expect_none(joint.address)
+
+    # ---- joints
+
+    def _begin(self, stream: ParamikoStream, connect: Connect, word: bytes) -> None:
         try:
             connected = connect()
+            connected.setblocking(False)
+            joint = _Joint(stream, connected, word)
         except OSError:
             stream.give_up()
             return
-        connected.setblocking(False)
-        joint = _Joint(stream, connected)
+        self._unproved[joint] = None
+        proofs.expect_proof(joint.address, lambda: self._post(lambda: self._proved(joint)))
         stream.on_wake_up(lambda: self._post(lambda: self._serve(joint)))
         self._serve(joint)
 
@@ -134,6 +217,7 @@ class Splicer:
 
     def _end(self, joint: _Joint) -> None:
         joint.is_over = True
+        self._proved(joint)
         if self._selector.get_map().get(joint.socket) is not None:
             self._selector.unregister(joint.socket)
         joint.socket.close()

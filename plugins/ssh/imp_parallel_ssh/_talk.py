@@ -92,8 +92,10 @@ class Talk:
                 "of the same version".format(*version, *VERSION)
             )
         self._write(program)
-        _, *words = self.hear()
-        return There(*words[:4])
+        order, *words = self.hear()
+        if order != "here" or len(words) < len(There._fields):
+            raise OSError(_NOT_UNDERSTOOD)
+        return There(*words[: len(There._fields)])
 
     def hear(self) -> list[str]:
         """Return the bridge's next words.
@@ -106,6 +108,16 @@ class Talk:
         words = [os.fsdecode(word) for word in self._read(size).split(b"\0")]
         if words[0] == "failed":
             raise OSError(words[-1])
+        return words
+
+    def hear_one_of(self, *answers: str) -> list[str]:
+        """Return the bridge's next words, the first of which must be one of these.
+
+        Raises OSError as :meth:`hear` does, or if it is another.
+        """
+        words = self.hear()
+        if words[0] not in answers:
+            raise OSError(_NOT_UNDERSTOOD)
         return words
 
     def say(self, *words: str, more: Sequence[bytes] = ()) -> None:
@@ -159,10 +171,10 @@ class Talk:
         return data
 
     def _read_number(self, digits: int) -> int:
-        try:
-            return int(self._read(digits))
-        except ValueError:
-            raise OSError(_NOT_UNDERSTOOD) from None
+        said = self._read(digits).lstrip(b" ")
+        if not said.isdigit():
+            raise OSError(_NOT_UNDERSTOOD)
+        return int(said)
 
     def _receive(self, limit: int) -> bytes:
         while True:

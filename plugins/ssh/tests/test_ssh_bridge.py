@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from imp_parallel_ssh._command_line import command_line, default_pythons, new_mark
+from imp_parallel_ssh._command_line import VERSION, command_line, default_pythons, new_mark
 from imp_parallel_ssh._host import Host, bridge_program
 from imp_parallel_ssh._ship import Archive, archive
 from imp_parallel_ssh._talk import BridgeEnded, Talk
@@ -347,6 +347,54 @@ def test_what_a_login_shell_still_says_between_the_bridges_words_is_an_error_tha
         talk = Talk(channel, time.monotonic() + 20)
         with pytest.raises(OSError, match=r"can't be understood.* start-up files"):
             talk.introduce("MARK", b"")
+
+
+class Answers:
+    """A channel to a host that answers as a test says, whatever it is asked."""
+
+    def __init__(self, *answers: bytes) -> None:
+        ours, theirs = socket.socketpair()
+        self.stream = SocketStream(ours)
+        with theirs:
+            for answer in answers:
+                theirs.sendall(b"%10d" % len(answer) + answer)
+
+    def exit_status(self) -> int | None:
+        return None
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+HERE = b"MARK%3d%3d" % VERSION
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"         4here",  # and nothing of itself
+        b"        10here\0/py\0/c\0",
+        b"         0",
+        b"        -1",
+        b"       1_0",
+        b"9999999999",
+        b"         5there",
+        b"y\n" * 20,
+    ],
+)
+def test_an_answer_that_is_none_is_an_error_that_says_so(said: bytes, tmp_path: Path) -> None:
+    (tmp_path / "said").write_bytes(HERE + said)
+    with closing(LocalChannel(f"cat {tmp_path}/said; cat >/dev/null")) as channel:
+        talk = Talk(channel, time.monotonic() + 20)
+        with pytest.raises(OSError, match="can't be understood"):
+            talk.introduce("MARK", b"")
+
+
+@pytest.mark.parametrize("said", [b"", b"folder", b"folder\0", b"folder\0tmp", b"ready", b"\xff"])
+def test_an_answer_that_names_no_folder_is_an_error(said: bytes) -> None:
+    host = Host("there", lambda target, timeout_s: pytest.fail("it is connected"))
+    with closing(Answers(said)) as channel, pytest.raises(OSError, match=r"understood|no folder"):
+        host.folder(Talk(channel, time.monotonic() + 20), [])
 
 
 def test_a_shell_that_ends_instead_is_quoted() -> None:

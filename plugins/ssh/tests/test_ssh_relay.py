@@ -7,16 +7,18 @@ import os
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import parent_of
-from imp_parallel_ssh import SSHHost
+from imp_parallel_ssh import SSHHost, _relay
 from imp_parallel_ssh._relay import Relay, relay_program
 from ordinary_user import OrdinaryUser, ordinary_user
 from sshd import Daemons, Person, Sshd
@@ -24,6 +26,7 @@ from waiting import wait_until
 
 from imp_parallel_core import LaunchError
 from imp_parallel_core.private_folders import with_private_folders
+from imp_parallel_core.proofs import note_proof
 
 
 class Echo:
@@ -48,6 +51,8 @@ class Echo:
         with connected:
             try:
                 is_answered = connected.recv(1, socket.MSG_PEEK) != b"\0"
+                if is_answered:
+                    note_proof(connected.getpeername())
                 while data := connected.recv(1 << 16):
                     if is_answered:
                         connected.sendall(data)
@@ -319,11 +324,11 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_a_relay_that_has_gone_is_said_to_have_gone(
+def test_a_relay_that_has_gone_for_certain_is_said_to_have_gone_without_more_patience(
     host: SSHHost, echo: Echo, person: Person, sshd: Sshd, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = host.make_private_folder(str(person.home), ".imp_parallel-")
-    relay = host.relay([echo.address], folder=folder, patience_s=3.0)
+    relay = host.relay([echo.address], folder=folder, patience_s=3600.0)
     os.kill(pid_of(sshd), signal.SIGTERM)
     wait_until(lambda: "its slaves are lost: " in caplog.text)
     assert "the relay has gone, with its program " in caplog.text
@@ -384,6 +389,152 @@ def test_a_keeper_whose_relay_ends_says_so_in_a_line(user: OrdinaryUser) -> None
     )
     assert again.stderr.startswith(b"the relay has gone: ")
     assert again.stderr.count(b"\n") == 1
+
+
+class Master:
+    """The master's end of a relay without SSH, which is told by its keeper where that listens."""
+
+    def __init__(self, keeper: subprocess.Popen[bytes]) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+        assert keeper.stdin is not None
+        keeper.stdin.write(b"port %d\n" % self.listening.getsockname()[1])
+        keeper.stdin.flush()
+
+    def accept(self, word: bytes) -> socket.socket:
+        """Return the next connection, in which this was said."""
+        self.listening.settimeout(20.0)
+        connected = self.listening.accept()[0]
+        connected.settimeout(20.0)
+        assert connected.recv(len(word), socket.MSG_WAITALL) == word
+        return connected
+
+
+def reset(connected: socket.socket) -> None:
+    """Close a connection as the system does when its process was killed with data unread."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connected.close()
+
+
+@pytest.fixture
+def bare_relay(user: OrdinaryUser) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Start a relay without SSH; yield its keeper and the address to dial."""
+    folder = user.scratch / "none"
+    keeper, _ = serve_as(user, folder)
+    relay = child_of(keeper)
+    ports = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inodes = {path.readlink().name for path in Path(f"/proc/{relay}/fd").iterdir()}
+    (port,) = [int(p[1][-4:], 16) for p in ports if f"socket:[{p[9]}]" in inodes and p[3] == "0A"]
+    yield keeper, f"127.0.0.1:{port}"
+    keeper.kill()
+    keeper.communicate()
+    wait_until(lambda: not Path(f"/proc/{relay}").exists(), 20.0, "the end of the relay")
+
+
+def test_connections_that_break_at_the_same_time_break_nothing_else(
+    bare_relay: tuple[subprocess.Popen[bytes], str],
+) -> None:
+    keeper, address = bare_relay
+    host, _, port = address.rpartition(":")
+    master, relay = Master(keeper), child_of(keeper)
+    pairs = []
+    for number in range(40):
+        near = socket.create_connection((host, int(port)), timeout=20.0)
+        near.sendall(b"%2d" % number)
+        far = master.accept(b"%2d" % number)
+        far.sendall(b"answer")
+        assert near.recv(6, socket.MSG_WAITALL) == b"answer"
+        pairs.append((near, far))
+    stays_near, stays_far = pairs.pop()
+    os.kill(relay, signal.SIGSTOP)  # all that follows reaches it in one turn
+    wait_until(lambda: Path(f"/proc/{relay}/stat").read_text().split()[2] == "T", 10.0)
+    for number, (near, far) in enumerate(pairs):
+        if number % 2:
+            near.sendall(bytes(100_000))
+            far.sendall(bytes(100_000))
+        for end in ((near, far), (far, near))[number % 3 == 0]:
+            reset(end)
+    strangers = [socket.create_connection((host, int(port)), timeout=20.0) for _ in range(50)]
+    for number, stranger in enumerate(strangers):
+        if number % 2:
+            stranger.sendall(b"garbage")
+        reset(stranger)
+    os.kill(relay, signal.SIGCONT)
+    stays_near.sendall(b"still there")
+    assert stays_far.recv(11, socket.MSG_WAITALL) == b"still there"
+    assert keeper.poll() is None
+    reset(stays_near)
+    assert stays_far.recv(1) == b""
+    for each in (stays_far, master.listening):
+        each.close()
+
+
+def test_a_bug_in_a_relay_costs_one_connection_and_is_reported(tmp_path: Path) -> None:
+    namespace: dict[str, Any] = {"__name__": "relay"}
+    exec(relay_program(), namespace)
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(str(tmp_path / "door"))
+    door.listen()
+    relay = namespace["Relay"]([], door, 30.0, 1024)
+    keeper = socket.socket(socket.AF_UNIX)
+    keeper.connect(str(tmp_path / "door"))
+    relay.attach(door, 0)
+    one, other = socket.socketpair()
+
+    def fail(sock: socket.socket, events: int) -> None:
+        raise ZeroDivisionError("this must not end it")
+
+    for _ in range(50):
+        relay.handle(other, fail, 0)
+    assert one.recv(1) == b""
+    relay.abandon()
+    said = b"".join(iter(lambda: keeper.recv(1 << 16), b"")).splitlines()
+    assert len(said) == 20
+    assert all("ZeroDivisionError: this must not end it" in json.loads(x)["trouble"] for x in said)
+    for each in (one, door, keeper):
+        each.close()
+
+
+def test_what_a_relay_reports_is_logged_once_and_not_without_end(
+    relay: Relay, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = [json.dumps({"trouble": f"trouble {number}\n"}).encode() for number in range(1000)]
+    relay._take_reports(b"\n".join([b"nonsense", *lines]) + b"\n")
+    relay._take_reports(bytes(10_000_000))
+    assert "trouble 0" in caplog.text
+    assert "nonsense" in caplog.text
+    assert len(caplog.records) == 20
+    assert len(relay._said) < 100_000
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["nonsense", "[]", "{}", '{"addresses": 3, "socket": "x"}', '{"addresses": ["x"]}', "[" * 9999],
+)
+def test_a_relays_answer_that_is_none_is_a_launch_error(
+    host: SSHHost,
+    echo: Echo,
+    person: Person,
+    sshd: Sshd,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+) -> None:
+    program = f"print({answer!r}, flush=True); import sys; sys.stdin.read()"
+    monkeypatch.setattr(_relay, "relay_program", program.encode)
+    folder = host.make_private_folder(str(person.home), ".imp_parallel-")
+    with pytest.raises(LaunchError, match="can't be understood"):
+        host.relay([echo.address], folder=folder, patience_s=30.0)
+    wait_until(lambda: not sshd.started(), 10.0)
+
+
+def test_a_relay_that_answers_without_end_is_a_launch_error(
+    host: SSHHost, echo: Echo, person: Person, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = b"import sys\nwhile True: sys.stdout.write('x' * 100000)"
+    monkeypatch.setattr(_relay, "relay_program", lambda: program)
+    folder = host.make_private_folder(str(person.home), ".imp_parallel-")
+    with pytest.raises(LaunchError, match="it said far too much"):
+        host.relay([echo.address], folder=folder, patience_s=30.0)
+    wait_until(lambda: not sshd.started(), 10.0)
 
 
 def test_a_relay_that_is_told_a_folder_of_somebody_elses_leaves_it(user: OrdinaryUser) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from sshd import Daemons, Person, Sshd
 from waiting import Lives, wait_until
 
 from imp_parallel_core import Manager, NoMoreSlavesError, NoSlaveStartedError, testing
+from imp_parallel_core.private_folders import make_private_folder
 
 __all__ = ["bare_python", "client", "make_slave", "there"]  # fixtures
 
@@ -159,12 +161,40 @@ def test_a_python_that_does_not_exist_is_an_error_with_the_shells_words(
             list(context.get_results_unordered())
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "os.write(1, b'         4here')",
+        "os.write(1, b'        -4here')",
+        "os.write(1, b'9999999999')",
+        "[os.write(1, bytes(100000)) for _ in iter(int, 1)]",
+        "os._exit(0)",
+    ],
+)
+def test_a_host_that_answers_nonsense_costs_its_own_slave_alone(
+    there: Sshd, make_slave: MakeSlave, tmp_path: Path, answer: str
+) -> None:
+    fake = tmp_path / "fake"
+    program = f"import sys; exec(sys.argv[2].replace('exec(s)', {answer!r}))"
+    fake.write_text(f"#!{sys.executable}\n{program}\n")
+    fake.chmod(0o755)
+    with Manager(max_relaunches=0) as manager:
+        manager.add_slave(make_slave(python=str(fake)))
+        manager.add_slave(make_slave())
+        context = manager.get_context()
+        for number in range(10):
+            context.add_task(divmod, number, 3)
+        assert len(list(context.get_results_unordered())) == 10
+        wait_until(lambda: manager.slaves[0].state == "gone", 30.0)
+        assert "TypeError" not in str(manager.slaves[0])
+
+
 def test_what_a_crash_has_left_is_removed_by_a_later_run(
     there: Sshd, make_slave: MakeSlave
 ) -> None:
-    left, young = (there.folder / "tmp" / f".imp_parallel-slaves-{n}" for n in ("left", "young"))
+    tmp = str(there.folder / "tmp")
+    left, young = (Path(make_private_folder(tmp, ".imp_parallel-slaves-")) for _ in range(2))
     for path in (left, young):
-        path.mkdir(0o700)
         with socket.socket(socket.AF_UNIX) as gone:
             gone.bind(str(path / "slave0.socket"))
     os.utime(left, (0, 0))

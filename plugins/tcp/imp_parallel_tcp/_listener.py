@@ -21,6 +21,8 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 
+from imp_parallel_core.proofs import note_proof
+
 from ._credentials import RunCredentials
 from ._newcomer import Newcomer
 from ._tls_stream import TlsStream
@@ -191,6 +193,8 @@ class Listener(threading.Thread):
             self._turn_away(newcomer, str(problem))
         else:
             self._forget(newcomer)
+            with contextlib.suppress(OSError):  # it may have gone again
+                note_proof(newcomer.socket.getpeername())
             self._accept(index, stream)
 
     def _turn_away_the_slow(self, now: float) -> None:
