@@ -5,20 +5,17 @@ from __future__ import annotations
 import select
 import socket
 import sys
-import time
 
 from ._stream import SocketStream
 
-_FIRST_S = 10.0  # whoever started this slave connects at once, or has gone
-_GONE_S = 7.0  # with its end, a slave has gone 10 s after its master
-_FRESH_S = 10.0  # heartbeats come more often than that, unless they are set to be rare
+_FIRST_S = 10.0  # the process that started this slave connects at once, or has gone
 
 
 class Door:
-    """Standard input, when it is a listening socket: who may reach it decides who gets in.
+    """Standard input, when it is a listening socket: whoever can connect to it gets in.
 
-    A stream that ends makes room for the next one. So whoever wants to replace a connection ends it
-    first; the next may be waiting by then.
+    A stream that ends makes room for the next one. So whoever wants to replace a connection ends
+    it first; the next may be waiting by then.
 
     Args:
         listening: the socket.
@@ -26,29 +23,23 @@ class Door:
 
     def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
-        self._stream: _VisitorStream | None = None
 
     def first(self) -> socket.socket:
-        """Return the first connection; end the process if nobody comes."""
+        """Return the first connection; end the process if none comes."""
         return self._accept(_FIRST_S)
 
-    def welcome(self, connected: socket.socket) -> _VisitorStream:
+    def welcome(self, connected: socket.socket) -> SocketStream:
         """Return a connection as the slave's stream."""
         connected.setblocking(False)
-        # a visitor that says nothing is not the master
-        heard_at = time.monotonic() if self._stream is None else self._stream.heard_at
-        self._stream = _VisitorStream(connected, heard_at)
-        return self._stream
+        return _ReplaceableStream(connected)
 
     def dial(self, patience_s: float) -> SocketStream:
-        """Return the next stream. End the process if none comes; soon, if the master has gone.
+        """Return the next stream; end the process if none comes for so long.
 
-        A stream that ended although the master was heard shortly before was ended by somebody: a
-        master that lives comes back at once. One that ended after a silence may have been cut.
+        From here a master that was killed looks like one whose connection has broken. So the slave
+        waits for as long as a master tries to reach it.
         """
-        heard_at = time.monotonic() if self._stream is None else self._stream.heard_at
-        was_silent = time.monotonic() - heard_at > _FRESH_S
-        return self.welcome(self._accept(patience_s if was_silent else min(patience_s, _GONE_S)))
+        return self.welcome(self._accept(patience_s))
 
     def _accept(self, patience_s: float) -> socket.socket:
         if not select.select([self._listening], [], [], patience_s)[0]:
@@ -59,17 +50,7 @@ class Door:
         return self._listening.accept()[0]
 
 
-class _VisitorStream(SocketStream):
+class _ReplaceableStream(SocketStream):
     """A connection that another can follow."""
 
     resumable = True
-
-    def __init__(self, connected: socket.socket, heard_at: float) -> None:
-        super().__init__(connected)
-        self.heard_at = heard_at
-
-    def receive(self, limit_bytes: int) -> bytes:
-        data = super().receive(limit_bytes)
-        if data:
-            self.heard_at = time.monotonic()
-        return data

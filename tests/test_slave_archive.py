@@ -13,10 +13,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import cloudpickle
 import pytest
 from waiting import wait_until
 
 from imp_parallel_core import Bootstrap, _slave_archive, slave_archive
+from imp_parallel_core import _protocol as protocol
+from imp_parallel_core._handshake import welcome
 
 PACKAGE = Path(_slave_archive.__file__).parent
 
@@ -156,11 +159,16 @@ def test_a_slave_whose_input_listens_speaks_over_one_connection_after_the_other(
         assert slave.process.wait(20) != 0
 
 
-def test_a_slave_to_which_nobody_comes_back_leaves_within_seconds(slave: ListeningSlave) -> None:
+def test_a_slave_to_which_nobody_comes_back_leaves_after_the_time_to_reconnect(
+    slave: ListeningSlave,
+) -> None:
     with slave.connect() as connected:
         connected.sendall(slave.document)
         read_hello(connected)
-    assert slave.process.wait(10) == 0
+        greeting = welcome(cloudpickle.__version__, "a", 0, 30.0, 1.0, passes_descriptors=False)
+        connected.sendall(protocol.encode_frame(protocol.WELCOME, greeting))
+        assert connected.recv(1), "it is welcome, and says that its runner is ready"
+    assert slave.process.wait(20) == 0
     assert slave.process.stderr is not None
     assert b"the master has gone" in slave.process.stderr.read()
 

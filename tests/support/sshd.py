@@ -180,13 +180,17 @@ class Sshd:
             with suppress(ProcessLookupError):
                 os.kill(pid, 9)
 
-    def stop(self) -> None:
-        """Kill it, its sessions, and what was started over them."""
+    def pause(self) -> None:
+        """Kill it and its sessions; what was started over them lives, and so can :meth:`start`."""
         if self._process is not None:
             self.kill_sessions()
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def stop(self) -> None:
+        """Kill it, its sessions, and what was started over them."""
+        self.pause()
         for pid in self.started():
             with suppress(ProcessLookupError):
                 os.kill(pid, 9)

@@ -1,4 +1,8 @@
-"""Proving to a host who the user is: by the keys of an agent and of files, with certificates."""
+"""Proving to a host who the user is: by the keys of an agent and of files, with certificates.
+
+A host that takes "keyboard-interactive", but asks nothing, may be asking a person's telephone: that
+is waited for. What it asks in words nobody answers here.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,10 @@ from ._known_hosts import fingerprint
 from ._private_keys import Unusable, certificates_of, private_keys, public_blob
 from ._ssh_config import HostSettings
 
+_BY_QUESTIONS = "keyboard-interactive"
+_CONFIRMED_S = 120.0  # what a person may take who has to find a telephone
+_ASKED = 200  # characters of a question that are quoted
+
 
 class AuthenticationRefused(Exception):
     """The host does not let the user in.
@@ -22,7 +30,10 @@ class AuthenticationRefused(Exception):
     Attributes:
         tried: a line for each key: what became of it.
         hint: what the user can do.
+        takes_questions: whether the host may let the user in by questions and answers.
     """
+
+    takes_questions = False
 
     def __init__(self, message: str, tried: list[str], hint: str) -> None:
         super().__init__(message)
@@ -43,22 +54,32 @@ def authenticate(
         for name, key in keys.candidates():
             deadline.check()
             transport.auth_timeout = deadline.left_s()
-            outcome = _try(transport, settings, key, keys.tried)
+            outcome = _try(transport, settings, key, keys.tried, deadline)
             keys.tried.append(f"{name}: {outcome or 'accepted'}")
             if not outcome:
                 return keys.tried
-        raise _refused(transport, settings, keys.tried)
+        refusal = _refused(transport, settings, keys.tried)
+        if not refusal.takes_questions:
+            raise refusal
+        _log_in_by_questions(transport, settings, keys.tried, deadline)
+        return keys.tried
     finally:
         keys.close()
 
 
 def _try(
-    transport: paramiko.Transport, settings: HostSettings, key: paramiko.PKey, tried: list[str]
+    transport: paramiko.Transport,
+    settings: HostSettings,
+    key: paramiko.PKey,
+    tried: list[str],
+    deadline: Deadline,
 ) -> str:
     """Try a key; return why it was not taken, "" if it was."""
     try:
         further = transport.auth_publickey(settings.user, key)
     except BadAuthenticationType as problem:
+        if _BY_QUESTIONS in problem.allowed_types:
+            return "not wanted"
         raise AuthenticationRefused(
             "it does not let anybody in by a key", tried, _other_ways(problem.allowed_types)
         ) from problem
@@ -73,11 +94,43 @@ def _try(
         ) from problem
     except OSError as problem:  # the agent's
         return f"can't be used: {problem}"
-    if further:
+    if _BY_QUESTIONS in further:
+        _log_in_by_questions(transport, settings, tried, deadline)
+    elif further:
         raise AuthenticationRefused(
             "it took the key, but asks for more", tried, _other_ways(list(further))
         )
     return ""
+
+
+class _Asked(Exception):
+    """The host wants an answer that only a person can give."""
+
+
+def _log_in_by_questions(
+    transport: paramiko.Transport, settings: HostSettings, tried: list[str], deadline: Deadline
+) -> None:
+    """Log in without an answer to anything. Raises AuthenticationRefused."""
+    asked: list[str] = []
+
+    def answer(title: str, instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
+        asked.extend(repr(prompt[:_ASKED]) for prompt, _ in prompts)
+        if asked:
+            raise _Asked
+        return []
+
+    transport.auth_timeout = _CONFIRMED_S
+    try:
+        with deadline.paused():
+            transport.auth_interactive(settings.user, answer)
+    except (_Asked, paramiko.SSHException, EOFError, OSError) as problem:
+        hint = (
+            "Nobody is asked here. Connect to it by hand, with ControlMaster and ControlPath in "
+            '~/.ssh/config, and let the script use that connection: client="openssh"'
+        )
+        what = f"it asks {', '.join(asked)}" if asked else f"it lets nobody in so: {problem}"
+        raise AuthenticationRefused(what, tried, hint) from problem
+    tried.append(f"{_BY_QUESTIONS}: accepted, without a question")
 
 
 def _refused(
@@ -98,8 +151,10 @@ def _refused(
         ways = [way for way in problem.allowed_types if way != "publickey"]
         hint += ". " + _other_ways(ways) if ways else ""
     except (paramiko.SSHException, EOFError, OSError):
-        pass
-    return AuthenticationRefused("it does not let the user in", tried, hint)
+        ways = []
+    refusal = AuthenticationRefused("it does not let the user in", tried, hint)
+    refusal.takes_questions = _BY_QUESTIONS in ways
+    return refusal
 
 
 def _other_ways(ways: list[str]) -> str:

@@ -11,8 +11,10 @@ import paramiko
 from imp_parallel_core import LaunchError
 
 from ._authentication import AuthenticationRefused, authenticate
+from ._crowd import Dropped, gate
 from ._deadline import Deadline
 from ._host_keys import HostKeyRefused, HostKeys, ssh_command
+from ._openssh_words import was_dropped
 from ._paramiko_connection import ParamikoConnection
 from ._proxy_command import ProxyCommand
 from ._ssh_config import HostSettings, SshConfig
@@ -31,7 +33,8 @@ def connect(target: Target, timeout_s: float) -> ParamikoConnection:
         timeout_s: how long it may take as a whole, without the time that a person takes to type
             passphrases.
 
-    Raises LaunchError, which names the host, the user and the keys that were tried.
+    Raises LaunchError, which names the host, the user and the keys that were tried; Dropped if the
+    host, or one on the way, ended the connection before the user was logged in.
     """
     return _Attempt(SshConfig().route(target), Deadline(timeout_s)).run()
 
@@ -82,7 +85,14 @@ class _Attempt:
         try:
             for hop in self._route:
                 self._hop, self._tried = hop, []
-                self._reach(hop)
+                # hosts that are reached by commands may share a gateway that only those know of
+                gated = gate("a command" if hop.proxy_command else (hop.host, hop.port))
+                with self._deadline.paused():
+                    gated.acquire()
+                try:
+                    self._reach(hop)
+                finally:
+                    gated.release()
             with self._lock:
                 if not self._is_given_up:
                     self._connection = self._made()
@@ -132,6 +142,7 @@ class _Attempt:
                 f"its ProxyCommand failed, {said}",
                 f"Try it by hand: {line}",
                 command=["/bin/sh", "-c", f"exec {line}"],
+                is_dropped=was_dropped(said.splitlines()),
             )
         if self._deadline.left_s() <= 0:
             return self._error(
@@ -139,9 +150,14 @@ class _Attempt:
                 "Is it an sshd? Is it overloaded?",
             )
         words = str(problem) or type(problem).__name__
-        if isinstance(problem, EOFError) or "banner" in words:
-            words = f"it hung up, or does not speak SSH ({words})"
-        return self._error(words, f"Is {self._hop.port} the port of an sshd?")
+        if not isinstance(problem, (EOFError, ConnectionError)) and "banner" not in words:
+            return self._error(words, f"Is {self._hop.port} the port of an sshd?")
+        return self._error(
+            f"it hung up, or does not speak SSH ({words})",
+            f"Is {self._hop.port} the port of an sshd? Does it drop connections when there are "
+            "many (MaxStartups)?",
+            is_dropped=True,
+        )
 
     # ---- the way
 
@@ -234,7 +250,9 @@ class _Attempt:
         if proxy is not None:
             proxy.end()
 
-    def _error(self, what: str, hint: str, command: Sequence[str] = ()) -> LaunchError:
+    def _error(
+        self, what: str, hint: str, command: Sequence[str] = (), *, is_dropped: bool = False
+    ) -> LaunchError:
         """Return an error about the host that was to be reached."""
         hop, target = self._hop, self._route[-1]
         lines = [f"can't connect to {target}: {what}"]
@@ -252,7 +270,11 @@ class _Attempt:
         if hint:
             lines.append(f"    {hint}.")
         lines.append(f"    With more words: {_verbose(target)}")
-        return LaunchError("\n".join(lines), command=command)
+        if not is_dropped:
+            return LaunchError("\n".join(lines), command=command)
+        error = Dropped("\n".join(lines), command=command)
+        error.is_sshd = len(self._transports) > 1 or bool(self._transports[-1].remote_version)
+        return error
 
 
 def _verbose(settings: HostSettings) -> str:

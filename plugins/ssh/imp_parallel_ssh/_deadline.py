@@ -1,4 +1,4 @@
-"""How long something may take as a whole; the time that a person takes does not count."""
+"""How long something may take as a whole; the time spent waiting for a person does not count."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Deadline:
             raise TimeoutError(f"not done within {self.limit_s:g} s")
 
     @contextmanager
-    def while_asking(self) -> Iterator[None]:
-        """Let a person take the time that it takes."""
+    def paused(self) -> Iterator[None]:
+        """Let no time count meanwhile: a person is asked, or others have to come first."""
         with self._lock:
             self._waiting_since = time.monotonic()
         try:

@@ -16,6 +16,7 @@ from imp_parallel_core.private_folders import with_private_folders
 
 from ._command_line import command_line, new_mark
 from ._connection import Channel, Connection
+from ._crowd import persist
 from ._ship import Archive, archive
 from ._talk import Talk, There
 
@@ -61,6 +62,7 @@ class Host:
         """Those on which a channel was had."""
         self._is_connecting = False
         self._is_closed = False
+        self._closing = threading.Event()
         self._failure: Error | None = None
         self._failures = 0
         self._folder_lock = threading.Lock()
@@ -69,10 +71,14 @@ class Host:
 
     # ---- the connection
 
-    def connection(self, timeout_s: float) -> Connection:
+    def connection(self, timeout_s: float, patience_s: float = 0.0) -> Connection:
         """Return the connection; whoever comes first makes it, and the others wait.
 
-        Raises Error if this attempt fails.
+        Args:
+            timeout_s: how long one attempt may take.
+            patience_s: for how long to try again when the host drops connections before login.
+
+        Raises Error if it can't be made.
         """
         with self._changed:
             failures = self._failures
@@ -86,7 +92,7 @@ class Host:
                 return self._connection
             self._is_connecting = True
         try:
-            made = self._connect(self.target, timeout_s)
+            made = persist(lambda: self._connect(self.target, timeout_s), patience_s, self._closing)
         except Exception as problem:
             failure = problem if isinstance(problem, Error) else _unknown(self.target, problem)
             with self._changed:
@@ -145,6 +151,7 @@ class Host:
 
     def close(self) -> None:
         """Close the connection."""
+        self._closing.set()
         with self._changed:
             self._is_closed = True
             connections, self._full = self._full, []

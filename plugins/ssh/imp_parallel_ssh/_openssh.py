@@ -2,17 +2,17 @@
 
 A first ``ssh`` makes the connection and listens at a socket in a private folder; one more ``ssh``
 for each channel hands its descriptors over to that and waits; or makes a connection of its own, if
-sshd allows no more channels on the shared one (see its MaxSessions).
+sshd allows no more channels on the shared one (see its MaxSessions). If the user has a connection
+to the host open (ControlMaster), whose making may have asked for a second factor, that is used.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
+import select
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -26,24 +26,17 @@ from imp_parallel_core import LaunchError, SocketStream, Stream
 from imp_parallel_core.private_folders import make_private_folder, remove_private_folder
 
 from ._connection import Channel
-from ._openssh_words import Words, why_not_connected
+from ._crowd import Dropped, gate
+from ._openssh_program import SshProgram
+from ._openssh_words import Words, was_dropped, why_not_connected
 
 _CHUNK_BYTES = 1 << 16
-_ALIVE_S = 5  # how often a host that says nothing is asked whether it is there …
-_ALIVE_COUNT = 3  # … and how often in vain
 _POLL_S = 0.003
 _LAST_WORDS_S = 1.0
 _CONNECTION_BROKE = 255
 _PREFIX = "imp_parallel-ssh-"
 _PATH_BYTES = 45  # of what its folder is in: ssh adds some to the control socket's for a moment
 _PLAIN_PATH = re.compile(r"[\w/.+-]+", re.ASCII)  # what an ssh option needs no quotes for
-_QUICK_S = 5.0  # for what needs no network
-# What the configuration may say for a person at a terminal; and since which version it may.
-_NEUTRAL = {
-    (0, 0): ["ClearAllForwardings=yes"],
-    (7, 6): ["RemoteCommand=none"],
-    (8, 7): ["StdinNull=no", "ForkAfterAuthentication=no", "SessionType=default"],
-}
 
 
 class OpenSSHConnection:
@@ -58,38 +51,19 @@ class OpenSSHConnection:
     """
 
     def __init__(self, target: str, timeout_s: float, options: Sequence[str] = ()) -> None:
-        program = shutil.which("ssh")
-        if program is None:
-            raise LaunchError(
-                "there is no ssh in the PATH. Install OpenSSH's client, or leave it "
-                'to paramiko: client="paramiko"'
-            )
         self._target = target
-        self._folder = _new_folder()
-        self._socket = f"{self._folder}/s"
-        self._begin = [program, "-T", "-x", "-a", *options]
-        # whether an unknown host is believed is left to the configuration: by default ssh would
-        # ask, and in this mode refuses
-        for option in (
-            "BatchMode=yes",
-            *_neutral_options(program),
-            f"ConnectTimeout={max(1, round(timeout_s))}",
-            f"ServerAliveInterval={_ALIVE_S}",
-            f"ServerAliveCountMax={_ALIVE_COUNT}",
-            f"ControlPath={self._socket}",
-            "ControlPersist=no",
-        ):
-            self._begin += ["-o", option]
-        self._where = _words_for(target)
+        self._ssh = SshProgram(target, timeout_s, options)
+        self._folder = ""
         self._callback: Callable[[str], None] = lambda how: None
         self._lock = threading.Lock()
         self._lost: str | None = None
         self._is_closed = False
         self._said = Words()
         self._channels: list[OpenSSHChannel] = []
-        self.command = [*self._begin, *self._where]
         try:
-            self._connect(timeout_s)
+            self._socket = "" if self._ssh.users_connection_is_open() else self._new_socket()
+            with gate(self._ssh.way):
+                self._connect(timeout_s)
         except BaseException:
             self.close()
             raise
@@ -99,23 +73,22 @@ class OpenSSHConnection:
         self._watch.start()
 
     def _connect(self, timeout_s: float) -> None:
+        self.command = self._ssh.command()
         # what it runs there ends, and the connection with it, when this process does in any way
         self._anchor = subprocess.Popen[bytes](
-            [
-                *self._begin,
-                *("-o", "ControlMaster=yes"),
-                *("-o", "LogLevel=DEBUG1"),  # or it does not tell the keys, the host's and ours
-                *self._where,
-                "exec /bin/sh -c 'read x'",
-            ],
+            self._ssh.command(
+                f"ControlMaster={'yes' if self._socket else 'no'}",
+                "LogLevel=DEBUG1",  # or it does not tell the keys, the host's and ours
+                remote=["exec /bin/sh -c 'echo; read x'"],
+            ),
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the script alone
         )
         deadline = time.monotonic() + timeout_s
         self._reader = _read_in_thread(self._anchor, self._said.hear)
-        while not Path(self._socket).exists():
+        while not self._is_connected():
             if self._anchor.poll() is not None:
                 self._reader.join(_LAST_WORDS_S)
                 raise self._refused(self._anchor.returncode)
@@ -124,30 +97,35 @@ class OpenSSHConnection:
                 raise self._refused(None)
             time.sleep(_POLL_S)
 
+    def _is_connected(self) -> bool:
+        if self._socket:
+            return Path(self._socket).exists()
+        output = self._anchor.stdout  # says something as soon as its command runs there
+        return output is not None and bool(select.select([output], [], [], 0)[0])
+
     def _refused(self, exit_code: int | None) -> LaunchError:
         self._said.end()
-        by_hand = shlex.join(["ssh", *(word for word in self._where if word != "--")])
-        return LaunchError(
-            why_not_connected(self._target, self._said, self._settings(), by_hand),
+        by_hand = shlex.join(self._ssh.by_hand)
+        lines = self._said.lines
+        kind = Dropped if was_dropped(lines) else LaunchError
+        error = kind(
+            why_not_connected(self._target, self._said, self._ssh.settings, by_hand),
             command=self.command,
             exit_code=exit_code,
-            output="\n".join(self._said.lines),
+            output="\n".join(lines),
         )
+        if isinstance(error, Dropped):
+            error.is_sshd = self._said.has_spoken_ssh()
+        return error
 
-    def _settings(self) -> dict[str, str]:
-        """Return what the configuration says of the host; nothing if it can't be read."""
-        try:
-            done = subprocess.run(
-                [*self._begin, "-G", *self._where],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_QUICK_S,
-                check=True,
-            )
-        except (OSError, subprocess.SubprocessError):
-            return {}
-        lines = (line.partition(" ") for line in done.stdout.decode(errors="replace").splitlines())
-        return {name: value for name, _, value in lines}
+    def _new_socket(self) -> str:
+        """Have ssh listen at a new socket, for our channels alone; return its path."""
+        self._folder = _new_folder()
+        path = f"{self._folder}/s"
+        self._ssh.add_options(f"ControlPath={path}", "ControlPersist=no")
+        return path
+
+    # ---- commands on it
 
     def start(self, command: str, take_errors: Callable[[bytes], None]) -> Channel:
         """Have the login shell run a command; see :class:`Connection`."""
@@ -157,13 +135,11 @@ class OpenSSHConnection:
             ours, theirs = socket.socketpair()
             with theirs:
                 process = subprocess.Popen[bytes](
-                    [
-                        *self._begin,
-                        *("-o", "ControlMaster=no"),
-                        *("-o", "LogLevel=ERROR"),  # what it says is taken for the slave's output
-                        *self._where,
-                        command,
-                    ],
+                    self._ssh.command(
+                        "ControlMaster=no",
+                        "LogLevel=ERROR",  # what it says is taken for the slave's output
+                        remote=[command],
+                    ),
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),
                     stderr=subprocess.PIPE,
@@ -205,13 +181,18 @@ class OpenSSHConnection:
         if anchor is not None:
             with self._lock:
                 _kill(anchor)
+        for channel in channels:  # only now, so that they end at the same time
+            channel.wait()
+        if anchor is not None:
             anchor.wait()
             anchor.stdin.close()
+            anchor.stdout.close()
         self._remove_folder()
 
     def _remove_folder(self) -> None:
-        with contextlib.suppress(OSError):
-            remove_private_folder(self._folder, _PREFIX)
+        if self._folder:
+            with contextlib.suppress(OSError):
+                remove_private_folder(self._folder, _PREFIX)
 
 
 class OpenSSHChannel:
@@ -247,7 +228,10 @@ class OpenSSHChannel:
             self._connected.shutdown(socket.SHUT_RDWR)
         if self._process.poll() is None:
             _kill(self._process)
-            self._process.wait()
+
+    def wait(self) -> None:
+        """Wait for the end of its process, which has been told to end."""
+        self._process.wait()
 
 
 class _ResumableStream(SocketStream):
@@ -278,26 +262,6 @@ def _new_folder() -> str:
     return make_private_folder("/tmp", _PREFIX)  # noqa: S108 - it has mode 0700
 
 
-@functools.cache
-def _neutral_options(program: str) -> Sequence[str]:
-    """Return the options for what must not be as the configuration may say it for a terminal."""
-    try:
-        done = subprocess.run(
-            [program, "-V"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_QUICK_S,
-            check=False,
-        )
-        found = re.search(r"OpenSSH_\D*(\d+)\.(\d+)", done.stderr + done.stdout)
-    except (OSError, subprocess.SubprocessError):
-        found = None
-    version = (int(found[1]), int(found[2])) if found else (0, 0)
-    return [option for since, some in _NEUTRAL.items() if since <= version for option in some]
-
-
 def _await_end(process: subprocess.Popen[bytes]) -> None:
     """Wait for a process to end; where that is possible, leave it to be reaped."""
     if hasattr(os, "waitid"):
@@ -312,11 +276,3 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.returncode is None:
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGTERM)
-
-
-def _words_for(target: str) -> list[str]:
-    """Return how ssh wants to be told the host."""
-    place, colon, port = target.rpartition(":")
-    if colon and port.isdecimal() and (place.endswith("]") or ":" not in place):
-        return ["-p", port, "--", place.replace("[", "").replace("]", "")]
-    return ["--", target.replace("[", "").replace("]", "")]

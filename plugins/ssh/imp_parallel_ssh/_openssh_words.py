@@ -14,6 +14,11 @@ _KEY = re.compile(r"Server host key: (\S+ \S+)")
 _OFFERED = re.compile(r"Offering public key: (.*)")
 _HOST_KEY_REFUSED = "Host key verification failed"
 _REFUSED = "Permission denied"
+_DROPPED = re.compile(
+    r"(kex|ssh)_exchange_identification|banner exchange|Exceeded MaxStartups"
+    r"|Connection (closed|reset) by"
+)
+_SPOKE = "Remote protocol version"
 
 
 class Words:
@@ -57,9 +62,20 @@ class Words:
         found = [match[1] for match in map(_KEY.search, self._details) if match]
         return found[-1] if found else ""
 
+    def has_spoken_ssh(self) -> bool:
+        """Whether the host has told its version, as an sshd does."""
+        return any(line.startswith(_SPOKE) for line in self._details)
+
     def offered_keys(self) -> list[str]:
         """Return the keys of the user's that the host was shown."""
         return [match[1] for match in map(_OFFERED.match, self._details) if match]
+
+
+def was_dropped(lines: Sequence[str]) -> bool:
+    """Whether an ssh that said this has lost its connection before the user was logged in."""
+    if any(_REFUSED in line or _HOST_KEY_REFUSED in line for line in lines):
+        return False
+    return any(_DROPPED.search(line) for line in lines)
 
 
 def why_not_connected(target: str, words: Words, settings: Mapping[str, str], by_hand: str) -> str:

@@ -113,7 +113,7 @@ class PrivateKeys:
         try:
             return _parse(data, None)
         except _Encrypted:
-            with deadline.while_asking(), self._lock:  # who comes while another asks, waits for it
+            with deadline.paused(), self._lock:  # who comes while another asks, waits for it
                 return self._decrypt(path, (path, status.st_mtime), data)
 
     def _decrypt(self, path: str, name: tuple[str, float], data: bytes) -> paramiko.PKey:

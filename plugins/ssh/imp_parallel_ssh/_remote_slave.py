@@ -66,7 +66,7 @@ class RemoteSlave:
         self.index = bootstrap.index
         self.python = python
         self.folder = ""
-        self.name = f"slave{bootstrap.index}-{next(_numbers)}"
+        self.name = _new_name(bootstrap.index)
         self._bootstrap = bootstrap
         self._modules = modules
         self._accept = accept
@@ -142,22 +142,51 @@ class RemoteSlave:
                 self._end(f"{type(problem).__name__}: {problem}")
 
     def _run_start(self) -> None:
-        deadline = time.monotonic() + self._bootstrap.connect_timeout_s
+        patience_s = self._bootstrap.connect_timeout_s
+        deadline = time.monotonic() + patience_s
+        while not self.is_cancelled.is_set():
+            try:
+                connection = self.host.connection(min(_CONNECT_S, patience_s), patience_s)
+            except Error as problem:
+                self._end(str(problem))
+                return
+            self._enter(LaunchState(LaunchPhase.RUNNING, f"starting on {self.host.target}"))
+            if self._try_to_start(connection, deadline):
+                return
+            self.is_cancelled.wait(_AGAIN_S)
+
+    def _try_to_start(self, connection: Connection, deadline: float) -> bool:
+        """Start the slave; return False if the connection broke meanwhile, and time is left."""
         try:
-            timeout_s = min(_CONNECT_S, self._bootstrap.connect_timeout_s)
-            connection = self.host.connection(timeout_s)
-        except Error as problem:
-            self._end(str(problem))
-            return
-        self._enter(LaunchState(LaunchPhase.RUNNING, f"starting on {self.host.target}"))
-        try:
-            self._start_slave(*self._begin_bridge(connection, deadline))
-        except BridgeEnded as problem:
-            self._bridge_ended(problem.noise)
+            self._start_by_bridge(connection, deadline)
+        except (BridgeEnded, OSError, WrongPython) as problem:
+            was_lost = self._connection_was_lost(problem)
             self.close()
-        except (OSError, WrongPython) as problem:
-            self._end(f"{self.host.target}: {problem}")
-            self.close()
+            if was_lost and time.monotonic() < deadline:
+                _logger.info("%s on %s: %s; trying again", self.name, self.host.target, problem)
+                return False
+            if isinstance(problem, BridgeEnded):
+                self._bridge_ended(problem.noise)
+            else:
+                self._end(f"{self.host.target}: {problem}")
+        return True
+
+    def _connection_was_lost(self, problem: Exception) -> bool:
+        """Whether a start failed only because the connection to the host broke meanwhile."""
+        if isinstance(problem, BridgeEnded):
+            return self._beginning is not None and _exit_status(self._beginning) is None
+        return isinstance(problem, ConnectionError)
+
+    def _start_by_bridge(self, connection: Connection, deadline: float) -> None:
+        """Start the slave; or reach it, if an earlier bridge may have started it."""
+        talk, there = self._begin_bridge(connection, deadline)
+        if self._may_be_there:
+            talk.say("join", self.folder, self.name)
+            if talk.hear()[0] != "gone":
+                self._hand_over(talk)
+                return
+            self.name = _new_name(self.index)
+        self._start_slave(talk, there)
 
     def _begin_bridge(self, connection: Connection, deadline: float) -> tuple[Talk, There]:
         return self.host.begin_bridge(
@@ -320,6 +349,11 @@ class RemoteSlave:
         else:
             self._end("", code if code <= 128 else 128 - code)
         return True
+
+
+def _new_name(index: int) -> str:
+    """Return what a slave is called on its host: no two have the same name there."""
+    return f"slave{index}-{next(_numbers)}"
 
 
 def _fits(there: There) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from imp_parallel_core import CommandResult, LaunchError
 from imp_parallel_core.private_folders import MARK
 
+from ._crowd import persist
 from ._remote_commands import Done, NotStarted, new_mark, output_of, run
 from ._remote_shell import (
     BEGIN_PYTHON,
@@ -137,7 +138,7 @@ class SSHHost:
         from ._connect import connect
 
         try:
-            made = connect(self._target, self._timeout_s)
+            made = persist(lambda: connect(self._target, self._timeout_s), self._timeout_s)
         except BaseException as problem:
             with self._lock:
                 self._attempt = None

@@ -6,7 +6,8 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from imp_parallel_core import Accept, Bootstrap, LaunchState
 
@@ -94,10 +95,15 @@ class SSHLaunch:
         for slave in slaves:
             slave.wait_for_end(deadline)
         left = [slave for slave in slaves if not slave.has_ended]
-        for host in {slave.host for slave in left}:
-            self._kill(host, [slave for slave in left if slave.host is host])
+        _all_at_once(
+            [
+                partial(self._kill, host, [slave for slave in left if slave.host is host])
+                for host in {slave.host for slave in left}
+            ]
+        )
         for slave in slaves:
             slave.close()
+        for slave in slaves:
             give_back(slave.host)
 
     def _kill(self, host: Host, slaves: Sequence[RemoteSlave]) -> None:
@@ -115,6 +121,21 @@ class SSHLaunch:
     def log_tail(self, index: int) -> str:
         """Return the end of a slave's output."""
         return self._slaves[index].log_tail()
+
+
+def _all_at_once(calls: Sequence[Callable[[], None]]) -> None:
+    """Call functions that may wait, each in a thread, and wait for them."""
+    threads = []
+    for call in calls:
+        thread = threading.Thread(target=call, name="imp_parallel end of a host", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # too many threads, or the interpreter ends
+            call()
+        else:
+            threads.append(thread)
+    for thread in threads:
+        thread.join()
 
 
 def _targets(slaves: SSHSlave | SSHSlaveArray, bootstraps: Sequence[Bootstrap]) -> list[str]:

@@ -26,6 +26,19 @@ _ASK_AFTER_S = 5.0
 _GONE_AFTER_S = 20.0  # more than above: a question may wait behind much data on a slow line
 _LOOK_S = 1.0
 
+# What OpenSSH's client does not offer by itself any more, but a paramiko may.
+_WEAK = {
+    "kex": [
+        "diffie-hellman-group1-sha1",
+        "diffie-hellman-group14-sha1",
+        "diffie-hellman-group-exchange-sha1",
+    ],
+    "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc", "blowfish-cbc", "arcfour"],
+    "macs": ["hmac-md5", "hmac-md5-96", "hmac-sha1-96"],
+    "keys": ["ssh-dss", "ssh-rsa"],
+    "pubkeys": ["ssh-dss", "ssh-rsa"],
+}
+
 # paramiko logs what it also raises, with tracebacks, as errors: they would come twice
 _LOG = "imp_parallel.ssh.paramiko"
 logging.getLogger(_LOG).setLevel(logging.CRITICAL + 1)
@@ -65,7 +78,7 @@ class Transport(paramiko.Transport):
 
     def __init__(self, sock: socket.socket | paramiko.Channel, name: str, keys: HostKeys) -> None:
         self._host_keys: HostKeys | None = None
-        super().__init__(sock, packetizer_class=_Packetizer)
+        super().__init__(sock, packetizer_class=_Packetizer, disabled_algorithms=_WEAK)
         self._host_keys = keys
         self._ended: Callable[[], None] = lambda: None
         self.call_soon: Callable[[Callable[[], None]], None] = lambda function: None

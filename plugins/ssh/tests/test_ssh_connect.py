@@ -466,3 +466,25 @@ def test_a_host_that_drops_packets_is_given_up_in_time(
     assert "did not answer at port 22 within 2 s" in why
     assert "user: me" in why
     assert "ProxyJump" in why
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "Ciphers aes128-cbc",
+        "Ciphers 3des-cbc",
+        "MACs hmac-md5",
+        "KexAlgorithms diffie-hellman-group14-sha1",
+        "HostKeyAlgorithms ssh-rsa",
+    ],
+)
+def test_a_host_that_knows_only_what_is_weak_is_not_connected_to(
+    person: Person, daemons: Daemons, option: str
+) -> None:
+    more = (
+        ["HostKey " + str(make_key(person.home / "rsa", kind="rsa"))] if "ssh-rsa" in option else []
+    )
+    sshd = daemons.start(options=[option, *more])
+    person.name(sshd, "there")
+    assert "can't connect to there" in why_not("there")
+    assert sshd.started() == {}

@@ -32,6 +32,7 @@ def work():
     time.sleep(300)
 
 manager = Manager()
+manager.reconnect_timeout = 3.0
 manager.add_slave(SSHSlaveArray(["there"], 3, client=sys.argv[1]))
 context = manager.get_context()
 for _ in range(3):
@@ -71,7 +72,7 @@ def test_ctrl_c_ends_everything_on_the_host(script: subprocess.Popen[str], there
     wait_until(lambda: nothing_is_left(there), 10.0)
 
 
-def test_a_master_that_is_killed_leaves_nothing_on_the_host(
+def test_a_master_that_is_killed_leaves_nothing_on_the_host_after_the_time_to_reconnect(
     script: subprocess.Popen[str], there: Sshd
 ) -> None:
     script.kill()

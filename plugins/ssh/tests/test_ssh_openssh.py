@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hosts import client
+from imp_parallel_ssh import SSHSlave
 from imp_parallel_ssh._connection import Channel
 from imp_parallel_ssh._openssh import OpenSSHConnection
 from imp_parallel_ssh._openssh_words import Words
 from sshd import Person, Sshd, make_key
 from waiting import wait_until
 
-from imp_parallel_core import LaunchError
+from imp_parallel_core import LaunchError, Manager
 
 __all__ = ["client"]  # fixtures
 
@@ -171,3 +176,48 @@ def test_words_that_come_in_pieces_are_put_together() -> None:
         words.hear(piece)
     assert words.host_key() == "ssh-ed25519 SHA256:abc"
     assert words.last() == "no entry"
+
+
+@pytest.fixture
+def open_already(person: Person, sshd: Sshd, tmp_path: Path) -> Iterator[Path]:
+    """Have the person connected to "there", as after typing a one-time code: no key logs in now."""
+    path = tmp_path / "cm"
+    person.name(sshd, "there", f"ControlPath {path}", "ControlMaster auto")
+    subprocess.run(["ssh", "-M", "-N", "-f", "there"], check=True, timeout=20)
+    sshd.authorize()
+    yield path
+    subprocess.run(["ssh", "-O", "exit", "there"], check=False, capture_output=True, timeout=20)
+
+
+def test_a_connection_that_the_user_has_open_is_used_and_stays_open(
+    open_already: Path,
+) -> None:
+    assert answer_of("there") == "hello\n"
+    assert answer_of("there") == "hello\n"
+    assert open_already.exists()
+    subprocess.run(["ssh", "-O", "check", "there"], check=True, capture_output=True, timeout=20)
+
+
+def test_slaves_work_over_a_connection_that_the_user_has_open(
+    open_already: Path, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Manager() as manager:
+        for _ in range(2):
+            manager.add_slave(SSHSlave("there", client="openssh"))
+        context = manager.get_context()
+        for number in range(4):
+            context.add_task(lambda number=number: number)
+        assert sorted(context.get_results_unordered()) == [0, 1, 2, 3]
+    wait_until(lambda: not sshd.started(), 10.0)
+
+
+def test_a_connection_of_the_user_that_has_gone_is_not_waited_for(
+    person: Person, sshd: Sshd, tmp_path: Path
+) -> None:
+    """Its socket may still lie there, after a crash."""
+    path = tmp_path / "cm"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(os.path.relpath(path))  # the length of such a path is limited
+    person.name(sshd, "there", f"ControlPath {path}", "ControlMaster auto")
+    assert answer_of("there") == "hello\n"
