@@ -17,7 +17,9 @@ from imp_parallel_core import (
     Slave,
     SocketStream,
     hookimpl,
+    open_output,
     read_tail,
+    start_failure,
 )
 
 
@@ -42,16 +44,24 @@ class NiceLaunch:
         self.command = ["nice", "-n", str(slave.niceness), *bootstrap.command("stdin")]
         self._bootstrap = bootstrap
         ours, theirs = socket.socketpair()
-        with theirs, open(bootstrap.output_path or os.devnull, "ab") as output:
-            self._process = subprocess.Popen(
-                self.command,
-                stdin=theirs,
-                stdout=output,
-                stderr=output,
-                cwd=bootstrap.cwd,
-                start_new_session=True,
-            )
-        ours.sendall(bootstrap.document())
+        try:
+            with theirs, open_output(bootstrap.output_path) as output:
+                self._process = subprocess.Popen(
+                    self.command,
+                    stdin=theirs,
+                    stdout=output,
+                    stderr=output,
+                    env=bootstrap.local_environment(),
+                    start_new_session=True,  # Ctrl-C is for the script alone
+                )
+        except OSError as problem:
+            ours.close()
+            raise start_failure(problem, self.command) from problem
+        ours.settimeout(10)
+        try:
+            ours.sendall(bootstrap.document())
+        except OSError:
+            pass  # it has ended without reading: poll() and log_tail() tell how
         accept(bootstrap.index, SocketStream(ours))
 
     def poll(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
@@ -14,8 +15,10 @@ from typing import Any
 from .._errors import NoMoreSlavesError
 from .._launching import Slave
 from .._manager import Manager
+from .._slave_record import SlaveRecord
 
 _GONE_S = 10.0
+_MORE_THAN_FITS_BYTES = 4 << 20  # … into a socket's buffer
 
 MakeSlave = Callable[[], Slave]
 
@@ -120,6 +123,42 @@ def check_what_the_slave_says_is_found(
     assert "43" in text, f"the exit code is missing: {text}"
 
 
+def check_a_slave_that_reads_nothing_is_explained(
+    make_slave: MakeSlave, *, output_folder: Path, plugins: Iterable[Any] = ()
+) -> None:
+    """A slave that ends before it has read its bootstrap document is an error that says how."""
+    argv = getattr(sys, "argv", [])
+    sys.argv = ["x" * _MORE_THAN_FITS_BYTES]  # which a document holds
+    try:
+        check_what_the_slave_says_is_found(make_slave, output_folder=output_folder, plugins=plugins)
+    finally:
+        sys.argv = argv
+
+
+class _AddsToTheEnvironment(Manager):
+    """Its bootstraps have something to add to the environment."""
+
+    def _new_record(self, *arguments: Any) -> SlaveRecord:
+        record = super()._new_record(*arguments)
+        environment = {"IMP_PARALLEL_ADDED": "a 'quoted' $word"}
+        record.bootstrap = dataclasses.replace(record.bootstrap, environment=environment)
+        return record
+
+
+def check_the_bootstraps_environment_is_added(
+    make_slave: MakeSlave, *, output_folder: Path, plugins: Iterable[Any] = ()
+) -> None:
+    """A slave has what its bootstrap adds to its environment, and what there is besides."""
+    output = str(output_folder / "slave%d.output")
+    with _AddsToTheEnvironment(output=output, plugins=plugins) as manager:
+        manager.add_slave(make_slave())
+        context = manager.get_context()
+        context.add_task(lambda: [os.environ.get(name) for name in ("IMP_PARALLEL_ADDED", "PATH")])
+        ((added, path),) = context.get_results_unordered()
+    assert added == "a 'quoted' $word", f"the bootstrap's environment is not added: {added}"
+    assert path, "the slave has nothing but what its bootstrap adds to the environment"
+
+
 def check_nothing_is_left(
     make_slave: MakeSlave, *, output_folder: Path, plugins: Iterable[Any] = ()
 ) -> None:
@@ -163,5 +202,7 @@ _CHECKS = (
     check_the_slave_has_the_masters_folder_and_path,
     check_what_kills_a_slave_loses_nothing,
     check_what_the_slave_says_is_found,
+    check_a_slave_that_reads_nothing_is_explained,
+    check_the_bootstraps_environment_is_added,
     check_nothing_is_left,
 )

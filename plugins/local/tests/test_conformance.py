@@ -52,6 +52,37 @@ def test_the_example_of_a_launcher_runs_as_it_says(
     assert capsys.readouterr().out == "niceness: 7\n"
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "check"),
+    [
+        (
+            "        except OSError:\n            pass",
+            "        finally:\n            pass",
+            testing.check_a_slave_that_reads_nothing_is_explained,
+        ),
+        (
+            "env=bootstrap.local_environment()",
+            "env=os.environ",
+            testing.check_the_bootstraps_environment_is_added,
+        ),
+        (
+            "env=bootstrap.local_environment()",
+            "env=bootstrap.environment",
+            testing.check_the_bootstraps_environment_is_added,
+        ),
+    ],
+)
+def test_the_kit_finds_a_launcher_that_is_wrong_in_one_thing(
+    processes: Processes, tmp_path: Path, right: str, wrong: str, check: Callable[..., None]
+) -> None:
+    source = (EXAMPLES / "nice_launcher.py").read_text()
+    assert right in source
+    example = ModuleType("wrong_launcher")
+    exec(source.replace(right, wrong), vars(example))
+    with pytest.raises(AssertionError):
+        check(example.NiceSlave, output_folder=tmp_path, plugins=[example])
+
+
 def test_the_kit_finds_a_launcher_that_leaves_its_slaves_behind(
     processes: Processes, tmp_path: Path
 ) -> None:

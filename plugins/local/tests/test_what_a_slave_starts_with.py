@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import shlex
 import signal
 import sys
 from pathlib import Path
 
+import imp_parallel_local
 import pytest
 from harness import Processes, RunScript
 from imp_parallel_local import LocalSlave
 from waiting import wait_until
 
-from imp_parallel_core import Bootstrap, Manager
+from imp_parallel_core import Bootstrap, LaunchError, Manager, start_failure
 
 
 def all_of(manager: Manager, name: str) -> dict[int, str | None]:
@@ -228,3 +231,35 @@ def test_a_slave_works_in_the_scripts_folder_whatever_its_python_line_does(
             context.add_task(task)
         first, _, later = context.get_results(on_error="return")
     assert first == later == tmp_path
+
+
+def failure_of_a_start(**parts: object) -> str:
+    bootstrap = Bootstrap(**{"index": 0, "cwd": "/", "output_path": None, "sys_path": [], **parts})  # type: ignore[arg-type]  # as a caller gives them
+    with pytest.raises(LaunchError) as caught:
+        imp_parallel_local.imp_parallel_launch(LocalSlave(), [bootstrap], lambda *_: None)
+    return str(caught.value)
+
+
+def test_each_reason_for_which_a_process_can_not_be_started_is_told_in_its_own_words(
+    tmp_path: Path,
+) -> None:
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, descriptors[1]))
+    try:
+        text = failure_of_a_start(python=sys.executable)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
+    assert "Too many open files" in text
+    assert "ulimit -n" in text
+    assert "python=" not in text
+    text = failure_of_a_start(python=sys.executable, environment={"LARGE": "x" * (1 << 20)})
+    assert "Argument list too long" in text
+    assert "environment" in text
+    assert "python=" not in text
+    (tmp_path / "python").write_text("#!/no/such/interpreter\n")
+    (tmp_path / "python").chmod(0o755)
+    text = failure_of_a_start(python=str(tmp_path / "python"))
+    assert "the interpreter that the first line" in text
+    assert "python=" in failure_of_a_start(python="/no/such/python")
+    no_process = OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    assert "ulimit -u" in str(start_failure(no_process, ["python"]))
