@@ -189,6 +189,7 @@ class Bootstrap:
             "index": self.index,
             "argv": list(self.argv),
             "cwd": self.cwd,
+            "has_own_files": self.has_own_files,
             "sys_path": list(self.sys_path),
             "base_prefix": "" if self.has_own_files else sys.base_prefix,
             "library": _library_paths(),

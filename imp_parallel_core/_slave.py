@@ -13,6 +13,7 @@ place.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -65,7 +66,8 @@ def main() -> None:
 
     document = json.loads(text or b"")
     sys.path[:] = _paths(document)
-    surroundings = Surroundings(_go_to(document["cwd"]), sys.path, document["argv"])
+    folder = _go_to(document["cwd"], has_own_files=document["has_own_files"])
+    surroundings = Surroundings(folder, sys.path, document["argv"])
     dial = _dialler(document)
     stream: Stream
     if connected is None or document["dial"]:
@@ -136,6 +138,8 @@ def _paths(document: dict[str, Any]) -> list[str]:
     A Python that isn't the master's has all of its own path behind that.
     """
     paths: list[str] = document["sys_path"]
+    if document["has_own_files"]:
+        paths = [path for path in paths if _is_trusted(path)]
     if document["base_prefix"] == sys.base_prefix:
         return paths
     library = set(document["library"])
@@ -143,15 +147,34 @@ def _paths(document: dict[str, Any]) -> list[str]:
     return merged + [path for path in sys.path if path and path not in merged]
 
 
-def _go_to(folder: str) -> str:
+def _is_trusted(path: str) -> bool:
+    """Whether something of another machine's is here too, and is nobody else's doing."""
+    from ._home import say
+    from .trusted_paths import why_not
+
+    if not os.path.exists(path):
+        return False
+    reason = why_not(path)
+    if reason:
+        say(f"{path} is not imported from, since somebody else may be behind it: {reason}")
+    return not reason
+
+
+def _go_to(folder: str, *, has_own_files: bool) -> str:
     """Work in the master's folder, or in the user's home if it is not there; return where.
 
-    A launcher may have begun elsewhere, and a login shell's profile may have gone elsewhere.
+    A launcher may have begun elsewhere, and a login shell's profile may have gone elsewhere. On a
+    machine with files of its own, what is there must be nobody else's doing.
     """
     try:
         os.chdir(folder)
+        if has_own_files:
+            from .trusted_paths import why_not
+
+            if refusal := why_not(folder):
+                raise PermissionError(errno.EPERM, refusal)
     except OSError as problem:
-        reason = problem.strerror
+        reason = str(problem.strerror)
     else:
         return folder
     home = os.path.expanduser("~")

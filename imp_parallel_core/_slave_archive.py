@@ -46,6 +46,7 @@ _OF_THE_CORE = (
     "_stream",
     "_supervisor",
     "_version",
+    "trusted_paths",
 )
 _MODULES = (
     "imp_parallel_core",

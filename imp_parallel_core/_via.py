@@ -13,6 +13,7 @@ from ._gateway import Gateway, Relay
 from ._launching import Bootstrap, EndingLaunch, Launch, LaunchState, WithdrawingLaunch
 from ._output_files import open_output
 from ._slave_archive import slave_archive
+from .trusted_paths import SHELL_FUNCTION
 
 _logger = logging.getLogger("imp_parallel.launch")
 
@@ -100,6 +101,13 @@ def _find_python(gateway: Gateway) -> str:
         if path is None:
             tried.append(f"{candidate}: not there")
             continue
+        if candidate == sys.executable and (reason := _why_not(gateway, path)):
+            text = (
+                f"{path} is not used on {gateway!r}, since somebody else may be behind it: {reason}"
+            )
+            _logger.warning("%s", text)
+            tried.append(text)
+            continue
         done = gateway.run(
             [path, "-c", "import sys; print(tuple(sys.version_info[:2]))"], timeout_s=_TRY_S
         )
@@ -110,6 +118,13 @@ def _find_python(gateway: Gateway) -> str:
         f"there is no Python {_VERSION[0]}.{_VERSION[1]} on {gateway!r}, as this script runs: "
         f"{'; '.join(tried)}. Let python= name one, as it is called there."
     )
+
+
+def _why_not(gateway: Gateway, path: str) -> str:
+    """Return why a path there is not to be trusted; "" if it is."""
+    command = ["/bin/sh", "-c", f'{SHELL_FUNCTION}; why_not "$1"', "sh", path]
+    done = gateway.run(command, timeout_s=_TRY_S)
+    return done.words if done.exit_code == 0 else done.words or "it can't be looked at"
 
 
 class _LaunchVia:

@@ -77,7 +77,7 @@ PUBLIC = {
     "imp_parallel_ssh": ["SSHHost", "SSHSlave", "SSHSlaveArray"],
 }
 
-PUBLIC_MODULES = ["private_folders", "proofs", "testing"]  # of the core
+PUBLIC_MODULES = ["private_folders", "proofs", "testing", "trusted_paths"]  # of the core
 
 WITHOUT_DOCSTRING = {"Accept", "__version__", "hookimpl"}  # of builtin types, which have their own
 

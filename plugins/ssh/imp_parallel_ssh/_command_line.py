@@ -12,6 +12,8 @@ import re
 import secrets
 import sys
 
+from imp_parallel_core.trusted_paths import SHELL_FUNCTION
+
 VERSION = (sys.version_info[0], sys.version_info[1])
 
 _PLAIN_PATH = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
@@ -22,7 +24,12 @@ _BOOT = (
     "os.write(1,b'{half}'b'{other_half}%3d%3d'%v);s=b'';"
     "exec('while len(s)<{size}:s+=os.read(0,{size}-len(s))or os._exit(0)');exec(s)"
 )
+# the script's own Python first, if nobody else can have put it there
 _LOOK_FOR = (
+    f"{SHELL_FUNCTION}; "
+    'if test -x "$1"; then w=$(why_not "$1"); if test -z "$w"; then exec "$1" -c "$0"; fi; '
+    'echo "imp_parallel: $1 is not used here, since somebody else may be behind it: $w" >&2; fi; '
+    "shift; "
     'for p in "$@"; do if command -v "$p" >/dev/null 2>&1; then exec "$p" -c "$0"; fi; done; '
     'echo "imp_parallel: there is no Python here by any of these names: $@. '
     'Let python= name one." >&2; exit 127'
@@ -38,7 +45,8 @@ def new_mark() -> str:
 def default_pythons() -> list[str]:
     """Return where a Python like this one may be on another machine, in the order to look.
 
-    First where this one is, in case that machine has the same files or the same installation.
+    First where this one is, in case that machine has the same files or the same installation; it is
+    used only if nobody else can have put it there.
     """
     in_environment = sys.prefix != sys.base_prefix
     own = sys.executable if in_environment else os.path.realpath(sys.executable)
@@ -56,7 +64,8 @@ def command_line(python: str | None, mark: str, program: bytes) -> str:
     half = len(mark) // 2
     boot = _BOOT.format(half=mark[:half], other_half=mark[half:], size=len(program))
     if python is None:
-        names = " ".join(_single_quoted(name) for name in default_pythons())
+        own, *others = default_pythons()
+        names = " ".join([_single_quoted(own), *others])
         return f"exec /bin/sh -c '{_LOOK_FOR}' \"{boot}\" {names}"
     if _PLAIN_PATH.fullmatch(python):
         return f'exec {python} -c "{boot}"'
@@ -65,7 +74,7 @@ def command_line(python: str | None, mark: str, program: bytes) -> str:
 
 
 def _single_quoted(name: str) -> str:
-    return f"'{name}'" if not set(name) & set("'!\\\n") else "python3"
+    return f"'{name}'" if not set(name) & set("'!\\\n") else "''"
 
 
 def _octal(line: str) -> str:

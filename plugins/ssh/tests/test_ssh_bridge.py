@@ -17,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from imp_parallel_ssh import _command_line
 from imp_parallel_ssh._command_line import VERSION, command_line, default_pythons, new_mark
 from imp_parallel_ssh._host import Host, bridge_program
 from imp_parallel_ssh._ship import Archive, archive
@@ -423,3 +424,30 @@ def test_the_pythons_to_look_for_begin_with_the_masters_own() -> None:
     version = "python{}.{}".format(*sys.version_info)
     assert default_pythons()[1:] == [version, "python3"]
     assert os.access(default_pythons()[0], os.X_OK)
+
+
+def test_a_python_that_somebody_else_may_have_put_there_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    python = folder / "python"
+    python.write_text(f"#!/bin/sh\ntouch {tmp_path}/was-run\n")
+    python.chmod(0o755)
+    folder.chmod(0o777)
+    names = [str(python), sys.executable]
+    monkeypatch.setattr(_command_line, "default_pythons", lambda: names)
+    mark = new_mark()
+    with closing(LocalChannel(command_line(None, mark, bridge_program()))) as channel:
+        talk = Talk(channel, time.monotonic() + 50)
+        there = talk.introduce(mark, bridge_program())
+        assert there.python == sys.executable
+        channel.close_input()
+        _, errors = channel.process.communicate(timeout=20)
+    text = f"imp_parallel: {python} is not used here, since somebody else may be behind it: "
+    assert f"{text}everybody can write to {folder}\n".encode() in errors
+    assert not (tmp_path / "was-run").exists()
+    folder.chmod(0o755)
+    with closing(LocalChannel(command_line(None, mark, bridge_program()))) as channel:
+        channel.process.wait(20)
+    assert (tmp_path / "was-run").exists()
