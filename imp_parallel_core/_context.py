@@ -12,6 +12,7 @@ from ._actions import Deliver, Task
 from ._definitions import DefinitionBook
 from ._engine import Engine
 from ._errors import ClosedError, Error, PicklingError, UnreadResultsWarning
+from ._import_path import ImportPath
 from ._large_parts import LargeParts
 from ._map import Map
 from ._opening import Opener
@@ -64,6 +65,7 @@ class Context:
         task_timeout_s: float | None,
         setup_timeout_s: float | None,
         max_attempts: int,
+        import_path: ImportPath,
     ) -> None:
         self._manager = manager  # it must live as long as its contexts
         self._engine = engine
@@ -71,7 +73,10 @@ class Context:
         self._left_when: int | None = None
         """If a reading has been left: what error had been shown by then, or _INTERRUPTED."""
         released = engine.released_parts
-        book = DefinitionBook(LargeParts(lambda number: released.append((id, number))))
+        book = DefinitionBook(
+            LargeParts(lambda number: released.append((id, number))),
+            import_path,
+        )
         setup = self._pickle_setup(book, startup or _NO_SETUP)
         # it alone refers to the book, which it lets go of at the end: the book holds what is the
         # script's, and a thread may keep this context beyond the interpreter's end

@@ -14,6 +14,7 @@ wherever they have to be done, at the top or deep inside what is rebuilt:
 - ``unbind``: from this bundle on, it is not there;
 - ``describe``: ``__name__``, ``__file__`` … of a module;
 - ``import_submodule``: a module that the code expects to be loaded;
+- ``change_path``: modules are imported from elsewhere (:mod:`._import_path`);
 - ``define_named``: a function or class that is importable, pickled by its name, gets a number; it
   is imported when a task refers to it.
 
@@ -44,10 +45,11 @@ from ._by_value import (
     reducer_of,
     registered_by_value,
 )
+from ._import_path import ImportPath, absolute_path
 from ._large_parts import LEAST_BYTES, LargePart, LargeParts
 from ._pickling import Large, pickle_with
 from ._plain_tasks import PlainTasks
-from ._references import define_named, definition
+from ._references import change_path, define_named, definition
 from ._shared_memory import SharedBytes, kept
 from ._snapshot import Snapshot
 
@@ -79,10 +81,12 @@ class DefinitionBook:
 
     Args:
         parts: the large parts of its tasks.
+        path: the path to import from; by default slaves have the one that there is now.
     """
 
-    def __init__(self, parts: LargeParts | None = None) -> None:
+    def __init__(self, parts: LargeParts | None = None, path: ImportPath | None = None) -> None:
         self._parts = parts or LargeParts()
+        self._path = path or ImportPath(absolute_path())
         self.bundles: list[Segments] = []
         """Bundle ``n`` is ``bundles[n - 1]``; a task that needs none says 0."""
         self.definitions: dict[int, Definition] = {}  # the latest, by the id of its object
@@ -115,6 +119,8 @@ class DefinitionBook:
             return (kept(data), *(kept(one.raw) for one in buffers)), len(self.bundles)
 
     def _pickle_alone(self, thing: Any) -> tuple[bytes, list[Large]]:
+        if not self._path.is_unchanged() and (change := self._path.change()) is not None:
+            self._add_step(Step(change_path, *change))
         outer = self._relied_on  # a __getstate__ may add a task: it sees the same versions
         self._relied_on = outer.copy()
         try:
@@ -127,7 +133,7 @@ class DefinitionBook:
 
         What is large in it is a :class:`~._large_parts.LargePart`.
         """
-        if registered_by_value == self._registered:
+        if registered_by_value == self._registered and self._path.is_unchanged():
             plain = self._plain.payload(task, args)
             if plain is not None and len(plain) < LEAST_BYTES:
                 return (plain,), len(self.bundles)
@@ -148,9 +154,12 @@ class DefinitionBook:
             return None  # one that travels with its task
         number = self.next_number()
         self._objects[number] = code
-        step = Step(define_named, number, pickle.dumps(code, 5))
-        self.bundles.append((pickle.dumps((step,), 5) + pickle.dumps(None),))
+        self._add_step(Step(define_named, number, pickle.dumps(code, 5)))
         return number, None
+
+    def _add_step(self, step: Step) -> None:
+        """Have a bundle do one thing that needs no other."""
+        self.bundles.append((pickle.dumps((step,), 5) + pickle.dumps(None),))
 
     def _pickle(self, thing: Any) -> tuple[bytes, list[Large]]:
         if registered_by_value != self._registered:

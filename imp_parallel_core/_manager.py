@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._engine import Engine
 from ._errors import LaunchError
+from ._import_path import ImportPath, absolute_path
 from ._launching import Bootstrap, Slave
 from ._output_files import OutputFiles
 from ._plugins import Plugins
@@ -106,6 +107,7 @@ class Manager:
         all_plugins = Plugins(plugins)
         self._engine = Engine(all_plugins, policy)
         self._transports = Transports(all_plugins, host, port, self._engine.accept)
+        self._told_path = absolute_path()  # what is on it later, slaves are told by contexts
         self._slave_numbers = itertools.count()
         self._context_numbers = itertools.count(1)
         self._finalizer = weakref.finalize(
@@ -181,6 +183,7 @@ class Manager:
             task_timeout_s=task_timeout_s,
             setup_timeout_s=setup_timeout_s,
             max_attempts=max_attempts,
+            import_path=ImportPath(self._told_path),
         )
 
     @property
@@ -226,7 +229,7 @@ class Manager:
             python=self._python,
             cwd=_working_folder(),
             output_path=self._outputs.make(index),
-            sys_path=[os.path.abspath(entry) for entry in sys.path],
+            sys_path=absolute_path(),
             dial=dial,
             addresses=addresses,
             secret=secret,

@@ -7,8 +7,10 @@ on the master the original object, so that an instance comes home as one of its 
 
 from __future__ import annotations
 
+import importlib
 import marshal
 import pickle
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -93,6 +95,28 @@ def definition(number: int) -> Any:
 
 def have_done(made: Any, steps: object) -> None:
     """Do nothing: steps were done when they were loaded, behind what needs them."""
+
+
+def change_path(path: list[str], new: list[str], old: list[str]) -> None:
+    """Import from where the master does by now.
+
+    What a task or a set-up has put on the path stays where it is. What the master has taken off it
+    is tried last: tasks that were added before may need it.
+
+    Args:
+        path: the master's.
+        new: its entries that were not on it.
+        old: those that no longer are.
+    """
+    here = [entry for entry in sys.path if entry not in new and entry not in old]
+    at = len(here)
+    for entry in reversed(path):  # each new one stands before that which follows it
+        if entry in new:
+            here.insert(at, entry)
+        elif entry in here:
+            at = here.index(entry)
+    sys.path[:] = here + [entry for entry in sys.path if entry in old]
+    importlib.invalidate_caches()  # a folder may have been made meanwhile
 
 
 def bytes_of(found: Any) -> bytes:

@@ -1,0 +1,72 @@
+"""How a runner's path follows the master's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from imp_parallel_core._import_path import ImportPath, absolute_path
+from imp_parallel_core._references import change_path
+
+
+@pytest.mark.parametrize(
+    ("here", "path", "new", "old", "then"),
+    [
+        ("a b", "x a b", "x", "", "x a b"),
+        ("a b", "a b x", "x", "", "a b x"),
+        ("a b", "a x y b", "x y", "", "a x y b"),
+        ("own a b", "x a b", "x", "", "own x a b"),
+        ("a b own", "a b x", "x", "", "a b own x"),
+        ("x a b", "x a b", "x", "", "x a b"),
+        ("a b x", "x a b", "x", "", "x a b"),
+        ("a b c", "a c", "", "b", "a c b"),
+        ("a b", "x b", "x", "a", "x b a"),
+        ("x b a", "a b", "a", "x", "a b x"),
+        ("b a", "a b", "", "", "b a"),
+        ("other", "x a b", "x", "", "other x"),
+        ("a b", "b", "", "a z", "b a"),
+    ],
+)
+def test_a_path_is_changed(
+    monkeypatch: pytest.MonkeyPatch, here: str, path: str, new: str, old: str, then: str
+) -> None:
+    monkeypatch.setattr(sys, "path", here.split())
+    change_path(path.split(), new.split(), old.split())
+    assert sys.path == then.split()
+    change_path(path.split(), new.split(), old.split())
+    assert sys.path == then.split(), "a bundle may be loaded once more"
+
+
+def test_a_path_that_is_what_slaves_have_is_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    followed = ImportPath(absolute_path())
+    assert followed.change() is None
+    assert followed.is_unchanged()
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    assert followed.is_unchanged()
+
+
+def test_another_current_folder_is_a_change_only_where_the_path_depends_on_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "path", ["/lib"])
+    followed = ImportPath(absolute_path())
+    assert followed.change() is None
+    monkeypatch.chdir(tmp_path)
+    assert followed.is_unchanged()
+    sys.path.insert(0, "")
+    assert not followed.is_unchanged()
+    assert followed.change() == ([str(tmp_path), "/lib"], [str(tmp_path)], [])
+    assert followed.is_unchanged()
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir("below")
+    assert not followed.is_unchanged()
+    below = str(tmp_path / "below")
+    assert followed.change() == ([below, "/lib"], [below], [str(tmp_path)])
+    (tmp_path / "below").rmdir()
+    assert not followed.is_unchanged()
+    assert followed.change() is not None
+    assert followed.is_unchanged()
+    monkeypatch.chdir(os.sep)
