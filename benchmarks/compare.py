@@ -20,7 +20,7 @@ import measures
 import payloads
 import report
 from measures import Measure
-from peers import PEERS, Futures, Ours
+from peers import GENERAL, PEERS, Futures, Joblib, Ours
 from tasks import Noop
 
 _PAUSE_S = 0.5
@@ -64,6 +64,22 @@ MEASURES = [
         peers=(Futures.name,),
         smaller_is_better=True,
     ),
+    Measure(
+        "shared",
+        "50 MB that 100 tasks share",
+        "s",
+        payloads.shared_s,
+        peers=(*GENERAL, Joblib.name),
+        smaller_is_better=True,
+    ),
+    Measure(
+        "sharedmemory",
+        "growth meanwhile",
+        "MB",
+        payloads.shared_mb,
+        peers=(*GENERAL, Joblib.name),
+        smaller_is_better=True,
+    ),
     Measure("slow", "results of 50 MB, read slowly", "MB", payloads.slow_reader, only_ours=True),
     Measure("tls", "no-op tasks over TLS", "of local", connections.no_ops_over_tls, only_ours=True),
     Measure(
@@ -100,7 +116,7 @@ def main() -> None:
         peers = [
             peer
             for peer in ([Ours] if measure.only_ours else installed)
-            if peer is Ours or not measure.peers or peer.name in measure.peers
+            if peer is Ours or peer.name in (measure.peers or GENERAL)
         ]
         runs: dict[str, list[float]] = {peer.name: [] for peer in peers}
         for turn in range(options.repeat):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from peers import Ours, Peer
-from tasks import Echo
+from tasks import Echo, Noop
 
 MEGABYTE = 1_000_000
 
@@ -108,6 +109,74 @@ def run_script(source: str, *arguments: str) -> str:
         path.write_text(source)
         command = [sys.executable, str(path), *arguments]
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout
+
+
+# ---- an array that many tasks share
+
+
+class Look:
+    """A task that holds an array, and looks at one place of it."""
+
+    def __init__(self, array: np.ndarray, number: int) -> None:
+        self.array = array
+        self.number = number
+
+    def __call__(self) -> int:
+        """Run."""
+        return int(self.array[self.number])
+
+
+def shared_s(peer_type: type[Peer]) -> float:
+    """Return the s that 100 tasks take which hold the same array of 50 MB."""
+    return _share(peer_type)[0]
+
+
+def shared_mb(peer_type: type[Peer]) -> float:
+    """Return by how many MB the master grows meanwhile, and the system's shared memory."""
+    return _share(peer_type)[1]
+
+
+def _share(peer_type: type[Peer]) -> tuple[float, float]:
+    array = np.arange(50 * MEGABYTE, dtype=np.uint8)
+    with peer_type() as peer:
+        for _ in peer.run([Noop(number) for number in range(10)]):
+            pass
+        with _Growth() as growth:
+            begun_at = time.perf_counter()
+            total = sum(peer.run([Look(array, number) for number in range(100)]))
+            taken_s = time.perf_counter() - begun_at
+    if total != sum(range(100)):
+        raise RuntimeError("a result is wrong")
+    return taken_s, growth.most_bytes / MEGABYTE
+
+
+class _Growth:
+    """Looks at memory again and again: this process's own, and all that processes share."""
+
+    def __enter__(self) -> _Growth:
+        self.most_bytes = 0
+        self._before = _own_and_shared_bytes()
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(0.01):
+            self.most_bytes = max(self.most_bytes, _own_and_shared_bytes() - self._before)
+
+
+def _own_and_shared_bytes() -> int:
+    return _kibibytes("/proc/self/status", "RssAnon:") + _kibibytes("/proc/meminfo", "\nShmem:")
+
+
+def _kibibytes(path: str, name: str) -> int:
+    """Return a figure that the system gives in kiB, in bytes."""
+    return 1024 * int(Path(path).read_text().partition(name)[2].split()[0])
 
 
 # ---- a slow reader

@@ -149,4 +149,28 @@ class Dask(Peer):
         return (result for _, result in completed(futures, with_results=True))
 
 
-PEERS: list[type[Peer]] = [Ours, Pool, Futures, Loky, Dask]
+class Joblib(Peer):
+    """joblib, which writes large arrays to files that the processes map."""
+
+    name = needs = "joblib"
+
+    def start(self) -> None:
+        """Have it keep its processes from call to call."""
+        from joblib import Parallel
+
+        self._parallel = self._stack.enter_context(
+            Parallel(self.slaves, return_as="generator_unordered", batch_size=1)
+        )
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Any]:
+        """Run all tasks, and yield the results as they come."""
+        from joblib import delayed
+
+        results: Iterator[Any] = self._parallel(delayed(call)(task) for task in tasks)
+        return results
+
+
+PEERS: list[type[Peer]] = [Ours, Pool, Futures, Loky, Dask, Joblib]
+
+GENERAL = tuple(peer.name for peer in PEERS if peer is not Joblib)
+"""Those of every measure that names no others."""
