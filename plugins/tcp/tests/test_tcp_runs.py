@@ -10,8 +10,9 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import file_launcher
 import pytest
@@ -40,6 +41,31 @@ def test_large_arguments_and_results_travel_whole(manager: Manager) -> None:
         context.add_task(lambda model, block, number=number: (number, block), block)
     got = dict(context.get_results_unordered())
     assert got == {number: blocks[number % len(blocks)] for number in range(10)}
+
+
+def test_what_many_tasks_hold_travels_to_each_slave_once(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        manager.add_slave(FileSlave())
+    block = bytearray(os.urandom(4_000_000))
+    context = manager.get_context()
+    fleet, sizes = manager._engine._fleet, []
+    send = fleet.send
+
+    def note(index: int, kind: int, head: bytes = b"", segments: Sequence[Any] = ()) -> None:
+        sizes.append(sum(map(len, segments)))
+        send(index, kind, head, segments)
+
+    monkeypatch.setattr(fleet, "send", note)
+    for number in range(60):
+        context.add_task(lambda block, number: block[number], block, number)
+    assert list(context.get_results()) == list(block[:60])
+    # to each slave to be kept, and at most once to each with a task that began before the second
+    assert sum(sizes) < 4.5 * len(block)
+    block[7] ^= 1
+    context.add_task(lambda block: block[7], block)
+    assert list(context.get_results()) == [block[7]]
 
 
 def addresses_of(manager: Manager) -> tuple[str, ...]:
