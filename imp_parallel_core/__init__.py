@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     )
     from ._manager import Manager
     from ._output_files import open_output
+    from ._printable import printable, printable_lines
     from ._slave_archive import slave_archive
     from ._slave_info import SlaveInfo
     from ._start_failure import start_failure
@@ -101,6 +102,7 @@ _MODULES = {
     ),
     "_manager": ("Manager",),
     "_output_files": ("open_output",),
+    "_printable": ("printable", "printable_lines"),
     "_slave_archive": ("slave_archive",),
     "_slave_info": ("SlaveInfo",),
     "_start_failure": ("start_failure",),
@@ -152,6 +154,8 @@ __all__ = [
     "__version__",
     "hookimpl",
     "open_output",
+    "printable",
+    "printable_lines",
     "read_tail",
     "slave_archive",
     "start_failure",

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from ._guardian import guarded
+from ._printable import printable_lines
 from .private_folders import make_private_folder, remove_private_folder
 
 _logger = logging.getLogger("imp_parallel.launch")
@@ -38,8 +39,8 @@ class CommandResult(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What it said, for error messages: its errors, or else its output."""
-        return self.stderr.strip() or self.stdout.strip()
+        """What it said, for messages: its errors, or else its output; printable."""
+        return printable_lines(self.stderr.strip() or self.stdout.strip())
 
 
 class CommandHost(Protocol):

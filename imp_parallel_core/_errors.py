@@ -22,10 +22,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ._light_typing import Any
+from ._printable import printable_lines
 
 
 class Error(Exception):
-    """The base of every error that this library raises on purpose."""
+    """The base of every error that this library raises on purpose.
+
+    Its message may quote what a slave or a server says: it is printable, whatever that is.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable_lines(message))
 
 
 class RemoteError(Error):
@@ -170,7 +177,7 @@ class LaunchError(Error):
         super().__init__(message)
         self.command = tuple(command)
         self.exit_code = exit_code
-        self.output = output
+        self.output = printable_lines(output)
 
 
 class ProtocolError(Error):

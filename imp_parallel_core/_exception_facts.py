@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 
 from ._light_typing import Any, NamedTuple
+from ._printable import printable_lines
 
 _COUNT = 100  # of arguments, and of notes
 _NOTE_LENGTH = 2000  # characters
@@ -65,14 +66,3 @@ def _notes(exc: BaseException) -> tuple[str, ...]:
 def _bounded(text: str) -> str:
     shown = printable_lines(text[:_NOTE_LENGTH])
     return shown if len(text) <= _NOTE_LENGTH else shown + "…"
-
-
-def printable_lines(text: str) -> str:
-    """Return a text of several lines in which nothing steers a terminal."""
-    return "\n".join(map(_printable, text.split("\n")))
-
-
-def _printable(line: str) -> str:
-    if line.replace("\t", "").isprintable():
-        return line
-    return "".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in line)

@@ -8,6 +8,7 @@ import socket
 import sys
 
 from ._light_typing import Any, NamedTuple
+from ._printable import printable
 from ._protocol import VERSION
 from ._version import __version__
 
@@ -63,7 +64,7 @@ def read_hello(body: bytes) -> Hello:
         session = said.get("session")
         return Hello(
             versions,
-            _printable(str(said["host"])[:_TEXT_LIMIT]),
+            printable(str(said["host"])[:_TEXT_LIMIT]),
             int(said["pid"]),
             str(said.get("boot")),
             None if session is None else str(session),
@@ -72,10 +73,6 @@ def read_hello(body: bytes) -> Hello:
         )
     except UNREADABLE as problem:
         raise ValueError(f"{type(problem).__name__}: {problem}") from problem
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def new_session() -> str:

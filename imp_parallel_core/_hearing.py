@@ -17,6 +17,7 @@ from ._actions import Action, Outcome, OutcomeKind
 from ._errors import ProtocolError
 from ._evidence import Evidence, Inquiries
 from ._link import Link
+from ._printable import printable
 from ._protocol import Message
 from ._readable_error import readable_error, shortened
 from ._segments import DroppedSegments
@@ -199,4 +200,4 @@ def _text_of(message: Message) -> str:
     """Return the text that is a message's one segment. Raises ProtocolError if there is none."""
     if not message.segments:
         raise ProtocolError(f"a message of kind {message.kind} without its text")
-    return shortened(message.segments[0]).decode(errors="replace")
+    return printable(shortened(message.segments[0]).decode(errors="replace"))

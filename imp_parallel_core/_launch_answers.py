@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from ._launching import LaunchPhase, LaunchState, describe_command
+from ._printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from ._launching import Launch
@@ -36,11 +37,11 @@ class Answers:
 
     def log_tail(self, launch: Launch, index: int) -> str:
         """Return the end of a slave's output, "" if the launch fails to."""
-        return self._ask("log_tail", lambda: str(launch.log_tail(index)), "")
+        return self._ask("log_tail", lambda: printable_lines(launch.log_tail(index)), "")
 
     def command(self, launch: Launch) -> str:
         """Return the command line that was run, likewise."""
-        return self._ask("command", lambda: describe_command(launch.command), "")
+        return self._ask("command", lambda: printable(describe_command(launch.command)), "")
 
     def _ask(self, question: str, ask: Callable[[], _T], otherwise: _T) -> _T:
         try:
@@ -51,7 +52,7 @@ class Answers:
                 name = type(problem).__name__
                 _logger.warning(
                     "%s: %s failed: %s: %s (%d in a row; it is asked again)",
-                    *(self._what, question, name, problem, failures),
+                    *(self._what, question, name, printable(str(problem)), failures),
                 )
             return otherwise
         self._failures.pop(question, None)
@@ -65,4 +66,7 @@ def _checked(states: Mapping[int, LaunchState]) -> Mapping[int, LaunchState]:
         is_code = exit_code is None or isinstance(exit_code, int)
         if not (isinstance(phase, LaunchPhase) and isinstance(detail, str) and is_code):
             raise TypeError(f"{state!r} is no LaunchState")
-    return {index: LaunchState(*state) for index, state in states.items()}
+    return {
+        index: LaunchState(state[0], printable_lines(state[1]), state[2])
+        for index, state in states.items()
+    }

@@ -20,6 +20,7 @@ from ._launching import (
 )
 from ._link import close_quietly
 from ._plugins import Plugins
+from ._printable import printable_lines
 
 if TYPE_CHECKING:
     from ._launching import Bootstrap, Launch, Slave
@@ -236,7 +237,8 @@ class LaunchWatch(threading.Thread):
             end()
         except Exception as error:  # the plugin's
             name = type(error).__name__
-            _logger.warning("could not %s %s: %s: %s", what, self._what, name, error)
+            text = printable_lines(str(error))
+            _logger.warning("could not %s %s: %s: %s", what, self._what, name, text)
 
 
 def _is_over(state: LaunchState | None) -> Any:

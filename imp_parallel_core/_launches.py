@@ -13,6 +13,7 @@ from ._launch_watch import LaunchReports, LaunchWatch
 from ._launching import LaunchPhase, LaunchState
 from ._link import close_quietly
 from ._plugins import Plugins
+from ._printable import printable_lines
 from ._slave_record import SlaveRecord
 from ._slave_state import SlaveState
 
@@ -108,6 +109,7 @@ class Launches:
     def launch_failed(self, indices: Sequence[int], error: Exception) -> None:
         """A plugin could not launch slaves."""
         text = str(error) if isinstance(error, Error) else f"{type(error).__name__}: {error}"
+        text = printable_lines(text)
         for index in indices:
             record = self._records[index]
             if record.host:  # it is connected, whatever its launch says

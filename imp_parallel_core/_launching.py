@@ -20,6 +20,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
+from ._printable import printable
+
 if TYPE_CHECKING:
     from ._command_host import CommandHost
 
@@ -57,9 +59,9 @@ class Slave:
 
 
 def describe(slave: Slave) -> str:
-    """Return a description as text, also if its own ``__repr__`` fails."""
+    """Return a description as printable text, also if its own ``__repr__`` fails."""
     try:
-        return repr(slave)
+        return printable(repr(slave))
     except Exception as problem:
         return f"{type(slave).__name__}(…) (its __repr__ raised {type(problem).__name__})"
 

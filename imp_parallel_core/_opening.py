@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._actions import Deliver, OutcomeKind, Task
 from ._errors import Error, RemoteError, SetupError, TaskLostError
-from ._exception_facts import ExceptionFacts, printable_lines, read_facts
+from ._exception_facts import ExceptionFacts, read_facts
+from ._printable import printable_lines
 from ._references import refers, resolving, unpickle_task
 from ._reprs import describe, describe_task, describe_text, join_bounded
 from ._shared_memory import open_segment

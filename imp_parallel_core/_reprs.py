@@ -7,6 +7,8 @@ import reprlib
 from types import FunctionType
 from typing import Any
 
+from ._printable import printable
+
 _LENGTH = 200  # of one description
 _ALL = 1000  # of several together
 
@@ -66,5 +68,4 @@ def _with_values(name: str, values: dict[str, Any]) -> str:
 
 
 def _on_one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return printable(" ".join(text.split()))

@@ -29,6 +29,7 @@ _OF_THE_CORE = (
     "_loaded_definitions",
     "_messages",
     "_pickling",
+    "_printable",
     "_process",
     "_protocol",
     "_redial",

@@ -58,6 +58,8 @@ PUBLIC = {
         "__version__",
         "hookimpl",
         "open_output",
+        "printable",
+        "printable_lines",
         "read_tail",
         "slave_archive",
         "start_failure",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from imp_parallel_core import printable
+
 _logger = logging.getLogger("imp_parallel.sge")
 
 _FIRST_S = 5.0
@@ -36,7 +38,7 @@ class Waiting:
             return
         self._pause_s = min(self._pause_s * _GROWTH, _LONGEST_S)
         self._due = now + self._pause_s
-        self.reason = why()
+        self.reason = printable(why())
         _logger.warning(
             "all %d slaves of job %d are still queued after %.0f s: %s",
             self._count,

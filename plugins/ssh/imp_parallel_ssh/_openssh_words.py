@@ -6,6 +6,8 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+from imp_parallel_core import printable
+
 _DETAIL = "debug1: "
 _LINES = 40
 _DETAILS = 400
@@ -37,7 +39,7 @@ class Words:
             self._take(line)
 
     def _take(self, line: bytes) -> None:
-        text = line.decode(errors="replace").strip()
+        text = printable(line.decode(errors="replace").strip())
         if text.startswith(_DETAIL):
             self._details.append(text.removeprefix(_DETAIL))
         elif text := text.strip("@ "):  # (it frames a warning by them)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 
 import paramiko
 
+from imp_parallel_core import printable
+
 from ._connection import Channel
 from ._paramiko_stream import ParamikoStream
 from ._transport import Transport
@@ -145,7 +147,7 @@ class ParamikoConnection:
             # (the host's own doing, or the system's, which ends one whose peer has vanished)
             how = f"the connection to {self.name} ended"
         else:
-            how = f"the connection to {self.name} broke: {problem}"
+            how = printable(f"the connection to {self.name} broke: {problem}")
         with self._lock:
             if self._is_closed:
                 return

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from imp_parallel_core import CommandResult, LaunchError
+from imp_parallel_core import CommandResult, LaunchError, printable_lines
 from imp_parallel_core.private_folders import MARK
 
 from ._crowd import persist
@@ -295,7 +295,7 @@ class SSHHost:
         """Remove a private folder with all that is in it; it may have gone already."""
         done = self._script(_REMOVE_FOLDER, path, MARK, path.rpartition("/")[2])
         if done.exit_code != 0:
-            words = done.stderr.decode(errors="replace").strip()
+            words = printable_lines(done.stderr.decode(errors="replace").strip())
             _logger.warning("%s: %s is left: %s", self._name, path, words)
 
     def _check(self, done: Done, path: str) -> None:
