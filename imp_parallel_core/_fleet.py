@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("imp_parallel.slaves")
 
 _MAY_COME_BACK = (LaunchPhase.SUSPENDED, LaunchPhase.QUEUED)  # queued again: to be restarted
+_ASKED = 4  # so often a launch is asked that may be slow to answer
 _FIRST_PAUSE_S = 1.0  # between the questions whether a slave without a stream has ended; …
 _LAST_PAUSE_S = 4.0  # … they double, and then follow the heartbeats
 _LEAVING_S = 1.0  # for what is left of a slave that was lost, before it is ended by force
@@ -167,6 +168,7 @@ class Fleet:
         _logger.warning("%s has been started anew by its batch system", record)
         self._inquiries.drop(record.index)
         record.end_session()
+        self._launches.look_after(record)
         cause = f"on {record}, its batch system started the slave anew"
         now = time.monotonic()
         self._perform(self._scheduler.slave_restarted(record.index, cause, now))
@@ -291,12 +293,13 @@ class Fleet:
             if record.link is not link or not record.is_suspected:
                 return  # it was lost or heard meanwhile
             state = evidence.state
+            record.unanswered = record.unanswered + 1 if state is None else 0
             if state is not None and state.phase in _MAY_COME_BACK:
                 self._enter(record, record.state, state.detail)
-            else:
+            elif state is not None or record.unanswered >= _ASKED or record.watch is None:
                 self._lost(record, text, is_charged=False)
 
-        self._inquiries.ask(record, then, has_ended=False)
+        self._inquiries.ask(record, then, has_ended=True)
 
     def _lose(self, record: SlaveRecord, how: str, *, is_charged: bool) -> None:
         """A slave is lost; ask how it ended before anything is decided."""

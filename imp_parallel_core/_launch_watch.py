@@ -125,6 +125,14 @@ class LaunchWatch(threading.Thread):
         else:
             self._requests.put(lambda launch: self._end_slave(launch, index))
 
+    def holds_again(self, index: int) -> bool:
+        """Look after a slave again that was let go of, if it was; return whether."""
+        with self._lock:
+            if index not in self._let_go or self._is_cancelled.is_set():
+                return False
+            self._let_go.discard(index)
+            return True
+
     def cancel(self, grace_s: float) -> None:
         """End all slaves of the launch, then the thread."""
         self._grace_s = grace_s

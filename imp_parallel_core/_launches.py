@@ -88,6 +88,12 @@ class Launches:
         self._watches = [earlier for earlier in self._watches if earlier.is_alive()]
         self._watches.append(watch)
 
+    def look_after(self, record: SlaveRecord) -> None:
+        """Have the launch of a slave that is there again look after it again."""
+        for watch in self._watches:
+            if watch.holds_again(record.index):
+                record.watch = watch
+
     def cancel(self, grace_s: float) -> None:
         """End all launches and their slaves; begin no more."""
         self._is_over = True

@@ -57,6 +57,7 @@ class SlaveRecord:
         self.is_leaving = False
         self.leaves_because = ""
         self.is_suspected = False
+        self.unanswered = 0  # questions to its launch, in a row, when it was to be given up
         self.silence_told_s = 0.0  # of the silence that people have been told of
         self.tasks_done = 0
         self.failure = ""

@@ -17,6 +17,7 @@ from grid_engine_files import (
     ENVIRONMENT,
     GLOBAL,
     HOST,
+    LOOSE_ENVIRONMENT,
     QUEUE,
     SCHEDULER,
     STARTER,
@@ -33,6 +34,7 @@ _PACKAGES = {
     "qconf": "gridengine-client",
 }
 LIBRARY = "/usr/lib/gridengine"
+_GROUPS = 100  # more than jobs at a time
 SHARE = "/usr/share/gridengine"
 
 
@@ -219,7 +221,14 @@ class Cell:
         self.run("su", "-s", "/bin/sh", "-c", " ".join([*init, "sgeadmin"]), "sgeadmin")
 
     def _configure(self) -> None:
-        values = {"base": str(self.base), "hosts": " ".join(self.hosts), "slots": str(self._slots)}
+        # by its group Grid Engine knows whom to signal: no other cell's jobs may have the same
+        first_gid = int(self.environment["SGE_QMASTER_PORT"]) * _GROUPS
+        values = {
+            "base": str(self.base),
+            "hosts": " ".join(self.hosts),
+            "slots": str(self._slots),
+            "gids": f"{first_gid}-{first_gid + _GROUPS - 1}",
+        }
         self.try_run("qconf", "-as", self.master)
         self._apply("-Mconf", "global", changed(self.run("qconf", "-sconf"), GLOBAL), values)
         self._apply("-Msconf", "sched", changed(self.run("qconf", "-ssconf"), SCHEDULER), values)
@@ -227,6 +236,7 @@ class Cell:
             self.try_run("qconf", "-ah", host)  # (there already, if it is the master's)
             self._apply("-Ae", "host", HOST, {**values, "host": host})
         self._apply("-Ap", "pe", ENVIRONMENT, values)
+        self._apply("-Ap", "loose_pe", LOOSE_ENVIRONMENT, values)
         template = self.run("qconf", "-sq")  # without a name: what a new queue would be
         self._apply("-Aq", "queue", changed(template, {"qname": "main.q", **QUEUE}), values)
 

@@ -23,6 +23,7 @@ GLOBAL = {
     "mailer": "/bin/true",
     "min_uid": "0",
     "min_gid": "0",
+    "gid_range": "{gids}",
     "load_report_time": "00:00:01",
     "enforce_user": "auto",
     "reporting_params": "accounting=true reporting=false flush_time=00:00:01 "
@@ -63,10 +64,14 @@ urgency_slots min
 accounting_summary FALSE
 qsort_args NONE
 """
+# Grid Engine has no say on its slots: qrsh can't start anything there
+LOOSE_ENVIRONMENT = ENVIRONMENT.replace("pe_name mpi", "pe_name loose").replace(
+    "control_slaves TRUE", "control_slaves FALSE"
+)
 QUEUE = {
     "hostlist": "{hosts}",
     "load_thresholds": "NONE",
-    "pe_list": "mpi",
+    "pe_list": "mpi loose",
     "slots": "{slots}",
     "shell_start_mode": "posix_compliant",
     "notify": "00:00:05",

@@ -32,7 +32,8 @@ exit "$shown"
 
 # How long after a warning the job is stopped or ended, in s; 0 if it is not warned.
 NOTIFY = """\
-[[ -r $SGE_JOB_SPOOL_DIR/config && $(<"$SGE_JOB_SPOOL_DIR/config") =~ $'\\n'notify=([0-9]+) ]]
+[[ -r $SGE_JOB_SPOOL_DIR/config ]] && mapfile -t lines <"$SGE_JOB_SPOOL_DIR/config"
+[[ " ${lines[*]-} " =~ ' 'notify=([0-9]+)' ' ]]
 notify=${BASH_REMATCH[1]:-0}"""
 
 

@@ -27,9 +27,11 @@ from ._grid_engine import GridEngine
 from ._job_script import NOTIFY, ONLY_TO_A_FILE
 from ._leftovers import note_job, sweep
 from ._pe_array import SGEPESlaveArray
+from ._reach import warn_if_only_here
 from ._words import quote
 
 _TERMINATED_S = 2.0
+_NOT_ACCEPTED = "didn't accept task"  # says qrsh, where control_slaves is FALSE
 
 
 class PELaunch:
@@ -44,6 +46,8 @@ class PELaunch:
     def __init__(
         self, array: SGEPESlaveArray, bootstraps: Sequence[Bootstrap], accept: Accept
     ) -> None:
+        if len(bootstraps) > 1:
+            warn_if_only_here(bootstraps[1].addresses)
         hosts = [grant.host for grant in array.grants() for _ in range(grant.slots)]
         first, others = bootstraps[0], bootstraps[1:]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -82,9 +86,21 @@ class PELaunch:
         states = dict(self._first.poll()) if self._first is not None else {}
         for index, process in self._processes.items():
             code = process.poll()
-            phase = LaunchPhase.RUNNING if code is None else LaunchPhase.ENDED
-            states[index] = LaunchState(phase, exit_code=code)
+            if code is None:
+                states[index] = LaunchState(LaunchPhase.RUNNING)
+            elif _NOT_ACCEPTED in self.log_tail(index):
+                states[index] = LaunchState(LaunchPhase.ENDED, self._not_accepted(code))
+            else:
+                states[index] = LaunchState(LaunchPhase.ENDED, exit_code=code)
         return states
+
+    def _not_accepted(self, code: int) -> str:
+        name = os.environ.get("PE", "NAME")
+        return (
+            f"exit code {code}: its host takes no tasks of this job. The parallel environment must "
+            f"have control_slaves TRUE (qconf -sp {name} shows it; an administrator sets it by "
+            f"qconf -mp {name}); or use SGEQsubSlaveArray"
+        )
 
     def cancel(self, grace_s: float) -> None:
         """Let the slaves leave, then end them: a slave ends with its qrsh."""

@@ -16,6 +16,7 @@ from ._leftovers import note_job, sweep
 from ._qsub_array import SGEQsubSlaveArray
 from ._queue_list import Task, ranges_of
 from ._queue_watch import Snapshot, watch_of
+from ._reach import warn_if_only_here
 from ._submission import Submission
 from ._waiting import Waiting
 
@@ -26,6 +27,7 @@ _FORGOTTEN_S = 60.0  # likewise, if its whole job is: qstat may answer from a ca
 _DELETE_S = 3.0  # how long its deletion is waited for, after the grace: a script wants to end
 _LOOK_S = 0.2  # how often, then
 _RETRY_S = 2.0
+_UNEXPLAINED = "it may have been deleted, or a profile ended its shell before its script began"
 _INSISTING_S = 0.05  # polls that follow each other so closely ask about a slave that ends now
 _FRESH_S = 1.0
 
@@ -37,6 +39,7 @@ class QsubLaunch:
     """
 
     def __init__(self, array: SGEQsubSlaveArray, bootstraps: Sequence[Bootstrap]) -> None:
+        warn_if_only_here(bootstraps[0].addresses)
         self._bootstraps = dict(enumerate(bootstraps, 1))
         self._tasks = {bootstrap.index: number for number, bootstrap in self._bootstraps.items()}
         self._grid_engine = GridEngine(array.host)
@@ -140,7 +143,7 @@ class QsubLaunch:
         lost = [n for n in unknown if n not in accounts]
         lost = [n for n in lost if now - self._missing_since[n] >= patience_s]
         if lost and self._may_be_deleted(snapshot):
-            ended = LaunchState(LaunchPhase.ENDED, "it may have been deleted")
+            ended = LaunchState(LaunchPhase.ENDED, _UNEXPLAINED)
             for number in lost:
                 detail = where.format(number) + ended.detail
                 self._ended[number] = ended._replace(detail=detail)
@@ -181,7 +184,7 @@ class QsubLaunch:
     def cancel(self, grace_s: float) -> None:
         """Delete what waits, let the slaves that run leave, delete what does not.
 
-        The job counts as gone when qdel says so: the list of qstat may be old, or lack it.
+        The list of qstat may be old, or lack the job: qdel is asked in any case.
         Raises LaunchError if something may be left.
         """
         start = time.monotonic()
@@ -193,11 +196,14 @@ class QsubLaunch:
         deletion, deleted_at = Deletion(), float("-inf")
         while not deletion.is_gone:
             tasks = self._look(_LOOK_S)
+            is_listed = bool(tasks or self._watch.problem)
+            if deletion.is_accepted and not is_listed:
+                break
             now = time.monotonic()
             if now - start >= grace_s + _DELETE_S:
                 self._give_up(tasks, deletion)
                 return
-            is_due = now - start >= grace_s or not (tasks or self._watch.problem)
+            is_due = now - start >= grace_s or not is_listed
             if is_due and now - deleted_at >= _RETRY_S:
                 deletion, deleted_at = self._grid_engine.delete(self.job), now
             elif not deletion.is_gone:

@@ -152,7 +152,10 @@ taskid       2
 failed       0    
 exit_status  0
 """  # noqa: W291 - as it is printed
-    assert parse_accounting(text) == {1: (137, "100 : assumedly after job"), 2: (0, "")}
+    accounts = parse_accounting(text)
+    assert accounts == {1: (137, "100 : assumedly after job"), 2: (0, "")}
+    assert accounts[1].description == "exit code 137; failed 100 : assumedly after job"
+    assert "profile" in accounts[2].description
     assert parse_accounting("error: job id 13 not found") == {}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,18 @@ from waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
+IN_ENVIRONMENT = """
+    import os
+    from imp_parallel_core import Manager, SGEPESlaveArray
+
+    with Manager() as manager:
+        manager.add_slave(SGEPESlaveArray())
+        context = manager.get_context()
+        context.add_task(os.getpid)
+        assert list(context.get_results_unordered()) == [manager.slaves[0].runner_pid]
+        while manager.slaves[1].state != "gone":
+            pass
+"""
 SQUARES = """
     from imp_parallel_core import Manager, SGEQsubSlaveArray
 
@@ -133,3 +146,39 @@ def test_a_waiting_array_that_qstat_does_not_list_is_waited_for_and_deleted_at_t
     script.send_signal(signal.SIGINT)
     script.wait(30.0)
     wait_until(lambda: not cluster.jobs(), what="an empty queue")
+
+
+@pytest.mark.parametrize("line", ["exit", "exit 3", "exec true"])
+def test_a_profile_that_ends_the_shell_is_named_as_the_cause(
+    scripts: Scripts, job_user: JobUser, line: str
+) -> None:
+    profile = job_user.folder / ".bash_profile"
+    profile.write_text(line + "\n")
+    try:
+        code, _, err = finish(scripts.start(SQUARES, job_user))
+    finally:
+        profile.unlink()
+    assert code == 1
+    assert "NoSlaveStartedError" in err
+    assert f"exit code {3 if '3' in line else 0}, before its script had begun" in err
+    assert "~/.bash_profile" in err
+
+
+def test_a_parallel_environment_that_does_not_control_its_slaves_is_named_as_the_cause(
+    cluster: Cell, scripts: Scripts, job_user: JobUser
+) -> None:
+    (job_user.folder / "inside.py").write_text(textwrap.dedent(IN_ENVIRONMENT))
+    script = scripts.start(
+        f"""
+        import subprocess
+        options = "-sync y -pe loose 2 -cwd -j y -o out -S /bin/bash -v PYTHONPATH".split()
+        text = "exec {job_user.python} inside.py"
+        subprocess.run(["qsub", *options], input=text, text=True, check=True, stdout=-3)
+        """,
+        job_user,
+    )
+    code, _, err = finish(script)
+    said = (job_user.folder / "out").read_text()
+    assert (code, err) == (0, ""), said
+    assert "didn't accept task" in said
+    assert "must have control_slaves TRUE (qconf -sp loose shows it" in said

@@ -14,6 +14,7 @@ from imp_parallel_sge import SGEQsubSlaveArray
 from imp_parallel_sge._qsub_launch import QsubLaunch
 from imp_parallel_sge._queue_list import Jobs, Task
 from imp_parallel_sge._queue_watch import QueueWatch
+from imp_parallel_sge._reach import warn_if_only_here
 from test_sge_queue_list import listing
 
 from imp_parallel_core import Bootstrap, CommandResult, LaunchError, LaunchPhase, LocalHost
@@ -149,10 +150,12 @@ stdout_path_list:           NONE:NONE:.{name}/$TASK_ID.early
 
 
 def test_a_job_that_qstat_forgets_is_waited_for_and_deleted_at_the_end(
-    host: MadeUpHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    host: MadeUpHost,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("imp_parallel_sge._qsub_launch._FORGOTTEN_S", 0.5)
-    monkeypatch.setattr("imp_parallel_sge._qsub_launch._DELETE_S", 0.3)
     launch = host.launch()
     launch.poll()
     host.queue, host.is_there = listing(), True
@@ -164,7 +167,7 @@ def test_a_job_that_qstat_forgets_is_waited_for_and_deleted_at_the_end(
     assert "but qstat -j 5 knows it" in caplog.text
     launch.cancel(0.0)
     assert host.deleted == [["5"]]
-    assert "job 5 is deleted, but takes its time (qstat does not list it)" in caplog.text
+    assert list(tmp_path.glob(".imp_parallel-*")) == []
 
 
 def test_a_job_that_neither_qstat_nor_qstat_j_knows_counts_as_deleted_late(
@@ -286,6 +289,24 @@ def test_what_grid_engine_is_deleting_is_left_to_it(
         launch.cancel(0.0)
     assert "job 5 is deleted" in caplog.text
     assert list(tmp_path.glob(".imp_parallel-*")) == []
+
+
+@pytest.mark.parametrize(
+    ("addresses", "is_said"),
+    [
+        (["127.0.1.1:40000"], True),
+        (["127.0.0.1:40000", "[::1]:40000"], True),
+        (["127.0.0.1:40000", "192.168.0.5:40000"], False),
+        (["[2001:db8::7]:40000"], False),
+        ([], False),
+    ],
+)
+def test_addresses_that_no_other_host_can_reach_are_said_at_once(
+    addresses: list[str], is_said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_if_only_here(addresses)
+    assert ("127.0.1.1 for it? Leave host= out" in caplog.text) == is_said
+    assert all(address in caplog.text for address in addresses) or not is_said
 
 
 def test_nothing_is_left_of_an_array_that_was_refused(host: MadeUpHost, tmp_path: Path) -> None:

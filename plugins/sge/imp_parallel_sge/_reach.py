@@ -1,0 +1,26 @@
+"""Whether jobs on other hosts can reach the script at all."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Sequence
+
+_logger = logging.getLogger("imp_parallel.sge")
+
+
+def warn_if_only_here(addresses: Sequence[str]) -> None:
+    """Warn if all addresses that slaves are told are the loopback's.
+
+    Args:
+        addresses: as a bootstrap has them, with their ports.
+    """
+    hosts = [address.rpartition(":")[0].strip("[]") for address in addresses]
+    if hosts and all(ipaddress.ip_address(host).is_loopback for host in hosts):
+        _logger.warning(
+            "slaves are told to connect to %s, which only jobs on this machine can reach. Does "
+            "Manager's host= hold this machine's name, and /etc/hosts an address such as 127.0.1.1 "
+            "for it? Leave host= out, or give it an address that the execution hosts reach "
+            "(hostname -I lists this machine's).",
+            " and ".join(addresses),
+        )
