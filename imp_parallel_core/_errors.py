@@ -92,7 +92,7 @@ class RemoteError(Error):
 
 
 class SetupError(RemoteError):
-    """A context's set-up raised, hung or died on as many slaves as it may be tried on.
+    """A context's set-up raised, hung or died on as many slaves as it may, and no slave managed it.
 
     Each task of the context ends with this error; other contexts go on.
     """

@@ -156,8 +156,12 @@ class Manager:
             task_timeout_s: how long a task may take, from its own start; it is killed then, which
                 counts as a failed attempt. By default there is no limit.
             setup_timeout_s: likewise for the set-up.
-            max_attempts: how often a task may end its runner before it is given up, and on how
-                many slaves the set-up may fail.
+            max_attempts: how often a task may end its runner before it is given up. A slave on
+                which the set-up raises or ends its runner does not try it again. When it has failed
+                on so many slaves and no slave has managed it, or on all that there are, the
+                context's tasks get SetupError. A slave that is lost in the set-up may try again, if
+                it is launched again; that it was lost counts only as long as no slave has managed
+                the set-up, or if it happens so often to the same slave.
 
         Raises:
             TypeError, ValueError: for bad arguments.

@@ -207,6 +207,7 @@ class Scheduler:
         state.is_suspected = True
         self._board.settle(state)
         ends.double(self._board, state)
+        self._judge_setups()
         return self._decide(now)
 
     def slave_heard(self, slave: int, now: float) -> list[Action]:
@@ -266,7 +267,7 @@ class Scheduler:
         state.forget_runner()
         state.forget_connection()
         self._board.settle(state)
-        ends.hand_back(self._board, state, items, charged, cause)
+        ends.hand_back(self._board, state, items, charged, cause, is_loss=True)
         self._judge_setups()
         return self._decide(now)
 

@@ -80,7 +80,9 @@ class Board:
     def may_run(self, slave: ScheduledSlave, context: int) -> bool:
         """Whether a slave may be given tasks of a context, once it has been set up."""
         state = self.contexts.get(context)
-        return state is not None and not state.is_broken and context not in slave.excluded
+        if state is None or state.is_broken or state.is_doubtful:
+            return False
+        return context not in slave.excluded
 
     def forget_slave(self, slave: ScheduledSlave) -> None:
         """A slave has gone and nobody will launch it again."""

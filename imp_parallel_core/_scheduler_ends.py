@@ -49,8 +49,9 @@ def setup_ended(board: Board, slave: ScheduledSlave, item: SetupItem, outcome: O
         board.actions.append(CloseContext(slave.id, item.context))
     elif outcome.kind is OutcomeKind.VALUE:
         slave.contexts.add(item.context)
+        context.note_setup_managed()
     else:
-        _setup_failed(board, slave, context, outcome)
+        _setup_failed(board, slave, context, outcome, is_loss=False)
 
 
 def hand_back(
@@ -59,8 +60,19 @@ def hand_back(
     items: dict[int, Task | SetupItem],
     charged: int,
     cause: str,
+    *,
+    is_loss: bool = False,
 ) -> None:
-    """Put items that a slave no longer has back into their queues; charge the one to blame."""
+    """Put items that a slave no longer has back into their queues; charge the one to blame.
+
+    Args:
+        board: the board.
+        slave: the slave that had them.
+        items: by number, in the order in which they were sent.
+        charged: the one to blame; 0 for none.
+        cause: for its history.
+        is_loss: the whole slave was lost.
+    """
     for item, what in reversed(items.items()):
         if isinstance(what, Task):
             _let_go(slave, what)
@@ -70,7 +82,9 @@ def hand_back(
         if isinstance(what, SetupItem):
             if item == charged:
                 failure = Outcome(OutcomeKind.SETUP_FAILED, (cause,), slave.id)
-                _setup_failed(board, slave, context, failure)
+                _setup_failed(board, slave, context, failure, is_loss=is_loss)
+            elif context.is_doubtful:
+                judge_setup(board, context)
             continue
         if item == charged and not what.done:
             what.history += (cause,)
@@ -136,29 +150,45 @@ def forget(board: Board, context: ContextState, are_forgotten: Callable[[Task], 
 
 
 def judge_setup(board: Board, context: ContextState) -> None:
-    """Give a context's tasks up if its set-up failed too often, or wherever it could run."""
-    failures = context.setup_failures
-    if not failures:
+    """Give a context's tasks up if no slave has managed its set-up, and none will.
+
+    It has failed on ``max_attempts`` slaves (or these were lost in it so often), and no other is at
+    it; or it has failed on every slave that is left or to come.
+    """
+    if context.last_setup_failure is None:
         return
-    if len(failures) >= context.max_attempts:
+    if context.is_doubtful and not _is_tried(board, context):
         context.is_broken = True
-    failed = sum(board.slaves[id].phase is not Phase.GONE for id in failures)
+    failed = sum(board.slaves[id].phase is not Phase.GONE for id in context.setup_failures)
     # with no slave at all it is for NoMoreSlavesError to say: another one may be added
     if not context.is_broken and not 0 < failed == board.alive:
         return
-    outcome = next(reversed(failures.values()))
     context.running += len(context.fresh)
     waiting = [*context.retry.values(), *context.fresh]
     context.fresh.clear()
     for task in waiting:
-        _finish(board, context, task, outcome)
+        _finish(board, context, task, context.last_setup_failure)
+
+
+def _is_tried(board: Board, context: ContextState) -> bool:
+    """Whether a slave that is heard is at a context's set-up."""
+    item = SetupItem(context.id)
+    return any(
+        item in slave.items.values() for slave in board.slaves.values() if not slave.is_suspected
+    )
 
 
 def _setup_failed(
-    board: Board, slave: ScheduledSlave, context: ContextState, outcome: Outcome
+    board: Board,
+    slave: ScheduledSlave,
+    context: ContextState,
+    outcome: Outcome,
+    *,
+    is_loss: bool,
 ) -> None:
-    slave.excluded.add(context.id)
-    context.setup_failures[slave.id] = outcome._replace(kind=OutcomeKind.SETUP_FAILED)
+    outcome = outcome._replace(kind=OutcomeKind.SETUP_FAILED)
+    if context.note_setup_failed(slave.id, outcome, is_loss=is_loss):
+        slave.excluded.add(context.id)
     judge_setup(board, context)
 
 

@@ -127,11 +127,15 @@ class ContextState:
         "has_waiting_reader",
         "id",
         "is_broken",
+        "is_doubtful",
+        "is_managed",
+        "last_setup_failure",
         "max_attempts",
         "mean_s",
         "retry",
         "running",
         "setup_failures",
+        "setup_losses",
         "slaves",
         "unread",
         "unread_bytes",
@@ -149,11 +153,44 @@ class ContextState:
         self.slaves = 0  # how many slaves serve it
         self.chosen_at = 0  # a count: contexts with as many slaves take turns
         self.mean_s: float | None = None  # how long its tasks take
-        self.setup_failures: dict[int, Outcome] = {}
-        self.is_broken = False  # its set-up failed too often; no slave will try again
+        self.is_managed = False  # some slave has managed its set-up
+        self.setup_failures: set[int] = set()  # slaves on which it failed; they are excluded
+        self.setup_losses: dict[int, int] = {}  # slaves that were lost in it, and how often each
+        self.last_setup_failure: Outcome | None = None
+        self.is_doubtful = False  # it failed so often that no more slaves begin it, …
+        self.is_broken = False  # … and when all that had begun it have failed: it is given up
+
+    def note_setup_managed(self) -> None:
+        """A slave has managed the set-up: so whoever was lost in it may be lost for any reason."""
+        self.is_managed = True
+        self.is_doubtful = self.is_broken = False
+        self.setup_losses.clear()
+
+    def note_setup_failed(self, slave: int, outcome: Outcome, *, is_loss: bool) -> bool:
+        """The set-up has failed on a slave; return whether that slave shall not try it again.
+
+        Args:
+            slave: the slave's id.
+            outcome: what the context's tasks come to, if no slave manages it.
+            is_loss: the whole slave was lost, for whatever reason. One that is launched again may
+                try again, unless that happens too often.
+        """
+        self.last_setup_failure = outcome
+        if is_loss:
+            losses = self.setup_losses[slave] = self.setup_losses.get(slave, 0) + 1
+        is_final = not is_loss or losses >= self.max_attempts
+        if is_final:
+            self.setup_failures.add(slave)
+        if not self.is_managed:
+            lost = self.setup_losses.items()
+            losses = sum(count for id, count in lost if id not in self.setup_failures)
+            self.is_doubtful = len(self.setup_failures) + losses >= self.max_attempts
+        return is_final
 
     def has_startable(self, policy: Policy) -> bool:
         """Whether a task may be sent now: a retry, or a fresh task with credit or a reader."""
+        if self.is_doubtful:
+            return False
         if self.retry:
             return True
         return bool(self.fresh) and (self.has_credit(policy) or self.may_start_without_credit)

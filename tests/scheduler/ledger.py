@@ -62,11 +62,15 @@ class KnownContext:
         self.started: set[int] = set()  # of those, the ones that have been sent at least once
         self.unread: dict[int, int] = {}  # by task, the sizes of outcomes not reported as read
         self.has_waiting_reader = False  # has said so since outcomes were last reported as read
-        self.failed_on: set[int] = set()
+        self.failed_on: set[int] = set()  # slaves on which the set-up failed
+        self.lost_in: Counter[int] = Counter()  # slaves that were lost while they set up
+        self.is_managed = False  # by any slave, at any time
+        self.is_broken = False
 
     @property
-    def is_broken(self) -> bool:
-        return len(self.failed_on) >= self.max_attempts
+    def is_doubtful(self) -> bool:
+        lost = sum(count for id, count in self.lost_in.items() if id not in self.failed_on)
+        return not self.is_managed and len(self.failed_on) + lost >= self.max_attempts
 
     def has_credit(self, policy: Policy) -> bool:
         return (
@@ -144,7 +148,7 @@ class Ledger:
 
     def slave_lost(self, slave: int, is_charged: bool, cause: str) -> None:
         known = self.slaves[slave]
-        self._charge(known, slave, next(iter(known.items), 0) if is_charged else 0)
+        self._charge(known, slave, next(iter(known.items), 0) if is_charged else 0, is_loss=True)
         known.forget_runner()
         known.is_gone, known.is_suspected, known.is_away = True, False, False
 
@@ -164,6 +168,10 @@ class Ledger:
             return
         if outcome.kind is OutcomeKind.VALUE:
             known.set_up.add(context)
+            if context in self.contexts:
+                self.contexts[context].is_managed = True
+                self.contexts[context].is_broken = False
+                self.contexts[context].lost_in.clear()
         else:
             self._setup_failed(known, slave, context)
 
@@ -173,11 +181,16 @@ class Ledger:
         for item in items:
             del known.items[item]
 
-    def _charge(self, known: KnownSlave, slave: int, item: int) -> None:
+    def _charge(self, known: KnownSlave, slave: int, item: int, *, is_loss: bool = False) -> None:
         what = known.items.get(item)
         if known.is_leaving or what is None:
             return
         if not isinstance(what, Task):
+            if is_loss and what in self.contexts:
+                context = self.contexts[what]
+                context.lost_in[slave] += 1
+                if context.lost_in[slave] < context.max_attempts:
+                    return
             self._setup_failed(known, slave, what)
         elif what.id not in self.outcomes and what.context in self.contexts:
             self.charges[what.id] += 1
@@ -227,7 +240,7 @@ class Ledger:
         assert not slave.items, "a set-up waits behind something, or with something behind it"
         assert context not in slave.set_up
         assert context not in slave.failed
-        assert not self.contexts[context].is_broken
+        assert not self.contexts[context].is_doubtful, "another slave tries what failed too often"
         self._new_item(slave, item, context)
 
     def _check_tasks(self, slave: KnownSlave, tasks: list[tuple[int, Task]]) -> None:
@@ -263,9 +276,15 @@ class Ledger:
             assert self.charges[task.id] == context.max_attempts
             assert outcome.content == task.history
         if outcome.kind is OutcomeKind.SETUP_FAILED:
-            assert outcome.slave in context.failed_on
+            assert outcome.slave in context.failed_on or context.lost_in[outcome.slave]
+            context.is_broken |= context.is_doubtful and not self._is_tried(task.context)
             alive = {id for id, slave in self.slaves.items() if not slave.is_gone}
             assert context.is_broken or alive <= context.failed_on
+
+    def _is_tried(self, context: int) -> bool:
+        """Whether a slave that is heard is at a context's set-up."""
+        heard = (slave for slave in self.slaves.values() if not slave.is_suspected)
+        return any(context in slave.items.values() for slave in heard)
 
     # ---- between the events
 
@@ -280,7 +299,7 @@ class Ledger:
                 assert startable <= slave.failed, "a slave is idle while there is work for it"
 
     def _may_start(self, context: KnownContext, held: set[int]) -> bool:
-        if context.is_broken:
+        if context.is_broken or context.is_doubtful:
             return False  # what is left of it runs where it is, or not at all
         loose = [task for task in context.waiting if task not in held]
         return any(task in context.started for task in loose) or (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from imp_parallel_core._actions import (
@@ -539,8 +541,9 @@ def test_a_set_up_that_fails_on_max_attempts_slaves_fails_every_task_and_no_othe
     slaves = [cluster.add_ready_slave() for _ in range(3)]
     doomed = cluster.add_tasks(bad, 4)
     cluster.exchange()
-    for slave in slaves[:2]:
+    for slave in slaves:
         cluster.finish_item(slave, fails=True)
+    cluster.add_ready_slave()
     fine = cluster.add_tasks(good, 3)
     doomed += cluster.add_tasks(bad, 2)
     cluster.run_to_quiescence()
@@ -562,44 +565,122 @@ def test_a_set_up_that_fails_on_every_slave_there_is_fails_every_task() -> None:
     assert {(o.kind, o.slave) for o in outcomes} == {(OutcomeKind.SETUP_FAILED, slave.id)}
 
 
-def cluster_with_a_broken_context() -> tuple[FakeCluster, FakeSlave]:
-    """A slave runs tasks of a context whose set-up has just failed too often elsewhere."""
+def slaves_that_set_up(count: int, **how: Any) -> tuple[FakeCluster, list[FakeSlave], list[Task]]:
+    """Slaves that are at the set-up of one context, which has more tasks than slaves."""
     cluster = FakeCluster()
-    context = cluster.open_context(max_attempts=1)
-    good = cluster.add_ready_slave()
-    cluster.add_tasks(context, 6)
+    slaves = [cluster.add_ready_slave(relaunchable=True) for _ in range(count)]
+    tasks = cluster.add_tasks(cluster.open_context(**how), 2 * count)
     cluster.exchange()
-    for _ in range(2):
-        cluster.finish_item(good, duration_s=0.0001)
-    cluster.exchange()
-    while unstarted(cluster.scheduler):
-        cluster.finish_item(good, duration_s=0.0001)
-    cluster.add_tasks(context, 1)
-    bad = cluster.add_ready_slave()
-    cluster.exchange()
-    cluster.finish_item(bad, fails=True)
-    return cluster, good
+    return cluster, slaves, tasks
 
 
-def test_what_a_slave_runs_of_a_context_that_failed_elsewhere_may_end_well() -> None:
-    cluster, good = cluster_with_a_broken_context()
-    held = list(good.items.values())
-    assert held
-    cluster.add_ready_slave()
-    assert cluster.scheduler.next_tick() is None, "nobody else may run it"
+def kinds_of_outcomes(cluster: FakeCluster, tasks: list[Task]) -> set[OutcomeKind]:
+    return {cluster.ledger.outcomes[task.id].kind for task in tasks}
+
+
+def test_slaves_that_are_lost_while_they_set_up_take_nothing_from_those_that_work() -> None:
+    cluster, slaves, tasks = slaves_that_set_up(5)
+    for slave in slaves[:3]:
+        cluster.kill_slave(slave)
+    assert cluster.ledger.outcomes == {}, "two are still at it"
     cluster.run_to_quiescence()
-    outcomes = cluster.ledger.outcomes
-    assert {outcomes[t.id].kind for t in held if isinstance(t, Task)} == {OutcomeKind.VALUE}
+    tasks += cluster.add_tasks(tasks[0].context, 3)
+    for slave in slaves[:3]:  # and at any later time
+        cluster.kill_slave(slave)
+        cluster.join(slave)
+        tasks += cluster.add_tasks(tasks[0].context, 5)
+        cluster.exchange()
+    cluster.run_to_quiescence()
+    assert kinds_of_outcomes(cluster, tasks) == {OutcomeKind.VALUE}
 
 
-def test_what_comes_back_to_a_context_that_failed_elsewhere_fails_too() -> None:
-    cluster, good = cluster_with_a_broken_context()
-    held = [task for task in good.items.values() if isinstance(task, Task)]
-    assert held
-    cluster.kill_runner(good, is_charged=False)
-    cluster.deliver(good)
-    outcomes = cluster.ledger.outcomes
-    assert {outcomes[task.id].kind for task in held} == {OutcomeKind.SETUP_FAILED}
+def test_a_slave_on_which_the_set_up_failed_is_left_out_while_others_do_the_work() -> None:
+    cluster, (good, *bad), tasks = slaves_that_set_up(4)
+    for slave in bad:
+        cluster.finish_item(slave, fails=True)
+    assert cluster.ledger.outcomes == {}
+    cluster.run_to_quiescence()
+    assert kinds_of_outcomes(cluster, tasks) == {OutcomeKind.VALUE}
+    assert {cluster.ledger.outcomes[task.id].slave for task in tasks} == {good.id}
+
+
+def test_while_a_set_up_that_failed_too_often_is_under_way_nobody_else_begins_it() -> None:
+    cluster, (first, second), tasks = slaves_that_set_up(2, max_attempts=1)
+    cluster.finish_item(first, fails=True)
+    late = cluster.add_ready_slave()
+    assert cluster.ledger.outcomes == {}
+    assert not late.items
+    cluster.finish_item(second)
+    cluster.exchange()
+    assert running(late) == tasks[0].context, "it can be managed"
+    cluster.run_to_quiescence()
+    assert kinds_of_outcomes(cluster, tasks) == {OutcomeKind.VALUE}
+
+
+@pytest.mark.parametrize("end", ["fails", "dies", "is suspected", "is sent away"])
+def test_when_the_last_one_ends_that_was_at_a_set_up_that_failed_too_often_it_is_given_up(
+    end: str,
+) -> None:
+    cluster, (first, second), tasks = slaves_that_set_up(2, max_attempts=1)
+    cluster.finish_item(first, fails=True)
+    cluster.add_ready_slave()
+    if end == "fails":
+        cluster.finish_item(second, fails=True)
+    elif end == "dies":
+        cluster.kill_slave(second)
+    elif end == "is suspected":
+        cluster.suspect(second)
+    else:
+        cluster.kill_slave(second, is_charged=False)
+    assert kinds_of_outcomes(cluster, tasks) == {OutcomeKind.SETUP_FAILED}
+
+
+def test_a_set_up_that_was_given_up_lives_again_if_a_silent_slave_has_managed_it() -> None:
+    cluster, (first, second), tasks = slaves_that_set_up(2, max_attempts=1)
+    cluster.suspect(second)
+    cluster.finish_item(first, fails=True)
+    assert kinds_of_outcomes(cluster, tasks) == {OutcomeKind.SETUP_FAILED}
+    cluster.hear(second)
+    cluster.finish_item(second)
+    more = cluster.add_tasks(tasks[0].context, 2)
+    cluster.run_to_quiescence()
+    assert kinds_of_outcomes(cluster, more) == {OutcomeKind.VALUE}
+
+
+def test_a_set_up_that_kills_its_runner_on_every_slave_is_a_set_up_error() -> None:
+    cluster, slaves, tasks = slaves_that_set_up(4)
+    for slave in slaves:
+        cluster.kill_runner(slave)
+        cluster.exchange()
+    assert kinds_of_outcomes(cluster, tasks) == {OutcomeKind.SETUP_FAILED}
+
+
+@pytest.mark.parametrize("slaves", [1, 2, 5])
+def test_a_set_up_that_kills_every_slave_is_a_set_up_error_and_not_tried_for_ever(
+    slaves: int,
+) -> None:
+    cluster, dying, tasks = slaves_that_set_up(slaves)
+    for _ in range(3):
+        for slave in dying:
+            if slave.items:
+                cluster.kill_slave(slave)
+        for slave in dying:
+            cluster.join(slave)
+        cluster.exchange()
+    assert kinds_of_outcomes(cluster, tasks) == {OutcomeKind.SETUP_FAILED}
+    assert all(slave.is_alive for slave in dying), "the slaves are there for other contexts"
+
+
+def test_a_slave_that_is_lost_in_a_set_up_again_and_again_is_left_out_too() -> None:
+    cluster, (good, bad), tasks = slaves_that_set_up(2)
+    cluster.finish_item(good)
+    for _ in range(3):
+        cluster.kill_slave(bad)
+        cluster.join(bad)
+        cluster.exchange(bad)
+    assert not bad.items
+    cluster.run_to_quiescence()
+    assert kinds_of_outcomes(cluster, tasks) == {OutcomeKind.VALUE}
 
 
 def test_what_a_failed_set_up_left_on_a_slave_goes_with_its_context() -> None:
