@@ -143,6 +143,19 @@ class Relaunch(NamedTuple):
     slave: int
 
 
+class SetAside(NamedTuple):
+    """A slave gets no work for a while: so many tasks in a row have died on it."""
+
+    slave: int
+    deaths: int
+
+
+class TakeUp(NamedTuple):
+    """A slave that was set aside may be given work again."""
+
+    slave: int
+
+
 class Deliver(NamedTuple):
     """Hand a task's outcome to its context. Happens once for every task.
 
@@ -163,5 +176,7 @@ Action = (
     | KeepPart
     | ForgetPart
     | Relaunch
+    | SetAside
+    | TakeUp
     | Deliver
 )

@@ -146,6 +146,22 @@ class Fleet:
             watch.withdraw(indices)
         _logger.info("%d slaves that waited in a queue are not needed any more", len(records))
 
+    def set_aside(self, index: int, deaths: int) -> None:
+        """A slave gets no tasks for a while: so many have died on it, one after the other."""
+        record = self.records[index]
+        record.aside = f"{deaths} tasks in a row have died here, while other slaves work"
+        _logger.warning("%s gets no tasks for a while: %s", record, record.aside)
+        if record.state in (SlaveState.IDLE, SlaveState.CONNECTED):
+            self._enter(record, SlaveState.SET_ASIDE, record.aside)
+
+    def take_up(self, index: int) -> None:
+        """A slave that was set aside is tried again."""
+        record = self.records[index]
+        record.aside = ""
+        _logger.info("%s is tried again", record)
+        if record.state is SlaveState.SET_ASIDE:
+            self._enter(record, record.connected_state)
+
     # ---- connections
 
     def stream_made(self, index: int, stream: Stream) -> None:
@@ -259,7 +275,7 @@ class Fleet:
         if record.state is not SlaveState.RECONNECTING:
             _logger.warning("%s: %s; it may come back", record, how)
             self._enter(record, SlaveState.RECONNECTING, how)
-            self._perform(self._scheduler.slave_away(record.index))
+            self._perform(self._scheduler.slave_away(record.index, time.monotonic()))
         self._ask_soon_for_end(record, link, _FIRST_PAUSE_S)
 
     def _ask_soon_for_end(self, record: SlaveRecord, link: Link, pause_s: float) -> None:

@@ -137,13 +137,13 @@ class Hearing:
         record.leaves_because = reason
         _logger.warning("%s leaves: it %s", record, reason)
         self._enter(record, SlaveState.LEAVING, reason)
-        self._perform(self._scheduler.slave_leaving(record.index))
+        self._perform(self._scheduler.slave_leaving(record.index, time.monotonic()))
 
     def _paused(self, record: SlaveRecord, reason: str) -> None:
         record.is_paused = True
         _logger.warning("%s gets no tasks for a while: it %s", record, reason)
         self._enter(record, SlaveState.PAUSED, reason)
-        self._perform(self._scheduler.slave_away(record.index))
+        self._perform(self._scheduler.slave_away(record.index, time.monotonic()))
 
     def _goes_on(self, record: SlaveRecord, now: float) -> None:
         record.is_paused = False

@@ -22,7 +22,9 @@ from ._actions import (
     Relaunch,
     SendSetup,
     SendTasks,
+    SetAside,
     TakeBack,
+    TakeUp,
 )
 from ._large_parts import LargePart
 from ._observers import Observers
@@ -123,6 +125,10 @@ class Performer:
                     self.fleet.send(slave, protocol.FORGET, messages.pack_forget(head))
                 case Relaunch(slave):
                     self.fleet.relaunch(slave)
+                case SetAside(slave, deaths):
+                    self.fleet.set_aside(slave, deaths)
+                case TakeUp(slave):
+                    self.fleet.take_up(slave)
 
     def _send_setup(self, action: SendSetup) -> None:
         record, context = self.fleet.records[action.slave], self.contexts[action.context]

@@ -14,12 +14,14 @@ from itertools import groupby
 from operator import attrgetter
 
 from . import _scheduler_ends as ends
+from . import _scheduler_health as health
 from . import _scheduler_work as work
 from ._actions import Action, ForgetPart, NextRunner, Outcome, Relaunch, Task
 from ._scheduler_board import Board
 from ._scheduler_state import ContextState, Phase, Policy, ScheduledSlave, SetupItem
 
 _context_of = attrgetter("context")
+_NEVER = float("inf")
 
 
 class Scheduler:
@@ -69,6 +71,12 @@ class Scheduler:
 
     def next_tick(self) -> float | None:
         """Return when :meth:`tick` wants to be called, if nothing else happens before."""
+        due, look_at = self._next_take_back(), self._board.look_at
+        if look_at == _NEVER:
+            return due
+        return look_at if due is None else min(due, look_at)
+
+    def _next_take_back(self) -> float | None:
         due = work.next_take_back(self._board)
         if due is None:
             return None
@@ -119,6 +127,9 @@ class Scheduler:
         """The user has closed or dropped a context: its tasks are forgotten, running ones ended."""
         if self._contexts.pop(context, None) is None:
             return self._board.flush()
+        deaths = self._board.deaths
+        for key in [key for key in deaths if key[0] == context]:
+            del deaths[key]
         for slave in self._slaves.values():
             if slave.serves == context:
                 slave.serves = None
@@ -171,7 +182,7 @@ class Scheduler:
         state.forget_runner()
         state.forget_connection()
         self._board.settle(state)
-        ends.hand_back(self._board, state, items, 0, cause)
+        ends.hand_back(self._board, state, items, 0, cause, now)
         return self._decide(now)
 
     def runner_ready(self, slave: int, now: float) -> list[Action]:
@@ -184,13 +195,13 @@ class Scheduler:
         self._board.settle(state)
         return self._decide(now)
 
-    def slave_away(self, slave: int) -> list[Action]:
+    def slave_away(self, slave: int, now: float) -> list[Action]:
         """A slave's connection has broken: it keeps what it has, and gets no more meanwhile."""
         state = self._slaves[slave]
         if state.phase is not Phase.GONE:
             state.is_away = True
             self._board.settle(state)
-        return self._board.flush()
+        return self._decide(now)
 
     def slave_back(self, slave: int, now: float) -> list[Action]:
         """A slave that was away has a connection again."""
@@ -220,14 +231,14 @@ class Scheduler:
         self._board.settle(state)
         return self._decide(now, state)
 
-    def slave_leaving(self, slave: int) -> list[Action]:
+    def slave_leaving(self, slave: int, now: float) -> list[Action]:
         """A slave has announced that it will be ended: it gets no more work."""
         state = self._slaves[slave]
         state.is_leaving = True
         if len(state.items) > 1:
             self._board.take_back(state)
         self._board.settle(state)
-        return self._board.flush()
+        return self._decide(now)
 
     def runner_lost(self, slave: int, charged: int, cause: str, now: float) -> list[Action]:
         """A slave's runner has died; its supervisor starts another.
@@ -245,7 +256,7 @@ class Scheduler:
         state.forget_runner()
         self._board.settle(state)
         self._board.actions.append(NextRunner(slave))
-        ends.hand_back(self._board, state, items, 0 if state.is_leaving else charged, cause)
+        ends.hand_back(self._board, state, items, 0 if state.is_leaving else charged, cause, now)
         return self._decide(now)
 
     def slave_lost(self, slave: int, is_charged: bool, cause: str, now: float) -> list[Action]:
@@ -267,7 +278,7 @@ class Scheduler:
         state.forget_runner()
         state.forget_connection()
         self._board.settle(state)
-        ends.hand_back(self._board, state, items, charged, cause, is_loss=True)
+        ends.hand_back(self._board, state, items, charged, cause, now, is_loss=True)
         self._judge_setups()
         return self._decide(now)
 
@@ -312,22 +323,27 @@ class Scheduler:
         state = self._slaves[slave]
         state.awaits_return = False
         returned = {item: state.items.pop(item) for item in items if item in state.items}
-        ends.hand_back(self._board, state, returned, 0, "")
+        ends.hand_back(self._board, state, returned, 0, "", now)
         ends.go_on(self._board, state)
         self._board.settle(state)
         return self._decide(now, state)
 
     def tick(self, now: float) -> list[Action]:
         """Time has passed (see :meth:`next_tick`)."""
-        due = self.next_tick()
+        due = self._next_take_back()
         if due is not None and due <= now and work.take_back_for_idle(self._board, now):
             self._asked_at = now
-        return self._board.flush()
+        if self._board.look_at > now:
+            return self._board.flush()
+        health.look(self._board, now)
+        return self._decide(now)
 
     # ---- what follows from every event
 
     def _decide(self, now: float, busy: ScheduledSlave | None = None) -> list[Action]:
         """Give out what has become startable: to idle slaves first, then to a busy one."""
+        if self._board.aside:
+            health.take_up_if_needed(self._board)
         if busy is not None and not busy.items:
             busy = None
         work.fill_idle(self._board, now)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from itertools import count
 
 from ._actions import Action, TakeBack
+from ._light_typing import TYPE_CHECKING
 from ._scheduler_state import ContextState, Phase, Policy, ScheduledSlave
+
+if TYPE_CHECKING:
+    from ._scheduler_health import Death
 
 
 class Board:
@@ -21,6 +25,10 @@ class Board:
         self.backlogged: dict[int, ScheduledSlave] = {}
         self.alive = 0  # how many slaves run or may still come
         self.actions: list[Action] = []
+        # of tasks without an outcome, by context and id: where they died (_scheduler_health)
+        self.deaths: dict[tuple[int, int], Death] = {}
+        self.aside: dict[int, ScheduledSlave] = {}  # set aside
+        self.look_at = float("inf")  # when to look at these two again
         self._items = 0  # how many have been given out
         self._turns = count(1)
 
@@ -87,4 +95,6 @@ class Board:
     def forget_slave(self, slave: ScheduledSlave) -> None:
         """A slave has gone and nobody will launch it again."""
         slave.phase = Phase.GONE
+        slave.is_aside = False
+        self.aside.pop(slave.id, None)
         self.alive -= 1

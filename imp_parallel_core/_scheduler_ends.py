@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ._actions import CloseContext, Deliver, EndAttempt, Outcome, OutcomeKind, Task
 from ._scheduler_board import Board
+from ._scheduler_health import note_death, trust
 from ._scheduler_state import ContextState, Phase, ScheduledSlave, SetupItem
 
 
@@ -13,6 +14,8 @@ def task_ended(
     board: Board, slave: ScheduledSlave, task: Task, outcome: Outcome, duration_s: float
 ) -> None:
     """A slave has written a task's outcome."""
+    if not slave.is_trusted:
+        trust(slave)
     context = board.contexts.get(task.context)
     if context is None:
         _let_go(slave, task)
@@ -31,6 +34,8 @@ def task_ended(
     board.actions.append(Deliver(task, outcome))
     if context.retry:
         context.retry.pop(task.id, None)
+    if board.deaths:
+        board.deaths.pop((task.context, task.id), None)
 
 
 def note_worth(board: Board, slave: ScheduledSlave, now: float) -> None:
@@ -60,6 +65,7 @@ def hand_back(
     items: dict[int, Task | SetupItem],
     charged: int,
     cause: str,
+    now: float,
     *,
     is_loss: bool = False,
 ) -> None:
@@ -71,6 +77,7 @@ def hand_back(
         items: by number, in the order in which they were sent.
         charged: the one to blame; 0 for none.
         cause: for its history.
+        now: when it is known.
         is_loss: the whole slave was lost.
     """
     for item, what in reversed(items.items()):
@@ -91,6 +98,7 @@ def hand_back(
             if len(what.history) >= context.max_attempts:
                 lost = Outcome(OutcomeKind.LOST, what.history, slave.id)
                 _finish(board, context, what, lost)
+            note_death(board, slave, context, what, now)
         _queue_again(board, context, what)
         if context.is_broken:
             judge_setup(board, context)
@@ -137,6 +145,7 @@ def forget(board: Board, context: ContextState, are_forgotten: Callable[[Task], 
     for task in list(context.retry.values()):
         if are_forgotten(task):
             del context.retry[task.id]
+            board.deaths.pop((task.context, task.id), None)
             task.done = task.is_forgotten = True
             context.running -= 1
     for slave in board.slaves.values():
@@ -212,6 +221,8 @@ def _finish(board: Board, context: ContextState, task: Task, outcome: Outcome) -
     task.done = True
     if context.retry:
         context.retry.pop(task.id, None)
+    if board.deaths:
+        board.deaths.pop((task.context, task.id), None)
     context.running -= 1
     context.unread += 1
     context.unread_bytes += outcome.size_bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ._actions import Outcome, Task
@@ -35,6 +36,14 @@ class Policy(NamedTuple):
     """How long a slave must have worked, after a launch, for earlier losses to count no more."""
     patience_s: float = 0.001
     """How long a task may run before those behind it are taken back for an idle slave."""
+    elsewhere_s: float = 30.0
+    """For how long, at least, a task that has died on a slave waits for another one."""
+    ill_after: int = 3
+    """How many tasks must die on a slave, one after the other, before it is set aside."""
+    aside_s: float = 30.0
+    """For how long it is set aside then; twice as long after each trial that fails, …"""
+    longest_aside_s: float = 1800.0
+    """… but no longer than this."""
 
 
 class Phase(enum.Enum):
@@ -55,22 +64,27 @@ class ScheduledSlave:
     """What the scheduler knows of a slave."""
 
     __slots__ = (
+        "aside_until",
         "awaits_return",
         "contexts",
         "excluded",
         "has_joined",
         "id",
+        "is_aside",
         "is_away",
         "is_leaving",
         "is_suspected",
+        "is_trusted",
         "items",
         "kept",
+        "killed",
         "phase",
         "progress_at",
         "ready_since",
         "relaunchable",
         "relaunches",
         "serves",
+        "times_aside",
     )
 
     def __init__(self, id: int, relaunchable: bool) -> None:
@@ -81,6 +95,11 @@ class ScheduledSlave:
         self.has_joined = False
         self.excluded: set[int] = set()  # contexts whose set-up failed here
         self.serves: int | None = None  # the context that it was last given work of
+        self.killed: tuple[tuple[int, int], ...] = ()  # tasks that died here since one ended
+        self.is_trusted = False  # the last task that it began and that did not come back has ended
+        self.times_aside = 0  # since then
+        self.is_aside = False  # for those deaths
+        self.aside_until = 0.0
         self.phase = Phase.STARTING
         self.forget_runner()
         self.forget_connection()
@@ -108,7 +127,11 @@ class ScheduledSlave:
     def takes_work(self) -> bool:
         """Whether it may be sent anything to run."""
         return self.phase is Phase.READY and not (
-            self.is_away or self.is_suspected or self.is_leaving or self.awaits_return
+            self.is_away
+            or self.is_suspected
+            or self.is_leaving
+            or self.is_aside
+            or self.awaits_return
         )
 
     @property
@@ -191,8 +214,10 @@ class ContextState:
         """Whether a task may be sent now: a retry, or a fresh task with credit or a reader."""
         if self.is_doubtful:
             return False
-        if self.retry:
-            return True
+        return bool(self.retry) or self.has_startable_fresh(policy)
+
+    def has_startable_fresh(self, policy: Policy) -> bool:
+        """Whether a fresh task may be sent now, as far as credit and readers go."""
         return bool(self.fresh) and (self.has_credit(policy) or self.may_start_without_credit)
 
     def has_credit(self, policy: Policy) -> bool:
@@ -204,17 +229,30 @@ class ContextState:
         """Whether only a fresh task can bring what a reader waits for."""
         return self.running == 0 and self.has_waiting_reader
 
-    def next_tasks(self, limit: int, policy: Policy, kept: KeptParts) -> list[Task]:
+    def next_tasks(
+        self,
+        limit: int,
+        policy: Policy,
+        kept: KeptParts,
+        next_retry: Callable[[], Task | None] | None = None,
+    ) -> list[Task]:
         """Take the tasks to be sent next out of the queue: so many, or as many MB, at most.
 
-        ``kept`` is what their runner keeps, and takes note of what it is to be sent with them.
+        Args:
+            limit: how many.
+            policy: the bounds.
+            kept: what their runner keeps; takes note of what it is to be sent with them.
+            next_retry: takes the next task that is to be tried again, if not any will do.
         """
         tasks: list[Task] = []
         size_bytes = 0
         has_credit = self.has_credit(policy)
         while len(tasks) < limit and size_bytes < _AHEAD_BYTES:
+            retried: Task | None = None
             if self.retry:
-                task = self.retry.popitem(last=False)[1]
+                retried = self.retry.popitem(last=False)[1] if next_retry is None else next_retry()
+            if retried is not None:
+                task = retried
             elif self.fresh and (has_credit or self.may_start_without_credit):
                 task = self.fresh.popleft()
                 self.running += 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ._actions import ForgetPart, KeepPart, SendSetup, SendTasks
+from functools import partial
+
+from . import _scheduler_health as health
+from ._actions import ForgetPart, KeepPart, SendSetup, SendTasks, Task
 from ._scheduler_board import Board
 from ._scheduler_state import ContextState, ScheduledSlave, SetupItem
 
@@ -13,7 +16,9 @@ def fill_idle(board: Board, now: float) -> None:
         return  # without looking at each of them: thousands may be idle
     for slave in list(board.idle.values()):
         fill(board, slave, now)
-        if slave.id in board.idle and not slave.excluded:
+        if slave.id not in board.idle or slave.excluded:
+            continue
+        if not (board.deaths and board.has_startable()):  # else it is for others
             return  # nothing is left that a slave could take
 
 
@@ -21,7 +26,7 @@ def fill(board: Board, slave: ScheduledSlave, now: float) -> None:
     """Give a slave what it has room for."""
     if not slave.takes_work or (slave.items and slave.is_setting_up):
         return
-    context = _choose_context(board, slave)
+    context = _choose_context(board, slave, now)
     if context is None:
         board.settle(slave)
     elif context.id in slave.contexts:
@@ -30,11 +35,13 @@ def fill(board: Board, slave: ScheduledSlave, now: float) -> None:
         _send_setup(board, slave, context, now)
 
 
-def _choose_context(board: Board, slave: ScheduledSlave) -> ContextState | None:
+def _choose_context(board: Board, slave: ScheduledSlave, now: float) -> ContextState | None:
     """Return the context with the fewest slaves; contexts with as many take turns."""
     best, best_key = None, (0, 0)
     for context in board.contexts.values():
         if context.id in slave.excluded or not context.has_startable(board.policy):
+            continue
+        if board.deaths and not health.has_any(board, slave, context, now):
             continue
         others = context.slaves - (slave.serves == context.id)
         key = (others, context.chosen_at)
@@ -53,7 +60,9 @@ def _send_setup(board: Board, slave: ScheduledSlave, context: ContextState, now:
 
 
 def _send_tasks(board: Board, slave: ScheduledSlave, context: ContextState, now: float) -> None:
-    tasks = context.next_tasks(_room(board, slave, context), board.policy, slave.kept)
+    next_retry = partial(health.next_retry, board, slave, context, now) if board.deaths else None
+    room = _room(board, slave, context)
+    tasks = context.next_tasks(room, board.policy, slave.kept, next_retry)
     if not tasks:
         return
     for part in slave.kept.take_missing():
@@ -115,5 +124,12 @@ def take_back_for_idle(board: Board, now: float) -> bool:
 
 def _can_be_helped(board: Board, slave: ScheduledSlave) -> bool:
     """Whether an idle slave may run what waits here."""
-    waiting = {what.context for what in list(slave.items.values())[1:]}
+    behind = list(slave.items.values())[1:]
+    if board.deaths:  # what has died may wait for this slave, and be nothing for an idle one
+        behind = [what for what in behind if not _has_died(board, what)]
+    waiting = {what.context for what in behind}
     return any(board.may_run(idle, context) for context in waiting for idle in board.idle.values())
+
+
+def _has_died(board: Board, what: Task | SetupItem) -> bool:
+    return isinstance(what, Task) and (what.context, what.id) in board.deaths

@@ -14,7 +14,8 @@ class SlaveInfo:
         name: what messages call it.
         description: the repr of what was given to ``add_slave``.
         state: one of launching, queued, connected, idle, setting up, working, suspected,
-            reconnecting, paused (a batch system will stop it, or has), leaving, gone.
+            reconnecting, paused (a batch system will stop it, or has), set aside (task after task
+            has died on it), leaving, gone.
         state_s: for how long it has been in this state, in seconds.
         detail: more about the state: a batch system's reason, how it was lost.
         host: the name of its machine; "" before it has connected.

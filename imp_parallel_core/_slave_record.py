@@ -54,6 +54,7 @@ class SlaveRecord:
         self.runner_pid: int | None = None
         self.has_joined = False
         self.is_paused = False
+        self.aside = ""  # why it is set aside, if it is
         self.is_leaving = False
         self.leaves_because = ""
         self.is_suspected = False
@@ -79,6 +80,8 @@ class SlaveRecord:
 
     def enter(self, state: SlaveState, detail: str = "") -> bool:
         """Note a state; return whether it is another than before."""
+        if state is SlaveState.SET_ASIDE:
+            detail = self.aside
         changed = state is not self.state or detail != self.detail
         if state is not self.state:
             self.state_since = time.monotonic()
@@ -93,6 +96,8 @@ class SlaveRecord:
             return SlaveState.LEAVING
         if self.is_paused:
             return SlaveState.PAUSED
+        if self.aside:
+            return SlaveState.SET_ASIDE
         return SlaveState.CONNECTED if self.runner_pid is None else SlaveState.IDLE
 
     def begin_session(self, link: Link, session: str, boot: str) -> None:

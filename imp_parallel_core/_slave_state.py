@@ -14,6 +14,7 @@ class SlaveState(enum.Enum):
     IDLE = "idle"
     SETTING_UP = "setting up"
     WORKING = "working"
+    SET_ASIDE = "set aside"  # task after task has died on it
     SUSPECTED = "suspected"
     RECONNECTING = "reconnecting"
     PAUSED = "paused"

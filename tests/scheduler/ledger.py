@@ -15,7 +15,9 @@ from imp_parallel_core._actions import (
     Relaunch,
     SendSetup,
     SendTasks,
+    SetAside,
     TakeBack,
+    TakeUp,
     Task,
 )
 from imp_parallel_core._scheduler_state import Policy
@@ -30,6 +32,10 @@ class KnownSlave:
         self.is_suspected = False
         self.is_leaving = False
         self.is_gone = False
+        self.is_aside = False
+        self.has_joined = False
+        self.is_trusted = False  # of its last tasks one has come to its end, and none died since
+        self.killed: set[int] = set()  # tasks that died here since one came to its end
         self.forget_runner()
 
     def forget_runner(self) -> None:
@@ -45,7 +51,15 @@ class KnownSlave:
             or self.is_suspected
             or self.is_leaving
             or self.is_gone
+            or self.is_aside
             or self.is_asked_to_return
+        )
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it works, or will when it has its next runner."""
+        return self.has_joined and not (
+            self.is_away or self.is_suspected or self.is_leaving or self.is_gone or self.is_aside
         )
 
     @property
@@ -93,6 +107,7 @@ class Ledger:
         self.tasks: dict[int, Task] = {}
         self.outcomes: dict[int, Outcome] = {}
         self.charges: Counter[int] = Counter()
+        self.died_on: dict[int, set[int]] = {}  # by task: slaves
         self.relaunches: Counter[int] = Counter()
         self.last_item = 0
 
@@ -124,7 +139,7 @@ class Ledger:
         self.slaves[slave] = KnownSlave()
 
     def runner_ready(self, slave: int) -> None:
-        self.slaves[slave].is_ready = True
+        self.slaves[slave].is_ready = self.slaves[slave].has_joined = True
 
     def slave_away(self, slave: int) -> None:
         self.slaves[slave].is_away = True
@@ -165,6 +180,8 @@ class Ledger:
         assert next(iter(known.items)) == item
         context = known.items.pop(item)
         if isinstance(context, Task):
+            known.killed.clear()
+            known.is_trusted = True
             return
         if outcome.kind is OutcomeKind.VALUE:
             known.set_up.add(context)
@@ -194,6 +211,9 @@ class Ledger:
             self._setup_failed(known, slave, what)
         elif what.id not in self.outcomes and what.context in self.contexts:
             self.charges[what.id] += 1
+            self.died_on.setdefault(what.id, set()).add(slave)
+            known.killed.add(what.id)
+            known.is_trusted = False
 
     def _setup_failed(self, known: KnownSlave, slave: int, context: int) -> None:
         if context in self.contexts:
@@ -225,6 +245,13 @@ class Ledger:
                 known.is_gone = False
                 self.relaunches[slave] += 1
                 assert self.relaunches[slave] <= self.policy.max_relaunches
+            case SetAside(slave, deaths):
+                known = self.slaves[slave]
+                assert deaths == len(known.killed) >= self.policy.ill_after
+                known.is_aside = True
+            case TakeUp(slave):
+                assert self.slaves[slave].is_aside
+                self.slaves[slave].is_aside = False
             case NextRunner(slave):
                 assert not self.slaves[slave].is_ready
             case Deliver(task, outcome):
@@ -293,15 +320,39 @@ class Ledger:
             assert len(task.history) == self.charges[task.id], "each charge is remembered, no more"
         heard = [s for s in self.slaves.values() if not s.is_suspected]
         held = {task.id for slave in heard for task in slave.tasks}
-        startable = {id for id, context in self.contexts.items() if self._may_start(context, held)}
-        for slave in self.slaves.values():
+        slaves = self.slaves.items()
+        if any(known.is_aside and not known.is_gone for _, known in slaves):
+            assert any(known.is_there and not known.killed for _, known in slaves), (
+                "slaves are set aside, and no other works"
+            )
+        for id, slave in slaves:
             if slave.may_be_sent_work and not slave.items:
-                assert startable <= slave.failed, "a slave is idle while there is work for it"
+                startable = {
+                    context
+                    for context, known in self.contexts.items()
+                    if context not in slave.failed and self._may_start(id, known, held)
+                }
+                assert not startable, "a slave is idle while there is work for it"
 
-    def _may_start(self, context: KnownContext, held: set[int]) -> bool:
+    def _may_take(self, slave: int, task: Task) -> bool:
+        """Whether a task may be tried on a slave at once: it is the best that there is for it."""
+        died_on = self.died_on.get(task.id, set())
+        if not died_on or (slave not in died_on and self.slaves[slave].is_trusted):
+            return True
+        others = {id: known for id, known in self.slaves.items() if id != slave}
+        return not any(
+            known.is_there
+            and id not in died_on
+            and task.context not in known.failed
+            and (known.is_trusted or (known.tasks and not known.killed))
+            for id, known in others.items()
+        )
+
+    def _may_start(self, slave: int, context: KnownContext, held: set[int]) -> bool:
         if context.is_broken or context.is_doubtful:
             return False  # what is left of it runs where it is, or not at all
-        loose = [task for task in context.waiting if task not in held]
-        return any(task in context.started for task in loose) or (
-            bool(loose) and context.may_start_fresh(self.policy)
+        loose = [task for id, task in context.waiting.items() if id not in held]
+        retries = [task for task in loose if task.id in context.started]
+        return any(self._may_take(slave, task) for task in retries) or (
+            len(retries) < len(loose) and context.may_start_fresh(self.policy)
         )

@@ -25,7 +25,9 @@ from imp_parallel_core._actions import (
     Relaunch,
     SendSetup,
     SendTasks,
+    SetAside,
     TakeBack,
+    TakeUp,
     Task,
 )
 from imp_parallel_core._large_parts import LargePart
@@ -376,7 +378,8 @@ class FakeCluster:
             for slave in busy:
                 self.end_item(slave, duration_s=0.01)
             self.tick()
-            if not busy and not any(self._can_move(s) for s in self.slaves.values()):
+            is_quiet = not busy and not any(self._can_move(s) for s in self.slaves.values())
+            if is_quiet and self.scheduler.next_tick() is None:
                 return
         raise AssertionError("the cluster never comes to rest")
 
@@ -390,8 +393,7 @@ class FakeCluster:
     def _tell(self, slave: FakeSlave, event: str, *arguments: Any) -> None:
         getattr(self.ledger, event)(slave.id, *arguments)
         method = getattr(self.scheduler, event)
-        now = () if event in ("slave_leaving", "slave_away") else (self.now,)
-        self._perform(method(slave.id, *arguments, *now))
+        self._perform(method(slave.id, *arguments, self.now))
 
     def _perform(self, actions: list[Action]) -> None:
         self.last = actions
@@ -401,7 +403,10 @@ class FakeCluster:
                 slave = self.slaves[action.slave]
                 slave.is_launching = slave.is_alive = True
                 slave.restart()
-            elif not isinstance(action, Deliver) and self.slaves[action.slave].is_alive:
+            elif (
+                not isinstance(action, (Deliver, SetAside, TakeUp))
+                and self.slaves[action.slave].is_alive
+            ):
                 self.slaves[action.slave].inbox.append(action)
         for slave in self.slaves.values():
             if not slave.is_alive:

@@ -6,6 +6,7 @@ import hashlib
 import heapq
 import random
 from collections import deque
+from collections.abc import Collection
 from itertools import count
 from typing import Any
 
@@ -53,9 +54,18 @@ class SimulatedSlave:
 
 
 class Simulation:
-    """Slaves that set up, run, die and come back, and a user who adds and reads."""
+    """Slaves that set up, run, die and come back, and a user who adds and reads.
 
-    def __init__(self, seed: int, slaves: int, tasks: int) -> None:
+    Args:
+        seed: of the dice.
+        slaves: how many.
+        tasks: how many.
+        bad: slaves on whose machines each task dies at once.
+    """
+
+    def __init__(self, seed: int, slaves: int, tasks: int, bad: Collection[int] = ()) -> None:
+        self.bad = frozenset(bad)
+        self.begun_on_bad = 0
         self.dice = random.Random(seed)
         self.now = 0.0
         self.scheduler = Scheduler()
@@ -123,6 +133,10 @@ class Simulation:
         what = slave.items[0][1]
         if not isinstance(what, Task):
             self._later(SETUP_S, self._item_ends, slave, slave.life, SETUP_S)
+            return
+        if slave.id in self.bad:
+            self.begun_on_bad += 1
+            self._later(0.0, self._runner_dies, slave, slave.life, 0.0)
             return
         duration_s = self.dice.expovariate(1.0 / self._mean_s[what.context])
         happens: Any = self._item_ends

@@ -519,6 +519,119 @@ def test_a_task_whose_second_slave_falls_silent_too_begins_on_a_third() -> None:
     assert running(third) is task
 
 
+# ---- slaves on which tasks die
+
+
+def test_a_task_that_died_is_tried_on_another_slave_next() -> None:
+    cluster, _, (bad, good) = cluster_with_setup(2, tasks=2)
+    task, held = running(bad), running(good)
+    cluster.kill_runner(bad)
+    cluster.exchange()
+    assert not bad.items, "it waits for the other one"
+    assert running(good) is held
+    cluster.finish_item(good)
+    assert running(good) is task
+
+
+def test_a_slave_that_a_task_died_on_gets_other_tasks_meanwhile() -> None:
+    cluster, _, (bad, _) = cluster_with_setup(2, tasks=3)
+    task = running(bad)
+    cluster.kill_runner(bad)
+    cluster.exchange()
+    cluster.finish_item(bad)  # its set-up
+    assert isinstance(running(bad), Task)
+    assert running(bad) is not task
+
+
+def test_a_task_waits_for_another_slave_with_patience_but_not_for_ever() -> None:
+    cluster, _, (bad, _) = cluster_with_setup(2, tasks=2)
+    task = running(bad)
+    cluster.kill_runner(bad)
+    cluster.exchange()
+    began_at = cluster.now
+    cluster.tick()
+    assert cluster.now - began_at >= 30.0
+    cluster.exchange()
+    cluster.finish_item(bad)
+    assert running(bad) is task
+
+
+@pytest.mark.parametrize("how", ["kill", "suspect", "leave", "cut off"])
+def test_a_task_does_not_wait_for_a_slave_that_is_no_more(how: str) -> None:
+    cluster, _, (bad, good) = cluster_with_setup(2, tasks=2)
+    task = running(bad)
+    cluster.kill_runner(bad)
+    cluster.exchange()
+    {
+        "kill": cluster.kill_slave,
+        "suspect": cluster.suspect,
+        "leave": cluster.leave,
+        "cut off": cluster.cut_off,
+    }[how](good)
+    cluster.exchange()
+    cluster.finish_item(bad)
+    assert task in bad.items.values() or running(bad) is not None
+
+
+def deaths_in_a_row(cluster: FakeCluster, slave: FakeSlave, count: int) -> None:
+    for _ in range(count):
+        while slave.items and not isinstance(running(slave), Task):
+            cluster.finish_item(slave)
+        cluster.kill_runner(slave)
+        cluster.exchange()
+
+
+def test_a_slave_on_which_several_tasks_died_in_a_row_is_set_aside_while_others_work() -> None:
+    cluster, context, (bad, good) = cluster_with_setup(2, tasks=20)
+    deaths_in_a_row(cluster, bad, 3)
+    assert not bad.items
+    assert cluster.ledger.slaves[bad.id].is_aside
+    for _ in range(30):
+        cluster.finish_item(good, duration_s=1.0)
+    assert not bad.items
+    outcomes = cluster.ledger.outcomes.values()
+    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.VALUE}
+    assert not cluster.ledger.contexts[context].waiting
+
+
+def test_a_slave_that_was_set_aside_is_tried_again_with_one_task_and_is_back_if_that_ends() -> None:
+    cluster, _, (bad, _) = cluster_with_setup(2, tasks=20)
+    deaths_in_a_row(cluster, bad, 3)
+    cluster.tick()
+    assert not cluster.ledger.slaves[bad.id].is_aside
+    cluster.exchange()
+    cluster.finish_item(bad)  # its set-up
+    assert len(bad.items) == 1
+    deaths_in_a_row(cluster, bad, 1)
+    assert cluster.ledger.slaves[bad.id].is_aside, "the trial has failed"
+    began_at = cluster.now
+    while cluster.ledger.slaves[bad.id].is_aside:
+        cluster.tick()
+    assert cluster.now - began_at == pytest.approx(60.0), "ever more seldom"
+    cluster.exchange()
+    cluster.finish_item(bad)
+    cluster.finish_item(bad)
+    deaths_in_a_row(cluster, bad, 2)
+    assert not cluster.ledger.slaves[bad.id].is_aside, "they are counted anew"
+
+
+def test_no_slave_is_set_aside_if_tasks_die_on_all() -> None:
+    cluster, _, slaves = cluster_with_setup(3, tasks=30)
+    for _ in range(5):
+        for slave in slaves:
+            deaths_in_a_row(cluster, slave, 1)
+    assert not any(cluster.ledger.slaves[slave.id].is_aside for slave in slaves)
+
+
+def test_slaves_that_were_set_aside_work_when_no_other_is_left() -> None:
+    cluster, _, (bad, good) = cluster_with_setup(2, tasks=20)
+    deaths_in_a_row(cluster, bad, 3)
+    cluster.kill_slave(good, is_charged=False)
+    assert not cluster.ledger.slaves[bad.id].is_aside
+    cluster.run_to_quiescence()
+    assert unstarted(cluster.scheduler) == 0
+
+
 # ---- set-ups that fail
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from .model import unstarted
 from .simulation import POISON, Simulation
 
 
-def run(seed: int, slaves: int, tasks: int) -> Simulation:
-    simulation = Simulation(seed, slaves, tasks)
+def run(seed: int, slaves: int, tasks: int, bad: Collection[int] = ()) -> Simulation:
+    simulation = Simulation(seed, slaves, tasks, bad)
     simulation.run()
     assert simulation.deliveries == b"\0" + b"\1" * tasks, "tasks without an outcome, or with two"
     assert unstarted(simulation.scheduler) == 0
@@ -35,6 +36,14 @@ def test_the_same_seed_gives_the_same_run() -> None:
 def test_another_seed_gives_another_run() -> None:
     first, second = (run(seed, slaves=100, tasks=5_000) for seed in (1, 2))
     assert first.digest.hexdigest() != second.digest.hexdigest()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_slaves_on_bad_machines_cost_no_task_that_others_can_do(seed: int) -> None:
+    simulation = run(seed, slaves=40, tasks=20_000, bad=range(0, 40, 4))
+    poison = set(range(POISON, 20_001, POISON))
+    assert len(set(simulation.lost) - poison) <= 2, "those whose runners died elsewhere too"
+    assert simulation.begun_on_bad < 500, "they are tried ever more seldom"
 
 
 def test_the_default_credit_keeps_more_than_ten_thousand_slaves_busy() -> None:

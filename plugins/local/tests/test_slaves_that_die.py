@@ -543,3 +543,27 @@ def test_a_slave_that_is_lost_for_good_leaves_no_thread(
 def launch_threads() -> list[str]:
     names = [thread.name for thread in threading.enumerate()]
     return [name for name in names if name.startswith("imp_parallel launch")]
+
+
+def test_a_slave_on_a_bad_machine_costs_no_task_and_is_set_aside(
+    manager: Manager, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        manager.add_slave(LocalSlave())
+    wait_until(lambda: all(slave.state == "idle" for slave in manager.slaves))
+    bad = manager.slaves[0].pid
+    gate, log = tmp_path / "gate", tmp_path / "log"
+
+    def die_if_bad() -> None:
+        if os.getppid() == bad:
+            os.kill(os.getpid(), signal.SIGKILL)
+        wait_until(gate.exists)
+
+    context = manager.get_context(max_attempts=2)
+    for number in range(60):
+        context.add_task(Logged(log, str(number), die_if_bad))
+    wait_until(lambda: manager.slaves[0].state == "set aside")
+    assert "3 tasks in a row have died here" in manager.slaves[0].detail
+    gate.touch()
+    assert sorted(map(int, context.get_results_unordered())) == list(range(60))
+    assert len(begun(log)) == 63, "each that died there was done elsewhere"
