@@ -48,10 +48,10 @@ class ClusterNetwork:
         outside = network.add_lan("outside", LOGIN, LAPTOP)
         inside = network.add_lan("inside", LOGIN, *NODES)
         for node in NODES:
-            network.run(node, "ip", "route", "add", "default", "via", inside[LOGIN])
+            network.add_route(node, inside[LOGIN])
         network.drop_arriving(LOGIN, outside[LOGIN], unless_from=outside[LAPTOP])
-        nodes = {node: network.inside(node) for node in NODES}
-        cell = Cell(nodes, (LOGIN, network.inside(LOGIN)), slots=2)
+        nodes = {node: network.inside_as_root(node) for node in NODES}
+        cell = Cell(nodes, (LOGIN, network.inside_as_root(LOGIN)), slots=2)
         try:
             cell.start()
         except BaseException:

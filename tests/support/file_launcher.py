@@ -36,7 +36,7 @@ class FileLaunch:
     """One such slave."""
 
     def __init__(self, slave: FileSlave, bootstrap: Bootstrap) -> None:
-        self._folder = tempfile.TemporaryDirectory()
+        self._folder = tempfile.TemporaryDirectory(dir=Path.cwd())  # the test's, if this is killed
         file = Path(self._folder.name) / "bootstrap"
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as opened:

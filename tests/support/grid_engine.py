@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from as_root import as_root, can_be_root, run_as_root, signal_as_root
 from grid_engine_files import (
     BOOTSTRAP,
     ENVIRONMENT,
@@ -40,7 +39,7 @@ SHARE = "/usr/share/gridengine"
 
 def install() -> None:
     """See to it that Debian's packages are there; no cell of theirs is made."""
-    if os.geteuid() != 0:
+    if not can_be_root():
         raise CanNotBeHad("only root can start a Grid Engine of its own")
     answers = "".join(
         f"gridengine-{part} shared/gridengineconfig boolean false\n"
@@ -67,9 +66,11 @@ def _ends_soon(pid: int) -> bool:
 class Cell:
     """A running cell. ``environment`` is what its commands need; jobs may be any user's.
 
+    Root starts its daemons and runs its commands (those of this class).
+
     Args:
-        hosts: what a command begins with in order to be run on each execution host; by default
-            there is one, this machine.
+        hosts: what a command begins with in order to be run by root on each execution host; by
+            default there is one, this machine.
         master: likewise, of the host of qmaster, where jobs are submitted; by default that one.
         slots: how many jobs each host runs at a time.
     """
@@ -82,10 +83,11 @@ class Cell:
     ) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="imp_parallel-sge-", dir="/var/tmp"))
         self.base.chmod(0o755)  # sgeadmin and the users of jobs must get through
-        self.hosts = hosts or {socket.gethostname().partition(".")[0]: ()}
+        self.hosts = hosts or {socket.gethostname().partition(".")[0]: as_root()}
         self.master, self._inside_master = master or next(iter(self.hosts.items()))
         self._slots = slots
         self.started = self.base / "started"
+        self.home = self.base / "home"  # that of jobs
         self.environment = {
             "SGE_ROOT": str(self.base / "root"),
             "SGE_CELL": "default",
@@ -94,7 +96,8 @@ class Cell:
             "SGE_CLUSTER_NAME": self.base.name.replace("-", ""),
             "SGE_SINGLE_LINE": "1",
         }
-        self._clean = {**self.environment, "PATH": SYSTEM_PATH}
+        clean = {**self.environment, "PATH": SYSTEM_PATH}
+        self._clean = [f"{name}={value}" for name, value in clean.items()]
 
     def start(self) -> None:
         """Make the cell's files, start its daemons, configure them."""
@@ -107,7 +110,7 @@ class Cell:
     def start_execd(self) -> None:
         """Start the execution daemons, and wait until each has reported."""
         for prefix in self.hosts.values():
-            self._checked([*prefix, f"{DAEMONS}/sge_execd"])
+            self._checked(prefix, [f"{DAEMONS}/sge_execd"])
         wait_until(lambda: all(map(self._has_reported, self.hosts)), what="execd")
 
     def note_starts(self) -> None:
@@ -118,7 +121,7 @@ class Cell:
     def stop_execd(self) -> None:
         """Kill the execution daemons; jobs go on."""
         for pid in self.pids("execd"):
-            os.kill(pid, signal.SIGKILL)
+            signal_as_root(signal.SIGKILL, pid)
             wait_until(lambda pid=pid: not is_alive(pid), what="the end of execd")
 
     def stop(self) -> None:
@@ -129,25 +132,24 @@ class Cell:
                 wait_until(lambda: not self.run("qstat", "-u", "*", "-s", "r"), 10.0)
         finally:
             for pid in [*self.pids("execd"), *self.pids("qmaster")]:
-                os.kill(pid, signal.SIGKILL)  # qmaster takes many seconds to end by itself
+                signal_as_root(signal.SIGKILL, pid)  # qmaster takes many seconds to end by itself
                 wait_until(lambda pid=pid: not is_alive(pid), what="the end of a daemon")
-            shutil.rmtree(self.base, ignore_errors=True)
+            run_as_root("rm", "-r", "--one-file-system", str(self.base))
 
     def pids(self, daemon: str) -> list[int]:
         """Return the pids of the daemons of a kind, by their own pid files."""
         files = self.base.glob(f"spool/**/{daemon}.pid")
         return [pid for pid in (int(file.read_text()) for file in files) if is_alive(pid)]
 
-    def try_run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    def try_run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run one of the cell's commands, on the master's host."""
-        return self._try([*self._inside_master, *command], more)
+        return self._try(self._inside_master, command)
 
     def _try(
-        self, command: Sequence[str], more: Mapping[str, str] | None = None
+        self, prefix: Sequence[str], command: Sequence[str]
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command,
-            env={**self._clean, **(more or {})},
+            [*prefix, "env", "-i", *self._clean, *command],
             cwd="/",
             capture_output=True,
             text=True,
@@ -157,10 +159,10 @@ class Cell:
 
     def run(self, *command: str) -> str:
         """Run one of the cell's commands; return its output; fail if it fails."""
-        return self._checked([*self._inside_master, *command])
+        return self._checked(self._inside_master, command)
 
-    def _checked(self, command: Sequence[str]) -> str:
-        done = self._try(command)
+    def _checked(self, prefix: Sequence[str], command: Sequence[str]) -> str:
+        done = self._try(prefix, command)
         assert done.returncode == 0, f"{command}: {done.stdout} {done.stderr}"
         return done.stdout
 
@@ -168,18 +170,21 @@ class Cell:
         """Return what is in the queue, of anybody's."""
         return self.run("qstat", "-u", "*", "-g", "d")
 
+    def kept_jobs(self) -> list[str]:
+        """Return the lines of the jobs that nobody has deleted; it may take time until they go."""
+        return [line for line in self.jobs().splitlines()[2:] if "d" not in line.split()[4]]
+
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """See to it that nothing is left in the queue, and no job's process."""
         yield
-        jobs = self.jobs()
-        if jobs:
+        kept = self.kept_jobs()
+        if self.jobs():
             self.try_run("qdel", "-f", "-u", "*")
             wait_until(lambda: not self.jobs(), what="an empty queue")
         left = {pid: line for pid, line in self.processes().items() if not _ends_soon(pid)}
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
-        assert not jobs, f"left in the queue:\n{jobs}"
+        signal_as_root(signal.SIGKILL, *left)
+        assert not kept, f"left in the queue: {kept}"
         assert not left, f"left running: {left}"
 
     def processes(self) -> dict[int, str]:
@@ -206,7 +211,7 @@ class Cell:
             (root / name / architecture).symlink_to(LIBRARY)
         (root / "util").symlink_to(f"{SHARE}/util")
         (common / "bootstrap").write_text(BOOTSTRAP.format(base=self.base))
-        (self.base / "home").mkdir()
+        self.home.mkdir()
         starter = self.base / "starter"
         starter.write_text(STARTER.format(base=self.base))
         starter.chmod(0o755)

@@ -80,10 +80,11 @@ QUEUE = {
 }
 
 
-# root's own profile is left alone: what it runs may not bear to be killed in the middle
+# The profile of who runs the tests is left alone: what it runs may not bear to be killed in the
+# middle.
 STARTER = """\
 #!/bin/bash
-[ "$UID" != 0 ] || export HOME={base}/home
+export HOME={base}/home
 [ ! -d {base}/started ] || echo "$EPOCHREALTIME" >"{base}/started/$JOB_ID.$SGE_TASK_ID"
 [ "$SGE_STARTER_SHELL_PATH" ] || exec /bin/bash -c "$*"  # from qrsh
 exec -l "$SGE_STARTER_SHELL_PATH" "$@"

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import pytest
+from as_root import can_be_root, run_as_root
 
-_NO_START = Path("/usr/sbin/policy-rc.d")
+_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+# Other processes, and other test runs, may install packages at the same time. Debian must not start
+# a daemon of its own for all the world, if there is an init.
+_INSTALL = """\
+exec 9> /run/lock/imp_parallel-tests
+flock 9
+no_start=/usr/sbin/policy-rc.d
+if [ ! -e $no_start ]; then
+    trap 'rm -f $no_start' EXIT
+    printf '#!/bin/sh\\nexit 101\\n' > $no_start
+    chmod 755 $no_start
+fi
+export DEBIAN_FRONTEND=noninteractive
+debconf-set-selections
+apt-get -qq -o DPkg::Lock::Timeout=120 update
+apt-get -qq -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@" < /dev/null
+"""
 
 
 class CanNotBeHad(Exception):
@@ -36,51 +47,16 @@ def need_programs(packages: Mapping[str, str], answers: str = "") -> None:
         packages: a package for each program (its name in PATH, or its whole path).
         answers: to what the packages would ask, as ``debconf-set-selections`` reads it.
     """
-    if not _missing(packages):
+    missing = sorted({package for name, package in packages.items() if not _is_there(name)})
+    if not missing:
         return
-    with _lock():  # other processes of the test run may need them, too
-        missing = _missing(packages)
-        if not missing:
-            return
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            raise CanNotBeHad(f"{', '.join(missing)} can only be installed by root, with apt-get")
-        apt = ("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120")
-        with _no_daemon_starts():
-            _run("debconf-set-selections", input=answers)
-            _run(*apt, "update")
-            _run(*apt, "install", "-y", "--no-install-recommends", *missing)
-
-
-def _missing(packages: Mapping[str, str]) -> list[str]:
-    return sorted({package for name, package in packages.items() if shutil.which(name) is None})
-
-
-def _run(*command: str, input: str = "") -> None:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(
-        command, input=input, env=environment, capture_output=True, text=True, timeout=300
-    )
-    if done.returncode:
-        raise CanNotBeHad(f"{' '.join(command)} failed: {done.stderr.strip()[-300:]}")
-
-
-@contextmanager
-def _lock() -> Iterator[None]:
-    path = Path(tempfile.gettempdir(), "imp_parallel-tests-install.lock")
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def _no_daemon_starts() -> Iterator[None]:
-    """Keep Debian from starting a daemon of its own for all the world, if there is an init."""
-    if _NO_START.exists():
-        yield
-        return
-    _NO_START.write_text("#!/bin/sh\nexit 101\n")
-    _NO_START.chmod(0o755)
+    if not can_be_root() or not _is_there("apt-get"):
+        raise CanNotBeHad(f"{', '.join(missing)} can only be installed by root, with apt-get")
     try:
-        yield
-    finally:
-        _NO_START.unlink()
+        run_as_root("sh", "-e", "-c", _INSTALL, "sh", *missing, input=answers, timeout_s=300.0)
+    except AssertionError as problem:
+        raise CanNotBeHad(str(problem)) from None
+
+
+def _is_there(program: str) -> bool:
+    return shutil.which(program, path=_PATH) is not None

@@ -9,8 +9,6 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from job_user import JobUser
-
 
 class Scripts:
     """Starts scripts.
@@ -29,20 +27,14 @@ class Scripts:
         self._prefix = prefix
         self._started: list[subprocess.Popen[str]] = []
 
-    def start(self, source: str, user: JobUser | None = None) -> subprocess.Popen[str]:
-        """Start a script; as this process's user, or as another in that user's own folder."""
-        folder = self._folder if user is None else user.folder
-        path = folder / "script.py"
+    def start(self, source: str) -> subprocess.Popen[str]:
+        """Start a script."""
+        path = self._folder / "script.py"
         path.write_text(textwrap.dedent(source))
-        more = os.environ if user is None else user.environment()
-        python = sys.executable if user is None else user.python
         process = subprocess.Popen(
-            [*self._prefix, python, "-W", "error", str(path)],
-            cwd=folder,
-            env={**more, **self._environment},
-            user=None if user is None else user.name,
-            group=None if user is None else user.name,
-            extra_groups=None if user is None else [],
+            [*self._prefix, sys.executable, "-W", "error", str(path)],
+            cwd=self._folder,
+            env={**os.environ, **self._environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

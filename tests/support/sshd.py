@@ -8,25 +8,36 @@ in its environment.
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from packages import CanNotBeHad, need_programs
+from as_root import (
+    as_root,
+    can_be_root,
+    comment,
+    helper_environment,
+    run_as_root,
+    signal_as_root,
+)
+from packages import CanNotBeHad, need, need_programs
 from waiting import is_alive, wait_until
 
 SSHD = "/usr/sbin/sshd"  # it insists on being called by its whole path
+ME = pwd.getpwuid(os.geteuid()).pw_name
 _MARK = "IMP_PARALLEL_TEST_SSHD"
 _PACKAGES = {SSHD: "openssh-server", "ssh": "openssh-client", "csh": "tcsh", "fish": "fish"}
 _CONFIGURATION = """\
 ListenAddress {address}:{port}
 HostKey {folder}/host_key
-PidFile none
+PidFile {folder}/pid
 AuthorizedKeysFile {folder}/authorized_keys
 UsePAM no
 PasswordAuthentication no
@@ -39,18 +50,17 @@ PrintMotd no
 MaxStartups 200
 MaxSessions 200
 LogLevel VERBOSE
-SetEnv {mark}={id}
-Match User root
-    SetEnv {mark}={id} HOME={folder}/root
+SetEnv {mark}={id} TMPDIR={temporary}
+Match User {me}
+    SetEnv {mark}={id} TMPDIR={temporary} HOME={folder}/home
 """
 
 
 def install() -> None:
     """See to it that OpenSSH and the login shells that tests use are there."""
-    if os.geteuid() != 0:
-        raise CanNotBeHad("only root can start an sshd that lets any user in")
     need_programs(_PACKAGES)
-    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # for privilege separation
+    if can_be_root():
+        run_as_root("mkdir", "-p", "-m", "755", "/run/sshd")  # for privilege separation
 
 
 def make_key(path: Path, *, kind: str = "ed25519", passphrase: str = "") -> Path:
@@ -74,17 +84,18 @@ def _free_port() -> int:
 
 
 class Sshd:
-    """One daemon. As root it lets any user in who has one of the keys.
+    """One daemon. Root's lets any user in who has one of the keys; without root, that user alone.
 
-    Root has an empty home of the daemon's: what the machine's own profile runs may not bear to be
-    killed in the middle.
+    Who runs the tests has an empty home of the daemon's: what the user's own profile runs may not
+    bear to be killed in the middle.
 
     Args:
         folder: a new folder for its files.
         keys: the paths of public keys that may log in.
         address: where it listens.
         port: likewise; by default one that is free here.
-        prefix: what its command begins with, to have it run on another host.
+        prefix: what its command begins with, to have root run it on another host.
+        temporary: the folder for temporary files; by default one of its own.
         options: more lines for its configuration; they go before its usual ones, so they win.
     """
 
@@ -96,12 +107,17 @@ class Sshd:
         address: str = "127.0.0.1",
         port: int | None = None,
         prefix: Sequence[str] = (),
+        temporary: str = "",
         options: Sequence[str] = (),
     ) -> None:
-        (folder / "root").mkdir(parents=True)
+        self.home, self.tmp = folder / "home", folder / "tmp"
+        self.home.mkdir(parents=True)
+        self.tmp.mkdir()
+        self.tmp.chmod(0o1777)
         self.folder, self.address, self.port = folder, address, port or _free_port()
         self.host_key = make_key(folder / "host_key")
         self.log = folder / "log"
+        self.serves_others = False  # users who are not the one who runs the tests
         self._id = uuid.uuid4().hex
         self._prefix = prefix
         self._process: subprocess.Popen[bytes] | None = None
@@ -110,6 +126,8 @@ class Sshd:
             address=f"[{address}]" if ":" in address else address,
             port=self.port,
             folder=folder,
+            temporary=temporary or self.tmp,
+            me=ME,
             mark=_MARK,
             id=self._id,
         )
@@ -132,9 +150,11 @@ class Sshd:
     def start(self) -> None:
         """Start it, and wait until it listens."""
         self.log.write_text("")
+        prefix = self._prefix or (as_root() if can_be_root() else ())
+        arguments = ["-D", "-f", str(self.folder / "sshd_config"), "-E", str(self.log)]
         self._process = subprocess.Popen(
-            [*self._prefix, SSHD, "-D", "-f", str(self.folder / "sshd_config"), "-E", self.log],
-            env={"PATH": os.defpath},
+            [*prefix, "env", "-i", f"PATH={os.defpath}", SSHD, *arguments],
+            env={"PATH": os.defpath, **helper_environment()},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -148,8 +168,7 @@ class Sshd:
     @property
     def pid(self) -> int:
         """The process that listens."""
-        assert self._process is not None
-        return self._process.pid
+        return int((self.folder / "pid").read_text())
 
     def sessions(self) -> list[int]:
         """Return the processes of the daemon that hold connections, without what these started."""
@@ -164,36 +183,63 @@ class Sshd:
 
     def started(self) -> dict[int, str]:
         """Return pid and command line of each process that was started over this daemon."""
-        needle = f"{_MARK}={self._id}".encode()
+        mark = f"{_MARK}={self._id}"
         found = {}
-        for entry in Path("/proc").iterdir():
+        for pid in self._of_all(mark) if self.serves_others else self._of_mine(mark):
             with suppress(OSError):
-                if entry.name.isdecimal() and needle in (entry / "environ").read_bytes():
-                    line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    if is_alive(int(entry.name)) and not _is_sshd(int(entry.name)):
-                        found[int(entry.name)] = line
+                line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if is_alive(pid) and not _is_sshd(pid):
+                    found[pid] = line
         return found
+
+    def _of_mine(self, mark: str) -> Iterator[int]:
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if mark.encode() in (entry / "environ").read_bytes():
+                    yield int(entry.name)
+
+    def _of_all(self, mark: str) -> Iterator[int]:
+        """Find the processes as root, who alone may look at those of other users."""
+        line = f"grep -las '^{mark}' --null-data /proc/[0-9]*/environ || true"
+        yield from (int(path.split("/")[2]) for path in run_as_root("sh", "-c", line).split())
 
     def kill_sessions(self) -> None:
         """Kill the processes that hold connections, as a crash would; it still listens."""
-        for pid in self.sessions():
-            with suppress(ProcessLookupError):
-                os.kill(pid, 9)
+        _signal(signal.SIGKILL, *self.signal_sessions(signal.SIGSTOP))
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process that listens; what it has accepted lives on."""
+        _signal(number, self.pid)
+
+    def signal_sessions(self, number: int) -> list[int]:
+        """Send a signal to the processes that hold connections; return them."""
+        found: set[int] = set()
+        while new := set(self.sessions()) - found:  # they may start others until they are stopped
+            _signal(number, *new)
+            found |= new
+        return sorted(found)
 
     def pause(self) -> None:
         """Kill it and its sessions; what was started over them lives, and so can :meth:`start`."""
         if self._process is not None:
-            self.kill_sessions()
-            self._process.kill()
+            self.signal(signal.SIGSTOP)
+            _signal(signal.SIGKILL, self.pid, *self.signal_sessions(signal.SIGSTOP))
             self._process.wait()
             self._process = None
 
     def stop(self) -> None:
         """Kill it, its sessions, and what was started over them."""
         self.pause()
-        for pid in self.started():
-            with suppress(ProcessLookupError):
-                os.kill(pid, 9)
+        _signal(signal.SIGKILL, *self.started())
+
+
+def _signal(number: int, *pids: int) -> None:
+    if can_be_root():
+        signal_as_root(number, *pids)
+        return
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _parents() -> dict[int, int]:
@@ -249,7 +295,7 @@ class Person:
         with self.known_hosts.open("a") as file:
             file.write(f"{named} {sshd.public_key}\n")
 
-    def name(self, sshd: Sshd, alias: str, *more: str, user: str = "root") -> None:
+    def name(self, sshd: Sshd, alias: str, *more: str, user: str = ME) -> None:
         """Give a daemon an alias in the configuration, and note its host key."""
         self.know(sshd)
         lines = (
@@ -267,31 +313,48 @@ class Person:
 class LoginUser:
     """An ordinary user of this machine, with a login shell.
 
+    Args:
+        shell: the login shell.
+        is_me: make another name of the user who runs the tests (unless that is root), so that the
+            tests may read and write all of the user's files.
+
     Attributes:
         name: the user's name.
         home: the user's home folder.
     """
 
-    def __init__(self, shell: str) -> None:
+    def __init__(self, shell: str, is_me: bool) -> None:
         self.name = "impssh" + uuid.uuid4().hex[:8]
         self.home = Path(tempfile.mkdtemp(prefix="imp_parallel-home-", dir="/var/tmp"))
+        self.home.chmod(0o755)
         path = shutil.which(shell)
         assert path is not None
         # "*": no password, but not locked either, as "!" would be
-        run("useradd", "-M", "-d", str(self.home), "-s", path, "-p", "*", self.name)
-        shutil.chown(self.home, self.name)
+        options = ["-M", "-d", str(self.home), "-s", path, "-p", "*", "-c", comment(ME)]
+        if is_me and os.geteuid() != 0:
+            options += ["--non-unique", "-u", str(os.getuid()), "-N", "-g", str(os.getgid())]
+        run_as_root("useradd", *options, self.name)
+        run_as_root("chown", self.name, str(self.home))
 
-    def write(self, name: str, text: str) -> None:
+    def write(self, name: str, text: str, mode: str = "644") -> None:
         """Write a file in the user's home."""
-        path = self.home / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        shutil.chown(path, self.name)
+        line = 'umask 022; mkdir -p "${1%/*}"; cat > "$1"; chmod "$2" "$1"'
+        as_user = ["setpriv", "--reuid", self.name, "--clear-groups", "--regid", "nogroup"]
+        run_as_root(*as_user, "sh", "-ec", line, "sh", f"{self.home}/{name}", mode, input=text)
+
+    def allow(self, mode: str) -> None:
+        """Change the mode of the user's home."""
+        run_as_root("chmod", mode, str(self.home))
 
     def remove(self) -> None:
         """Remove the user and the user's files."""
-        subprocess.run(["userdel", self.name], check=False, capture_output=True)
-        shutil.rmtree(self.home, ignore_errors=True)
+        run_as_root("userdel", "--force", self.name)  # (although the processes of tests run)
+        run_as_root("rm", "-r", str(self.home))
+
+
+def _check_that_users_can_be_made() -> None:
+    if not can_be_root():
+        raise CanNotBeHad("only root can make users")
 
 
 class Daemons:
@@ -309,6 +372,7 @@ class Daemons:
         address: str = "127.0.0.1",
         port: int | None = None,
         prefix: Sequence[str] = (),
+        temporary: str = "",
         options: Sequence[str] = (),
     ) -> Sshd:
         """Start a daemon; see :class:`Sshd`."""
@@ -318,15 +382,21 @@ class Daemons:
             address=address,
             port=port,
             prefix=prefix,
+            temporary=temporary,
             options=options,
         )
         self._started.append(made)
         made.start()
         return made
 
-    def add_user(self, shell: str, files: Mapping[str, str] | None = None) -> LoginUser:
-        """Make a user with a login shell, and files in the user's home."""
-        user = LoginUser(shell)
+    def add_user(
+        self, shell: str, files: Mapping[str, str] | None = None, *, is_me: bool = False
+    ) -> LoginUser:
+        """Make a user, and files in the user's home; see :class:`LoginUser`."""
+        need("with another login shell", _check_that_users_can_be_made)
+        user = LoginUser(shell, is_me)
+        for sshd in self._started:
+            sshd.serves_others = True
         self._users.append(user)
         for name, text in (files or {}).items():
             user.write(name, text)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from cluster_network import LOGIN, ClusterNetwork, cluster_network
 from grid_engine import Cell, install
-from job_user import JobUser
 from packages import need
 from scripts import Scripts
 
@@ -35,14 +34,6 @@ def cluster(cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.chdir(tmp_path)
     with cell.in_use():
         yield cell
-
-
-@pytest.fixture(scope="session")
-def job_user() -> Iterator[JobUser]:
-    """Make an ordinary user, and remove the user again."""
-    user = JobUser.make()
-    yield user
-    user.remove()
 
 
 @pytest.fixture

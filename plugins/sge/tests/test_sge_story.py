@@ -17,7 +17,6 @@ import pytest
 from grid_engine import Cell
 from harness_sge import manager_of, squared, squares, states, wait_for
 from imp_parallel_sge import SGEQsubSlaveArray
-from job_user import JobUser
 from scripts import Scripts, finish
 from waiting import wait_until
 
@@ -53,13 +52,10 @@ README_LIKE = """
 CHECKS = [getattr(testing, name) for name in testing.__all__ if name != "check_launcher"]
 
 
-def test_an_ordinary_users_script_spreads_its_tasks_over_four_jobs(
-    scripts: Scripts, job_user: JobUser
-) -> None:
-    code, out, err = finish(scripts.start(README_LIKE, job_user))
+def test_a_script_spreads_its_tasks_over_four_jobs(scripts: Scripts, tmp_path: Path) -> None:
+    code, out, err = finish(scripts.start(README_LIKE))
     assert (code, out, err) == (0, "slaves: 1 2 3 4\n", "")
-    left = {path.name for path in job_user.folder.iterdir()} - {"__pycache__"}
-    assert left == {"script.py"}
+    assert {path.name for path in tmp_path.iterdir()} == {"script.py"}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -68,14 +64,14 @@ def test_the_launcher_conforms(cluster: Cell, tmp_path: Path, check: Callable[..
 
 
 def test_a_python_line_may_need_the_login_shell_and_a_wrapper(
-    scripts: Scripts, job_user: JobUser
+    cluster: Cell, scripts: Scripts, tmp_path: Path
 ) -> None:
-    profile = job_user.folder / ".bash_profile"
+    profile = cluster.home / ".bash_profile"
     profile.write_text('false\nmodule() { export LOADED="$2"; }\n')
-    wrapper = job_user.folder / "wrap per.sh"
+    wrapper = tmp_path / "wrap per.sh"
     wrapper.write_text('#!/bin/bash\n"$@"\nexit $?\n')
     wrapper.chmod(0o755)
-    line = f"module load imp; {shlex.quote(str(wrapper))} {job_user.python}"
+    line = f"module load imp; {shlex.quote(str(wrapper))} {shlex.quote(sys.executable)}"
     source = f"""
         import os
         from imp_parallel_core import Manager, SGEQsubSlaveArray
@@ -86,19 +82,18 @@ def test_a_python_line_may_need_the_login_shell_and_a_wrapper(
             print(*context.get_results_unordered())
     """
     try:
-        assert finish(scripts.start(source, job_user)) == (0, "imp\n", "")
+        assert finish(scripts.start(source)) == (0, "imp\n", "")
     finally:
         profile.unlink()
-        wrapper.unlink()
 
 
 @pytest.mark.parametrize("is_a_line", [False, True])
 def test_a_profile_that_goes_elsewhere_does_not_move_the_tasks(
-    scripts: Scripts, job_user: JobUser, is_a_line: bool
+    cluster: Cell, scripts: Scripts, tmp_path: Path, is_a_line: bool
 ) -> None:
-    profile = job_user.folder / ".bash_profile"
+    profile = cluster.home / ".bash_profile"
     profile.write_text("cd /\n")
-    python = f"exec {job_user.python}" if is_a_line else job_user.python
+    python = f"exec {shlex.quote(sys.executable)}" if is_a_line else sys.executable
     source = f"""
         import os
         from imp_parallel_core import Manager, SGEQsubSlaveArray
@@ -109,7 +104,7 @@ def test_a_profile_that_goes_elsewhere_does_not_move_the_tasks(
             print(*context.get_results_unordered())
     """
     try:
-        assert finish(scripts.start(source, job_user)) == (0, f"{job_user.folder}\n", "")
+        assert finish(scripts.start(source)) == (0, f"{tmp_path}\n", "")
     finally:
         profile.unlink()
 
@@ -226,7 +221,7 @@ def test_a_close_deletes_what_waits_and_what_runs(cluster: Cell) -> None:
         expected = ["working"] * 8 + ["queued"] * 12
         wait_for(manager, *expected)
         assert "qw" in cluster.jobs()
-    wait_until(lambda: not cluster.jobs(), 20.0, "the end of what was deleted")
+    assert cluster.kept_jobs() == []
 
 
 def test_slaves_may_be_added_while_others_work(cluster: Cell) -> None:

@@ -1,8 +1,7 @@
-"""An ordinary user's submission, whatever the site's defaults, qmaster and qstat are like."""
+"""A submission, whatever the site's defaults, qmaster and qstat are like."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import textwrap
@@ -13,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from as_root import signal_as_root
 from grid_engine import Cell
-from job_user import JobUser
 from scripts import Scripts, finish
 from waiting import wait_until
 
@@ -69,23 +68,23 @@ esac
 @contextmanager
 def hanging_qmaster(cell: Cell) -> Iterator[None]:
     (pid,) = cell.pids("qmaster")
-    os.kill(pid, signal.SIGSTOP)
+    signal_as_root(signal.SIGSTOP, pid)
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        signal_as_root(signal.SIGCONT, pid)
 
 
-def submissions_of(user: JobUser) -> list[int]:
-    """Return the pids of a user's processes that run qsub, or watch over it."""
+def submissions_in(folder: Path) -> list[int]:
+    """Return the pids of the processes in a folder that run qsub, or watch over it."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            is_users = (entry / "cmdline").owner() == user.name
-        except (OSError, KeyError):
+            is_there = (entry / "cwd").readlink() == folder
+        except OSError:
             continue
-        if is_users and (words[:1] == [b"qsub"] or b"read -r line" in b" ".join(words)):
+        if is_there and (words[:1] == [b"qsub"] or b"read -r line" in b" ".join(words)):
             found.append(int(entry.name))
     return found
 
@@ -100,24 +99,20 @@ def lines_of(script: subprocess.Popen[str]) -> list[str]:
 
 @pytest.mark.parametrize("default", ["-sync y", "-b y", "-now y"])
 def test_what_a_request_file_sets_does_not_break_the_array(
-    cluster: Cell, scripts: Scripts, job_user: JobUser, default: str
+    cluster: Cell, scripts: Scripts, tmp_path: Path, default: str
 ) -> None:
-    request = job_user.folder / ".sge_request"
-    request.write_text(default + "\n")
-    try:
-        code, out, err = finish(scripts.start(SQUARES, job_user))
-    finally:
-        request.unlink()
+    (tmp_path / ".sge_request").write_text(default + "\n")
+    code, out, err = finish(scripts.start(SQUARES))
     assert (code, out, err) == (0, f"{[number**2 for number in range(8)]}\n", "")
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_a_qmaster_that_hangs_is_spoken_of_within_10_s_and_no_qsub_outlives_the_script(
-    cluster: Cell, scripts: Scripts, job_user: JobUser, ending: signal.Signals
+    cluster: Cell, scripts: Scripts, tmp_path: Path, ending: signal.Signals
 ) -> None:
     with hanging_qmaster(cluster):
-        script = scripts.start(SQUARES, job_user)
-        wait_until(lambda: submissions_of(job_user), what="qsub")
+        script = scripts.start(SQUARES)
+        wait_until(lambda: submissions_in(tmp_path), what="qsub")
         begun_at = time.monotonic()
         lines = lines_of(script)
         wait_until(lambda: lines, what="a warning")
@@ -125,21 +120,21 @@ def test_a_qmaster_that_hangs_is_spoken_of_within_10_s_and_no_qsub_outlives_the_
         assert "qsub has not answered for " in lines[0]
         script.send_signal(ending)
         script.wait(30.0)
-        wait_until(lambda: not submissions_of(job_user), what="the end of qsub")
+        wait_until(lambda: not submissions_in(tmp_path), what="the end of qsub")
         if ending is signal.SIGINT:
-            assert list(job_user.folder.glob(".imp_parallel-*")) == []
+            assert list(tmp_path.glob(".imp_parallel-*")) == []
     wait_until(lambda: not cluster.jobs(), 60.0, "an empty queue")
 
 
 def test_a_waiting_array_that_qstat_does_not_list_is_waited_for_and_deleted_at_the_end(
-    cluster: Cell, scripts: Scripts, job_user: JobUser
+    cluster: Cell, scripts: Scripts, tmp_path: Path
 ) -> None:
-    qstat = job_user.folder / "bin/qstat"
+    qstat = tmp_path / "bin/qstat"
     qstat.parent.mkdir()
     qstat.write_text(FORGETFUL)
     qstat.chmod(0o755)
-    script = scripts.start(HELD, job_user)
-    asked = job_user.folder / "asked"
+    script = scripts.start(HELD)
+    asked = tmp_path / "asked"
     wait_until(lambda: asked.exists() and asked.read_text().count("asked") >= 5, what="questions")
     assert cluster.jobs().count(" hqw ") == 2
     assert script.poll() is None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from as_root import as_me, as_root, helper_environment
 from grid_engine import Cell
 from harness_sge import manager_of, pids_of_task, squared, squares, wait_for
 from imp_parallel_sge import SGEPESlaveArray, SGEQsubSlaveArray
@@ -147,10 +148,10 @@ def test_a_master_that_can_not_be_reached_is_named_with_its_addresses(
     # a host without any network, and a slave of less patience than is usual
     begin = "\\nimport imp_parallel_core._slave as s; s._DIAL_S = 2.0; main()"
     program = f"import sys; del sys.argv[1]; exec(sys.argv.pop(1).replace('\\nmain()', '{begin}'))"
+    command = as_root("unshare", "-n", *as_me(sys.executable, "-c", program))
+    words = [f"{name}={value}" for name, value in helper_environment().items()] + command
     alone = tmp_path / "alone"
-    alone.write_text(
-        f'#!/bin/sh\nexec unshare -n {shlex.quote(sys.executable)} -c {shlex.quote(program)} "$@"\n'
-    )
+    alone.write_text(f'#!/bin/sh\nexec env {shlex.join(words)} "$@"\n')
     alone.chmod(0o755)
     text = failure_of(python=str(alone))
     assert "the master can't be reached" in text

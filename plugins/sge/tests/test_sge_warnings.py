@@ -1,16 +1,14 @@
-"""Grid Engine's warnings reach all processes of an ordinary user's job, and cut no task off."""
+"""Grid Engine's warnings reach all processes of a job, and cut no task off."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from grid_engine import Cell
-from job_user import JobUser
 from scripts import Scripts, finish
 from waiting import wait_until
 
@@ -59,18 +57,16 @@ class Log:
 
 
 @pytest.fixture
-def log(job_user: JobUser) -> Iterator[Log]:
-    path = job_user.folder / "log"
-    yield Log(path)
-    path.unlink(missing_ok=True)
+def log(tmp_path: Path) -> Log:
+    return Log(tmp_path / "log")
 
 
 def script_of(body: str) -> str:
     return PROLOGUE + textwrap.dedent(body)
 
 
-def job_of(cell: Cell, user: JobUser) -> str:
-    (job,) = {line.split()[0] for line in cell.jobs().splitlines()[2:] if user.name[:10] in line}
+def job_of(cell: Cell) -> str:
+    (job,) = {line.split()[0] for line in cell.jobs().splitlines()[2:]}
     return job
 
 
@@ -80,7 +76,7 @@ def line_of(script: subprocess.Popen[str]) -> str:
 
 
 def test_no_task_of_an_array_is_cut_off_or_run_twice_when_one_slave_is_deleted_with_notice(
-    cluster: Cell, scripts: Scripts, job_user: JobUser, log: Log
+    cluster: Cell, scripts: Scripts, tmp_path: Path, log: Log
 ) -> None:
     script = scripts.start(
         script_of("""
@@ -89,21 +85,20 @@ def test_no_task_of_an_array_is_cut_off_or_run_twice_when_one_slave_is_deleted_w
             context = manager.get_context(max_attempts=1)
             add_tasks(context, 16, 2.0)
             print(json.dumps(sorted(context.get_results_unordered())))
-        """),
-        job_user,
+        """)
     )
     wait_until(lambda: log.at_work() == {1, 2, 3, 4}, what="work in all four")
-    cluster.run("qdel", f"{job_of(cluster, job_user)}.2")  # in the middle of a task
+    cluster.run("qdel", f"{job_of(cluster)}.2")  # in the middle of a task
     code, out, err = finish(script)
     assert code == 0, err
     assert json.loads(out) == list(range(16))
     assert log.numbers("begins") == log.numbers("ends") == list(range(16))
-    assert "received SIGUSR2" in (job_user.folder / "slave1.output").read_text()
+    assert "received SIGUSR2" in (tmp_path / "slave1.output").read_text()
 
 
 @pytest.mark.parametrize("options", ["", "-notify"])
 def test_suspended_slaves_come_back_and_go_on_however_long_it_takes(
-    cluster: Cell, scripts: Scripts, job_user: JobUser, log: Log, options: str
+    cluster: Cell, scripts: Scripts, tmp_path: Path, log: Log, options: str
 ) -> None:
     script = scripts.start(
         script_of(f"""
@@ -122,24 +117,22 @@ def test_suspended_slaves_come_back_and_go_on_however_long_it_takes(
             while not all(slave.state == "idle" for slave in manager.slaves):
                 assert "gone" not in {{slave.state for slave in manager.slaves}}, manager.slaves
                 time.sleep(0.05)
-        """),
-        job_user,
+        """)
     )
     wait_until(lambda: log.at_work() == {1, 2}, what="work in both")
-    job = job_of(cluster, job_user)
+    job = job_of(cluster)
     cluster.run("qmod", "-sj", job)
     assert line_of(script) == "suspended\n"
     assert len(log.numbers("ends")) < 16
-    (job_user.folder / "go").touch()
+    (tmp_path / "go").touch()
     cluster.run("qmod", "-usj", job)
     code, out, err = finish(script)
-    (job_user.folder / "go").unlink()
     assert code == 0, err
     assert json.loads(out) == list(range(16))
 
 
 def test_what_a_warned_task_starts_finds_the_signals_as_usual(
-    scripts: Scripts, job_user: JobUser
+    scripts: Scripts,
 ) -> None:
     program = "import signal; print([signal.getsignal(n) == 0 for n in (10, 12, 15, 24)])"
     script = scripts.start(
@@ -168,8 +161,7 @@ def test_what_a_warned_task_starts_finds_the_signals_as_usual(
                 assert "exited with code 3" in str(error)
             context.add_task(signals)  # in one that is a new process
             print(*next(context.get_results()), sep="")
-        """),
-        job_user,
+        """)
     )
     as_usual = "[True, True, True, True]"
     code, out, err = finish(script)

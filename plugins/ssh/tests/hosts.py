@@ -40,8 +40,6 @@ def there(person: Person, daemons: Daemons) -> Iterator[Sshd]:
     """Start a daemon that is known as "there"; no process may be left on that host."""
     sshd = daemons.start()
     person.name(sshd, "there")
-    (sshd.folder / "tmp").mkdir()
-    (sshd.folder / "root/.bashrc").write_text(f"export TMPDIR={sshd.folder}/tmp\n")
     yield sshd
     deadline = time.monotonic() + 12.0
     while (left := sshd.started()) and time.monotonic() < deadline:
@@ -66,7 +64,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def folders(sshd: Sshd) -> list[Path]:
     """Return the folders of runs that are on the host "there"."""
-    return list((sshd.folder / "tmp").iterdir())
+    return list(sshd.tmp.iterdir())
 
 
 def why_no_common_python() -> str:

@@ -267,8 +267,8 @@ def test_a_silent_cut_is_noticed_in_time(
     network.add_cable("gate", "inner")
     network.add_cable("home", "inner")
     address = "10.78.1.2" if jump else "10.78.2.2"
-    inner = daemons.start(address=address, port=22, prefix=network.inside("inner"))
-    gate = daemons.start(address="10.78.0.2", port=22, prefix=network.inside("gate"))
+    inner = daemons.start(address=address, port=22, prefix=network.inside_as_root("inner"))
+    gate = daemons.start(address="10.78.0.2", port=22, prefix=network.inside_as_root("gate"))
     person.name(gate, "gate")
     person.name(inner, "inner", "ProxyJump " + ("gate" if jump else "none"))
     script = subprocess.Popen(

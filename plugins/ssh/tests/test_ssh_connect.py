@@ -17,7 +17,7 @@ from imp_parallel_ssh._connect import connect
 from imp_parallel_ssh._paramiko_connection import ParamikoConnection
 from imp_parallel_ssh._target import parse_target
 from networks import Network
-from sshd import Daemons, Person, Sshd, make_key, run
+from sshd import ME, Daemons, Person, Sshd, make_key, run
 from waiting import wait_until
 
 from imp_parallel_core import LaunchError
@@ -69,8 +69,8 @@ def test_a_host_with_a_known_key_is_logged_in_to_and_runs_a_command(
 
 def test_user_host_and_port_are_enough(person: Person, sshd: Sshd) -> None:
     person.know(sshd)
-    with connection_to(f"root@127.0.0.1:{sshd.port}") as connection:
-        assert output_of(connection, "id -un") == "root\n"
+    with connection_to(f"{ME}@127.0.0.1:{sshd.port}") as connection:
+        assert output_of(connection, "id -un") == f"{ME}\n"
 
 
 def test_hashed_names_of_known_hosts_will_do(person: Person, sshd: Sshd) -> None:
@@ -86,7 +86,7 @@ def test_a_known_key_is_asked_for_also_if_the_host_has_others(
     with_two = daemons.start(options=[f"HostKey {make_key(person.home / 'rsa', kind='rsa')}"])
     kind, key = Path(f"{person.home}/rsa.pub").read_text().split()[:2]
     person.known_hosts.write_text(f"[127.0.0.1]:{with_two.port} {kind} {key}\n")
-    with connection_to(f"root@127.0.0.1:{with_two.port}") as connection:
+    with connection_to(f"{ME}@127.0.0.1:{with_two.port}") as connection:
         assert connection.transport.get_remote_server_key().get_name() == "ssh-rsa"
 
 
@@ -96,11 +96,11 @@ def test_a_known_key_is_asked_for_also_if_the_host_has_others(
 def test_an_unknown_host_key_is_refused_with_fingerprint_and_commands(
     person: Person, sshd: Sshd
 ) -> None:
-    why = why_not(f"root@127.0.0.1:{sshd.port}")
+    why = why_not(f"{ME}@127.0.0.1:{sshd.port}")
     assert sshd.fingerprint in why
     assert "host key is not known" in why
     assert "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in why
-    assert f"ssh -p {sshd.port} root@127.0.0.1" in why
+    assert f"ssh -p {sshd.port} {ME}@127.0.0.1" in why
     assert str(person.known_hosts) in why
     assert "Accepted" not in sshd.log.read_text()
     assert not person.known_hosts.exists()
@@ -111,7 +111,7 @@ def test_a_changed_host_key_is_refused_with_both_fingerprints(
 ) -> None:
     before = daemons.start()
     person.known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {before.public_key}\n")
-    why = why_not(f"root@127.0.0.1:{sshd.port}")
+    why = why_not(f"{ME}@127.0.0.1:{sshd.port}")
     assert "host key has changed" in why
     assert sshd.fingerprint in why
     assert before.fingerprint in why
@@ -172,7 +172,7 @@ def test_a_host_may_show_a_certificate_of_a_known_authority(
     authority = make_key(person.home / "authority")
     certify_host(sshd, authority, *options)
     know_authority(person, authority)
-    name = f"root@127.0.0.1:{sshd.port}"
+    name = f"{ME}@127.0.0.1:{sshd.port}"
     if complaint:
         assert complaint in why_not(name)
         return
@@ -183,7 +183,7 @@ def test_a_host_may_show_a_certificate_of_a_known_authority(
 def test_a_certificate_of_another_authority_is_refused(person: Person, sshd: Sshd) -> None:
     certify_host(sshd, make_key(person.home / "authority"), "-n", "127.0.0.1")
     know_authority(person, make_key(person.home / "another"))
-    assert "authority that is not known" in why_not(f"root@127.0.0.1:{sshd.port}")
+    assert "authority that is not known" in why_not(f"{ME}@127.0.0.1:{sshd.port}")
 
 
 @pytest.mark.parametrize("whose", ["the authority's", "the host's"])
@@ -196,7 +196,7 @@ def test_a_certificate_that_has_to_do_with_a_revoked_key_is_refused(
     revoked = authority if whose == "the authority's" else sshd.host_key
     with person.known_hosts.open("a") as file:
         file.write("@revoked * " + Path(f"{revoked}.pub").read_text())
-    assert "revoked" in why_not(f"root@127.0.0.1:{sshd.port}")
+    assert "revoked" in why_not(f"{ME}@127.0.0.1:{sshd.port}")
 
 
 # ---- the user's keys
@@ -209,7 +209,7 @@ def test_a_host_that_refuses_the_keys_is_an_error_that_lists_them(
     sshd.authorize(Path(f"{make_key(person.home / 'stranger')}.pub"))
     why = why_not("there")
     assert f"{person.key}: refused" in why
-    assert "user: root" in why
+    assert f"user: {ME}" in why
     assert f"host: 127.0.0.1, port {sshd.port}" in why
     assert "ssh-copy-id" in why
     assert "ssh -v there" in why
@@ -221,7 +221,7 @@ def test_without_any_key_the_error_says_where_they_were_looked_for(
     person.know(sshd)
     person.key.unlink()
     person.public_key.unlink()
-    why = why_not(f"root@127.0.0.1:{sshd.port}")
+    why = why_not(f"{ME}@127.0.0.1:{sshd.port}")
     assert f"{person.key}: not there" in why
     assert "ssh-keygen" in why
 
@@ -355,7 +355,7 @@ def test_a_certificate_beside_the_key_logs_in(
     try:
         sshd = daemons.start(options=[f"TrustedUserCAKeys {public}"])
         sshd.authorize()  # nobody's key, but for the authority's
-        run("ssh-keygen", "-q", "-s", str(authority), "-I", "me", "-n", "root", str(person.key))
+        run("ssh-keygen", "-q", "-s", str(authority), "-I", "me", "-n", ME, str(person.key))
         person.name(sshd, "there")
         if is_in_agent:
             run("ssh-add", "-q", str(person.key))
@@ -408,7 +408,7 @@ def test_a_jump_host_that_forwards_nothing_is_named(person: Person, daemons: Dae
     person.name(inner, "inner", "ProxyJump jump")
     why = why_not("inner")
     assert "AllowTcpForwarding" in why
-    assert f"jump (root@127.0.0.1:{jump.port})" in why
+    assert f"jump ({ME}@127.0.0.1:{jump.port})" in why
 
 
 def test_a_jump_host_that_lets_nobody_in_is_named(person: Person, daemons: Daemons) -> None:
@@ -434,13 +434,13 @@ def test_an_unknown_name_is_an_error(person: Person) -> None:
 
 def test_a_closed_port_is_an_error(person: Person, sshd: Sshd) -> None:
     sshd.stop()
-    why = why_not(f"root@127.0.0.1:{sshd.port}")
+    why = why_not(f"{ME}@127.0.0.1:{sshd.port}")
     assert "nothing listens" in why
 
 
 def test_a_port_of_something_else_is_an_error(person: Person, daemons: Daemons) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        why = why_not(f"root@127.0.0.1:{silent.getsockname()[1]}", 2.0)
+        why = why_not(f"{ME}@127.0.0.1:{silent.getsockname()[1]}", 2.0)
     assert "sshd" in why
 
 

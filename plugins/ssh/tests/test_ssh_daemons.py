@@ -56,8 +56,8 @@ def test_a_daemon_on_another_host_is_reached_through_a_third(
     network.add_host("gate")
     network.add_host("inner")
     network.add_cable("gate", "inner")
-    inner = daemons.start(address="10.78.0.2", port=22, prefix=network.inside("inner"))
-    gate = daemons.start(address="127.0.0.1", prefix=network.inside("gate"))
+    inner = daemons.start(address="10.78.0.2", port=22, prefix=network.inside_as_root("inner"))
+    gate = daemons.start(address="127.0.0.1", prefix=network.inside_as_root("gate"))
     person.name(gate, "gate")
     person.name(inner, "inner", "ProxyJump gate")
     command = ["ssh", "-F", str(person.config), "-o", "BatchMode=yes", "inner", "hostname"]

@@ -53,9 +53,8 @@ class OnHost:
 def there(
     request: pytest.FixtureRequest, person: Person, daemons: Daemons, sshd: Sshd
 ) -> Iterator[OnHost]:
-    user = daemons.add_user(request.param, NOISE[request.param])
-    user.write("tools/our-tool", '#!/bin/sh\necho tool: "$@" in "$LOGIN_SAYS"\n')
-    (user.home / "tools/our-tool").chmod(0o755)
+    user = daemons.add_user(request.param, NOISE[request.param], is_me=True)
+    user.write("tools/our-tool", '#!/bin/sh\necho tool: "$@" in "$LOGIN_SAYS"\n', "755")
     person.name(sshd, "there", user=user.name)
     host = SSHHost("there")
     yield OnHost(host, user.home)

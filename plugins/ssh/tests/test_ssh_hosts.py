@@ -10,8 +10,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from as_root import as_root, can_be_root
 from hosts import MakeSlave, client, make_slave, there, why_no_common_python
 from imp_parallel_ssh import SSHSlave
+from packages import CanNotBeHad, need
 from sshd import Daemons, LoginUser, Person, Sshd
 from waiting import wait_until
 
@@ -140,15 +142,16 @@ def test_a_line_that_prints_and_fails_ends_with_its_own_words(
 
 @pytest.mark.parametrize("shell", PROFILES)
 def test_a_host_without_python_says_where_it_was_looked_for(
-    person: Person, daemons: Daemons, there: Sshd, make_slave: MakeSlave, shell: str
+    person: Person, daemons: Daemons, make_slave: MakeSlave, shell: str
 ) -> None:
+    sshd = daemons.start(prefix=in_mounts(f"mount -t tmpfs t {sys.prefix}"))
     no_path = {
         "bash": {".bashrc": "PATH=/nowhere\n"},
         "csh": {".cshrc": "setenv PATH /nowhere\n"},
         "fish": {".config/fish/config.fish": "set -x PATH /nowhere\n"},
     }
     user = daemons.add_user(shell, no_path[shell])
-    error = error_of(make_slave(log_in_as(user, person, there)))
+    error = error_of(make_slave(log_in_as(user, person, sshd)))
     assert "no Python here" in error
     assert "python3" in error
     assert "exit code 127" in error
@@ -167,8 +170,14 @@ def test_another_version_of_python_is_refused_before_anything_is_sent(
 
 
 def in_mounts(*mounts: str) -> list[str]:
-    """Return the beginning of a command that sees such mounts."""
-    return ["unshare", "-m", "sh", "-c", " && ".join((*mounts, 'exec "$@"')), "sh"]
+    """Return the beginning of a command that root runs, and that sees such mounts."""
+    need("with other mounts", check_that_mounts_can_be_made)
+    return as_root("unshare", "-m", "sh", "-c", " && ".join((*mounts, 'exec "$@"')), "sh")
+
+
+def check_that_mounts_can_be_made() -> None:
+    if not can_be_root():
+        raise CanNotBeHad("only root can mount")
 
 
 @needs_common_python
@@ -176,9 +185,9 @@ def test_a_host_with_no_room_anywhere_says_so_for_each_place(
     person: Person, daemons: Daemons, make_slave: MakeSlave
 ) -> None:
     mounts = in_mounts("mount -t tmpfs -o ro t /tmp", "mount -t tmpfs -o ro t /dev/shm")
-    sshd = daemons.start(prefix=mounts)
+    sshd = daemons.start(prefix=mounts, temporary="/tmp")
     user = daemons.add_user("bash")
-    user.home.chmod(0o500)
+    user.allow("500")
     error = error_of(make_slave(log_in_as(user, person, sshd)))
     assert "/tmp: Read-only file system" in error
     assert f"{user.home}: Permission denied" in error
@@ -189,7 +198,8 @@ def test_a_host_with_no_room_anywhere_says_so_for_each_place(
 def test_a_full_disk_is_passed_over_for_another(
     person: Person, daemons: Daemons, make_slave: MakeSlave
 ) -> None:
-    sshd = daemons.start(prefix=in_mounts("mount -t tmpfs -o size=32k,mode=1777 t /tmp"))
+    mounts = in_mounts("mount -t tmpfs -o size=32k,mode=1777 t /tmp")
+    sshd = daemons.start(prefix=mounts, temporary="/tmp")
     user = daemons.add_user("bash")
     result = result_of(make_slave(log_in_as(user, person, sshd)))
     assert result == ("set up", str(user.home), bytes(300_000))

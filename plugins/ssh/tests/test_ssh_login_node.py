@@ -39,15 +39,15 @@ def login(person: Person, daemons: Daemons, cluster_network: ClusterNetwork) -> 
     sshd = daemons.start(
         address=cluster_network.outside[LOGIN],
         port=22,
-        prefix=cluster_network.network.inside(LOGIN),
+        prefix=cluster_network.network.inside_as_root(LOGIN),
     )
     lines = [f"export {name}={shlex.quote(value)}" for name, value in cell.environment.items()]
-    (sshd.folder / "root/.bash_profile").write_text("\n".join(["echo Welcome!", *lines, ""]))
+    (sshd.home / ".bash_profile").write_text("\n".join(["echo Welcome!", *lines, ""]))
     person.name(sshd, "login")
     with cell.in_use():
         yield sshd
     wait_until(lambda: not sshd.started(), 15.0, "the end of the relay")
-    assert not list((sshd.folder / "root").glob(".imp_parallel*"))
+    assert not list(sshd.home.glob(".imp_parallel*"))
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_laptop_computes_on_a_cluster_behind_its_login_node(
     results = json.loads(out)
     assert [number for number, _, _ in results] == list(range(40))
     assert {host for _, host, _ in results} <= set(NODES)
-    assert {cwd for _, _, cwd in results} == {str(login.folder / "root")}
+    assert {cwd for _, _, cwd in results} == {str(login.home)}
     output = "".join(path.read_text() for path in (tmp_path / "laptop").glob("slave*.output"))
     assert sorted(int(line.split()[1]) for line in output.splitlines()) == list(range(40))
 
@@ -142,7 +142,7 @@ def check_that_each_task_runs_once(
     code, out, err = finish(process, 150.0)
     assert code == 0, err
     assert json.loads(out) == list(range(60))
-    begun = (login.folder / "root/begun").read_text().split()
+    begun = (login.home / "begun").read_text().split()
     assert sorted(map(int, begun)) == list(range(60))
 
 
@@ -187,7 +187,7 @@ def test_a_killed_laptop_leaves_nothing_on_the_cluster(
     assert time.monotonic() - start < 15.0
     wait_until(lambda: not cluster_network.cell.jobs(), 20.0, "the end of the jobs")
     # the documents of the array are left, which nobody could remove
-    (folder,) = (login.folder / "root").glob(".imp_parallel*")
+    (folder,) = login.home.glob(".imp_parallel*")
     assert not [path for path in folder.iterdir() if path.suffix in (".zip", ".output")]
     too_late = [path for path in folder.glob("*.early") if "the run is over" in path.read_text()]
     assert len(too_late) == 2  # there was room for four
@@ -211,7 +211,7 @@ def test_a_slave_that_can_not_start_is_explained_with_what_its_job_said(
 
 
 def test_a_login_node_without_grid_engine_is_an_error_at_once(laptop: Scripts, login: Sshd) -> None:
-    (login.folder / "root/.bash_profile").write_text("PATH=/nowhere:/usr/sbin\n")
+    (login.home / ".bash_profile").write_text("PATH=/nowhere:/usr/sbin\n")
     script = PROLOGUE + (
         "with Manager() as manager:\n"
         "    try: manager.add_slave(SGEQsubSlaveArray(1, via=SSHHost('login')))\n"

@@ -107,7 +107,7 @@ def add_host(
 ) -> tuple[Sshd, str]:
     network.add_host(name)
     address = network.add_cable(name, before)
-    return daemons.start(address=address, port=22, prefix=network.inside(name)), address
+    return daemons.start(address=address, port=22, prefix=network.inside_as_root(name)), address
 
 
 @pytest.mark.timeout(120)

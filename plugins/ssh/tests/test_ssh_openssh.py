@@ -16,7 +16,7 @@ from imp_parallel_ssh import SSHSlave
 from imp_parallel_ssh._connection import Channel
 from imp_parallel_ssh._openssh import OpenSSHConnection
 from imp_parallel_ssh._openssh_words import Words
-from sshd import Person, Sshd, make_key
+from sshd import ME, Person, Sshd, make_key
 from waiting import wait_until
 
 from imp_parallel_core import LaunchError, Manager
@@ -70,7 +70,7 @@ def test_an_unknown_host_is_refused_with_its_fingerprint_and_what_to_do(
 ) -> None:
     unknown(person, sshd)
     error = error_at("there")
-    assert f"can't connect to there (root@127.0.0.1, port {sshd.port}): " in error
+    assert f"can't connect to there ({ME}@127.0.0.1, port {sshd.port}): " in error
     assert "Host key verification failed\n" in error
     assert f"Its host key is ssh-ed25519 {sshd.fingerprint}\n" in error
     assert str(person.known_hosts) in error
@@ -108,7 +108,7 @@ def test_an_authentication_that_is_refused_tells_the_user_and_the_keys(
     person.name(sshd, "there")
     sshd.authorize(make_key(tmp_path / "other").with_suffix(".pub"))
     error = error_at("there")
-    assert f"root@127.0.0.1, port {sshd.port}" in error
+    assert f"{ME}@127.0.0.1, port {sshd.port}" in error
     assert "Permission denied (publickey)" in error
     assert f"Keys that were offered: {person.key} ED25519 SHA256:" in error
 

@@ -176,15 +176,7 @@ def test_it_holds_connections_while_the_host_lets_nobody_in(
 ) -> None:
     before = dial(relay)
     assert say(before, b"x") == b"x"
-    sessions = sshd.sessions()
-    assert sshd._process is not None
-    sshd._process.kill()
-    sshd._process.wait()
-    for pid in sessions:
-        try:
-            os.kill(pid, 9)
-        except ProcessLookupError:
-            pass
+    sshd.pause()
     assert before.recv(10) == b""
     before.close()
     with dial(relay) as talk:
@@ -254,7 +246,7 @@ def test_once_attached_again_it_stays_so(relay: Relay, sshd: Sshd) -> None:
 @pytest.fixture
 def small_relay(sshd: Sshd, host: SSHHost, echo: Echo, person: Person) -> Iterator[Relay]:
     """Start a relay that may have few descriptors, for a master that is at "echo"."""
-    (sshd.folder / "root/.bashrc").write_text("ulimit -n 128\n")
+    (sshd.home / ".bashrc").write_text("ulimit -n 128\n")
     folder = host.make_private_folder(str(person.home), ".imp_parallel-")
     made = host.relay([echo.address], folder=folder, patience_s=30.0)
     yield made
@@ -554,7 +546,7 @@ def test_a_relay_finds_a_place_where_the_usual_one_has_a_long_name(
 ) -> None:
     long = sshd.folder / ("x" * 100)
     long.mkdir()
-    (sshd.folder / "root/.bashrc").write_text(f"export TMPDIR={long}\n")
+    (sshd.home / ".bashrc").write_text(f"export TMPDIR={long}\n")
     folder = host.make_private_folder(str(person.home), ".imp_parallel-")
     relay = host.relay([echo.address], folder=folder, patience_s=30.0)
     with dial(relay) as talk:
@@ -565,7 +557,7 @@ def test_a_relay_finds_a_place_where_the_usual_one_has_a_long_name(
 def test_closing_it_does_not_wait_for_a_host_that_is_silent(
     relay: Relay, host: SSHHost, sshd: Sshd
 ) -> None:
-    os.kill(sshd.pid, signal.SIGSTOP)
+    sshd.signal(signal.SIGSTOP)
     try:
         sshd.kill_sessions()
         wait_until(lambda: host._attempt is not None, 10.0)
@@ -574,7 +566,7 @@ def test_closing_it_does_not_wait_for_a_host_that_is_silent(
         host.close()
         assert time.monotonic() - begun < 4.0
     finally:
-        os.kill(sshd.pid, signal.SIGCONT)
+        sshd.signal(signal.SIGCONT)
     # nobody needs the connection any more, which is made at last
     wait_until(lambda: host._attempt is None and host._connection is None, 20.0)
     wait_until(lambda: not sshd.sessions(), 10.0)
@@ -583,23 +575,19 @@ def test_closing_it_does_not_wait_for_a_host_that_is_silent(
 def test_closing_it_does_not_wait_for_a_session_that_is_silent(
     relay: Relay, host: SSHHost, sshd: Sshd
 ) -> None:
-    stopped = sshd.sessions()
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+    sshd.signal_sessions(signal.SIGSTOP)
     begun = time.monotonic()
     relay.close()
     assert time.monotonic() - begun < 4.5
     assert host._connection is None
-    for pid in stopped:
-        os.kill(pid, signal.SIGCONT)
+    sshd.signal_sessions(signal.SIGCONT)
 
 
 def test_a_connection_lost_while_forwarding_is_asked_for_is_no_refusal(
     host: SSHHost, sshd: Sshd
 ) -> None:
     connection = host.connection()
-    for pid in sshd.sessions():
-        os.kill(pid, signal.SIGSTOP)
+    sshd.signal_sessions(signal.SIGSTOP)
     threading.Timer(0.5, sshd.kill_sessions).start()
     with pytest.raises(ConnectionResetError, match="connection was lost"):
         connection.forward(lambda stream: None)

@@ -228,7 +228,7 @@ def test_a_host_that_answers_nonsense_costs_its_own_slave_alone(
 def test_what_a_crash_has_left_is_removed_by_a_later_run(
     there: Sshd, make_slave: MakeSlave
 ) -> None:
-    tmp = str(there.folder / "tmp")
+    tmp = str(there.tmp)
     left, young = (Path(make_private_folder(tmp, ".imp_parallel-slaves-")) for _ in range(2))
     for path in (left, young):
         with socket.socket(socket.AF_UNIX) as gone:
@@ -312,7 +312,7 @@ def test_a_stream_that_a_login_shell_wrote_into_is_replaced_at_once_and_nothing_
     wait = f"while [ ! -e {tmp_path}/noise ]; do sleep 0.05; done; echo this is no frame at all"
     bridge = '[[ "$BASH_EXECUTION_STRING" = *python* ]]'  # not the shell that a connection has
     once = f"{bridge} && mkdir {tmp_path}/once 2>/dev/null"
-    with (there.folder / "root/.bashrc").open("a") as file:
+    with (there.home / ".bashrc").open("a") as file:
         file.write(f"if {once}; then ( {wait} ) & fi\n")
     lives = Lives()
     with Manager(plugins=[lives]) as manager:
@@ -333,7 +333,7 @@ def test_streams_that_a_login_shell_always_writes_into_are_given_up(
         manager.add_slave(make_slave())
         begin(manager, tmp_path, 1)
         noise = f"( echo >>{tmp_path}/bridges; sleep 0.5; echo this is no frame at all ) &"
-        with (there.folder / "root/.bashrc").open("a") as file:
+        with (there.home / ".bashrc").open("a") as file:
             file.write(noise + "\n")
         there.kill_sessions()
         wait_until(lambda: "and is given up" in caplog.text, 40.0, "an end of it")
