@@ -1,7 +1,10 @@
 """What all tests need of the process that they run in."""
 
+import gc
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 # How long an example takes depends on what else the machine does; each test has a time limit.
@@ -17,3 +20,10 @@ for _number, _default in (
 ):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _default)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _what_a_module_leaves_unclosed_fails_it() -> Iterator[None]:
+    """Have the warning of what was not closed, which is an error, come in its own module."""
+    yield
+    gc.collect()

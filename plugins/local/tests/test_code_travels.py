@@ -112,6 +112,7 @@ print("it went", "well")
 def run_python(arguments: list[str], stdin: str) -> None:
     done = subprocess.run(
         [sys.executable, *arguments],
+        env={**os.environ, "HOME": str(Path.cwd())},  # where a session leaves its history
         input=stdin,
         capture_output=True,
         text=True,
