@@ -203,11 +203,13 @@ def test_descriptors_of_several_messages_never_wait_in_larger_numbers_than_allow
 
 
 def test_a_link_that_is_closed_lets_go_of_what_it_would_have_passed(pair: Pair) -> None:
+    gc.collect()
+    before = memory_files()  # (what an earlier test's threads may still hold)
     for _ in range(3):
         pair.links[0].send(7, b"", [content(SIZE)])
     pair.links[0].close()
     gc.collect()
-    assert memory_files() == []
+    assert set(memory_files()) <= set(before)
 
 
 def test_what_was_under_way_is_freed_when_the_peer_has_died(pair: Pair) -> None:
