@@ -122,31 +122,29 @@ KILLED = """
 """
 
 
-def left_by(scripts: Scripts, user: JobUser, state: str, options: str = "") -> Path:
+def left_by(scripts: Scripts, folder: Path, state: str, options: str = "") -> Path:
     """End a script by SIGTERM; return the folder that it leaves, made old."""
-    before = set(user.folder.glob(".imp_parallel-*"))
-    script = scripts.start(KILLED.format(options=options, state=state), user)
+    before = set(folder.glob(".imp_parallel-*"))
+    script = scripts.start(KILLED.format(options=options, state=state))
     assert script.stdout is not None
     assert script.stdout.readline() == "on\n"
     script.terminate()
     finish(script)
-    (left,) = set(user.folder.glob(".imp_parallel-*")) - before
+    (left,) = set(folder.glob(".imp_parallel-*")) - before
     return left
 
 
 def test_what_a_run_left_that_was_ended_by_sigterm_is_removed_by_the_next(
-    cluster: Cell, scripts: Scripts, job_user: JobUser
+    cluster: Cell, scripts: Scripts, tmp_path: Path
 ) -> None:
-    old, other, young = (left_by(scripts, job_user, "working") for _ in range(3))
+    old, other, young = (left_by(scripts, tmp_path, "working") for _ in range(3))
     wait_until(lambda: not cluster.jobs(), 60.0, "an empty queue")
-    waits = left_by(scripts, job_user, "queued", ', "-h"')
+    waits = left_by(scripts, tmp_path, "queued", ', "-h"')
     job = (other / "job").read_text()
     (other / "job").write_text(job.replace("default", "another cell"))
-    mine = job_user.folder / ".imp_parallel-mine"
+    mine = tmp_path / ".imp_parallel-mine"
     mine.mkdir(mode=0o700)
     (mine / "job").write_text(job)
-    for path in (mine, mine / "job"):
-        shutil.chown(path, job_user.name)
     for path in (old, other, waits, mine):
         os.utime(path, (0, 0))
     next_one = f"""
@@ -156,10 +154,10 @@ def test_what_a_run_left_that_was_ended_by_sigterm_is_removed_by_the_next(
             manager.add_slave(SGEQsubSlaveArray(1))
             while pathlib.Path({str(old)!r}).exists(): time.sleep(0.1)
     """
-    code, _, err = finish(scripts.start(next_one, job_user))
-    cluster.run("qdel", "-u", job_user.name)
+    code, _, err = finish(scripts.start(next_one))
+    cluster.run("qdel", "-u", "*")
     wait_until(lambda: not cluster.jobs(), what="an empty queue")
-    left = set(job_user.folder.glob(".imp_parallel-*"))
+    left = set(tmp_path.glob(".imp_parallel-*"))
     for path in left:
         shutil.rmtree(path)
     assert (code, left) == (0, {other, young, waits, mine})
@@ -167,16 +165,16 @@ def test_what_a_run_left_that_was_ended_by_sigterm_is_removed_by_the_next(
 
 
 def test_a_run_that_is_ended_by_sigterm_leaves_nothing_if_its_script_heeds_it(
-    cluster: Cell, scripts: Scripts, job_user: JobUser
+    cluster: Cell, scripts: Scripts, tmp_path: Path
 ) -> None:
     heeds = "\n    import signal, sys\n    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))"
     source = heeds + KILLED.format(options="", state="working")
-    script = scripts.start(source, job_user)
+    script = scripts.start(source)
     assert script.stdout is not None
     assert script.stdout.readline() == "on\n"
     script.terminate()
     assert finish(script)[0] == 7
-    assert not list(job_user.folder.glob(".imp_parallel-*"))
+    assert not list(tmp_path.glob(".imp_parallel-*"))
     assert not cluster.jobs()
 
 

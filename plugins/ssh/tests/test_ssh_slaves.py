@@ -138,7 +138,7 @@ def test_a_connection_that_breaks_while_a_slave_starts_is_made_again(
 ) -> None:
     """The first logins stay in the shell's start-up file, and are killed there."""
     logins, gate = tmp_path / "logins", tmp_path / "gate"
-    with (there.folder / "root/.bashrc").open("a") as file:
+    with (there.home / ".bashrc").open("a") as file:
         file.write(f"echo >>{logins}; while [ ! -e {gate} ]; do sleep 0.05; done\n")
     with Manager() as manager:
         slave = make_slave()
