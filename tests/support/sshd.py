@@ -65,7 +65,8 @@ def install() -> None:
 
 def make_key(path: Path, *, kind: str = "ed25519", passphrase: str = "") -> Path:
     """Make a pair of keys; return the path of the private one."""
-    run("ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", path.name, "-f", str(path))
+    size = ["-b", "2048"] if kind == "rsa" else []  # a larger one takes a busy machine very long
+    run("ssh-keygen", "-q", "-t", kind, *size, "-N", passphrase, "-C", path.name, "-f", str(path))
     return path
 
 
@@ -406,5 +407,7 @@ class Daemons:
         """Stop all daemons; remove all users."""
         for sshd in self._started:
             sshd.stop()
+            if sshd.serves_others:  # whose files nobody else may remove
+                run_as_root("chown", "-Rh", ME, str(sshd.tmp))
         for user in self._users:
             user.remove()

@@ -24,14 +24,18 @@ def _openssh() -> None:
 
 
 @pytest.fixture
-def person(_openssh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
-    """Be somebody with a home, and an SSH key in it, that exist for this test only."""
+def person(_openssh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Person]:
+    """Be somebody with a home, an SSH key in it, and a TMPDIR, that exist for this test only."""
     made = Person(tmp_path / "home")
     for name in os.environ:
         if name.startswith("SSH_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(made.home))
-    return made
+    # sockets are made in it, whose names must be short; what is killed leaves them
+    with tempfile.TemporaryDirectory(prefix="t", dir="/var/tmp") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        yield made
 
 
 @pytest.fixture
