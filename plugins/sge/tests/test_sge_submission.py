@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import textwrap
 import threading
 import time
@@ -145,12 +146,12 @@ def test_a_waiting_array_that_qstat_does_not_list_is_waited_for_and_deleted_at_t
 
 @pytest.mark.parametrize("line", ["exit", "exit 3", "exec true"])
 def test_a_profile_that_ends_the_shell_is_named_as_the_cause(
-    scripts: Scripts, job_user: JobUser, line: str
+    cluster: Cell, scripts: Scripts, line: str
 ) -> None:
-    profile = job_user.folder / ".bash_profile"
+    profile = cluster.home / ".bash_profile"
     profile.write_text(line + "\n")
     try:
-        code, _, err = finish(scripts.start(SQUARES, job_user))
+        code, _, err = finish(scripts.start(SQUARES))
     finally:
         profile.unlink()
     assert code == 1
@@ -160,20 +161,19 @@ def test_a_profile_that_ends_the_shell_is_named_as_the_cause(
 
 
 def test_a_parallel_environment_that_does_not_control_its_slaves_is_named_as_the_cause(
-    cluster: Cell, scripts: Scripts, job_user: JobUser
+    cluster: Cell, scripts: Scripts, tmp_path: Path
 ) -> None:
-    (job_user.folder / "inside.py").write_text(textwrap.dedent(IN_ENVIRONMENT))
+    (tmp_path / "inside.py").write_text(textwrap.dedent(IN_ENVIRONMENT))
     script = scripts.start(
         f"""
         import subprocess
         options = "-sync y -pe loose 2 -cwd -j y -o out -S /bin/bash -v PYTHONPATH".split()
-        text = "exec {job_user.python} inside.py"
+        text = "exec {sys.executable} inside.py"
         subprocess.run(["qsub", *options], input=text, text=True, check=True, stdout=-3)
-        """,
-        job_user,
+        """
     )
     code, _, err = finish(script)
-    said = (job_user.folder / "out").read_text()
+    said = (tmp_path / "out").read_text()
     assert (code, err) == (0, ""), said
     assert "didn't accept task" in said
     assert "must have control_slaves TRUE (qconf -sp loose shows it" in said
