@@ -29,11 +29,12 @@ _NO_SETUP: Callable[[], Any] = tuple
 OnError = Literal["raise", "return"]
 
 _INTERRUPTED = -1
+_of_sys = vars(sys)  # for each result: to ask a module for what it hasn't takes long
 
 
 def _last_shown() -> int:
     """Return what tells the last error that an interactive session has shown from others."""
-    return id(getattr(sys, "last_value", None))
+    return id(_of_sys.get("last_value"))
 
 
 def _check_callable(task: Any) -> None:
@@ -154,7 +155,8 @@ class Context:
         Raises:
             TypeError: ``function`` can't be called, or there is no iterable to iterate over.
             ValueError: for another bad argument.
-            PicklingError: while iterating: an item can't be pickled; the next one may be.
+            PicklingError: while iterating: an item can't be pickled; the next one may be. It has no
+                place among the results, nor a number in later errors.
             ClosedError: the Context or its Manager has been closed.
         """
         return self._map(function, iterables, on_error, ahead, in_order=True)
