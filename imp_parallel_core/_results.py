@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 
-from ._exception_facts import write_facts
 from ._light_typing import TYPE_CHECKING, Any
 from ._loaded_definitions import LoadedDefinitions
 from ._pickling import Reducer, pickle_with
@@ -57,6 +56,8 @@ def describe_exception(exc: BaseException, definitions: LoadedDefinitions) -> li
 
     The pickle is empty if the exception can't be pickled. Never raises.
     """
+    from ._exception_facts import write_facts  # only here: few tasks fail
+
     pickled: list[Buffer] = [b""]
     problem = ""
     try:
