@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from imp_parallel_ssh import _connect
+from imp_parallel_ssh import _connect, _remote_commands
 from imp_parallel_ssh import _remote_shell as shell
 from imp_parallel_ssh._paramiko_connection import ParamikoConnection
 from imp_parallel_ssh._ssh_host import SSHHost
@@ -102,6 +102,18 @@ def test_a_command_that_hangs_is_killed_with_what_it_started(there: OnHost) -> N
     assert time.monotonic() - begun < 15.0
     child = int((there.home / "pid").read_text())
     wait_until(lambda: not is_alive(child), 5.0)
+
+
+@pytest.mark.parametrize("where", ["", " >&2"])
+def test_a_command_that_writes_without_end_is_killed(
+    there: OnHost, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(_remote_commands, "_OUTPUT_BYTES", 1 << 20)
+    line = f"echo $$ > {there.home}/pid; exec yes{where}"
+    with pytest.raises(OSError, match="it wrote more than 1 MiB"):
+        there.host.run(["sh", "-c", line], timeout_s=60.0)
+    pid = int((there.home / "pid").read_text())
+    wait_until(lambda: not is_alive(pid), 10.0)
 
 
 def test_a_child_that_keeps_the_output_open_is_not_waited_for(there: OnHost) -> None:
