@@ -102,6 +102,7 @@ class Fleet:
             suspected=self._suspected,
             heard=self._heard,
             missed=self._ask_for_end,
+            present=self._check_runner,
             given_up=self._given_up,
         )
 
@@ -269,6 +270,16 @@ class Fleet:
                 self._lost(record, f"left: it {record.leaves_because}", is_charged=False)
             else:
                 self._lose(record, how, is_charged=True)
+
+    def _check_runner(self, record: SlaveRecord) -> None:
+        """A slave that is heard must have a runner before long: nobody waits for it for ever."""
+        is_held_up = record.is_paused or record.held is not None
+        if record.runner_pid is not None or record.link is None or is_held_up:
+            return
+        waited_s = time.monotonic() - record.without_runner_since
+        if waited_s >= record.connect_timeout_s:
+            text = f"it is heard, but has had no runner for {waited_s:.0f} s (connect_timeout)"
+            self._break(record, record.link, text)
 
     def _await_return(self, record: SlaveRecord, link: Link, how: str) -> None:
         """A slave may dial again, unless its launch knows that it has ended."""

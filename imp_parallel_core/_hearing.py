@@ -158,6 +158,7 @@ class Hearing:
         blamed = 0 if was_asked else item
         cause = f"on {record}, its runner {how}; peak memory {peak_memory_bytes / 1e6:.0f} MB"
         record.runner_pid = None
+        record.without_runner_since = time.monotonic()
         record.forget_runner()
         if not (record.is_leaving or record.is_paused):
             self._enter(record, SlaveState.CONNECTED, f"its runner {how}")

@@ -27,6 +27,7 @@ class Heartbeats:
             how long (s).
         heard: called with a suspected slave that has been heard.
         missed: called now and then with a slave that has no stream.
+        present: called now and then with a slave that is heard.
         given_up: called with a slave that has not come back within ``reconnect_timeout`` after
             that, and for how long it has not been heard (s).
     """
@@ -38,12 +39,14 @@ class Heartbeats:
         suspected: Callable[[SlaveRecord, float], None],
         heard: Callable[[SlaveRecord], None],
         missed: Callable[[SlaveRecord], None],
+        present: Callable[[SlaveRecord], None],
         given_up: Callable[[SlaveRecord, float], None],
     ) -> None:
         self._call_at = call_at
         self._suspected = suspected
         self._heard = heard
         self._missed = missed
+        self._present = present
         self._given_up = given_up
 
     def begin(self, record: SlaveRecord) -> None:
@@ -70,6 +73,8 @@ class Heartbeats:
             record.silence_told_s = silent_s
         if link.connection.resumable:
             self._care_for_session(record, link, silent_s)
+        if link.is_open and silent_s < record.heartbeat_timeout_s:
+            self._present(record)
         self._call_at(now + interval_s, lambda: self._check(record, session, now + interval_s))
 
     def _care_for_session(self, record: SlaveRecord, link: Link, silent_s: float) -> None:

@@ -52,6 +52,7 @@ class SlaveRecord:
         self.host = ""
         self.pid: int | None = None
         self.runner_pid: int | None = None
+        self.without_runner_since = time.monotonic()
         self.has_joined = False
         self.is_paused = False
         self.aside = ""  # why it is set aside, if it is
@@ -109,6 +110,7 @@ class SlaveRecord:
             boot: tells this start of the supervisor from others.
         """
         self.link = link
+        self.without_runner_since = time.monotonic()
         self.session = session
         self.boot = boot
         self.forget_runner()

@@ -8,6 +8,7 @@ import logging
 import os
 import resource
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from struct import Struct
@@ -334,3 +335,28 @@ def test_a_description_that_can_not_be_shown_is_a_slave_like_any_other(manager: 
     context.add_task(abs, -1)
     assert list(context.get_results()) == [1]
     assert manager.slaves[0].description == "Shy(…) (its __repr__ raised RuntimeError)"
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_slave_that_is_heard_and_never_has_a_runner_is_given_up(
+    manager: Manager, begins: bool
+) -> None:
+    def behave(peer: Peer) -> None:
+        peer.greet()
+        if begins:
+            lost = messages.RunnerLostHead(peer.begin(), 0, False)
+            peer.send(protocol.RUNNER_LOST, messages.pack_runner_lost(lost), [b"died"])
+        while True:
+            peer.connection.send_control(protocol.PING)
+            peer.flush()
+            time.sleep(0.1)
+
+    manager.connect_timeout, manager.heartbeat_timeout = 0.5, 4.0
+    manager.add_slave(Liar(behave))
+    manager.connect_timeout, manager.heartbeat_timeout = 120.0, 30.0
+    context = manager.get_context()
+    context.add_task(abs, -1)
+    wait_until(lambda: manager.slaves[0].state == "gone")
+    assert "has had no runner" in manager.slaves[0].detail
+    manager.add_slave(LocalSlave())
+    assert list(context.get_results()) == [1]
