@@ -39,9 +39,9 @@ class Answers:
         """Return the end of a slave's output, "" if the launch fails to."""
         return self._ask("log_tail", lambda: printable_lines(launch.log_tail(index)), "")
 
-    def command(self, launch: Launch) -> str:
-        """Return the command line that was run, likewise."""
-        return self._ask("command", lambda: printable(describe_command(launch.command)), "")
+    def command(self, launch: Launch, index: int) -> str:
+        """Return the command line that was run for a slave, likewise."""
+        return self._ask("command", lambda: printable(_command_of(launch, index)), "")
 
     def _ask(self, question: str, ask: Callable[[], _T], otherwise: _T) -> _T:
         try:
@@ -57,6 +57,13 @@ class Answers:
             return otherwise
         self._failures.pop(question, None)
         return answer
+
+
+def _command_of(launch: Launch, index: int) -> str:
+    command = launch.command
+    if isinstance(command, Mapping):
+        command = command.get(index, ())
+    return describe_command(command)
 
 
 def _checked(states: Mapping[int, LaunchState]) -> Mapping[int, LaunchState]:

@@ -219,7 +219,7 @@ class LaunchWatch(threading.Thread):
             waited_s += _ENDING_POLL_S
             state = answers.poll(launch).get(index)
         tail = answers.log_tail(launch, index)
-        self._reports.explained(index, state, tail, answers.command(launch))
+        self._reports.explained(index, state, tail, answers.command(launch, index))
 
     def _withdraw(self, launch: Launch, indices: Sequence[int]) -> None:
         for index in indices:

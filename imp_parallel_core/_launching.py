@@ -259,8 +259,9 @@ class Launch(Protocol):
     wait (for a hung ``qstat``, say), but should have a deadline of their own.
     """
 
-    command: Sequence[str]
-    """The command line that was run, for error messages."""
+    @property
+    def command(self) -> Sequence[str] | Mapping[int, Sequence[str]]:
+        """The command line that was run, or that of each slave, for error messages."""
 
     def poll(self) -> Mapping[int, LaunchState]:
         """Return the state of each slave.

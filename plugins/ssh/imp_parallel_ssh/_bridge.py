@@ -108,6 +108,14 @@ def _version_in(path: str) -> str:
 
 
 def _introduce() -> None:
+    if os.path.sameopenfile(1, 2):
+        # what a task writes could not be told from the stream
+        _say(
+            "failed",
+            "the login shell's start-up files join standard error to standard output (as exec 2>&1 "
+            "does). Let them do so only in a shell that somebody types to",
+        )
+        raise _ChannelGone
     core, cloudpickle = _find("imp_parallel_core"), _find("cloudpickle")
     _say(
         "here",

@@ -268,7 +268,7 @@ class _Attempt:
             keys = ", ".join(hop.identities) or "those of the agent"
             lines.append(f"    keys tried: none yet; they would be: {keys}")
         if hint:
-            lines.append(f"    {hint}.")
+            lines.append(f"    {hint}" if hint.endswith("?") else f"    {hint}.")
         lines.append(f"    With more words: {_verbose(target)}")
         if not is_dropped:
             return LaunchError("\n".join(lines), command=command)

@@ -20,6 +20,7 @@ from ._remote_commands import Done, NotStarted, new_mark, output_of, run
 from ._remote_shell import (
     BEGIN_PYTHON,
     NO_FOLDER,
+    NO_PROGRAM,
     PYTHONS,
     environment_script,
     login_environment,
@@ -204,9 +205,18 @@ class SSHHost:
         texts = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
         return CommandResult(done.exit_code, *texts)
 
-    def _not_started(self, problem: NotStarted, what: str) -> OSError:
+    def _not_started(self, problem: NotStarted, what: str) -> Exception:
         words = str(problem) or "there is none"
-        return FileNotFoundError(errno.ENOENT, f"{self._name}: {words}", what)
+        if problem.exit_code in (NO_FOLDER, NO_PROGRAM):
+            return FileNotFoundError(errno.ENOENT, f"{self._name}: {words}", what)
+        return LaunchError(
+            f"{self._name}: the login shell runs no commands (exit code {problem.exit_code}):\n"
+            f"    {words}\n"
+            f"    Is that account for logging in? Try it by hand: ssh {self._target} echo hello",
+            command=["ssh", str(self._target), what],
+            exit_code=problem.exit_code,
+            output=words,
+        )
 
     def _login_environment(self) -> dict[bytes, bytes]:
         """Return what a login shell sets besides what any shell has; asked for once."""

@@ -65,8 +65,10 @@ class SSHLaunch:
             self._slaves[bootstrap.index] = slave
         self._ending: dict[int, threading.Thread] = {}
         """Slaves that are launched again by another launch, and what ends the rest of them."""
-        first = self._slaves[bootstraps[0].index]
-        self.command: Sequence[str] = ["ssh", first.host.target, first.python or "python3"]
+        self.command = {
+            index: ["ssh", slave.host.target, slave.python or "python3"]
+            for index, slave in self._slaves.items()
+        }
         for slave in self._slaves.values():
             slave.start()
 

@@ -289,3 +289,19 @@ def test_any_word_is_one_word_on_one_line(text: str) -> None:
 def test_a_word_with_a_nul_is_refused() -> None:
     with pytest.raises(ValueError, match="NUL"):
         shell.quote("a\0b")
+
+
+def test_an_account_that_runs_no_commands_is_an_error_with_its_words_and_what_to_do(
+    person: Person, daemons: Daemons, sshd: Sshd
+) -> None:
+    user = daemons.add_user("/usr/sbin/nologin")
+    person.name(sshd, "there", user=user.name)
+    host = SSHHost("there")
+    try:
+        for use in (lambda: host.run(["qstat"], timeout_s=20.0), lambda: host.home()):
+            with pytest.raises(LaunchError, match="currently not available") as caught:
+                use()
+            assert "ssh there echo hello" in str(caught.value)
+            assert caught.value.exit_code == 1
+    finally:
+        host.close()

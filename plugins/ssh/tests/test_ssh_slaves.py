@@ -186,6 +186,33 @@ def test_a_slave_that_was_reached_again_can_be_killed_and_is_launched_again(
     assert runs(tmp_path) == [2]
 
 
+def test_a_login_shell_that_joins_its_outputs_is_an_error_that_says_so(
+    there: Sshd, make_slave: MakeSlave
+) -> None:
+    with (there.home / ".bashrc").open("a") as file:
+        file.write("exec 2>&1\n")
+    with Manager() as manager:
+        manager.add_slave(make_slave())
+        context = manager.get_context()
+        context.add_task(int)
+        with pytest.raises(NoSlaveStartedError, match="join standard error to standard output"):
+            list(context.get_results_unordered())
+
+
+def test_each_slave_that_fails_is_spoken_of_with_the_command_of_its_own_host(
+    there: Sshd, client: str, person: Person
+) -> None:
+    person.name(there, "other")
+    with Manager(python="exit 43;") as manager:
+        manager.add_slave(SSHSlaveArray(["there", "other"], client=client))
+        context = manager.get_context()
+        context.add_task(int)
+        with pytest.raises(NoSlaveStartedError) as caught:
+            list(context.get_results_unordered())
+    assert "command: ssh there" in caught.value.failures[0]
+    assert "command: ssh other" in caught.value.failures[1]
+
+
 def test_a_python_that_does_not_exist_is_an_error_with_the_shells_words(
     there: Sshd, make_slave: MakeSlave
 ) -> None:

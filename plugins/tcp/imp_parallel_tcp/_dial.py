@@ -47,7 +47,6 @@ def dial(document: dict[str, Any], patience_s: float) -> TlsStream:
     if found.address not in proved:
         proved.append(found.address)
     assert isinstance(secured, ssl.SSLSocket)  # noqa: S101 - for mypy
-    secured.send(credentials.proof)
     return TlsStream(secured)
 
 

@@ -123,6 +123,7 @@ class Route:
         if isinstance(self.socket, ssl.SSLSocket):
             self.socket.do_handshake()
             self._credentials.check(self.socket)
+            self.socket.send(self._credentials.proof)
             self.stage = Stage.PROVED
 
     def _failed(self, problem: OSError, now: float) -> None:

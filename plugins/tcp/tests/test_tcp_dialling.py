@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -258,3 +259,21 @@ def test_a_slave_program_that_starts_after_the_run_says_so_and_exits_with_0(
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("imp_parallel: the master has gone, this slave leaves")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_master_that_leaves_before_the_slave_has_proved_itself_is_left_in_peace(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The end of the connection may come with any step of the slave's."""
+    check = _route.SlaveCredentials.check
+
+    def check_and_break(credentials: _route.SlaveCredentials, secured: ssl.SSLSocket) -> None:
+        check(credentials, secured)
+        listening.close()
+        secured.shutdown(socket.SHUT_RDWR)
+
+    monkeypatch.setattr(_route.SlaveCredentials, "check", check_and_break)
+    with pytest.raises(SystemExit) as end:
+        _dial.dial(listening.document(), 20.0)
+    assert end.value.code == 0
+    assert "the master has gone" in capfd.readouterr().err
