@@ -46,7 +46,11 @@ class FileLaunch:
         assert bootstrap.output_path is not None
         with Path(bootstrap.output_path).open("ab") as output:
             self._process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                self.command,
+                env={**os.environ, **bootstrap.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
             )
 
     def poll(self) -> Mapping[int, LaunchState]:
