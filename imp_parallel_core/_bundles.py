@@ -105,6 +105,13 @@ class BundleWriter:
             self._book.add_bundle(bundle, self._found, self._needs.described, self._needs.imported)
         self._book.add_bindings(self._bound)
 
+    def close(self) -> None:
+        """Let go of what was pickled, which leads back here.
+
+        The garbage collector of some Pythons (3.11.2, of Debian 12) misses what a memo holds.
+        """
+        self._pickler.clear_memo()
+
     # ---- what code needs before it is used
 
     def _complete(self, roots: list[Definition] | list[Key]) -> None:

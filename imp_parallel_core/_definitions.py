@@ -235,13 +235,19 @@ class DefinitionBook:
 
     def _write(self, write: Callable[[BundleWriter], _T]) -> tuple[BundleWriter, _T]:
         """Write a bundle; return its writer, and what ``write`` returns."""
-        writer = BundleWriter(self)
+        try:
+            return self._write_with(BundleWriter(self), write)
+        except RecursionError:  # functions that use one another, in a long chain
+            return self._write_with(BundleWriter(self, _DEPTH_LIMIT), write)
+
+    def _write_with(
+        self, writer: BundleWriter, write: Callable[[BundleWriter], _T]
+    ) -> tuple[BundleWriter, _T]:
         try:
             written = write(writer)
-        except RecursionError:  # functions that use one another, in a long chain
-            writer = BundleWriter(self, _DEPTH_LIMIT)
-            written = write(writer)
-        writer.commit()
+            writer.commit()
+        finally:
+            writer.close()
         return writer, written
 
     def may_have_name(self, kind: type) -> bool:

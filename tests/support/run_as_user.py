@@ -225,8 +225,10 @@ def _processes() -> set[int]:
 
 def _files_left(folder: Path, user: str) -> Iterator[str]:
     """Yield what lies where nothing should be left."""
-    expected = {Path(f"/tmp/pytest-of-{user}"), *CHECKOUT.parents}
-    for place in (*_TEMPORARY, *_HOSTS, folder / "home"):
+    home = folder / "home"
+    # (an interactive Python leaves its history)
+    expected = {Path(f"/tmp/pytest-of-{user}"), home / ".python_history", *CHECKOUT.parents}
+    for place in (*_TEMPORARY, *_HOSTS, home):
         yield from (str(path) for path in Path(place).iterdir() if path not in expected)
 
 
