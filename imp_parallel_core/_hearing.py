@@ -159,7 +159,6 @@ class Hearing:
         cause = f"on {record}, its runner {how}; peak memory {peak_memory_bytes / 1e6:.0f} MB"
         record.runner_pid = None
         record.without_runner_since = time.monotonic()
-        record.forget_runner()
         if not (record.is_leaving or record.is_paused):
             self._enter(record, SlaveState.CONNECTED, f"its runner {how}")
         record.held = []  # what follows comes from the next runner: it waits for the explanation
@@ -177,6 +176,7 @@ class Hearing:
         held, record.held = record.held, None
         if record.state is SlaveState.GONE:
             return
+        record.forget_runner()  # only now: what was sent meanwhile, the slave has dropped
         self._perform(self._scheduler.runner_lost(record.index, blamed, cause, time.monotonic()))
         for message in held or ():
             self.take(record, link, message)

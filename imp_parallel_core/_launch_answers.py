@@ -28,11 +28,16 @@ class Answers:
         self._what = what
         self._known: Mapping[int, LaunchState] = {}
         self._failures: dict[str, int] = {}  # in a row, by question
+        self.has_told_states = False
+        """Whether the launch has ever said how its slaves are."""
+        self.trouble = "it has not answered"
+        """Why it has not, if it has not."""
 
     def poll(self, launch: Launch) -> Mapping[int, LaunchState]:
         """Return the state of each slave, as it was last known."""
         known = self._known
         self._known = self._ask("poll", lambda: _checked(launch.poll()), known)
+        self.has_told_states |= "poll" not in self._failures
         return self._known
 
     def log_tail(self, launch: Launch, index: int) -> str:
@@ -48,11 +53,13 @@ class Answers:
             answer = ask()
         except Exception as problem:  # the plugin's
             failures = self._failures[question] = self._failures.get(question, 0) + 1
+            name, text = type(problem).__name__, printable(str(problem))
+            if question == "poll":
+                self.trouble = f"poll failed: {name}: {text}"
             if not failures & (failures - 1):  # ever more seldom, but never in silence
-                name = type(problem).__name__
                 _logger.warning(
                     "%s: %s failed: %s: %s (%d in a row; it is asked again)",
-                    *(self._what, question, name, printable(str(problem)), failures),
+                    *(self._what, question, name, text, failures),
                 )
             return otherwise
         self._failures.pop(question, None)

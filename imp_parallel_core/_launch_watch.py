@@ -77,7 +77,9 @@ class LaunchWatch(threading.Thread):
         self._requests: queue.SimpleQueue[Callable[[Launch], None] | None] = queue.SimpleQueue()
         self._unconnected = {bootstrap.index for bootstrap in bootstraps}
         self._states: dict[int, LaunchState] = {}  # as they were last reported
-        self._answers = Answers(self._what)
+        self.answers = Answers(self._what)
+        self.launched_at: float | None = None
+        """When the plugin had launched the slaves; None before."""
         self._delays = Delays(bootstraps)
         self._pause_s = _FIRST_POLL_S
         self._streams: dict[int, Stream] = {}
@@ -150,6 +152,7 @@ class LaunchWatch(threading.Thread):
         except Exception as error:  # a plugin's: it becomes the reason
             self._reports.launch_failed([b.index for b in self._bootstraps], error)
             return
+        self.launched_at = time.monotonic()
         try:
             self._watch(launch)
         except Exception as error:  # a plugin's bug must not leave anybody waiting
@@ -199,7 +202,7 @@ class LaunchWatch(threading.Thread):
 
     def _poll(self, launch: Launch) -> None:
         self._pause_s = min(self._pause_s * _POLL_GROWTH, _LAST_POLL_S)
-        for index, state in self._answers.poll(launch).items():
+        for index, state in self.answers.poll(launch).items():
             if index in self._unconnected and self._states.get(index) != state:
                 self._states[index] = state
                 is_running = state.phase is LaunchPhase.RUNNING
@@ -207,11 +210,11 @@ class LaunchWatch(threading.Thread):
                     self._pause_s = _FIRST_POLL_S
                 self._delays.note(index, time.monotonic(), is_running=is_running)
                 self._reports.launch_state(index, state)
-        answers = self._answers
+        answers = self.answers
         self._delays.tell(time.monotonic(), lambda index: answers.log_tail(launch, index))
 
     def _explain(self, launch: Launch, index: int, has_ended: bool) -> None:
-        answers = self._answers
+        answers = self.answers
         state = answers.poll(launch).get(index)
         waited_s = 0.0
         while has_ended and waited_s < _ENDING_S and not _is_over(state):

@@ -87,6 +87,7 @@ class Launches:
             return
         self._watches = [earlier for earlier in self._watches if earlier.is_alive()]
         self._watches.append(watch)
+        self._await_states(records, watch, records[0].connect_timeout_s)
 
     def look_after(self, record: SlaveRecord) -> None:
         """Have the launch of a slave that is there again look after it again."""
@@ -140,6 +141,36 @@ class Launches:
             due = time.monotonic() + record.connect_timeout_s
             self._connect_by[index] = due
             self._call_at(due, lambda: self._check_connected(record, due))
+
+    def _await_states(
+        self, records: Sequence[SlaveRecord], watch: LaunchWatch, pause_s: float
+    ) -> None:
+        """See to it that a launch says how its slaves are, until it has done so once."""
+        due = time.monotonic() + pause_s
+        self._call_at(due, lambda: self._check_states(records, watch, pause_s))
+
+    def _check_states(
+        self, records: Sequence[SlaveRecord], watch: LaunchWatch, pause_s: float
+    ) -> None:
+        awaited = [
+            record
+            for record in records
+            if record.watch is watch and record.state is SlaveState.LAUNCHING and not record.host
+        ]
+        if self._is_over or not awaited or watch.answers.has_told_states:
+            return
+        timeout_s = records[0].connect_timeout_s
+        if watch.launched_at is None:  # the plugin has a limit of its own, which may be long
+            _logger.warning("%s has not come to its end for %.0f s", watch.name, pause_s)
+            self._await_states(records, watch, 2 * pause_s)
+            return
+        left_s = watch.launched_at + timeout_s - time.monotonic()
+        if left_s > 0:
+            self._await_states(records, watch, left_s)
+            return
+        text = f"its launch has not said how it is within {timeout_s:g} s (connect_timeout)"
+        for record in awaited:
+            self._ended(record, f"{text}: {watch.answers.trouble}")
 
     def _check_connected(self, record: SlaveRecord, due: float) -> None:
         """A slave has run for its connect_timeout, unless it was stopped or launched again."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
 from typing import Any
@@ -30,6 +32,7 @@ from imp_parallel_core._connection import Connection
 from imp_parallel_core._handshake import hello_of, slave_identity
 from imp_parallel_core._protocol import Message
 
+_BEAT_S = 0.1
 RUNNING = LaunchState(LaunchPhase.RUNNING)
 
 
@@ -78,12 +81,12 @@ class Peer:
         head = messages.OutcomeHead(item, status, duration_s)
         self.send(protocol.OUTCOME, messages.pack_outcome(head), segments)
 
-    def next(self, kind: int) -> Message:
-        """Return the next message of a kind; drop those before it."""
+    def next(self, kind: int | None) -> Message:
+        """Return the next message of a kind, or of any; drop those before it."""
         while True:
             while self.pending:
                 message = self.pending.pop(0)
-                if message.kind == kind:
+                if kind in (None, message.kind):
                     return message
             self.read()
 
@@ -108,6 +111,26 @@ class Peer:
         if not data:
             raise EOFError
         self.pending += self.connection.receive(data)
+
+    def beat(self, until: int | None = 0, limit_s: float = float("inf")) -> Message | None:
+        """Send heartbeats until a message of a kind has come (None for any), and return it.
+
+        Drop those before it. Return None after so many seconds.
+        """
+        ends_at = time.monotonic() + limit_s
+        beats_at = 0.0
+        while (now := time.monotonic()) < ends_at:
+            while self.pending:
+                message = self.pending.pop(0)
+                if until in (None, message.kind):
+                    return message
+            if now >= beats_at:
+                self.connection.send_control(protocol.PING)
+                self.flush()
+                beats_at = now + _BEAT_S
+            if select.select([self.socket], [], [], _BEAT_S)[0]:
+                self.read()
+        return None
 
     def stay(self) -> None:
         """Do nothing until the master has closed the stream."""

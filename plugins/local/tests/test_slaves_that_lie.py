@@ -8,6 +8,7 @@ import logging
 import os
 import resource
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,15 @@ from imp_parallel_local import LocalSlave
 from liar import RUNNING, Liar, Peer
 from waiting import wait_until
 
-from imp_parallel_core import Manager, RemoteError, SetupError, SocketStream
+from imp_parallel_core import (
+    LaunchPhase,
+    LaunchState,
+    Manager,
+    NoMoreSlavesError,
+    RemoteError,
+    SetupError,
+    SocketStream,
+)
 from imp_parallel_core import _memory as memory
 from imp_parallel_core import _messages as messages
 from imp_parallel_core import _protocol as protocol
@@ -35,6 +44,14 @@ NAN, INFINITY = float("nan"), float("inf")
 def manager(processes: Processes) -> Iterator[Manager]:
     with Manager(output=None, plugins=[liar]) as manager:
         yield manager
+
+
+LARGE = bytes(2_000_000)
+
+
+def defined_here() -> Callable[[bytes], int]:
+    """Return a function that must be sent with its code."""
+    return lambda argument: len(argument)
 
 
 def hello(**said: Any) -> bytes:
@@ -325,6 +342,52 @@ def test_a_launch_whose_poll_fails_keeps_its_slaves_and_is_asked_again(
     assert "asked again" in told[0]
 
 
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_launch_that_never_says_how_its_slaves_are_is_their_error_after_connect_timeout(
+    manager: Manager, hangs: bool
+) -> None:
+    is_over = threading.Event()
+
+    def poll() -> Mapping[int, Any]:
+        if hangs:
+            is_over.wait()
+        raise RuntimeError("the batch system\x07 does not answer")
+
+    manager.connect_timeout = 1.0
+    manager.add_slave(Liar(Peer.stay, poll=poll))
+    context = manager.get_context()
+    context.add_task(abs, -1)
+    with pytest.raises(NoMoreSlavesError) as raised:
+        list(context.get_results())
+    is_over.set()
+    assert "has not said how it is within 1 s (connect_timeout)" in str(raised.value)
+    trouble = "has not answered" if hangs else "RuntimeError: the batch system\\x07 does not answer"
+    assert trouble in str(raised.value)
+
+
+def test_a_launch_that_once_said_that_its_slaves_are_queued_is_waited_for(
+    manager: Manager,
+) -> None:
+    asked: list[None] = []
+
+    def poll() -> Mapping[int, Any]:
+        asked.append(None)
+        if len(asked) > 1:
+            raise RuntimeError("the batch system does not answer")
+        return {0: LaunchState(LaunchPhase.QUEUED, "waits")}
+
+    def behave(peer: Peer) -> None:
+        wait_until(lambda: asked and time.monotonic() > begun_at + 3 * manager.connect_timeout)
+        works(peer)
+
+    manager.connect_timeout = 0.5
+    begun_at = time.monotonic()
+    manager.add_slave(Liar(behave, poll=poll))
+    context = manager.get_context()
+    context.add_task(abs, -1)
+    assert list(context.get_results()) == [1]
+
+
 def test_a_description_that_can_not_be_shown_is_a_slave_like_any_other(manager: Manager) -> None:
     class Shy(Liar):
         def __repr__(self) -> str:
@@ -337,6 +400,51 @@ def test_a_description_that_can_not_be_shown_is_a_slave_like_any_other(manager: 
     assert manager.slaves[0].description == "Shy(…) (its __repr__ raised RuntimeError)"
 
 
+def test_what_is_sent_before_the_loss_of_a_runner_is_explained_is_sent_to_the_next_again(
+    manager: Manager,
+) -> None:
+    are_added, kinds = threading.Event(), list[int]()
+
+    def poll() -> Mapping[int, Any]:
+        if is_lost.is_set():
+            are_added.wait()  # so that the loss is explained late
+        return {0: RUNNING}
+
+    def behave(peer: Peer) -> None:
+        peer.greet()
+        item = peer.begin()
+        peer.end_item(item, [b"K\1."])
+        lost = messages.RunnerLostHead(item, 0, False)
+        is_lost.set()
+        peer.send(protocol.RUNNER_LOST, messages.pack_runner_lost(lost), [b"died"])
+        peer.next(protocol.NEXT_RUNNER)
+        head = messages.RunnerReadyHead(1)
+        peer.send(protocol.RUNNER_READY, messages.pack_runner_ready(head))
+        while protocol.SETUP not in kinds:
+            message = peer.next(None)
+            kinds.append(message.kind)
+        peer.end_item(messages.unpack_setup(message.head).item, [b"N."])
+        while True:
+            message = peer.next(None)
+            kinds.append(message.kind)
+            if message.kind == protocol.TASKS:
+                for item in messages.unpack_tasks(message.head).items:
+                    peer.end_item(item, [b"K\1."])
+
+    is_lost = threading.Event()
+    manager.add_slave(Liar(behave, poll=poll))
+    context = manager.get_context()
+    context.add_task(abs, -1)
+    wait_until(lambda: manager.slaves[0].detail == "its runner died")
+    context.add_task(defined_here(), LARGE)
+    context.add_task(defined_here(), LARGE)
+    assert manager.slaves[0].state == "connected"  # the engine has sent them by now
+    are_added.set()
+    assert list(context.get_results()) == [1, 1, 1]
+    assert protocol.BUNDLE in kinds
+    assert protocol.KEEP in kinds
+
+
 @pytest.mark.parametrize("begins", [False, True])
 def test_a_slave_that_is_heard_and_never_has_a_runner_is_given_up(
     manager: Manager, begins: bool
@@ -346,10 +454,7 @@ def test_a_slave_that_is_heard_and_never_has_a_runner_is_given_up(
         if begins:
             lost = messages.RunnerLostHead(peer.begin(), 0, False)
             peer.send(protocol.RUNNER_LOST, messages.pack_runner_lost(lost), [b"died"])
-        while True:
-            peer.connection.send_control(protocol.PING)
-            peer.flush()
-            time.sleep(0.1)
+        peer.beat()
 
     manager.connect_timeout, manager.heartbeat_timeout = 0.5, 4.0
     manager.add_slave(Liar(behave))
