@@ -156,6 +156,17 @@ class TakeUp(NamedTuple):
     slave: int
 
 
+class GiveUp(NamedTuple):
+    """Let a slave be lost that is heard and does not do what it should; and say why.
+
+    The item that it is at is charged if ``is_charged``.
+    """
+
+    slave: int
+    why: str
+    is_charged: bool
+
+
 class Deliver(NamedTuple):
     """Hand a task's outcome to its context. Happens once for every task.
 
@@ -178,5 +189,6 @@ Action = (
     | Relaunch
     | SetAside
     | TakeUp
+    | GiveUp
     | Deliver
 )

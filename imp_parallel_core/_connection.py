@@ -65,6 +65,8 @@ class Connection:
         """Whether segments in shared memory are sent as descriptors: both ends have said so."""
         self.received = 0
         """How many messages have been received in this session."""
+        self.read_bytes = self.written_bytes = 0
+        """How much has been, whatever it was."""
         self._handshake: list[tuple[int, bytes]] = []
         self._decoder = Decoder(limit_bytes, adopt=adopt, shares=shares, has_room=has_room)
         self._sent = 0
@@ -162,6 +164,7 @@ class Connection:
     def wrote(self, count: int) -> None:
         """Take note that the first ``count`` bytes of :meth:`unsent` have been written."""
         committed = self._committed
+        self.written_bytes += count
         if count and self.unsent_descriptors:
             self.unsent_descriptors = []
         while count:
@@ -181,6 +184,7 @@ class Connection:
         came before that, they are returned first, and :attr:`error` says that there is no more.
         """
         messages: list[Message] = []
+        self.read_bytes += len(data)
         for kind, content in self._decoder.feed(data, descriptors):
             if isinstance(content, Message):
                 messages.append(content)
@@ -192,6 +196,16 @@ class Connection:
         if self.resumable:
             self._count_for_ack(len(messages), len(data))
         return messages
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """How much has come of a message of which the rest has not."""
+        return self._decoder.unfinished_bytes
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether the peer is known to have all that was sent; True if it would not say so."""
+        return not (self.resumable and self._unacknowledged)
 
     @property
     def error(self) -> ProtocolError | None:

@@ -94,6 +94,12 @@ class Decoder:
         self._piece_missing = 0  # what has not come of a frame that continues a message
         self._piece_is_last = False
 
+    @property
+    def unfinished_bytes(self) -> int:
+        """How much has come of a message of which the rest has not."""
+        gathered = 0 if self._partial is None else self._partial.come_bytes
+        return gathered + len(self._buffer)
+
     def claim_descriptor(self) -> SharedBytes | None:
         """Return the next descriptor that has come and that no message has claimed."""
         return self._descriptors.popleft() if self._descriptors else None
@@ -296,7 +302,7 @@ class _PartialMessage:
         self._shares = shares
         self._has_room = has_room
         self._size = sum(self._lengths[index] for index in self._missing)  # by the stream
-        self._come = self._looked_at = 0  # how much of it has; and had when room was looked for
+        self.come_bytes = self._looked_at = 0  # of it; and when room was looked for
         self._is_dropped = self._size > _LOOK_BYTES and not self._may_go_on()
 
     def size_of(self, index: int) -> int:
@@ -313,8 +319,8 @@ class _PartialMessage:
 
     def add(self, data: memoryview) -> None:
         """Share out data over the segments, in order; or let it go, if there is no memory."""
-        self._come += len(data)
-        if self._come > self._size:
+        self.come_bytes += len(data)
+        if self.come_bytes > self._size:
             raise ProtocolError("a message longer than it said")
         if self._is_dropped:
             return
@@ -324,13 +330,13 @@ class _PartialMessage:
             if self._has_room is None:
                 raise
             self._drop()
-        if self._come - self._looked_at > _LOOK_BYTES:
-            self._looked_at = self._come
+        if self.come_bytes - self._looked_at > _LOOK_BYTES:
+            self._looked_at = self.come_bytes
             if not self._may_go_on():
                 self._drop()
 
     def _may_go_on(self) -> bool:
-        return self._has_room is None or self._has_room(self._size - self._come)
+        return self._has_room is None or self._has_room(self._size - self.come_bytes)
 
     def _drop(self) -> None:
         self._is_dropped = True
@@ -353,7 +359,7 @@ class _PartialMessage:
 
     def finish(self) -> Message:
         """Return the message. Raises ProtocolError if there should have been more of it."""
-        if self._come != self._size:
+        if self.come_bytes != self._size:
             raise ProtocolError("a message longer or shorter than it said")
         if self._is_dropped:
             dropped = DroppedSegments()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _protocol as protocol
 from ._actions import Action
+from ._attendance import Attendance
 from ._evidence import Evidence, Inquiries
 from ._hearing import Hearing
 from ._heartbeats import Heartbeats
@@ -97,12 +98,13 @@ class Fleet:
             broken=self._break,
             ended=self._ended,
         )
+        attendance = Attendance(scheduler, perform, self._give_up)
         self._heartbeats = Heartbeats(
             loop.call_at,
             suspected=self._suspected,
             heard=self._heard,
             missed=self._ask_for_end,
-            present=self._check_runner,
+            present=attendance.check,
             given_up=self._given_up,
         )
 
@@ -248,14 +250,23 @@ class Fleet:
 
     # ---- ends
 
-    def _break(self, record: SlaveRecord, link: Link, how: str) -> None:
+    def give_up(self, index: int, why: str, *, is_charged: bool) -> None:
+        """Lose a slave that is heard, and that the scheduler has no use for."""
+        record = self.records[index]
+        if record.link is not None:
+            self._break(record, record.link, why, is_charged=is_charged)
+
+    def _give_up(self, record: SlaveRecord, why: str) -> None:
+        self.give_up(record.index, why, is_charged=False)
+
+    def _break(self, record: SlaveRecord, link: Link, how: str, *, is_charged: bool = True) -> None:
         """End a session for good."""
         link.close()
         if record.link is link:
             record.link = None
             record.session = ""
             self._inquiries.drop(record.index)  # an open one would be answered instead of the next
-            self._lose(record, how, is_charged=True)
+            self._lose(record, how, is_charged=is_charged)
 
     def _ended(self, record: SlaveRecord, link: Link, how: str) -> None:
         """The stream of a slave's session has ended."""
@@ -270,16 +281,6 @@ class Fleet:
                 self._lost(record, f"left: it {record.leaves_because}", is_charged=False)
             else:
                 self._lose(record, how, is_charged=True)
-
-    def _check_runner(self, record: SlaveRecord) -> None:
-        """A slave that is heard must have a runner before long: nobody waits for it for ever."""
-        is_held_up = record.is_paused or record.held is not None
-        if record.runner_pid is not None or record.link is None or is_held_up:
-            return
-        waited_s = time.monotonic() - record.without_runner_since
-        if waited_s >= record.connect_timeout_s:
-            text = f"it is heard, but has had no runner for {waited_s:.0f} s (connect_timeout)"
-            self._break(record, record.link, text)
 
     def _await_return(self, record: SlaveRecord, link: Link, how: str) -> None:
         """A slave may dial again, unless its launch knows that it has ended."""

@@ -16,6 +16,7 @@ from ._actions import (
     Deliver,
     EndAttempt,
     ForgetPart,
+    GiveUp,
     KeepPart,
     NextRunner,
     OutcomeKind,
@@ -129,6 +130,8 @@ class Performer:
                     self.fleet.set_aside(slave, deaths)
                 case TakeUp(slave):
                     self.fleet.take_up(slave)
+                case GiveUp(slave, why, is_charged):
+                    self.fleet.give_up(slave, why, is_charged=is_charged)
 
     def _send_setup(self, action: SendSetup) -> None:
         record, context = self.fleet.records[action.slave], self.contexts[action.context]

@@ -15,6 +15,7 @@ from operator import attrgetter
 
 from . import _scheduler_ends as ends
 from . import _scheduler_health as health
+from . import _scheduler_patience as patience
 from . import _scheduler_work as work
 from ._actions import Action, ForgetPart, NextRunner, Outcome, Relaunch, Task
 from ._scheduler_board import Board
@@ -84,9 +85,16 @@ class Scheduler:
 
     # ---- events: contexts and tasks
 
-    def context_opened(self, context: int, max_attempts: int = 3) -> list[Action]:
-        """A context exists from now on."""
-        self._contexts[context] = ContextState(context, max_attempts)
+    def context_opened(
+        self,
+        context: int,
+        max_attempts: int = 3,
+        setup_limit_s: float = 0.0,
+        task_limit_s: float = 0.0,
+    ) -> list[Action]:
+        """A context exists from now on. Slaves see to its time limits (s; 0 for none)."""
+        state = ContextState(context, max_attempts, setup_limit_s, task_limit_s)
+        self._contexts[context] = state
         return self._board.flush()
 
     def tasks_added(self, tasks: list[Task], now: float) -> list[Action]:
@@ -231,6 +239,15 @@ class Scheduler:
         self._board.settle(state)
         return self._decide(now, state)
 
+    def slave_present(self, slave: int, patience_s: float, now: float) -> list[Action]:
+        """A slave has been heard since this was last said, and has got all that it was sent.
+
+        Said four times in ``patience_s`` at most, so that a slave is given up that owes an answer
+        for longer; not of one that is sending what may be large, since an answer waits behind it.
+        """
+        patience.look(self._board, self._slaves[slave], patience_s, now)
+        return self._board.flush()
+
     def slave_leaving(self, slave: int, now: float) -> list[Action]:
         """A slave has announced that it will be ended: it gets no more work."""
         state = self._slaves[slave]
@@ -253,6 +270,7 @@ class Scheduler:
         state = self._slaves[slave]
         items = state.items
         state.phase = Phase.STARTING
+        patience.note_runner_lost(self._board, state, charged)
         state.forget_runner()
         self._board.settle(state)
         self._board.actions.append(NextRunner(slave))
@@ -304,6 +322,7 @@ class Scheduler:
     ) -> list[Action]:
         """A runner has written outcomes: for each its item, and how long that took (s)."""
         state = self._slaves[slave]
+        held = len(state.items)
         for item, outcome, duration_s in ended:
             what = state.items.pop(item, None)
             if what is None:
@@ -314,19 +333,25 @@ class Scheduler:
                 ends.task_ended(self._board, state, what, outcome, duration_s)
                 if state.relaunches:
                     ends.note_worth(self._board, state, now)
-        self._board.note_progress(state, now)
+        if len(state.items) != held:
+            self._board.note_progress(state, now)
+            if what is not None:
+                state.last_ended = item
+            if state.fruitless and isinstance(what, Task):
+                state.fruitless = 0
         self._board.settle(state)
         return self._decide(now, state)
 
     def items_returned(self, slave: int, items: list[int], now: float) -> list[Action]:
         """A slave has handed back items that it had not begun: the answer to a TakeBack."""
         state = self._slaves[slave]
-        state.awaits_return = False
+        may_be_refilled = patience.note_return(self._board, state, items)
         returned = {item: state.items.pop(item) for item in items if item in state.items}
         ends.hand_back(self._board, state, returned, 0, "", now)
         ends.go_on(self._board, state)
         self._board.settle(state)
-        return self._decide(now, state)
+        # nothing is sent behind an item that takes long
+        return self._decide(now, state if may_be_refilled else None)
 
     def tick(self, now: float) -> list[Action]:
         """Time has passed (see :meth:`next_tick`)."""

@@ -237,6 +237,7 @@ def _finish(board: Board, context: ContextState, task: Task, outcome: Outcome) -
 def _end_attempt(board: Board, slave: ScheduledSlave, item: int) -> None:
     """Free a slave from an item that nobody needs any more."""
     if item == next(iter(slave.items)):
+        slave.unneeded = item
         board.actions.append(EndAttempt(slave.id, item))
     else:
         board.take_back(slave)

@@ -60,6 +60,24 @@ class SetupItem(NamedTuple):
     context: int
 
 
+class Vigil:
+    """What a slave that is heard has been seen to do; see ``_scheduler_patience``.
+
+    Args:
+        item: the item that it is at, 0 for none.
+        looked_at: when it was seen there first.
+    """
+
+    __slots__ = ("at_it_s", "item", "looked_at", "owing", "quiet_s")
+
+    def __init__(self, item: int = -1, looked_at: float = 0.0) -> None:
+        self.item = item
+        self.looked_at = looked_at
+        self.at_it_s = 0.0  # for so long it has been heard and at the item, …
+        self.quiet_s = 0.0  # … and since it was last asked what it has not begun
+        self.owing = 0  # so often in a row it has been seen to owe something
+
+
 class ScheduledSlave:
     """What the scheduler knows of a slave."""
 
@@ -68,16 +86,20 @@ class ScheduledSlave:
         "awaits_return",
         "contexts",
         "excluded",
+        "fruitless",
         "has_joined",
         "id",
         "is_aside",
         "is_away",
+        "is_given_up",
         "is_leaving",
+        "is_probed",
         "is_suspected",
         "is_trusted",
         "items",
         "kept",
         "killed",
+        "last_ended",
         "phase",
         "progress_at",
         "ready_since",
@@ -85,6 +107,8 @@ class ScheduledSlave:
         "relaunches",
         "serves",
         "times_aside",
+        "unneeded",
+        "vigil",
     )
 
     def __init__(self, id: int, relaunchable: bool) -> None:
@@ -110,6 +134,10 @@ class ScheduledSlave:
         self.contexts: set[int] = set()  # set up here
         self.kept = KeptParts()
         self.awaits_return = False  # a TakeBack has not been answered
+        self.is_probed = False  # … which asks whether it answers
+        self.unneeded = 0  # the last item that it was asked to end
+        self.last_ended = 0  # the last item that came to its end
+        self.vigil = Vigil()
         self.progress_at = 0.0  # when its first item began
 
     def forget_connection(self) -> None:
@@ -117,6 +145,8 @@ class ScheduledSlave:
         self.is_away = False
         self.is_suspected = False
         self.is_leaving = False
+        self.is_given_up = False  # the engine has been asked to have it lost
+        self.fruitless = 0  # so often in a row it has done nothing of what it had
 
     @property
     def can_return(self) -> bool:
@@ -131,6 +161,7 @@ class ScheduledSlave:
             or self.is_suspected
             or self.is_leaving
             or self.is_aside
+            or self.is_given_up
             or self.awaits_return
         )
 
@@ -158,15 +189,21 @@ class ContextState:
         "retry",
         "running",
         "setup_failures",
+        "setup_limit_s",
         "setup_losses",
         "slaves",
+        "task_limit_s",
         "unread",
         "unread_bytes",
     )
 
-    def __init__(self, id: int, max_attempts: int) -> None:
+    def __init__(
+        self, id: int, max_attempts: int, setup_limit_s: float, task_limit_s: float
+    ) -> None:
         self.id = id
         self.max_attempts = max_attempts
+        self.setup_limit_s = setup_limit_s  # of time, which slaves see to; 0 for none
+        self.task_limit_s = task_limit_s
         self.fresh: deque[Task] = deque()  # never started
         self.retry: OrderedDict[int, Task] = OrderedDict()  # by id; these go first: all came back
         self.running = 0  # tasks that have started and not ended, those in retry included

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._launching import Bootstrap, Slave, describe
 from ._slave_state import SlaveState
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from ._link import Link
     from ._protocol import Message
     from ._slave_info import SlaveInfo
+
+
+class StreamSigns(NamedTuple):
+    """What has passed over a slave's stream by the last look at it."""
+
+    read_bytes: int = 0
+    written_bytes: int = 0
+    unfinished_bytes: int = 0
 
 
 class SlaveRecord:
@@ -70,6 +78,9 @@ class SlaveRecord:
         """The session's last stream; it may have gone."""
         self.session = ""
         self.boot = ""
+        self.signs = StreamSigns()
+        self.not_taken = 0  # so often in a row it had taken nothing of what waits for it
+        self.not_acknowledged = 0  # so often in a row it may not have got all that was written
         self.bundles_sent: dict[int, int] = {}
         self.kept: set[tuple[int, int]] = set()
         """The large parts that its runner has been sent to keep: context and number of each."""
@@ -118,6 +129,8 @@ class SlaveRecord:
         self.is_paused = False
         self.is_leaving = False
         self.is_suspected = False
+        self.signs = StreamSigns()
+        self.not_taken = self.not_acknowledged = 0
 
     def forget_runner(self) -> None:
         """Its runner has gone, and with it what that was sent."""

@@ -9,6 +9,7 @@ from imp_parallel_core._actions import (
     CloseContext,
     Deliver,
     EndAttempt,
+    GiveUp,
     NextRunner,
     Outcome,
     OutcomeKind,
@@ -107,6 +108,7 @@ class Ledger:
         self.tasks: dict[int, Task] = {}
         self.outcomes: dict[int, Outcome] = {}
         self.charges: Counter[int] = Counter()
+        self.deaf: set[int] = set()  # slaves that do not do what they are asked
         self.died_on: dict[int, set[int]] = {}  # by task: slaves
         self.relaunches: Counter[int] = Counter()
         self.last_item = 0
@@ -165,6 +167,7 @@ class Ledger:
         known = self.slaves[slave]
         self._charge(known, slave, next(iter(known.items), 0) if is_charged else 0, is_loss=True)
         known.forget_runner()
+        self.deaf.discard(slave)
         known.is_gone, known.is_suspected, known.is_away = True, False, False
 
     def slave_restarted(self, slave: int, cause: str) -> None:
@@ -173,6 +176,7 @@ class Ledger:
             self.slave_added(slave)
         else:
             known.forget_runner()
+            self.deaf.discard(slave)
             known.is_suspected = known.is_away = known.is_leaving = False
 
     def item_ended(self, slave: int, item: int, outcome: Outcome, duration_s: float) -> None:
@@ -252,6 +256,9 @@ class Ledger:
             case TakeUp(slave):
                 assert self.slaves[slave].is_aside
                 self.slaves[slave].is_aside = False
+            case GiveUp(slave, _, is_charged):
+                assert slave in self.deaf, "a slave that does what it is asked is given up"
+                assert not is_charged
             case NextRunner(slave):
                 assert not self.slaves[slave].is_ready
             case Deliver(task, outcome):

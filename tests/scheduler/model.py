@@ -18,6 +18,7 @@ from imp_parallel_core._actions import (
     Deliver,
     EndAttempt,
     ForgetPart,
+    GiveUp,
     KeepPart,
     NextRunner,
     Outcome,
@@ -36,6 +37,7 @@ from imp_parallel_core._scheduler_state import Policy
 
 from .ledger import Ledger
 
+PATIENCE_S = 30.0
 REPORT_EVERY = 64  # outcomes that a reader has taken
 
 
@@ -77,6 +79,7 @@ class FakeSlave:
     def restart(self) -> None:
         self.inbox: deque[Action] = deque()
         self.outbox: deque[tuple[Any, ...]] = deque()
+        self.is_deaf = False  # answers heartbeats, and does nothing more
         self.is_between_runners = False  # drops what was meant for the runner that died
         self.new_runner()
 
@@ -97,6 +100,8 @@ class FakeSlave:
         self.new_runner()
 
     def obey(self, action: Action) -> None:
+        if self.is_deaf:
+            return
         match action:
             case NextRunner():
                 self.is_between_runners = False
@@ -128,7 +133,7 @@ class FakeSlave:
 
     def begin_first(self) -> None:
         """The runner takes the next item as soon as it has ended the one before."""
-        if self.first in (0, self.begun):
+        if self.is_deaf or self.first in (0, self.begun):
             return
         assert self.first > self.begun, "begun in another order than sent"
         self.begun = self.first
@@ -311,6 +316,24 @@ class FakeCluster:
         if slave.is_alive:
             self._tell(slave, "slave_heard")
 
+    def grow_deaf(self, slave: FakeSlave) -> None:
+        """It obeys no more, and its runner stands still, but it is heard."""
+        if slave.is_alive and not slave.is_launching and not slave.is_between_runners:
+            slave.is_deaf = True
+            self.ledger.deaf.add(slave.id)
+
+    def look_at(self, slave: FakeSlave) -> None:
+        """A quarter of the patience has passed, in which all that was sent has arrived."""
+        known = self.ledger.slaves[slave.id]
+        if slave.is_launching or known.is_suspected or known.is_away:
+            return
+        self.exchange(slave)
+        if known.is_leaving and not (known.items or slave.is_deaf):
+            self.kill_slave(slave, False)  # it has been told to leave
+        elif slave.is_alive:
+            self.now += PATIENCE_S / 4
+            self._perform(self.scheduler.slave_present(slave.id, PATIENCE_S, self.now))
+
     def leave(self, slave: FakeSlave) -> None:
         """It learns that it will be ended, and says so."""
         if slave.is_alive and not slave.is_launching:
@@ -319,7 +342,7 @@ class FakeCluster:
     def end_item(
         self, slave: FakeSlave, duration_s: float = 1.0, size_bytes: int = 1, fails: bool = False
     ) -> None:
-        if slave.items:
+        if slave.items and not slave.is_deaf:
             slave.end_first(duration_s, size_bytes, fails)
 
     # ---- what moves
@@ -374,11 +397,17 @@ class FakeCluster:
             self.exchange()
             for reader in readers:
                 reader.take(limit)
-            busy = [s for s in self.slaves.values() if s.items]
+            deaf = [s for s in self.slaves.values() if s.is_deaf and s.is_alive]
+            for slave in deaf:
+                self.look_at(slave)
+            busy = [s for s in self.slaves.values() if s.items and not s.is_deaf]
             for slave in busy:
                 self.end_item(slave, duration_s=0.01)
             self.tick()
-            is_quiet = not busy and not any(self._can_move(s) for s in self.slaves.values())
+            waits = any(each.waiting for each in self.ledger.contexts.values())
+            is_quiet = not (busy or (deaf and waits)) and not any(
+                self._can_move(s) for s in self.slaves.values()
+            )
             if is_quiet and self.scheduler.next_tick() is None:
                 return
         raise AssertionError("the cluster never comes to rest")
@@ -403,6 +432,8 @@ class FakeCluster:
                 slave = self.slaves[action.slave]
                 slave.is_launching = slave.is_alive = True
                 slave.restart()
+            elif isinstance(action, GiveUp):
+                self.kill_slave(self.slaves[action.slave], action.is_charged)
             elif (
                 not isinstance(action, (Deliver, SetAside, TakeUp))
                 and self.slaves[action.slave].is_alive

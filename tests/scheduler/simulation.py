@@ -14,6 +14,7 @@ from imp_parallel_core._actions import (
     Action,
     Deliver,
     EndAttempt,
+    GiveUp,
     NextRunner,
     Outcome,
     OutcomeKind,
@@ -30,6 +31,8 @@ SETUP_S = 1.0
 RESTART_S = 2.0
 RELAUNCH_S = 30.0
 SILENCE_S = 40.0
+PATIENCE_S = 30.0
+LOOKED_AT = 20  # one of so many slaves is looked at all the time; one that grows deaf is, too
 BATCH = 20_000  # tasks are added so many at a time
 READ = 500  # outcomes are read so many at a time
 POISON = 9973  # every task whose id is a multiple of this kills its runner
@@ -37,6 +40,7 @@ POISON = 9973  # every task whose id is a multiple of this kills its runner
 P_RUNNER_DIES = 0.001  # for each item
 P_SLAVE_DIES = 0.0003
 P_SLAVE_IS_CUT_OFF = 0.0002
+P_SLAVE_GROWS_DEAF = 0.0001  # is heard, and does nothing more
 P_TASK_IS_LONG = 0.002  # … and holds up those that were sent ahead
 LONG_S = 5.0
 
@@ -44,12 +48,13 @@ LONG_S = 5.0
 class SimulatedSlave:
     """A slave whose first item ends at a time that is known when it begins."""
 
-    __slots__ = ("id", "is_cut_off", "items", "life")
+    __slots__ = ("id", "is_cut_off", "is_deaf", "items", "life")
 
     def __init__(self, id: int) -> None:
         self.id = id
         self.life = 0  # events of an earlier life, or of a runner that was ended, are void
         self.is_cut_off = False
+        self.is_deaf = False
         self.items: deque[tuple[int, int | Task]] = deque()
 
 
@@ -71,6 +76,8 @@ class Simulation:
         self.scheduler = Scheduler()
         self.deliveries = bytearray(1 + tasks)  # by the task's id; ids begin with 1
         self.lost: list[int] = []
+        self.grown_deaf = self.given_up = 0
+        self._missing = tasks
         self.digest = hashlib.sha256()
         self.events = 0
         self._heap: list[tuple[float, int, Any, tuple[Any, ...]]] = []
@@ -87,6 +94,8 @@ class Simulation:
         for slave in self.slaves:
             self.scheduler.slave_added(slave.id, relaunchable=True)
             self._later(self.dice.uniform(0.0, 5.0), self._runner_starts, slave, slave.life)
+            if slave.id % LOOKED_AT == 0:
+                self._later(PATIENCE_S / 4, self._look_at, slave)
 
     def run(self) -> None:
         """Run until nothing is left to happen."""
@@ -111,6 +120,7 @@ class Simulation:
 
     def _delivered(self, task: Task, outcome: Outcome) -> None:
         self.deliveries[task.id] += 1
+        self._missing -= 1
         if outcome.kind is OutcomeKind.LOST:
             self.lost.append(task.id)
         self.digest.update(b"%d %d;" % (task.id, outcome.slave))
@@ -147,7 +157,9 @@ class Simulation:
             happens = self._slave_dies
         elif (dice := dice - P_SLAVE_DIES) < P_SLAVE_IS_CUT_OFF:
             happens = self._slave_is_cut_off
-        elif (dice := dice - P_SLAVE_IS_CUT_OFF) < P_TASK_IS_LONG:
+        elif (dice := dice - P_SLAVE_IS_CUT_OFF) < P_SLAVE_GROWS_DEAF:
+            happens = self._slave_grows_deaf
+        elif (dice := dice - P_SLAVE_GROWS_DEAF) < P_TASK_IS_LONG:
             duration_s += LONG_S
         self._later(duration_s, happens, slave, slave.life, duration_s)
 
@@ -185,8 +197,28 @@ class Simulation:
             self._perform(self.scheduler.slave_heard(slave.id, self.now))
             self._item_ends(slave, life, duration_s)  # void if its attempt has just been ended
 
-    def _hand_back(self, slave: SimulatedSlave, life: int) -> None:
+    def _slave_grows_deaf(self, slave: SimulatedSlave, life: int, _: float) -> None:
         if life == slave.life:
+            slave.is_deaf = True
+            self.grown_deaf += 1
+            if slave.id % LOOKED_AT:
+                self._later(PATIENCE_S / 4, self._look_at, slave)
+
+    def _look_at(self, slave: SimulatedSlave) -> None:
+        """A slave that is heard is looked at; again and again, as long as there is a task."""
+        if not slave.is_cut_off:
+            self._perform(self.scheduler.slave_present(slave.id, PATIENCE_S, self.now))
+        if self._missing and (slave.is_deaf or slave.id % LOOKED_AT == 0):
+            self._later(PATIENCE_S / 4, self._look_at, slave)
+
+    def _given_up(self, slave: SimulatedSlave, is_charged: bool) -> None:
+        assert slave.is_deaf, "a slave that answers is given up"
+        self.given_up += 1
+        self._forget(slave)
+        self._perform(self.scheduler.slave_lost(slave.id, is_charged, "deaf", self.now))
+
+    def _hand_back(self, slave: SimulatedSlave, life: int) -> None:
+        if life == slave.life and not slave.is_deaf:
             items = [item for item, _ in slave.items][1:]
             for _ in items:
                 slave.items.pop()
@@ -194,12 +226,13 @@ class Simulation:
 
     def _forget(self, slave: SimulatedSlave) -> None:
         slave.life += 1
+        slave.is_deaf = False
         slave.items.clear()
 
     def _given(self, slave: SimulatedSlave, items: list[tuple[int, Any]]) -> None:
         was_idle = not slave.items
         slave.items.extend(items)
-        if was_idle:
+        if was_idle and not slave.is_deaf:
             self._begin_first(slave)
 
     # ---- between the two
@@ -219,9 +252,11 @@ class Simulation:
         if isinstance(action, TakeBack):
             self._later(WIRE_S, self._hand_back, slave, slave.life)
         elif isinstance(action, EndAttempt):
-            if slave.items and slave.items[0][0] == action.item:
+            if slave.items and slave.items[0][0] == action.item and not slave.is_deaf:
                 slave.life += 1
                 self._later(0.0, self._runner_ends, slave, 0)
+        elif isinstance(action, GiveUp):
+            self._given_up(slave, action.is_charged)
         elif isinstance(action, NextRunner):
             self._later(RESTART_S, self._runner_starts, slave, slave.life)
         elif isinstance(action, Relaunch):

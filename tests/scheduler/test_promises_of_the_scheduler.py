@@ -135,6 +135,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.cluster.leave(self.slave(pick))
 
     @rule(pick=PICK)
+    def grow_deaf(self, pick: int) -> None:
+        self.cluster.grow_deaf(self.slave(pick))
+
+    @rule(pick=PICK, looks=st.sampled_from([1, 2, 6, 12]))
+    def look_at(self, pick: int, looks: int) -> None:
+        for _ in range(looks):
+            self.cluster.look_at(self.slave(pick))
+
+    @rule(pick=PICK)
     def cut_off(self, pick: int) -> None:
         self.cluster.cut_off(self.slave(pick))
 
@@ -212,7 +221,7 @@ def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
     readers = Readers(cluster)
     common = ["end", "arrive", "deliver", "exchange"] * 6 + ["read", "add", "tick"] * 3
     rare = ["open", "close", "slave", "runner", "kill", "leave", "suspect", "hear", "hear", "join"]
-    rare += ["away", "back", "back", "release"]
+    rare += ["away", "back", "back", "release", "deaf", "look", "look", "look"]
     readers.open_context(3, in_order=True)
     cluster.add_ready_slave(relaunchable=True)
     for _ in range(steps):
@@ -259,6 +268,11 @@ def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
                 cluster.hear(slave)
             case "join":
                 cluster.join(slave)
+            case "deaf" if dice.random() < 0.3:
+                cluster.grow_deaf(slave)
+            case "look":
+                for _ in range(dice.choice([1, 4, 12])):
+                    cluster.look_at(slave)
             case "release":
                 cluster.release_part(context, dice.randint(1, 5))
     return cluster, readers

@@ -24,7 +24,14 @@ def run(seed: int, slaves: int, tasks: int, bad: Collection[int] = ()) -> Simula
     assert unstarted(simulation.scheduler) == 0
     assert set(range(POISON, tasks + 1, POISON)) <= set(simulation.lost)
     assert len(simulation.lost) <= tasks // POISON + 10, "charged for the deaths of others"
+    assert simulation.given_up <= simulation.grown_deaf
     return simulation
+
+
+def test_the_tasks_of_slaves_that_grow_deaf_are_done_by_others() -> None:
+    simulation = run(seed=3, slaves=100, tasks=50_000)
+    assert simulation.given_up > 0
+    assert simulation.grown_deaf - simulation.given_up <= 1, "but for one without a task left"
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
