@@ -106,11 +106,12 @@ class BundleWriter:
         self._book.add_bindings(self._bound)
 
     def close(self) -> None:
-        """Let go of what was pickled, which leads back here.
+        """Let go of the pickler, which leads back here, and of what it has pickled.
 
         The garbage collector of some Pythons (3.11.2, of Debian 12) misses what a memo holds.
         """
         self._pickler.clear_memo()
+        del self._pickler
 
     # ---- what code needs before it is used
 

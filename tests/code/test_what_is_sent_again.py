@@ -403,6 +403,21 @@ def test_a_book_can_be_collected_with_all_that_it_holds() -> None:
         gc.enable()
 
 
+def test_a_book_can_be_collected_after_something_could_not_be_pickled() -> None:
+    namespace = script("import threading\nlock = threading.Lock()\ndef task(): return lock")
+    book = DefinitionBook()
+    with pytest.raises(Exception, match="lock"):
+        book.pickle(namespace["task"])
+    found = weakref.ref(book)
+    gc.collect()
+    gc.disable()
+    try:
+        del book
+        assert found() is None
+    finally:
+        gc.enable()
+
+
 def test_a_function_s_id_may_be_used_again(runner: Runner) -> None:
     namespace = script("def make(n): return lambda: n")
     for number in range(2000):

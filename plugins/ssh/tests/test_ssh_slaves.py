@@ -290,9 +290,8 @@ def test_a_slave_of_an_array_that_was_killed_is_launched_again_and_the_others_go
         assert pids[1] is not None
         os.kill(pids[1], signal.SIGKILL)
         wait_until(lambda: manager.slaves[1].pid not in (None, pids[1]))
-        wait_until(lambda: sum(runs(tmp_path)) == 4)
-        assert end() == [0, 1, 2]
         assert [manager.slaves[other].pid for other in (0, 2)] == [pids[0], pids[2]]
+        assert end() == [0, 1, 2]
     assert sorted(runs(tmp_path)) == [1, 1, 2]
 
 
@@ -351,6 +350,7 @@ def test_a_stream_that_a_login_shell_wrote_into_is_replaced_at_once_and_nothing_
     assert runs(tmp_path) == [1]
 
 
+@pytest.mark.timeout(150)
 def test_streams_that_a_login_shell_always_writes_into_are_given_up(
     there: Sshd, make_slave: MakeSlave, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -363,7 +363,7 @@ def test_streams_that_a_login_shell_always_writes_into_are_given_up(
         with (there.home / ".bashrc").open("a") as file:
             file.write(noise + "\n")
         there.kill_sessions()
-        wait_until(lambda: "and is given up" in caplog.text, 40.0, "an end of it")
+        wait_until(lambda: "and is given up" in caplog.text, 120.0, "an end of it")
         assert 1 < len((tmp_path / "bridges").read_text().split("\n")) < 15
 
 
