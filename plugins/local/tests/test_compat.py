@@ -27,6 +27,7 @@ class Task(object):
         return (self.distance, model["offset"] + scale * self.distance)
 
 def setup():
+    print("set up", flush=True)
     return [{{"offset": 100}}, 2]
 
 m = PatientManager(None, "localhost")
