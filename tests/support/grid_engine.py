@@ -212,6 +212,8 @@ class Cell:
         (root / "util").symlink_to(f"{SHARE}/util")
         (common / "bootstrap").write_text(BOOTSTRAP.format(base=self.base))
         self.home.mkdir()
+        (self.base / "tmp").mkdir()
+        (self.base / "tmp").chmod(0o1777)
         starter = self.base / "starter"
         starter.write_text(STARTER.format(base=self.base))
         starter.chmod(0o755)

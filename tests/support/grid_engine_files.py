@@ -76,6 +76,7 @@ QUEUE = {
     "shell_start_mode": "posix_compliant",
     "notify": "00:00:05",
     "starter_method": "{base}/starter",
+    "tmpdir": "{base}/tmp",  # another cell has jobs of the same number
     "rerun": "FALSE",
 }
 

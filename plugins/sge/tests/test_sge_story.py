@@ -198,12 +198,15 @@ def test_folders_with_hostile_names_are_no_hindrance(
 def test_the_documents_are_private_and_each_slave_has_its_own_output(
     cluster: Cell, tmp_path: Path
 ) -> None:
-    with manager_of(3) as manager:
-        wait_for(manager, "idle", "idle", "idle")
+    with manager_of(3, "-h") as manager:
+        wait_for(manager, "queued", "queued", "queued")
         (folder,) = tmp_path.glob(".imp_parallel-*")
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         documents = [folder / str(number) for number in (1, 2, 3)]
         assert {stat.S_IMODE(file.stat().st_mode) for file in documents} == {0o600}
+        cluster.run("qrls", cluster.jobs().splitlines()[2].split()[0])
+        wait_for(manager, "idle", "idle", "idle")
+        wait_until(lambda: not any(map(Path.exists, documents)), what="their removal")
         context = manager.get_context(lambda: print("set up"))
         squares(context, 12, 0.2)
         assert sorted(context.get_results_unordered()) == squared(12)
@@ -235,42 +238,68 @@ def test_slaves_may_be_added_while_others_work(cluster: Cell) -> None:
         assert len(states(manager)) == 3
 
 
-def test_slaves_fill_a_parallel_environment(cluster: Cell, tmp_path: Path) -> None:
-    source = """
-import os, time
+IN_ENVIRONMENT = """
+import glob, os, pathlib, sys, time
 from imp_parallel_core import Manager, SGEPESlaveArray
 
 def place(number):
     time.sleep(0.1)
-    return os.getppid()
+    supervisor = os.getppid()
+    parent = pathlib.Path(f"/proc/{supervisor}/stat").read_text().rpartition(")")[2].split()[1]
+    return supervisor, int(parent)
+
+def wait_until(condition):
+    deadline = time.monotonic() + 40.0
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 with Manager() as manager:
     manager.add_slave(SGEPESlaveArray())
     print(len(manager.slaves), "slaves")
-    for _ in range(400):
-        if all(slave.state == "idle" for slave in manager.slaves):
-            break
-        time.sleep(0.05)
+    wait_until(lambda: all(slave.state == "idle" for slave in manager.slaves))
+    wait_until(lambda: not glob.glob(".imp_parallel-*/[0-9]"))
+    print(glob.glob(".imp_parallel-*/[0-9]"))
     context = manager.get_context()
     for number in range(30):
         context.add_task(place, number)
-    print(len(set(context.get_results_unordered())), "places")
+    places = set(context.get_results_unordered())
+    print(len(places), "places,", sum(parent == os.getpid() for _, parent in places), "here")
+    wait_until(lambda: not any(map(os.path.exists, sys.argv[1:])))
+    print(*map(os.path.exists, sys.argv[1:]))
+print("closed")
 """
-    (tmp_path / "script.py").write_text(source)
-    script = f"exec {shlex.quote(sys.executable)} -W error script.py\n"
-    (tmp_path / "job.sh").write_text(script)
+
+
+def run_in_environment(folder: Path, *arguments: str) -> list[str]:
+    """Run a script on three slots of a parallel environment; return the lines that it says."""
+    (folder / "inside.py").write_text(IN_ENVIRONMENT)
+    command = shlex.join(["exec", sys.executable, "-W", "error", "inside.py", *arguments])
     paths = os.pathsep.join(filter(None, sys.path))
-    command = ["qsub", "-sync", "y", "-pe", "mpi", "3", "-cwd", "-j", "y", "-o", "out"]
-    done = subprocess.run(
-        [*command, "-S", "/bin/bash", "-v", f"PYTHONPATH={paths}", "job.sh"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "exit code 0" in done.stdout, (tmp_path / "out").read_text()
-    assert (tmp_path / "out").read_text() == "3 slaves\n3 places\n"
+    options = ["-sync", "y", "-pe", "mpi", "3", "-cwd", "-j", "y", "-o", "out", "-S", "/bin/bash"]
+    qsub = ["qsub", *options, "-v", f"PYTHONPATH={paths}"]
+    subprocess.run(qsub, input=command, stdout=-3, text=True, timeout=100, check=True)
+    *said, last = (folder / "out").read_text().splitlines()
+    assert last == "closed", said
+    return said
+
+
+def test_slaves_fill_a_parallel_environment_and_the_first_is_beside_the_script(
+    cluster: Cell, tmp_path: Path
+) -> None:
+    said = run_in_environment(tmp_path)
+    assert said == ["3 slaves", "[]", "3 places, 1 here", ""]
     assert list(tmp_path.glob("slave*")) == []  # they said nothing
+    assert list(tmp_path.glob(".imp_parallel-*")) == []
+
+
+def test_a_parallel_environment_removes_what_an_earlier_run_left(
+    cluster: Cell, scripts: Scripts, tmp_path: Path
+) -> None:
+    left = left_by(scripts, tmp_path, "working")
+    wait_until(lambda: not cluster.jobs(), 60.0, "an empty queue")
+    os.utime(left, (0, 0))
+    assert run_in_environment(tmp_path, str(left))[-1] == "False"
+    assert not left.exists()
 
 
 class Thrifty(Manager):

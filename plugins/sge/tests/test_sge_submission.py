@@ -66,6 +66,48 @@ esac
 """
 
 
+WHILE_QSUB_LASTS = """
+    import logging, os, pathlib, sys, threading
+    from imp_parallel_core import Manager, SGEQsubSlaveArray
+
+    is_late, has_failed = threading.Event(), threading.Event()
+
+    class Listener(logging.StreamHandler):
+        def emit(self, record):
+            super().emit(record)
+            if "qsub has not answered for" in record.getMessage():
+                is_late.set()
+            if "which is connected" in record.getMessage():
+                has_failed.set()
+
+    logging.getLogger("imp_parallel").addHandler(Listener())
+    os.environ["PATH"] = os.getcwd() + "/bin:" + os.environ["PATH"]
+    with Manager() as manager:
+        manager.add_slave(SGEQsubSlaveArray(1))
+        context = manager.get_context()
+        context.add_task(pow, 0, 2)
+        found = list(context.get_results_unordered())
+        assert is_late.wait(60.0)
+        pathlib.Path("connected").touch()
+        assert has_failed.wait(60.0)
+        for number in range(1, 8): context.add_task(pow, number, 2)
+        found += context.get_results_unordered()
+        print(sorted(found))
+"""
+LASTING = """\
+#!/bin/sh
+/usr/bin/qsub "$@" >/dev/null
+until test -e connected; do sleep 0.1; done
+echo "it is too late" >&2
+exit 1
+"""
+WITHOUT_JOBS = """\
+#!/bin/sh
+test "$1" != -j || exit 1
+exec /usr/bin/qstat "$@"
+"""
+
+
 @contextmanager
 def hanging_qmaster(cell: Cell) -> Iterator[None]:
     (pid,) = cell.pids("qmaster")
@@ -105,6 +147,20 @@ def test_what_a_request_file_sets_does_not_break_the_array(
     (tmp_path / ".sge_request").write_text(default + "\n")
     code, out, err = finish(scripts.start(SQUARES))
     assert (code, out, err) == (0, f"{[number**2 for number in range(8)]}\n", "")
+
+
+def test_a_submission_that_lasts_and_fails_gives_up_no_slave_that_is_connected(
+    cluster: Cell, scripts: Scripts, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    for name, text in (("qsub", LASTING), ("qstat", WITHOUT_JOBS)):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    code, out, err = finish(scripts.start(WHILE_QSUB_LASTS))
+    assert (code, out) == (0, f"{[number**2 for number in range(8)]}\n"), err
+    assert "the launch of slave 0" in err
+    assert "failed, which is connected: qsub refused the array: exit code 1" in err
+    wait_until(lambda: not cluster.jobs(), 60.0, "an empty queue")
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
