@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ._launching import (
         Bootstrap,
         EndingLaunch,
+        InformedLaunch,
         Launch,
         LaunchPhase,
         LaunchState,
@@ -92,6 +93,7 @@ _MODULES = {
     "_launching": (
         "Bootstrap",
         "EndingLaunch",
+        "InformedLaunch",
         "Launch",
         "LaunchPhase",
         "LaunchState",
@@ -124,6 +126,7 @@ __all__ = [
     "Event",
     "EventsMissed",
     "Gateway",
+    "InformedLaunch",
     "Launch",
     "LaunchError",
     "LaunchPhase",

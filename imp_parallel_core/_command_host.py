@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from ._guardian import guarded
+from ._launching import open_to_read
 from ._printable import printable_lines
 from .private_folders import make_private_folder, remove_private_folder
 
@@ -72,7 +73,7 @@ class CommandHost(Protocol):
         """
 
     def read_file(self, path: str, *, limit_bytes: int) -> bytes:
-        """Return a file's content; of a longer file its end."""
+        """Return a plain file's content; of a longer file its end. Links are not followed."""
 
     def write_file(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
         """Make a new file. There must be nothing of its name, not even a link."""
@@ -80,8 +81,8 @@ class CommandHost(Protocol):
     def write_files(self, folder: str, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:
         """Make new files in a folder, by name, as :meth:`write_file` does; in one go."""
 
-    def remove_file(self, path: str) -> None:
-        """Remove a file; it may have gone already."""
+    def remove_files(self, paths: Sequence[str]) -> None:
+        """Remove files, in one go; each may have gone already."""
 
     def make_private_folder(self, parent: str, prefix: str) -> str:
         """Make a new folder that only its owner can look into; return its path.
@@ -140,8 +141,8 @@ class LocalHost:
             return CommandResult(exit_code, _text_of(out), _text_of(err))
 
     def read_file(self, path: str, *, limit_bytes: int) -> bytes:
-        """Return a file's content; of a longer file its end."""
-        with Path(path).open("rb") as file:
+        """Return a plain file's content; of a longer file its end. Links are not followed."""
+        with open_to_read(path) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - limit_bytes))
             return file.read(limit_bytes)
 
@@ -156,9 +157,10 @@ class LocalHost:
         for name, data in files.items():
             self.write_file(str(Path(folder) / name), data, mode=mode)
 
-    def remove_file(self, path: str) -> None:
-        """Remove a file; it may have gone already."""
-        Path(path).unlink(missing_ok=True)
+    def remove_files(self, paths: Sequence[str]) -> None:
+        """Remove files; each may have gone already."""
+        for path in paths:
+            Path(path).unlink(missing_ok=True)
 
     def make_private_folder(self, parent: str, prefix: str) -> str:
         """Make a new folder of mode 0700; return its path."""

@@ -195,14 +195,14 @@ class Fleet:
     def _begun(self, record: SlaveRecord) -> None:
         self._flush_soon(record)
         self._enter(record, SlaveState.CONNECTED)
-        if record.watch is not None:
-            record.watch.forget(record.index)
+        self._tell_launch(record, is_connected=True)
         self._heartbeats.begin(record)
 
     def _resumed(self, record: SlaveRecord) -> None:
         """A slave has come back, and goes on where it was."""
         _logger.warning("%s is back", record)
         self._flush_soon(record)
+        self._tell_launch(record, is_connected=True)
         if record.held is None:
             self._inquiries.drop(record.index)
         self._enter(record, record.connected_state)
@@ -214,6 +214,7 @@ class Fleet:
     def _suspected(self, record: SlaveRecord, silent_s: float) -> None:
         _logger.warning("%s has not been heard for %.1f s", record, silent_s)
         record.is_suspected = True
+        self._tell_launch(record, is_connected=False)
         if record.state is not SlaveState.RECONNECTING:
             self._enter(record, SlaveState.SUSPECTED, f"not heard for {silent_s:.0f} s")
         self._perform(self._scheduler.slave_suspected(record.index, time.monotonic()))
@@ -221,6 +222,7 @@ class Fleet:
     def _heard(self, record: SlaveRecord) -> None:
         _logger.warning("%s is heard again", record)
         record.is_suspected = False
+        self._tell_launch(record, is_connected=True)
         self._enter(record, record.connected_state)
         self._perform(self._scheduler.slave_heard(record.index, time.monotonic()))
 
@@ -287,8 +289,14 @@ class Fleet:
         if record.state is not SlaveState.RECONNECTING:
             _logger.warning("%s: %s; it may come back", record, how)
             self._enter(record, SlaveState.RECONNECTING, how)
+            self._tell_launch(record, is_connected=False)
             self._perform(self._scheduler.slave_away(record.index, time.monotonic()))
         self._ask_soon_for_end(record, link, _FIRST_PAUSE_S)
+
+    def _tell_launch(self, record: SlaveRecord, *, is_connected: bool) -> None:
+        """Tell a slave's launch that the slave has connected, or may have to connect anew."""
+        if record.watch is not None:
+            record.watch.note_connection(record.index, is_connected=is_connected)
 
     def _ask_soon_for_end(self, record: SlaveRecord, link: Link, pause_s: float) -> None:
         """Ask again and again at first: a batch system takes seconds to notice an end."""

@@ -13,6 +13,7 @@ from ._delays import Delays
 from ._launch_answers import Answers
 from ._launching import (
     EndingLaunch,
+    InformedLaunch,
     LaunchPhase,
     LaunchState,
     WithdrawingLaunch,
@@ -85,7 +86,9 @@ class LaunchWatch(threading.Thread):
         self._streams: dict[int, Stream] = {}
         self._let_go: set[int] = set()
         self._is_over = False
-        self._lock = threading.Lock()  # of these three
+        self._connected: set[int] = set()
+        self._news: set[int] = set()  # of which slaves an InformedLaunch has to be told
+        self._lock = threading.Lock()  # of these five
         self.can_withdraw = False
         """Whether the launch can take slaves out of a queue."""
         self._is_cancelled = threading.Event()
@@ -94,8 +97,25 @@ class LaunchWatch(threading.Thread):
     # ---- called by the engine
 
     def forget(self, index: int) -> None:
-        """A slave has connected, or was given up: it need not be polled for."""
+        """A slave was given up: it need not be polled for."""
         self._requests.put(lambda _: self._forget(index))
+        self.note_connection(index, is_connected=False)
+
+    def note_connection(self, index: int, *, is_connected: bool) -> None:
+        """A slave has connected, and need not be polled for; or it has no connection any more.
+
+        Args:
+            index: the slave's.
+            is_connected: False if its connection has broken, or if it is not heard.
+        """
+        with self._lock:
+            if is_connected == (index in self._connected):
+                return
+            self._connected ^= {index}
+            is_first = not self._news
+            self._news.add(index)
+        if is_first:  # who comes until the launch's thread has time is told of at once
+            self._requests.put(self._tell_of_connections)
 
     def explain(self, index: int, *, has_ended: bool) -> None:
         """Report how a slave is, and the end of its output.
@@ -199,6 +219,17 @@ class LaunchWatch(threading.Thread):
     def _forget(self, index: int) -> None:
         self._unconnected.discard(index)
         self._delays.note(index, time.monotonic(), is_running=False)
+
+    def _tell_of_connections(self, launch: Launch) -> None:
+        with self._lock:
+            news, self._news = self._news, set()
+            connected = news & self._connected
+        for index in connected:
+            self._forget(index)
+        if isinstance(launch, InformedLaunch):
+            parted = news - connected
+            what = "tell of the connections of slaves to"
+            self._try(lambda: launch.note_connections(connected, parted), what)
 
     def _poll(self, launch: Launch) -> None:
         self._pause_s = min(self._pause_s * _POLL_GROWTH, _LAST_POLL_S)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import enum
+import errno
 import json
 import os
 import re
@@ -18,7 +19,7 @@ import stat
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from ._printable import printable
 
@@ -193,6 +194,7 @@ class Bootstrap:
             "cwd": self.cwd,
             "has_own_files": self.has_own_files,
             "sys_path": list(self.sys_path),
+            "folders": self._facts_of_folders(),
             "base_prefix": "" if self.has_own_files else sys.base_prefix,
             "library": _library_paths(),
             "dial": self.dial,
@@ -200,6 +202,14 @@ class Bootstrap:
             "secret": base64.b64encode(self.secret).decode(),
         }
         return json.dumps(document).encode() + b"\n"
+
+    def _facts_of_folders(self) -> dict[str, list[int]]:
+        """Return what tells the master's folders from others, if the slave may have others."""
+        if not self.dial or self.has_own_files:
+            return {}
+        from ._same_files import facts_of  # most slaves are started by their launch
+
+        return facts_of(self.sys_path, self.cwd)
 
 
 # Must run on any Python, also one that is too old for the rest of the package. What lies in the
@@ -307,21 +317,48 @@ class EndingLaunch(Launch, Protocol):
         """
 
 
+@runtime_checkable
+class InformedLaunch(Launch, Protocol):
+    """A Launch that is told which slaves are connected.
+
+    What a slave needs in order to connect, such as the document that holds its secret, need not be
+    kept while it is connected; a slave that its batch system starts anew needs it again.
+    """
+
+    def note_connections(self, connected: Collection[int], parted: Collection[int]) -> None:
+        """Learn what has changed since the last call.
+
+        Called in the launch's thread; must have a deadline. Slaves that have never connected are
+        in neither.
+
+        Args:
+            connected: the slaves that have connected, for the first time or again.
+            parted: those whose connection has broken, that are not heard, or that were lost. Each
+                may connect again, or be started anew by its batch system.
+        """
+
+
 def read_tail(path: str | os.PathLike[str] | None) -> str:
     """Return the last lines of an output file (at most 20); "" if it can't be read."""
     if path is None:
         return ""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return ""  # a FIFO would have us wait
+        with open_to_read(path) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - _TAIL_BYTES))
             text = file.read().decode(errors="replace")
     except OSError:
         return ""
     return "\n".join(text.splitlines()[-_TAIL_LINES:])
+
+
+def open_to_read(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a plain file. Never follows a link, and never waits, as for a FIFO. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no plain file", os.fspath(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def describe_command(command: Sequence[str]) -> str:

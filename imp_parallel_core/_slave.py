@@ -100,7 +100,9 @@ def _read_file(path: str) -> bytes:
                 sys.exit(f"imp_parallel: {path} belongs to another user: it is not heeded")
             return file.read(_LINE_LIMIT_BYTES)
     except FileNotFoundError:
-        print(f"imp_parallel: {path} is gone: the run is over, this slave leaves", file=sys.stderr)
+        is_over = not os.path.isdir(os.path.dirname(path))
+        reason = "the run is over" if is_over else "the script does not wait for this slave"
+        print(f"imp_parallel: {path} is gone: {reason}, this slave leaves", file=sys.stderr)
         sys.exit(0)
 
 
@@ -140,6 +142,12 @@ def _paths(document: dict[str, Any]) -> list[str]:
     paths: list[str] = document["sys_path"]
     if document["has_own_files"]:
         paths = [path for path in paths if _is_trusted(path)]
+    elif document["folders"]:
+        from ._same_files import usable
+
+        paths, refusals = usable(paths, document["folders"], document["cwd"])
+        for path, reason in refusals.items():
+            _say_untrusted(path, reason)
     if document["base_prefix"] == sys.base_prefix:
         return paths
     library = set(document["library"])
@@ -149,15 +157,20 @@ def _paths(document: dict[str, Any]) -> list[str]:
 
 def _is_trusted(path: str) -> bool:
     """Whether something of another machine's is here too, and is nobody else's doing."""
-    from ._home import say
     from .trusted_paths import why_not
 
     if not os.path.exists(path):
         return False
     reason = why_not(path)
     if reason:
-        say(f"{path} is not imported from, since somebody else may be behind it: {reason}")
+        _say_untrusted(path, reason)
     return not reason
+
+
+def _say_untrusted(path: str, reason: str) -> None:
+    from ._home import say
+
+    say(f"{path} is not imported from, since somebody else may be behind it: {reason}")
 
 
 def _go_to(folder: str, *, has_own_files: bool) -> str:

@@ -40,6 +40,7 @@ _OF_THE_CORE = (
     "_runner",
     "_runner_process",
     "_runner_start",
+    "_same_files",
     "_segments",
     "_shared_memory",
     "_signals",

@@ -10,7 +10,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ._errors import LaunchError
 from ._gateway import Gateway, Relay
-from ._launching import Bootstrap, EndingLaunch, Launch, LaunchState, WithdrawingLaunch
+from ._launching import (
+    Bootstrap,
+    EndingLaunch,
+    InformedLaunch,
+    Launch,
+    LaunchState,
+    WithdrawingLaunch,
+)
 from ._output_files import open_output
 from ._slave_archive import slave_archive
 from .trusted_paths import SHELL_FUNCTION
@@ -160,6 +167,11 @@ class _LaunchVia:
         """End one slave by force, if that can be done."""
         if isinstance(self._launch, EndingLaunch):
             self._launch.end_slave(index)
+
+    def note_connections(self, connected: Collection[int], parted: Collection[int]) -> None:
+        """Tell the launch which slaves are connected, if it is to be told."""
+        if isinstance(self._launch, InformedLaunch):
+            self._launch.note_connections(connected, parted)
 
     def cancel(self, grace_s: float) -> None:
         """End all slaves, fetch their output, end the relay."""

@@ -94,11 +94,25 @@ def test_private_files_are_private_and_never_written_through_a_link(tmp_path: Pa
     for taken in ("file", "link"):
         with pytest.raises(FileExistsError):
             HOST.write_file(f"{folder}/{taken}", b"")
-    HOST.remove_file(file)
-    HOST.remove_file(file)
+    HOST.remove_files([file])
+    HOST.remove_files([file])
     HOST.remove_folder(folder)
     HOST.remove_folder(folder)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "FIFO", "folder"])
+def test_only_a_plain_file_is_read_and_nothing_is_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "path"
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        (tmp_path / "file").write_text("text")
+        path.symlink_to("file")
+    with pytest.raises(OSError, match="path"):
+        HOST.read_file(str(path), limit_bytes=10)
 
 
 def test_the_home_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from imp_parallel_core import Bootstrap, LaunchPhase, LaunchState, Slave
+from imp_parallel_core import Bootstrap, LaunchError, LaunchPhase, LaunchState, Slave
 from imp_parallel_core import _launch_watch as launch_watch
 from imp_parallel_core._launches import Launches
 from imp_parallel_core._slave_record import SlaveRecord
@@ -31,6 +32,18 @@ class QuietLaunch:
 
     def log_tail(self, index: int) -> str:
         return ""
+
+
+class InformedQuietLaunch(QuietLaunch):
+    """One that is told which slaves are connected; its first call lasts until it may end."""
+
+    def __init__(self) -> None:
+        self.told: queue.SimpleQueue[tuple[set[int], set[int]]] = queue.SimpleQueue()
+        self.may_go_on = threading.Event()
+
+    def note_connections(self, connected: Collection[int], parted: Collection[int]) -> None:
+        self.told.put((set(connected), set(parted)))
+        self.may_go_on.wait(30.0)
 
 
 class FakeLoop:
@@ -55,6 +68,7 @@ class Scene:
         self.launched: list[list[int]] = []
         self.ended: list[int] = []
         self.failed: list[str] = []
+        self.launch_made = QuietLaunch()
         bootstrap = Bootstrap(index=0, python="", cwd="", output_path=None, sys_path=[])
         self.record = SlaveRecord(Slave(), bootstrap, 30.0, 10.0, 60.0, 30.0)
         self.launches = Launches(
@@ -70,7 +84,7 @@ class Scene:
 
     def launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Any) -> QuietLaunch:
         self.launched.append([bootstrap.index for bootstrap in bootstraps])
-        return QuietLaunch()
+        return self.launch_made
 
     def begin(self) -> None:
         self.record.enter(SlaveState.LAUNCHING)
@@ -152,6 +166,19 @@ def test_a_launch_that_is_cancelled_before_its_thread_runs_calls_no_plugin(
     assert scene.launched == []
 
 
+def test_a_launch_that_fails_gives_up_no_slave_that_is_connected(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.begin()
+    scene.record.host = "it has connected"
+    scene.launches.launch_failed([0], LaunchError("the command that submits them has hung"))
+    assert scene.failed == []
+    assert "the command that submits them has hung" in caplog.text
+    scene.record.host = ""
+    scene.launches.launch_failed([0], LaunchError("it has hung"))
+    assert scene.failed == ["it has hung"]
+
+
 def test_a_slave_for_which_there_can_be_no_thread_is_lost_and_nothing_else(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,3 +192,22 @@ def test_a_slave_for_which_there_can_be_no_thread_is_lost_and_nothing_else(
     (why,) = scene.failed
     assert why.startswith("can't start new thread: ")
     assert "ulimit -u" in why
+
+
+def test_a_launch_is_told_once_of_each_slave_that_connects_or_parts(scene: Scene) -> None:
+    scene.launch_made = launch = InformedQuietLaunch()
+    scene.begin()
+    watch = scene.record.watch
+    assert watch is not None
+    watch.note_connection(9, is_connected=False)  # it never was
+    watch.note_connection(0, is_connected=True)
+    assert launch.told.get(timeout=30.0) == ({0}, set())
+    for index in range(4):  # while that lasts
+        watch.note_connection(index, is_connected=True)
+    watch.forget(2)
+    watch.note_connection(0, is_connected=False)
+    launch.may_go_on.set()
+    assert launch.told.get(timeout=30.0) == ({1, 3}, {0, 2})
+    watch.note_connection(1, is_connected=False)
+    assert launch.told.get(timeout=30.0) == (set(), {1})
+    assert launch.told.empty()

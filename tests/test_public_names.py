@@ -28,6 +28,7 @@ PUBLIC = {
         "Event",
         "EventsMissed",
         "Gateway",
+        "InformedLaunch",
         "Launch",
         "LaunchError",
         "LaunchPhase",

@@ -140,7 +140,8 @@ def test_a_slave_on_another_machine_imports_from_what_is_trusted_there_alone(
         (tmp_path / name).mkdir()
     (tmp_path / "everybodys").chmod(0o777)
     entries = [f"{tmp_path}/{name}" for name in ("mine", "everybodys", "missing")]
-    document = {"sys_path": entries, "base_prefix": "", "library": [], "has_own_files": True}
+    document = {"sys_path": entries, "base_prefix": "", "library": [], "folders": {}}
+    document["has_own_files"] = True
     found = _paths(document)
     assert [entry for entry in entries if entry in found] == entries[:1]
     said = capfd.readouterr().err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 from imp_parallel_core import Bootstrap, CommandHost, LaunchError
 
@@ -23,22 +23,24 @@ class Documents:
 
     It is made in the master's working directory, which the jobs share with it; in the home folder
     if that is not possible. Besides the documents it takes what a job says before its output file
-    is open, and the exit code of each slave.
+    is open, and the exit code of each slave. A document is there only while its slave has no
+    connection: until the slave has connected, and again when its connection has broken.
 
     Args:
         host: whose files the jobs can read.
-        bootstraps: one for each task, in order.
+        cwd: the master's working directory, there.
+        bootstraps: of each task that needs a document, by its number.
 
     Raises LaunchError if there is no place for it.
     """
 
-    def __init__(self, host: CommandHost, bootstraps: Sequence[Bootstrap]) -> None:
+    def __init__(self, host: CommandHost, cwd: str, bootstraps: Mapping[int, Bootstrap]) -> None:
         self._host = host
-        self._count = len(bootstraps)
-        self.folder, self.early_output = self._make_folder(bootstraps[0].cwd)
+        self._content = {str(number): each.document() for number, each in bootstraps.items()}
+        self._there = set(self._content)  # the names of the documents that are written
+        self.folder, self.early_output = self._make_folder(cwd)
         try:
-            documents = {str(n): each.document() for n, each in enumerate(bootstraps, 1)}
-            host.write_files(self.folder, documents, mode=0o600)
+            host.write_files(self.folder, self._content, mode=0o600)
         except OSError as problem:
             self.remove()
             raise LaunchError(f"can't write the slaves' documents: {problem}") from problem
@@ -95,8 +97,23 @@ class Documents:
         Args:
             tasks: whose; by default all.
         """
-        for number in range(1, self._count + 1) if tasks is None else tasks:
-            self._host.remove_file(f"{self.folder}/{number}")
+        names = self._content if tasks is None else map(str, tasks)
+        going = [name for name in names if name in self._there]
+        self._host.remove_files([f"{self.folder}/{name}" for name in going])
+        self._there.difference_update(going)
+
+    def restore(self, tasks: Iterable[int]) -> None:
+        """Write documents again that were removed, for tasks that may be started anew.
+
+        Raises OSError; what could not be written then can be tried again.
+        """
+        coming = [name for name in map(str, tasks) if name not in self._there]
+        if not coming:
+            return
+        # a call that failed before may have written some
+        self._host.remove_files([f"{self.folder}/{name}" for name in coming])
+        self._host.write_files(self.folder, {name: self._content[name] for name in coming})
+        self._there.update(coming)
 
     def remove(self) -> None:
         """Remove everything."""

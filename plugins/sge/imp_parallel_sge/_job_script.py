@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from imp_parallel_core import Bootstrap
 
+from ._safe_start import masters_files, safe_start
 from ._words import quote
 
 _TEMPLATE = """\
@@ -20,10 +21,10 @@ outputs=(
 {outputs}
 )
 {precondition}output=${{outputs[SGE_TASK_ID - 1]}}
-{only_to_a_file}
-exec >>"$output" 2>&1 || exit 1
-{preparations}{notify}
-{command} file "$folder/$SGE_TASK_ID" warned "$notify" </dev/null
+{safe_start}{preparations}{notify}
+document=$folder/$SGE_TASK_ID
+{wait}
+{command} file "$document" warned "$notify" </dev/null
 code=$?
 shown=$code
 ((code == 99 || code == 100)) && shown=1  # these two would mean something to Grid Engine
@@ -37,11 +38,15 @@ NOTIFY = """\
 notify=${BASH_REMATCH[1]:-0}"""
 
 
-ONLY_TO_A_FILE = (
-    "[[ -L $output || ( -e $output && ! -f $output && $output != /dev/null ) ]] && "
-    '{ echo "imp_parallel: $output is no plain file: nothing is written to it" >&2; exit 1; }'
-)
-"""Ends a script whose ``$output`` is a link, or would have it wait."""
+# A task that Grid Engine starts anew has a document once the master knows that the slave before has
+# gone: at once, but after a silent end only when that is not heard any more. The last character of
+# a whole document is a line's end.
+WAIT = """\
+for ((tries = 0; tries < 90 && ${RESTARTED:-0} == 1; tries++)); do
+    [[ -d $folder ]] || break
+    [[ -s $document && -z $(tail -c 1 "$document" 2>/dev/null) ]] && break
+    sleep 1
+done"""
 
 
 class ScriptParts(NamedTuple):
@@ -54,6 +59,8 @@ class ScriptParts(NamedTuple):
     output_paths: Sequence[str | None]
     """Where each slave's output goes, in the order of the tasks."""
     environment: Mapping[str, str] = {}
+    masters_files: Mapping[str, str] = {}
+    """Files that must be the master's own or nobody else's doing; see :func:`masters_files`."""
     code_path: str = ""
     """What has gone with the run if the job starts too late; "" if nothing has."""
     cwd: str = ""
@@ -71,12 +78,13 @@ def render(parts: ScriptParts) -> str:
         precondition=f"[[ -e {code_path} ]] || {{ echo '{over}'; exit 0; }}\n"
         if parts.code_path
         else "",
-        only_to_a_file=ONLY_TO_A_FILE,
+        safe_start=safe_start(parts.masters_files),
         outputs="\n".join("    " + quote(path or "/dev/null") for path in parts.output_paths),
         preparations="".join(line + "\n" for line in preparations),
         command=" ".join(map(quote, parts.command)),
         folder=quote(parts.folder),
         notify=NOTIFY,
+        wait=WAIT,
     )
 
 
@@ -87,6 +95,7 @@ def parts_of(bootstraps: Sequence[Bootstrap], folder: str) -> ScriptParts:
         folder=folder,
         output_paths=[bootstrap.output_path for bootstrap in bootstraps],
         environment=bootstraps[0].environment,
+        masters_files=masters_files(bootstraps[0]),
         code_path=bootstraps[0].code_path,
         cwd=bootstraps[0].cwd,  # also if the job starts there: a login shell's profile may leave it
     )

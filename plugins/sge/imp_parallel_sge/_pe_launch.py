@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import imp_parallel_local
 
@@ -24,10 +25,11 @@ from imp_parallel_core import (
 
 from ._documents import Documents
 from ._grid_engine import GridEngine
-from ._job_script import NOTIFY, ONLY_TO_A_FILE
+from ._job_script import NOTIFY
 from ._leftovers import note_job, sweep
 from ._pe_array import SGEPESlaveArray
 from ._reach import warn_if_only_here
+from ._safe_start import masters_files, safe_start
 from ._words import quote
 
 _TERMINATED_S = 2.0
@@ -51,14 +53,14 @@ class PELaunch:
         hosts = [grant.host for grant in array.grants() for _ in range(grant.slots)]
         first, others = bootstraps[0], bootstraps[1:]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._tasks = {bootstrap.index: n for n, bootstrap in enumerate(bootstraps, 1)}
+        self._bootstraps = {bootstrap.index: bootstrap for bootstrap in bootstraps}
         self._documents = _documents_of_this_job(bootstraps)
         self._first: Launch | None = None
         self.command: Sequence[str] = ()
         try:
             local = imp_parallel_local.LocalSlave()
             self._first = imp_parallel_local.imp_parallel_launch(local, [first], accept)
-            self._tasks = {bootstrap.index: n for n, bootstrap in enumerate(bootstraps, 1)}
-            self._bootstraps = {bootstrap.index: bootstrap for bootstrap in bootstraps}
             for host, bootstrap in zip(hosts[1:], others, strict=True):
                 self._start(host, bootstrap)
         except BaseException:
@@ -102,6 +104,10 @@ class PELaunch:
             f"qconf -mp {name}); or use SGEQsubSlaveArray"
         )
 
+    def note_connections(self, connected: Collection[int], parted: Collection[int]) -> None:
+        """Remove the documents of slaves that have connected; qrsh starts none of them anew."""
+        self._documents.forget(self._tasks[index] for index in connected)
+
     def cancel(self, grace_s: float) -> None:
         """Let the slaves leave, then end them: a slave ends with its qrsh."""
         deadline = time.monotonic() + grace_s
@@ -126,7 +132,8 @@ class PELaunch:
 def _documents_of_this_job(bootstraps: Sequence[Bootstrap]) -> Documents:
     """Write the slaves' documents; remove those of earlier jobs in the same place."""
     host = LocalHost()
-    documents = Documents(host, bootstraps)
+    others = dict(enumerate(bootstraps[1:], 2))  # the first has its own through a socket
+    documents = Documents(host, bootstraps[0].cwd, others)
     job = os.environ.get("JOB_ID", "")
     if job.isdecimal():
         note_job(host, documents.folder, int(job))
@@ -146,8 +153,9 @@ def remote_line(bootstrap: Bootstrap, document: str) -> str:
     words = bootstrap.command("file", document, "warned", in_login_shell=True)
     command = " ".join(map(quote, words))
     script = (
-        f"output={output}; {ONLY_TO_A_FILE}; "
-        f"exec >>\"$output\" 2>&1 </dev/null || exit 1; trap '' USR1 USR2 XCPU; "
+        f"output={output} folder={quote(posixpath.dirname(document))}\n"
+        f"{safe_start(masters_files(bootstrap))}"
+        f"exec </dev/null; trap '' USR1 USR2 XCPU; "
         f'cd {quote(bootstrap.cwd)} 2>/dev/null; {exports}{NOTIFY}\nexec {command} "$notify"'
     )
     # one more pair of quotes: the shell that qrsh hands it to may be any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -44,12 +45,13 @@ class QsubLaunch:
         self._tasks = {bootstrap.index: number for number, bootstrap in self._bootstraps.items()}
         self._grid_engine = GridEngine(array.host)
         self._watch = watch_of(array.host)
-        self._documents = Documents(array.host, bootstraps)
+        self._documents = Documents(array.host, bootstraps[0].cwd, self._bootstraps)
         self._ended: dict[int, LaunchState] = {}
         self._listed: dict[int, LaunchState] = {}  # as they were when qstat listed them last
         self._missing_since: dict[int, float] = {}
         self._reasons: dict[int, str] = {}
         self._withdrawn: set[int] = set()
+        self._parted: set[int] = set()  # their slaves have been connected, and are not
         self._polled_at = 0.0
         atexit.register(self._documents.remove)  # the script may end while qsub hangs
         try:
@@ -91,6 +93,8 @@ class QsubLaunch:
         missing = [number for number in self._bootstraps if number not in known]
         if missing and snapshot.taken_at > self._submitted_at:
             self._look_for_ends(missing, snapshot)
+        with contextlib.suppress(OSError):  # it was said when it failed first
+            self._restore_documents()
         phases = {task.phase() for task in tasks.values()}
         if phases == {LaunchPhase.QUEUED} and len(tasks) == len(self._bootstraps):
             self._waiting.goes_on(now, self._why_queued)
@@ -178,6 +182,19 @@ class QsubLaunch:
             self._grid_engine.delete(self.job, f"{first}-{last}")
         self._watch.expect_change()
         _logger.info("job %d: %d tasks that were not needed are deleted", self.job, len(numbers))
+
+    def note_connections(self, connected: Collection[int], parted: Collection[int]) -> None:
+        """Have documents there of just those slaves that may have to connect.
+
+        Grid Engine may start a task anew whose slave's connection has broken.
+        """
+        self._parted.difference_update(self._tasks[index] for index in connected)
+        self._parted.update(self._tasks[index] for index in parted)
+        self._documents.forget(self._tasks[index] for index in connected)
+        self._restore_documents()
+
+    def _restore_documents(self) -> None:
+        self._documents.restore(self._parted - self._ended.keys() - self._withdrawn)
 
     # ---- the end
 

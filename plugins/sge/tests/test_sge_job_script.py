@@ -7,13 +7,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from as_root import run_as_root
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imp_parallel_sge import SGEQsubSlaveArray
 from imp_parallel_sge._job_script import ScriptParts, render
+from imp_parallel_sge._safe_start import masters_files
 from imp_parallel_sge._words import quote, split_options
+
+import imp_parallel_core
+from imp_parallel_core import Bootstrap, trusted_paths
 
 HOSTILE = [
     "a b",
@@ -117,6 +123,131 @@ def test_an_output_that_is_no_plain_file_is_not_written_to(tmp_path: Path, kind:
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_an_output_that_is_another_name_of_a_file_is_not_written_to(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.write_text("precious")
+    os.link(private, tmp_path / "slave0.output")
+    done = run(render(writing_to(tmp_path)), 1, tmp_path)
+    assert done.returncode == 1
+    assert b"slave0.output has other names (hard links)" in done.stderr
+    assert private.read_text() == "precious"
+
+
+def test_an_output_that_belongs_to_another_user_is_not_written_to(tmp_path: Path) -> None:
+    output = tmp_path / "slave0.output"
+    output.write_text("theirs")
+    output.chmod(0o666)
+    tmp_path.chmod(0o755)
+    run_as_root("chown", "nobody", str(output))
+    done = run(render(writing_to(tmp_path)), 1, tmp_path)
+    assert done.returncode == 1
+    assert b"slave0.output belongs to another user" in done.stderr
+    assert output.read_text() == "theirs"
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link"])
+def test_an_output_that_is_exchanged_while_it_is_opened_is_not_written_to(
+    tmp_path: Path, kind: str
+) -> None:
+    private, exchanged = tmp_path / "private", tmp_path / "exchanged"
+    private.write_text("precious")
+    how = "-sf" if kind == "link" else "-f"
+    exchange = f"[[ $BASH_COMMAND != 'exec 3<>'* ]] || ln {how} private slave0.output >exchanged"
+    script = f"trap {quote(exchange)} DEBUG\n{render(writing_to(tmp_path))}"
+    done = run(script, 1, tmp_path)
+    assert exchanged.exists()
+    assert done.returncode == 1
+    assert b"nothing is written to it" in done.stderr
+    assert private.read_text() == "precious"
+
+
+def test_the_masters_python_is_used_if_it_is_the_masters_file_whoever_can_write_to_it(
+    tmp_path: Path,
+) -> None:
+    python = python_in(tmp_path)
+    for path in (tmp_path, python.parent, python):
+        path.chmod(0o777)
+    done = run(render(starting(python, masters_facts(python))), 1, tmp_path)
+    assert (done.returncode, said_in(tmp_path)) == (0, "it runs\n")
+
+
+@pytest.mark.parametrize("what", ["inode", "size", "mtime", "ctime"])
+def test_another_file_at_the_path_of_the_masters_python_is_not_run_if_others_may_have_made_it(
+    tmp_path: Path, what: str
+) -> None:
+    python = python_in(tmp_path)
+    python.parent.chmod(0o777)
+    facts = masters_facts(python).split(",")
+    at = ["inode", "size", "mtime", "ctime"].index(what)
+    facts[at] = str(int(facts[at]) + 1)
+    done = run(render(starting(python, ",".join(facts))), 1, tmp_path)
+    assert done.returncode == 1
+    (line,) = said_in(tmp_path).splitlines()
+    assert f"{python} is not used on " in line
+    assert f"everybody can write to {python.parent}. Put the script's Python" in line
+
+
+def test_another_file_at_the_path_of_the_masters_python_is_run_if_nobody_else_can_have_made_it(
+    tmp_path: Path,
+) -> None:
+    python = python_in(tmp_path)
+    done = run(render(starting(python, "1,1,1,1")), 1, tmp_path)
+    reason = trusted_paths.why_not(str(python))  # it depends on where the tests run
+    assert done.returncode == (1 if reason else 0)
+    assert (reason or "it runs") in said_in(tmp_path)
+
+
+def test_a_job_checks_the_python_and_the_package_that_the_script_has(tmp_path: Path) -> None:
+    def bootstrap(python: str, **more: Any) -> Bootstrap:
+        return Bootstrap(0, python, str(tmp_path), None, [], **more)
+
+    package = imp_parallel_core.__file__
+    files = masters_files(bootstrap(sys.executable))
+    assert list(files) == [sys.executable, package]
+    stat = ["stat", "-c", "%i,%s,%Y,%Z", *files]
+    told = subprocess.run(stat, capture_output=True, text=True, check=True).stdout
+    assert told.split() == list(files.values())
+    assert list(masters_files(bootstrap("module load imp; python"))) == [package]
+    assert masters_files(bootstrap(sys.executable, has_own_files=True)) == {}
+
+
+def python_in(folder: Path) -> Path:
+    """Return what could be the master's Python."""
+    python = folder / "bin/python"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\necho it runs\n")
+    python.chmod(0o755)
+    return python
+
+
+def masters_facts(path: Path) -> str:
+    status = path.lstat()
+    times = f"{int(status.st_mtime)},{int(status.st_ctime)}"
+    return f"{status.st_ino},{status.st_size},{times}"
+
+
+def said_in(folder: Path) -> str:
+    return (folder / "slave0.output").read_text()
+
+
+def starting(python: Path, facts: str) -> ScriptParts:
+    """Return the parts of a script whose slave is started by a Python with these facts."""
+    output = str(python.parents[1] / "slave0.output")
+    files = {str(python): facts}
+    return ScriptParts([str(python)], str(python.parents[1]), [output], masters_files=files)
+
+
+def test_output_is_appended_to_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "slave0.output").write_text("before\n")
+    assert run(render(writing_to(tmp_path)), 1, tmp_path).returncode == 0
+    assert (tmp_path / "slave0.output").read_text() == f"before\nfile {tmp_path}/1 warned 0\n"
+
+
+def writing_to(folder: Path) -> ScriptParts:
+    """Return the parts of a script whose slave writes its arguments to its output."""
+    return ScriptParts(["echo"], str(folder), [f"{folder}/slave0.output"])
+
+
 def test_warnings_end_neither_the_script_nor_a_wrapper_around_the_slave(tmp_path: Path) -> None:
     warn = " ".join(f"kill -{name} $PPID $$;" for name in ("USR1", "USR2", "XCPU"))
     kill = f"{warn} kill -TERM $PPID; exit 5"
@@ -137,6 +268,33 @@ def test_the_slave_is_told_how_long_before_a_stop_or_an_end_it_is_warned(
     parts = ScriptParts(["bash", "-c", 'echo "$4" >told', "bash"], str(tmp_path), [None])
     assert run(render(parts), 1, tmp_path).returncode == 0
     assert (tmp_path / "told").read_text() == f"{seconds}\n"
+
+
+def started_anew(folder: Path, documents: Path) -> subprocess.Popen[bytes]:
+    parts = ScriptParts(["bash", "-c", 'cat "$2" >told', "bash"], str(documents), [None])
+    return subprocess.Popen(
+        ["bash", "-c", render(parts)],
+        cwd=folder,
+        env={**os.environ, "SGE_TASK_ID": "1", "RESTARTED": "1"},
+    )
+
+
+def test_a_task_that_is_started_anew_waits_for_the_whole_of_its_document(tmp_path: Path) -> None:
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    with started_anew(tmp_path, documents) as job:
+        for text in ("", '{"half', '{"half": 2}\n'):
+            with pytest.raises(subprocess.TimeoutExpired):
+                job.wait(1.5)
+            (documents / "1").write_text(text)
+        assert job.wait(20.0) == 0
+    assert (tmp_path / "told").read_text() == '{"half": 2}\n'
+
+
+def test_a_task_that_is_started_anew_does_not_wait_once_the_run_is_over(tmp_path: Path) -> None:
+    with started_anew(tmp_path, tmp_path / "gone") as job:
+        assert job.wait(20.0) == 1
+    assert (tmp_path / "told").read_text() == ""
 
 
 def test_a_script_can_be_looked_at_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
-"""A task of an array that Grid Engine restarts takes its place again."""
+"""A task of an array that Grid Engine restarts takes its place again.
+
+Its document, which it needs for that, is there while its slave has no connection, and only then.
+"""
 
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +18,7 @@ from waiting import wait_until
 pytestmark = pytest.mark.timeout(180)
 
 SCRIPT = """
-import json, os, time
+import glob, json, os, time
 from imp_parallel_core import Manager, SGEQsubSlaveArray
 
 class Impatient(Manager):
@@ -23,6 +28,9 @@ class Impatient(Manager):
 def task(seconds):
     time.sleep(seconds)
     return os.environ["SGE_TASK_ID"], os.getppid()
+
+def documents():
+    return glob.glob(".imp_parallel-*/[0-9]")
 
 with {manager}() as manager:
     manager.add_slave(SGEQsubSlaveArray(2, {options!r}))
@@ -38,10 +46,12 @@ with {manager}() as manager:
         for slave in context.get_results_unordered():
             slaves.add(slave)
             if len(slaves) == 2:
+                while documents(): time.sleep(0.05)  # who is connected needs none
                 open({manager!r} + {options!r}, "w").close()
             count -= 1
         assert count == 0
     print(json.dumps([slave.state == "gone" for slave in manager.slaves]))
+    while documents(): time.sleep(0.05)
 """
 
 
@@ -53,12 +63,41 @@ with {manager}() as manager:
 def test_a_restarted_task_of_an_array_works_again(
     cluster: Cell, scripts: Scripts, tmp_path: Path, manager: str, options: str
 ) -> None:
-    both = tmp_path / (manager + options)
-    script = scripts.start(SCRIPT.format(manager=manager, options=options))
-    wait_until(both.exists, what="work in both")
-    lines = cluster.jobs().splitlines()[2:]
-    job = lines[0].split()[0]
+    script, job = start_both(cluster, scripts, tmp_path, manager, options)
     cluster.run("qmod", "-rj", f"{job}.2")
+    check_that_both_work(script)
+
+
+def test_a_restarted_task_waits_until_the_master_notices_that_the_one_before_has_gone(
+    cluster: Cell, scripts: Scripts, tmp_path: Path
+) -> None:
+    script, job = start_both(cluster, scripts, tmp_path, "Manager", "-r y")
+    script.send_signal(signal.SIGSTOP)  # so it notices nothing
+    try:
+        before = set(cluster.processes())
+        cluster.run("qmod", "-rj", f"{job}.2")
+        wait_until(lambda: waits(set(cluster.processes().values())), 60.0, "the next start's wait")
+        assert set(cluster.processes()) - before
+    finally:
+        script.send_signal(signal.SIGCONT)
+    check_that_both_work(script)
+
+
+def start_both(
+    cluster: Cell, scripts: Scripts, folder: Path, manager: str, options: str
+) -> tuple[subprocess.Popen[str], str]:
+    """Start the script; when both slaves have worked, return it and the job's number."""
+    script = scripts.start(SCRIPT.format(manager=manager, options=options))
+    wait_until((folder / (manager + options)).exists, what="work in both")
+    return script, cluster.jobs().splitlines()[2].split()[0]
+
+
+def waits(commands: set[str]) -> bool:
+    """Return whether a job's script pauses in its wait for a document."""
+    return "sleep\x001\x00" in commands
+
+
+def check_that_both_work(script: subprocess.Popen[str]) -> None:
     code, out, err = finish(script, 120.0)
     assert code == 0, err
     assert json.loads(out) == [False, False]

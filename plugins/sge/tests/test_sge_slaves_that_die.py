@@ -159,13 +159,16 @@ def test_the_secrets_are_where_nobody_else_can_read_them(
     import json
 
     caplog.set_level(0)
-    with manager_of(1) as manager:
-        wait_for(manager, "idle")
+    with manager_of(1, "-h") as manager:
+        wait_for(manager, "queued")
         (document,) = tmp_path.glob(".imp_parallel-*/1")
         secret = json.loads(document.read_text())["secret"]
         assert len(secret) > 20
         pieces = [secret[start : start + 20] for start in range(0, len(secret) - 20, 200)]
+        assert "Permission denied" in read_as_another_user(document)
         job = newest_job(cluster)
+        cluster.run("qrls", job)
+        wait_for(manager, "idle")
         shown = [cluster.run("qstat", "-j", job), caplog.text]
         shown += [path.read_text() for path in tmp_path.glob("slave*.output")]
         for process in Path("/proc").glob("[0-9]*"):
@@ -179,7 +182,6 @@ def test_the_secrets_are_where_nobody_else_can_read_them(
         shown.append(subprocess.run(command, capture_output=True).stdout.decode(errors="replace"))
         assert any(str(document.parent) in text for text in shown)  # the script has been seen
         assert not [piece for piece in pieces if any(piece in text for text in shown)]
-        assert "Permission denied" in read_as_another_user(document)
 
 
 def read_as_another_user(path: Path) -> str:

@@ -41,7 +41,7 @@ _FILE_S = 60.0  # for reading or writing a file, also on a slow file system
 _PROFILE_S = 60.0  # for the start-up files of a login shell
 _FOLDER_TRIES = 10
 
-_READ = 'test -e "$1" || exit 2; exec tail -c "$2" -- "$1"'
+_READ = 'test -f "$1" && test ! -L "$1" || exit 2; exec tail -c "$2" -- "$1"'
 _WRITE = 'umask 077; set -C; head -c "$2" >"$1" && chmod "$3" -- "$1"'
 # (dd takes from standard input what it is told, and nothing of the next file)
 _WRITE_MANY = """\
@@ -50,7 +50,8 @@ if test "$2" = 0; then : >"$1"; \
 else { dd bs="$2" count=1 iflag=fullblock 2>/dev/null; } >"$1"; fi && \
 chmod "$m" -- "$1" || exit 1; shift 2; done"""
 _READ_MANY = """\
-l=$1; shift; for f; do s=$(wc -c <"$f" 2>/dev/null) || s=0; test "$s" -le "$l" || s=$l; \
+l=$1; shift; for f; do \
+s=$(test -f "$f" && test ! -L "$f" && wc -c <"$f" 2>/dev/null) || s=0; test "$s" -le "$l" || s=$l; \
 echo $s; test $s = 0 || tail -c "$s" -- "$f" | head -c "$s"; done"""
 _UNPACK = 'umask 077; a=$2; f=$3; set -- "$1" -m zipfile -e "$a" "$f"; ' + BEGIN_PYTHON
 # private folders as in the core's private_folders, whose Python may not be there: $2 is the name of
@@ -254,7 +255,7 @@ class SSHHost:
     # ---- files
 
     def read_file(self, path: str, *, limit_bytes: int) -> bytes:
-        """Return a file's content; of a longer file its end."""
+        """Return a plain file's content; of a longer file its end. Links are not followed."""
         done = self._script(_READ, path, str(limit_bytes))
         if done.exit_code == 2:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
@@ -286,9 +287,10 @@ class SSHHost:
         done = self._script(_WRITE_MANY, text, folder, *words, input=b"".join(files.values()))
         self._check(done, folder)
 
-    def remove_file(self, path: str) -> None:
-        """Remove a file; it may have gone already."""
-        self._check(self._script('exec rm -f -- "$1"', path), path)
+    def remove_files(self, paths: Sequence[str]) -> None:
+        """Remove files; each may have gone already."""
+        if paths:
+            self._check(self._script('exec rm -f -- "$@"', *paths), paths[0])
 
     def make_private_folder(self, parent: str, prefix: str) -> str:
         """Make a new folder of mode 0700; return its path."""

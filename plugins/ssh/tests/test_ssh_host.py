@@ -89,7 +89,7 @@ def test_what_is_not_there_is_an_oserror_that_names_it(there: OnHost) -> None:
         there.host.read_file(f"{there.home}/none", limit_bytes=10)
     with pytest.raises(OSError, match="none"):
         there.host.write_file(f"{there.home}/none/file", b"")
-    there.host.remove_file(f"{there.home}/none")
+    there.host.remove_files([f"{there.home}/none"])
     there.host.remove_folder(f"{there.home}/none")
 
 
@@ -141,7 +141,8 @@ def test_private_files_are_private_and_never_written_through_a_link(there: OnHos
         with pytest.raises(OSError, match=taken):
             host.write_file(str(folder / taken), b"x")
     assert not (folder / "elsewhere").exists()
-    host.remove_file(str(file))
+    host.remove_files([str(file), str(folder / "program"), str(folder / "none")])
+    host.remove_files([])
     assert not file.exists()
     host.remove_folder(str(folder))
     assert not folder.exists()

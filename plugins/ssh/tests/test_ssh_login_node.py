@@ -84,6 +84,25 @@ def test_a_laptop_computes_on_a_cluster_behind_its_login_node(
     assert sorted(int(line.split()[1]) for line in output.splitlines()) == list(range(40))
 
 
+def test_the_documents_on_the_login_node_go_when_their_slaves_have_connected(
+    laptop: Scripts, login: Sshd, tmp_path: Path
+) -> None:
+    script = PROLOGUE + (
+        "with Manager() as manager:\n"
+        "    manager.add_slave(SGEQsubSlaveArray(3, via=SSHHost('login')))\n"
+        "    while any(slave.state != 'idle' for slave in manager.slaves): time.sleep(0.1)\n"
+        "    print('idle', flush=True)\n"
+        "    while not os.path.exists('go'): time.sleep(0.1)\n"
+    )
+    process = laptop.start(script)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "idle\n"
+    (folder,) = {path.parent for path in login.home.glob(".imp_parallel-*/1.early")}
+    wait_until(lambda: not list(folder.glob("[0-9]")), what="their removal")
+    (tmp_path / "laptop/go").touch()
+    assert finish(process) == (0, "", "")
+
+
 def test_the_modules_beside_the_script_are_there(laptop: Scripts, tmp_path: Path) -> None:
     (tmp_path / "laptop/tasks.py").write_text("def double(number): return 2 * number\n")
     script = PROLOGUE + (

@@ -14,6 +14,7 @@ from waiting import wait_until
 from imp_parallel_core import (
     Bootstrap,
     Gateway,
+    InformedLaunch,
     LaunchError,
     LaunchState,
     LocalHost,
@@ -137,6 +138,13 @@ class Queue:
         return ""
 
 
+class InformedQueue(Queue):
+    """One that is told which slaves are connected."""
+
+    def note_connections(self, connected: Collection[int], parted: Collection[int]) -> None:
+        self.withdrawn += [*connected, *parted]
+
+
 class WithdrawingQueue(Queue):
     """One that lets them be taken out."""
 
@@ -155,4 +163,17 @@ def test_slaves_can_be_taken_out_of_a_queue_there_if_they_can_be_at_all(
     if isinstance(launch, WithdrawingLaunch):
         launch.withdraw([0])
         assert queue.withdrawn == [0]
+    launch.cancel(0.0)
+
+
+@pytest.mark.parametrize("kind", [Queue, InformedQueue])
+def test_a_launch_there_is_told_which_slaves_are_connected_if_it_can_be_told(
+    gateway: HereGateway, tmp_path: Path, kind: type[Queue]
+) -> None:
+    queue = kind()
+    bootstrap = Bootstrap(0, sys.executable, str(tmp_path), None, [], addresses=["localhost:1"])
+    launch = launch_via(gateway, [bootstrap], lambda bootstraps: queue)
+    assert isinstance(launch, InformedLaunch)
+    launch.note_connections([3], [4])
+    assert queue.withdrawn == ([3, 4] if kind is InformedQueue else [])
     launch.cancel(0.0)
