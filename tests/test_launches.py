@@ -87,8 +87,11 @@ class Scene:
         return self.launch_made
 
     def begin(self) -> None:
+        """Begin the launch; the timer that waits for its first answer is left out."""
         self.record.enter(SlaveState.LAUNCHING)
+        timers = self.loop.timers.copy()
         self.launches.begin([self.record])
+        self.loop.timers = timers
 
     def time_is_up(self) -> None:
         """All timers that were set so far are due."""
