@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from as_root import can_be_root, run_as_root
 
 from imp_parallel_core._slave import _go_to, _paths
 from imp_parallel_core.trusted_paths import SHELL_FUNCTION, why_not
 
 SOMEBODY = 65534
+
+
+def give(path: Path, user: int | str = "", group: int | str = "") -> None:
+    """Have a path, itself a link or not, belong to another user, another group, or both."""
+    run_as_root("chown", "-h", f"{user}:{group}" if group else str(user), str(path))
 
 
 def by_shell(path: str) -> str:
@@ -42,19 +47,19 @@ def everybodys_file(folder: Path) -> str:
 
 
 def somebodys_file(folder: Path) -> str:
-    os.chown(folder / "env/python", SOMEBODY, 0)
+    give(folder / "env/python", SOMEBODY)
     return f"{folder}/env/python belongs to another user"
 
 
 def somebodys_folder_below_the_sticky_bit(folder: Path) -> str:
     folder.chmod(0o1777)
-    os.chown(folder / "env", SOMEBODY, SOMEBODY)
+    give(folder / "env", SOMEBODY, SOMEBODY)
     return f"{folder}/env belongs to another user"
 
 
 def a_groups_folder(folder: Path) -> str:
-    os.chown(folder / "env", -1, SOMEBODY)
     (folder / "env").chmod(0o775)
+    give(folder / "env", group=SOMEBODY)
     return f"its group can write to {folder}/env"
 
 
@@ -74,14 +79,14 @@ def behind_a_link_by_way_of_somebodys_folder(folder: Path) -> str:
     (folder / "env/python").rename(folder / "real")
     (folder / "other/python").symlink_to("../real")
     (folder / "env/python").symlink_to(folder / "other/../other/./python")
-    os.chown(folder / "other", SOMEBODY, -1)
+    give(folder / "other", SOMEBODY)
     return f"{folder}/other belongs to another user"
 
 
 def somebodys_link(folder: Path) -> str:
     (folder / "env/python").rename(folder / "env/python3")
     (folder / "env/python").symlink_to("python3")
-    os.chown(folder / "env/python", SOMEBODY, -1, follow_symlinks=False)
+    give(folder / "env/python", SOMEBODY)
     return f"{folder}/env/python belongs to another user"
 
 
@@ -96,7 +101,7 @@ def nothing(folder: Path) -> str:
     return f"{folder}/env/python is not there"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of somebody else's")
+@pytest.mark.skipif(not can_be_root(), reason="only root can make files of somebody else's")
 @pytest.mark.parametrize("name", ["folder", "a b $x *"])
 @pytest.mark.parametrize(
     "arrange",
