@@ -116,7 +116,10 @@ class Bootstrap:
         masters_environment: the master's whole environment when the slave was added, for
             :meth:`local_environment`; it may hold the user's secrets, and is for this machine only.
         has_own_files: the slave is on a machine with files, and a Python, of its own: what that
-            Python finds by itself stays on its ``sys.path``, behind the master's.
+            Python finds by itself stays on its ``sys.path``, behind the master's; and of the
+            master's own entries, those that somebody else may be behind are left out.
+        sent_path: what follows the master's ``sys.path`` on the slave's: folders that the launch
+            has made there for what it sends. They are used whoever owns the folders around them.
     """
 
     index: int
@@ -133,6 +136,7 @@ class Bootstrap:
     slave_modules: Sequence[str] = ()
     code_path: str = ""
     has_own_files: bool = False
+    sent_path: Sequence[str] = ()
     masters_environment: Mapping[str, str] | None = field(default=None, repr=False)
     argv: Sequence[str] = ("",)
 
@@ -195,6 +199,7 @@ class Bootstrap:
             "has_own_files": self.has_own_files,
             "sys_path": list(self.sys_path),
             "folders": self._facts_of_folders(),
+            "sent_path": list(self.sent_path),
             "base_prefix": "" if self.has_own_files else sys.base_prefix,
             "library": _library_paths(),
             "dial": self.dial,

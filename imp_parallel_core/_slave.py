@@ -137,6 +137,8 @@ def _take_over_stdin() -> socket.socket:
 def _paths(document: dict[str, Any]) -> list[str]:
     """Return the ``sys.path`` for the tasks: the master's, but with this Python's own library.
 
+    What the launch has sent follows the master's. Nobody asks whether the folders around it are to
+    be trusted: it is in a private folder, as is the code of this slave.
     A Python that isn't the master's has all of its own path behind that.
     """
     paths: list[str] = document["sys_path"]
@@ -148,6 +150,7 @@ def _paths(document: dict[str, Any]) -> list[str]:
         paths, refusals = usable(paths, document["folders"], document["cwd"])
         for path, reason in refusals.items():
             _say_untrusted(path, reason)
+    paths = paths + document["sent_path"]
     if document["base_prefix"] == sys.base_prefix:
         return paths
     library = set(document["library"])

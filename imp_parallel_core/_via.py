@@ -79,14 +79,15 @@ def _adapted(
     gateway.write_file(code_path, archive)
     python = first.python if first.python != sys.executable else _find_python(gateway)
     cwd = gateway.home()
-    sys_path = tuple(gateway.ship_modules(folder))
+    sent_path = tuple(gateway.ship_modules(folder))
     return [
         dataclasses.replace(
             bootstrap,
             python=python,
             cwd=cwd,
             output_path=_output_path(folder, bootstrap),
-            sys_path=sys_path,
+            sys_path=(),
+            sent_path=sent_path,
             addresses=tuple(addresses),
             code_path=code_path,
             has_own_files=True,

@@ -145,8 +145,7 @@ def test_a_slave_on_another_machine_imports_from_what_is_trusted_there_alone(
         (tmp_path / name).mkdir()
     (tmp_path / "everybodys").chmod(0o777)
     entries = [f"{tmp_path}/{name}" for name in ("mine", "everybodys", "missing")]
-    document = {"sys_path": entries, "base_prefix": "", "library": [], "folders": {}}
-    document["has_own_files"] = True
+    document = document_of(sys_path=entries)
     found = _paths(document)
     assert [entry for entry in entries if entry in found] == entries[:1]
     said = capfd.readouterr().err
@@ -154,6 +153,25 @@ def test_a_slave_on_another_machine_imports_from_what_is_trusted_there_alone(
     assert "everybody can write" in said
     assert "missing" not in said
     assert entries == [e for e in _paths({**document, "has_own_files": False}) if e in entries]
+
+
+def document_of(**parts: object) -> dict[str, object]:
+    """Return what a slave on another machine is told of its paths."""
+    common = {"base_prefix": "", "library": [], "has_own_files": True}
+    return {"sys_path": [], "sent_path": [], "folders": {}, **common, **parts}
+
+
+def test_what_was_sent_to_a_slave_is_imported_whoever_owns_the_folders_around_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    around = tmp_path / "temporary"
+    sent = around / "private/modules"
+    sent.mkdir(parents=True)
+    around.chmod(0o777)
+    assert why_not(str(sent)) == f"everybody can write to {around}"
+    document = document_of(sys_path=[str(tmp_path)], sent_path=[str(sent)])
+    assert _paths(document)[:2] == [str(tmp_path), str(sent)]
+    assert "not imported" not in capfd.readouterr().err
 
 
 def test_a_slave_on_another_machine_works_in_a_folder_that_is_trusted_there(

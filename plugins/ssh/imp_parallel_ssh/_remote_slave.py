@@ -223,11 +223,9 @@ class RemoteSlave:
         self._hand_over(talk)
 
     def _order(self, folder: str, python: str, code_path: str) -> tuple[list[str], bytes]:
-        sys_path = list(self._bootstrap.sys_path)
-        if self._modules is not None:
-            sys_path.append(f"{folder}/{self._modules.digest}")
+        sent_path = () if self._modules is None else (f"{folder}/{self._modules.digest}",)
         bootstrap = dataclasses.replace(
-            self._bootstrap, python=shlex.quote(python), sys_path=sys_path, has_own_files=True
+            self._bootstrap, python=shlex.quote(python), sent_path=sent_path, has_own_files=True
         )
         argv = bootstrap.command("stdin", code_path=code_path)
         environment = [f"{name}={value}" for name, value in bootstrap.environment.items()]
