@@ -41,7 +41,7 @@ def there(person: Person, daemons: Daemons) -> Iterator[Sshd]:
     sshd = daemons.start()
     person.name(sshd, "there")
     yield sshd
-    deadline = time.monotonic() + 12.0
+    deadline = time.monotonic() + 30.0
     while (left := sshd.started()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not left

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,15 @@ from runners import (
 from sshd import Daemons, Person, Sshd
 from waiting import Lives, wait_until
 
-from imp_parallel_core import Manager, NoMoreSlavesError, NoSlaveStartedError, testing
+from imp_parallel_core import (
+    Event,
+    Manager,
+    NoMoreSlavesError,
+    NoSlaveStartedError,
+    SlaveChanged,
+    hookimpl,
+    testing,
+)
 from imp_parallel_core.private_folders import make_private_folder
 
 __all__ = ["bare_python", "client", "make_slave", "there"]  # fixtures
@@ -350,21 +358,55 @@ def test_a_stream_that_a_login_shell_wrote_into_is_replaced_at_once_and_nothing_
     assert runs(tmp_path) == [1]
 
 
+class Noise:
+    """Has login shells write into streams that are a slave's; before that they would do no harm.
+
+    Args:
+        profile: the file that they read.
+        folder: where they look whether to write.
+    """
+
+    def __init__(self, profile: Path, folder: Path) -> None:
+        self._profile, self._before = profile, profile.read_text() if profile.exists() else ""
+        self._now, self._over, self._bridges = (folder / n for n in ("now", "over", "bridges"))
+
+    @hookimpl
+    def imp_parallel_observe(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, SlaveChanged):
+                if event.state == "reconnecting":
+                    self._now.unlink(missing_ok=True)
+                else:
+                    self._now.touch()
+
+    def begin(self) -> None:
+        """Have each bridge's login shell write from now on."""
+        bridge = '[[ "$BASH_EXECUTION_STRING" = *python* ]]'  # not the shell that a connection has
+        write = f"[ ! -e {self._now} ] || echo this is no frame at all"
+        loop = f"until [ -e {self._over} ]; do {write}; sleep 0.05; done"
+        line = f"if {bridge}; then echo >>{self._bridges}; ( {loop} ) & fi\n"
+        self._profile.write_text(self._before + line)
+
+    def end(self) -> int:
+        """Have none write any more; return how many have."""
+        self._profile.write_text(self._before)
+        self._over.touch()
+        return self._bridges.read_text().count("\n")
+
+
 @pytest.mark.timeout(150)
 def test_streams_that_a_login_shell_always_writes_into_are_given_up(
     there: Sshd, make_slave: MakeSlave, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The first bridge is left in peace, so that there is a slave to be reached again."""
-    with Manager() as manager:
-        manager.reconnect_timeout = 2.0
+    noise = Noise(there.home / ".bashrc", tmp_path)
+    with Manager(plugins=[noise]) as manager:
         manager.add_slave(make_slave())
         begin(manager, tmp_path, 1)
-        noise = f"( echo >>{tmp_path}/bridges; sleep 0.5; echo this is no frame at all ) &"
-        with (there.home / ".bashrc").open("a") as file:
-            file.write(noise + "\n")
+        noise.begin()
         there.kill_sessions()
         wait_until(lambda: "and is given up" in caplog.text, 120.0, "an end of it")
-        assert 1 < len((tmp_path / "bridges").read_text().split("\n")) < 15
+        assert 1 < noise.end() < 15  # and now the slave can be reached to be ended
 
 
 def test_a_slave_that_was_given_up_is_ended_when_it_can_be_reached(
