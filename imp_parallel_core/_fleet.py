@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _protocol as protocol
+from ._absences import Absences
 from ._actions import Action
 from ._attendance import Attendance
 from ._evidence import Evidence, Inquiries
 from ._hearing import Hearing
 from ._heartbeats import Heartbeats
 from ._launches import Launches
-from ._launching import LaunchPhase
 from ._link import Link, close_quietly
 from ._losses import LossLog
 from ._plugins import Plugins
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("imp_parallel.slaves")
 
-_MAY_COME_BACK = (LaunchPhase.SUSPENDED, LaunchPhase.QUEUED)  # queued again: to be restarted
-_ASKED = 4  # so often a launch is asked that may be slow to answer
-_FIRST_PAUSE_S = 1.0  # between the questions whether a slave without a stream has ended; …
-_LAST_PAUSE_S = 4.0  # … they double, and then follow the heartbeats
 _LEAVING_S = 1.0  # for what is left of a slave that was lost, before it is ended by force
 
 
@@ -65,7 +61,6 @@ class Fleet:
         self._scheduler = scheduler
         self._perform = perform
         self._changed = changed
-        self._call_at = loop.call_at
         self._inquiries = Inquiries(loop.call_at)
         self._losses = LossLog(loop.call_at)
         self._unflushed: dict[int, Link] = {}
@@ -98,14 +93,21 @@ class Fleet:
             broken=self._break,
             ended=self._ended,
         )
-        attendance = Attendance(scheduler, perform, self._give_up)
+        self._absences = Absences(
+            scheduler,
+            perform,
+            loop.call_at,
+            self._inquiries,
+            entered=self._enter,
+            lost=lambda record, how, is_charged: self._lost(record, how, is_charged=is_charged),
+        )
         self._heartbeats = Heartbeats(
             loop.call_at,
-            suspected=self._suspected,
-            heard=self._heard,
-            missed=self._ask_for_end,
-            present=attendance.check,
-            given_up=self._given_up,
+            suspected=self._absences.suspect,
+            heard=self._absences.hear,
+            missed=self._absences.ask_for_end,
+            present=Attendance(scheduler, perform, self._give_up).check,
+            given_up=self._absences.give_up,
         )
 
     # ---- launching
@@ -195,36 +197,21 @@ class Fleet:
     def _begun(self, record: SlaveRecord) -> None:
         self._flush_soon(record)
         self._enter(record, SlaveState.CONNECTED)
-        self._tell_launch(record, is_connected=True)
+        record.tell_launch(is_connected=True)
         self._heartbeats.begin(record)
 
     def _resumed(self, record: SlaveRecord) -> None:
         """A slave has come back, and goes on where it was."""
         _logger.warning("%s is back", record)
         self._flush_soon(record)
-        self._tell_launch(record, is_connected=True)
+        record.tell_launch(is_connected=True)
         if record.held is None:
             self._inquiries.drop(record.index)
         self._enter(record, record.connected_state)
         if not record.is_paused:
             self._perform(self._scheduler.slave_back(record.index, time.monotonic()))
         if record.is_suspected:
-            self._heard(record)
-
-    def _suspected(self, record: SlaveRecord, silent_s: float) -> None:
-        _logger.warning("%s has not been heard for %.1f s", record, silent_s)
-        record.is_suspected = True
-        self._tell_launch(record, is_connected=False)
-        if record.state is not SlaveState.RECONNECTING:
-            self._enter(record, SlaveState.SUSPECTED, f"not heard for {silent_s:.0f} s")
-        self._perform(self._scheduler.slave_suspected(record.index, time.monotonic()))
-
-    def _heard(self, record: SlaveRecord) -> None:
-        _logger.warning("%s is heard again", record)
-        record.is_suspected = False
-        self._tell_launch(record, is_connected=True)
-        self._enter(record, record.connected_state)
-        self._perform(self._scheduler.slave_heard(record.index, time.monotonic()))
+            self._absences.hear(record)
 
     def send(
         self, index: int, kind: int, head: bytes = b"", segments: Sequence[protocol.Segment] = ()
@@ -247,7 +234,7 @@ class Fleet:
 
     def _received(self, record: SlaveRecord, link: Link, message: Message) -> None:
         if record.is_suspected:
-            self._heard(record)
+            self._absences.hear(record)
         self._hearing.take(record, link, message)
 
     # ---- ends
@@ -276,66 +263,13 @@ class Fleet:
             return
         has_left = record.is_leaving and not self._scheduler.items_of(record.index)
         if link.connection.resumable and not has_left:
-            self._await_return(record, link, how)
+            self._absences.await_return(record, link, how)
         elif record.held is None:
             record.link = None
             if record.is_leaving:
                 self._lost(record, f"left: it {record.leaves_because}", is_charged=False)
             else:
                 self._lose(record, how, is_charged=True)
-
-    def _await_return(self, record: SlaveRecord, link: Link, how: str) -> None:
-        """A slave may dial again, unless its launch knows that it has ended."""
-        if record.state is not SlaveState.RECONNECTING:
-            _logger.warning("%s: %s; it may come back", record, how)
-            self._enter(record, SlaveState.RECONNECTING, how)
-            self._tell_launch(record, is_connected=False)
-            self._perform(self._scheduler.slave_away(record.index, time.monotonic()))
-        self._ask_soon_for_end(record, link, _FIRST_PAUSE_S)
-
-    def _tell_launch(self, record: SlaveRecord, *, is_connected: bool) -> None:
-        """Tell a slave's launch that the slave has connected, or may have to connect anew."""
-        if record.watch is not None:
-            record.watch.note_connection(record.index, is_connected=is_connected)
-
-    def _ask_soon_for_end(self, record: SlaveRecord, link: Link, pause_s: float) -> None:
-        """Ask again and again at first: a batch system takes seconds to notice an end."""
-        if record.link is not link or link.is_open:
-            return
-        self._ask_for_end(record, has_ended=True)
-        if pause_s <= _LAST_PAUSE_S:
-            due = time.monotonic() + pause_s
-            self._call_at(due, lambda: self._ask_soon_for_end(record, link, 2 * pause_s))
-
-    def _ask_for_end(self, record: SlaveRecord, *, has_ended: bool = False) -> None:
-        """Ask the launch of a slave without a stream whether it has ended."""
-        link, how = record.link, record.detail
-
-        def then(evidence: Evidence) -> None:
-            has_gone = evidence.state is not None and evidence.state.phase is LaunchPhase.ENDED
-            if has_gone and record.link is link and link is not None and not link.is_open:
-                self._lost(record, evidence.of_end(record, how), is_charged=True)
-
-        self._inquiries.ask(record, then, has_ended=has_ended)
-
-    def _given_up(self, record: SlaveRecord, silent_s: float) -> None:
-        """A slave was silent for too long; but its launch may know that it will come back."""
-        text = f"not heard for {silent_s:.0f} s"
-        if record.state is SlaveState.RECONNECTING:
-            text = f"{record.detail}, and it did not come back within {silent_s:.0f} s"
-        link = record.link
-
-        def then(evidence: Evidence) -> None:
-            if record.link is not link or not record.is_suspected:
-                return  # it was lost or heard meanwhile
-            state = evidence.state
-            record.unanswered = record.unanswered + 1 if state is None else 0
-            if state is not None and state.phase in _MAY_COME_BACK:
-                self._enter(record, record.state, state.detail)
-            elif state is not None or record.unanswered >= _ASKED or record.watch is None:
-                self._lost(record, text, is_charged=False)
-
-        self._inquiries.ask(record, then, has_ended=True)
 
     def _lose(self, record: SlaveRecord, how: str, *, is_charged: bool) -> None:
         """A slave is lost; ask how it ended before anything is decided."""

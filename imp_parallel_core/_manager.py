@@ -15,7 +15,8 @@ large in several tasks is sent once (_large_parts, _scheduler_parts). Slaves are
 launched by plugins (_plugins, _launching), each launch in a thread of its own (_launch_watch). How
 a slave is let in, heard, watched over and let in again: _reception, _hearing, _heartbeats, and
 _home on its side.
-What is done about slaves that don't come (_delays) or are not needed (_surplus) is apart.
+What is done about slaves that don't come (_delays), are silent or cut off (_absences), are heard
+and do nothing (_attendance, _scheduler_patience) or are not needed (_surplus) is apart.
 """
 
 from __future__ import annotations

@@ -132,6 +132,11 @@ class SlaveRecord:
         self.signs = StreamSigns()
         self.not_taken = self.not_acknowledged = 0
 
+    def tell_launch(self, *, is_connected: bool) -> None:
+        """Tell its launch that it has connected, or may have to connect anew."""
+        if self.watch is not None:
+            self.watch.note_connection(self.index, is_connected=is_connected)
+
     def forget_runner(self) -> None:
         """Its runner has gone, and with it what that was sent."""
         self.bundles_sent = {}
