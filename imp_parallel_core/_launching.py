@@ -179,6 +179,10 @@ class Bootstrap:
 
         # what multiprocessing starts its processes with
         options: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # no stub has it
+        for name, value in sys._xoptions.items():  # of which it knows some only
+            option = name if value is True else f"{name}={value}"
+            if option not in options:
+                options += ["-X", option]
         return options
 
     def local_environment(self) -> dict[str, str]:

@@ -32,6 +32,7 @@ from ._engine import Engine
 from ._errors import LaunchError
 from ._import_path import ImportPath, absolute_path
 from ._launching import Bootstrap, Slave
+from ._nesting import check_no_slave_imports_this
 from ._output_files import OutputFiles
 from ._plugins import Plugins
 from ._scheduler_state import Policy
@@ -66,7 +67,8 @@ class Manager:
         plugins: plugins to use besides those that are installed.
 
     Raises ValueError for a bad ``output`` or bound, PluginError for a plugin that breaks the
-    contract, LaunchError if the script's working directory has been removed.
+    contract, LaunchError if the script's working directory has been removed; and Error on a slave,
+    while it imports the module that makes the Manager.
     """
 
     connect_timeout: float = 120.0
@@ -97,6 +99,7 @@ class Manager:
         credit: int = 10_000,
         plugins: Iterable[Any] = (),
     ) -> None:
+        check_no_slave_imports_this()
         if max_relaunches < 0 or credit < 1:
             raise ValueError("max_relaunches must be at least 0, credit at least 1")
         if python is not None and not isinstance(python, str):

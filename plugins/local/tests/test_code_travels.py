@@ -128,6 +128,40 @@ def test_a_script_needs_no_guard(start_script: RunScript) -> None:
     assert errors == ""
 
 
+MODULE = """
+import os
+from imp_parallel_core import Manager
+from imp_parallel_local import LocalSlave
+
+with open("levels", "a") as file:
+    file.write("x")
+if os.path.getsize("levels") > 20:
+    os._exit(1)  # slaves within slaves, without end
+
+def function(number):
+    return number
+
+with Manager(output=None) as manager:
+    manager.add_slave(LocalSlave())
+    print(list(manager.get_context().map(function, [1])))
+"""
+
+
+def test_a_module_that_makes_a_manager_when_it_is_imported_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slave imports it, too; it must not start slaves in turn."""
+    monkeypatch.chdir(tmp_path)
+    Path("module.py").write_text(MODULE)
+    done = subprocess.run(
+        [sys.executable, "-c", "import module"], capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 1
+    assert 'if __name__ == "__main__"' in done.stderr
+    assert "the module module" in done.stderr
+    assert Path("levels").read_text() == "xx"
+
+
 def test_a_program_given_with_c_works() -> None:
     run_python(["-c", PROGRAM], "")
 

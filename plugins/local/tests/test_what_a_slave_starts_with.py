@@ -150,6 +150,7 @@ SAYS_WHAT_TASKS_FIND = """
         ["-OO", "-W", "ignore::UserWarning", "-B"],
         ["-E", "-X", "dev", "-X", "importtime"],
         ["-bb", "-W", "error", "-X", "faulthandler"],
+        ["-X", "int_max_str_digits=640", "-X", "no_debug_ranges"],
         ["-I"],
     ],
     ids=" ".join,
