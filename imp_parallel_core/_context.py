@@ -37,9 +37,8 @@ def _last_shown() -> int:
     return id(_of_sys.get("last_value"))
 
 
-def _check_callable(task: Any) -> None:
-    if not callable(task):
-        raise TypeError(f"a task must be callable, and {describe(task)} is not")
+def _not_callable(task: Any) -> TypeError:
+    return TypeError(f"a task must be callable, and {describe(task)} is not")
 
 
 def _check_on_error(on_error: OnError) -> bool:
@@ -110,7 +109,8 @@ class Context:
             ClosedError: the Context or its Manager has been closed.
         """
         self._check_open()
-        _check_callable(task)
+        if not callable(task):
+            raise _not_callable(task)
         if self._left_when is not None:
             self._warn_of_what_is_left()
         self.add_made(self.make_task(self._served.inbox, task, args))
@@ -297,7 +297,8 @@ class Context:
         in_order: bool,
     ) -> Map:
         self._check_open()
-        _check_callable(function)
+        if not callable(function):
+            raise _not_callable(function)
         returns_errors = _check_on_error(on_error)
         if type(ahead) is not int or ahead < 1:
             raise ValueError(f"ahead={ahead!r}: it must be an int of at least 1")

@@ -19,8 +19,9 @@ _logger = logging.getLogger("imp_parallel.slaves")
 _GATHER_S = 5.0  # for how long losses are counted that are like one that has been told
 _KINDS_SHOWN = 10
 
-# which of the two it is depends on what the slave had read when its process ended
-_HOW_A_STREAM_ENDED = re.compile(r"\bits connection (ended|broke: [^;\n]*)")
+# Which of the two it is depends on what the slave had read when its process ended. (Compiled when
+# the first slave is lost: that takes longer than importing this module.)
+_HOW_A_STREAM_ENDED = r"\bits connection (ended|broke: [^;\n]*)"
 
 
 class LossLog:
@@ -100,7 +101,7 @@ def _kind(record: SlaveRecord) -> str:
     if record.host:
         text = text.replace(record.host, "…")
     text = re.sub(rf"\b{record.name}\b", "slave …", text)
-    return _HOW_A_STREAM_ENDED.sub("its connection ended", text)
+    return re.sub(_HOW_A_STREAM_ENDED, "its connection ended", text)
 
 
 def _slaves(indices: Sequence[int]) -> str:

@@ -142,12 +142,11 @@ def unpack_values(records: bytes) -> list[tuple[int, float, bytes]]:
     """Return what VALUES holds: item, duration (s) and pickle. Raises ProtocolError."""
     values: list[tuple[int, float, bytes]] = []
     unpack, size = VALUE_RECORD.unpack_from, VALUE_RECORD.size
-    at, end = 0, len(records)
+    at, end, total_s = 0, len(records), 0.0
     try:
         while at < end:
             item, duration_s, length = unpack(records, at)
-            if not -_FOREVER < duration_s < _FOREVER:  # also what is no number
-                raise ProtocolError(f"a duration of {duration_s} s")
+            total_s += duration_s
             at += size
             values.append((item, duration_s, records[at : at + length]))
             at += length
@@ -155,6 +154,10 @@ def unpack_values(records: bytes) -> list[tuple[int, float, bytes]]:
         raise ProtocolError("a record of VALUES is not complete") from problem
     if at != end:
         raise ProtocolError("the last record of VALUES is not complete")
+    if not -_FOREVER < total_s < _FOREVER:  # otherwise none is infinite, or no number
+        for _, duration_s, _ in values:
+            if not -_FOREVER < duration_s < _FOREVER:
+                raise ProtocolError(f"a duration of {duration_s} s")
     return values
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ._inbox import Inbox
     from ._protocol import Segment
 
-_from_where_to = attrgetter("task.context", "task.inbox", "outcome.slave")
+_where_to_from = attrgetter("task.inbox", "outcome.slave")  # an inbox is of one context
 _DONE = (OutcomeKind.VALUE, OutcomeKind.RAISED)
 
 
@@ -148,16 +148,12 @@ class Performer:
         for begin, end in _alike(tasks):
             bundle = tasks[begin].bundle
             self._send_bundles(record, context, bundle)
-            payloads = [
-                task.payload if len(task.payload) == 1 else _as_sent(task, record.kept)
-                for task in tasks[begin:end]
-            ]
+            payloads = [task.payload for task in tasks[begin:end]]
+            counts = list(map(len, payloads))
+            if sum(counts) != len(counts):  # few tasks have anything beside their pickles
+                payloads = [_as_sent(task, record.kept) for task in tasks[begin:end]]
             head = messages.TasksHead(
-                first_item + begin,
-                context.id,
-                bundle,
-                context.task_timeout_s,
-                list(map(len, payloads)),
+                first_item + begin, context.id, bundle, context.task_timeout_s, counts
             )
             segments = list(chain.from_iterable(payloads))
             self.fleet.send(action.slave, protocol.TASKS, messages.pack_tasks(head), segments)
@@ -186,16 +182,13 @@ class Performer:
         record.bundles_sent[context.id] = needed
 
     def _deliver(self, deliveries: list[Deliver]) -> None:
-        for (context_id, inbox, slave), some in groupby(deliveries, _from_where_to):
-            context = self.contexts.get(context_id)
+        for (inbox, slave), some in groupby(deliveries, _where_to_from):
+            arrived = list(some)
+            context = self.contexts.get(arrived[0].task.context)
             if context is None:
                 continue
-            arrived = list(some)
             inbox.put(arrived)
             self.delivered_to[inbox] = context
-            for task, outcome in arrived:
-                if outcome.kind is OutcomeKind.VALUE:
-                    task.payload = ()  # only an error has more to say of it
             record = self.fleet.records[slave]
             record.tasks_done += sum(one.outcome.kind in _DONE for one in arrived)
             if self._has_observers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -36,6 +35,8 @@ def readable_error(segments: Sequence[Segment]) -> Sequence[Segment]:
 
 
 def _error(exc: Exception | None, line: str = "") -> list[bytes]:
+    import pickle  # only here: it takes a while to import, and is hardly ever needed for this
+
     line = line or f"{type(exc).__name__}: {exc}"
     return [b"", line.encode(), b"", b"" if exc is None else pickle.dumps(exc, 5)]
 

@@ -323,6 +323,7 @@ class Scheduler:
         """A runner has written outcomes: for each its item, and how long that took (s)."""
         state = self._slaves[slave]
         held = len(state.items)
+        has_worked = False
         for item, outcome, duration_s in ended:
             what = state.items.pop(item, None)
             if what is None:
@@ -331,8 +332,9 @@ class Scheduler:
                 ends.setup_ended(self._board, state, what, outcome)
             else:
                 ends.task_ended(self._board, state, what, outcome, duration_s)
-                if state.relaunches:
-                    ends.note_worth(self._board, state, now)
+                has_worked = True
+        if has_worked and state.relaunches:
+            ends.note_worth(self._board, state, now)
         if len(state.items) != held:
             self._board.note_progress(state, now)
             if what is not None:

@@ -31,7 +31,8 @@ def task_ended(
     context.running -= 1
     context.unread += 1
     context.unread_bytes += outcome.size_bytes
-    board.actions.append(Deliver(task, outcome))
+    # Deliver's own __new__ takes twice as long
+    board.actions.append(tuple.__new__(Deliver, (task, outcome)))
     if context.retry:
         context.retry.pop(task.id, None)
     if board.deaths:

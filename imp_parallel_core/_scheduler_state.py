@@ -285,16 +285,17 @@ class ContextState:
         size_bytes = 0
         has_credit = self.has_credit(policy)
         while len(tasks) < limit and size_bytes < _AHEAD_BYTES:
-            retried: Task | None = None
-            if self.retry:
-                retried = self.retry.popitem(last=False)[1] if next_retry is None else next_retry()
-            if retried is not None:
-                task = retried
-            elif self.fresh and (has_credit or self.may_start_without_credit):
+            if not self.retry:
+                task = None
+            elif next_retry is None:
+                task = self.retry.popitem(last=False)[1]
+            else:
+                task = next_retry()
+            if task is None:
+                if not (self.fresh and (has_credit or self.may_start_without_credit)):
+                    break
                 task = self.fresh.popleft()
                 self.running += 1
-            else:
-                break
             tasks.append(task)
             payload = task.payload
             size_bytes += len(payload[0]) if len(payload) == 1 else kept.bytes_of(task)
