@@ -47,11 +47,19 @@ def test_results_are_in_the_order_of_the_items(two_slaves: Manager, tmp_path: Pa
 
 
 def test_unordered_results_do_not_wait_for_a_slow_one(two_slaves: Manager, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+
     def slow_at_first(number: int) -> int:
-        return wait_for_the_others(number, tmp_path, 49)
+        if number == 0:
+            wait_until(gate.exists)
+        return number
 
     context = two_slaves.get_context()
-    results = list(context.map_unordered(slow_at_first, range(50)))
+    results = []
+    for result in context.map_unordered(slow_at_first, range(50)):
+        results.append(result)
+        if len(results) == 49:
+            gate.touch()
     assert results[-1] == 0
     assert sorted(results) == list(range(50))
 
