@@ -151,6 +151,7 @@ class Sshd:
     def start(self) -> None:
         """Start it, and wait until it listens."""
         self.log.write_text("")
+        (self.folder / "pid").unlink(missing_ok=True)  # of a daemon that was killed
         prefix = self._prefix or (as_root() if can_be_root() else ())
         arguments = ["-D", "-f", str(self.folder / "sshd_config"), "-E", str(self.log)]
         self._process = subprocess.Popen(
@@ -159,12 +160,15 @@ class Sshd:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        wait_until(self._listens, 10.0, "a listening sshd")
+        wait_until(self._listens, 30.0, "a listening sshd")
 
     def _listens(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"sshd ended: {self.log.read_text()}"
-        return "Server listening on" in self.log.read_text()
+        if "Server listening on" not in self.log.read_text():
+            return False
+        pid = self.folder / "pid"  # it is written after that
+        return pid.exists() and pid.read_text().endswith("\n")
 
     @property
     def pid(self) -> int:
