@@ -20,6 +20,7 @@ import fcntl
 import os
 import select
 import socket
+import stat
 import sys
 import time
 
@@ -173,6 +174,7 @@ def _prepare(
     for parent in sorted(_places(), key=_is_noexec) if is_compiled else _places():
         path = ""
         try:
+            _refuse_everybodys(parent)
             path = private_folders.make_private_folder(parent.rstrip("/") or "/", _PREFIX)
             os.close(os.open(f"{path}/{_TURN}", os.O_CREAT | os.O_WRONLY, 0o600))
             _sweep(parent)
@@ -196,6 +198,12 @@ def _places() -> list[str]:
         for parent in dict.fromkeys(wanted)
         if parent.startswith("/") and len(parent) <= _PATH_LIMIT
     ]
+
+
+def _refuse_everybodys(parent: str) -> None:
+    """Raise PermissionError if everybody can put another folder into the place of one in there."""
+    if os.stat(parent).st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
+        raise PermissionError(errno.EPERM, "everybody can replace what is in it (no sticky bit)")
 
 
 def _holds_compiled(kind: str, content: bytes) -> bool:

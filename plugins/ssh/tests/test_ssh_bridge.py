@@ -171,6 +171,25 @@ def test_a_temporary_folder_with_too_long_a_path_for_a_socket_is_not_used(tmp_pa
             longest.bind(f"{folder}/slave99999-99999.socket")
 
 
+def test_a_temporary_folder_in_which_everybody_can_replace_what_is_sent_is_not_used(
+    tmp_path: Path,
+) -> None:
+    mark = new_mark()
+    command = command_line(sys.executable, mark, bridge_program())
+    home = tmp_path / "home"
+    home.mkdir()
+    for mode in (0o777, 0o1777):
+        everybodys = tmp_path / f"{mode:o}"
+        everybodys.mkdir()
+        everybodys.chmod(mode)
+        with closing(LocalChannel(command, TMPDIR=str(everybodys), HOME=str(home))) as channel:
+            talk = Talk(channel, time.monotonic() + 20)
+            talk.introduce(mark, bridge_program())
+            talk.say("prepare", "")
+            _, folder = talk.hear()
+            assert (Path(folder).parent == everybodys) == bool(mode & 0o1000)
+
+
 @pytest.mark.skipif(not Path("/proc/net/unix").exists(), reason="only Linux tells who listens")
 def test_a_slave_that_waits_for_its_master_is_not_disturbed_when_old_folders_are_looked_at(
     talk: Talk, tmp_path: Path
