@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._stream import Stream
+    from ._supervisor import Supervisor
 
 _LINE_LIMIT_BYTES = 1 << 24  # a script's arguments alone may take 2 MiB, and more as JSON
 _DIAL_S = 30.0
@@ -47,7 +48,24 @@ def main() -> None:
     is_warned = notify_s is not None
     # it begins while this one goes on
     runner = StartedRunner.first(connected, code_path, is_warned=is_warned)
-    text = _read_file(arguments[1]) if is_file else None  # not before: no task shall have its keys
+    try:
+        supervisor = _supervisor(runner, connected, arguments, code_path, notify_s)
+    except SystemExit:  # there is no master any more, or none that can be understood
+        runner.wire.close()
+        raise
+    sys.exit(supervisor.run())
+
+
+def _supervisor(
+    runner: StartedRunner,
+    connected: socket.socket | None,
+    arguments: list[str],
+    code_path: str,
+    notify_s: float | None,
+) -> Supervisor:
+    """Reach the master; return the supervisor that serves it. Raises SystemExit."""
+    # not before the runner has begun: no task shall have its keys
+    text = _read_file(arguments[1]) if connected is None else None
     door = None
     if connected is not None and connected.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         from ._door import Door
@@ -80,8 +98,7 @@ def main() -> None:
         stream = SocketStream(connected)
     identity = slave_identity(document["index"])
     gc.enable()
-    supervisor = Supervisor(stream, dial, identity, surroundings, code_path, runner, notify_s)
-    sys.exit(supervisor.run())
+    return Supervisor(stream, dial, identity, surroundings, code_path, runner, notify_s)
 
 
 def _split_off_warned(arguments: list[str]) -> tuple[list[str], float | None]:

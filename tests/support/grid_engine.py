@@ -239,7 +239,11 @@ class Cell:
         self.try_run("qconf", "-as", self.master)
         self._apply("-Mconf", "global", changed(self.run("qconf", "-sconf"), GLOBAL), values)
         self._apply("-Msconf", "sched", changed(self.run("qconf", "-ssconf"), SCHEDULER), values)
-        for host in self.hosts:
+        share = _GROUPS // len(self.hosts)
+        for number, host in enumerate(self.hosts):
+            # hosts of the tests are one machine: nor may another host's jobs have the same group
+            first = first_gid + number * share
+            self._apply("-Aconf", host, f"gid_range {first}-{first + share - 1}\n", values)
             self.try_run("qconf", "-ah", host)  # (there already, if it is the master's)
             self._apply("-Ae", "host", HOST, {**values, "host": host})
         self._apply("-Ap", "pe", ENVIRONMENT, values)
