@@ -1,7 +1,7 @@
 """How one bundle is written: some code, and all that it needs in turn, as far as it isn't sent.
 
 A bundle is a row of pickles with one memo, so that what its parts share stays shared. See
-:mod:`._definitions` for what is in them.
+:mod:`._definitions` for what is in them. Its last segment lists what it defines and binds.
 """
 
 from __future__ import annotations
@@ -101,9 +101,23 @@ class BundleWriter:
             for found in self._found.values():
                 self._dump(Step(define, found.number, found.object))
             self._pickler.dump(None)
-            bundle = (self._file.getvalue(), *self._segments)
+            bundle = (self._file.getvalue(), *self._segments, self._contents())
             self._book.add_bundle(bundle, self._found, self._needs.described, self._needs.imported)
         self._book.add_bindings(self._bound)
+
+    def _contents(self) -> bytes:
+        """Return a pickle of what is in this bundle, for a slave that can't load the bundle.
+
+        The last part is a pickle of the steps that need nothing of the script.
+        """
+        numbers = [found.number for found in self._found.values()]
+        keys = [key for key, binding in self._bound.items() if self._is_new(key, binding)]
+        return pickle.dumps((numbers, keys, pickle.dumps(self._needs.plain_steps, 5)), 5)
+
+    def _is_new(self, key: Key, binding: Binding) -> bool:
+        """Whether this bundle changes a global; it leaves those that have always been missing."""
+        known = self._book.bindings.get(key)
+        return known is not binding and (known is not None or binding.value is not MISSING)
 
     def close(self) -> None:
         """Let go of the pickler, which leads back here, and of what it has pickled.

@@ -25,6 +25,7 @@ class FunctionNeeds:
     def __init__(self, book: DefinitionBook) -> None:
         self.described: set[int] = set()  # namespaces whose attributes this bundle brings
         self.imported: set[str] = set()  # submodules that it imports
+        self.plain_steps: list[Step] = []  # those of this bundle, as far as any pickler takes them
         self._book = book
         self._names: dict[int, list[str]] = {}  # of globals, by the id of the code that uses them
         self._seen: set[int] = set()  # ids of functions
@@ -50,6 +51,8 @@ class FunctionNeeds:
             self.described.add(number)
             attributes = {name: module[name] for name in _MODULE_ATTRIBUTES if name in module}
             steps.append(Step(describe, number, attributes))
+            plain = {name: it for name, it in attributes.items() if it is None or type(it) is str}
+            self.plain_steps.append(Step(describe, number, plain))
         used = [module.get(name) for _, name in self.keys(function)]
         for content in (*used, *map(cell_content, function.__closure__ or ())):
             if type(content) is ModuleType:
@@ -57,4 +60,5 @@ class FunctionNeeds:
                     if name not in self.imported and name not in self._book.imported:
                         self.imported.add(name)
                         steps.append(Step(import_submodule, name))
+                        self.plain_steps.append(steps[-1])
         return steps

@@ -111,14 +111,18 @@ class _RunnerContext:
     def prepare(self, bundle: int) -> None:
         """Load bundles up to that one, and make globals what an item of ``bundle`` expects.
 
-        Done when the item begins, since loading runs the user's code.
+        Done when the item begins, since loading runs the user's code. A bundle that can't be loaded
+        fails only what needs it.
         """
+        definitions = self.definitions
+        if definitions.has_failures:
+            definitions.begin_item()
         while self.arrived and self.arrived[0][0] <= bundle:
             number, segments = self.arrived[0]
-            self.definitions.load(number, opened(segments))
-            del self.arrived[0]  # one that failed stays, and fails for the next item as well
-        self.definitions.activate(bundle)
-        self.prepared_for = bundle
+            definitions.load_if_possible(number, opened(segments))
+            del self.arrived[0]
+        definitions.activate(bundle)
+        self.prepared_for = -1 if definitions.has_failures else bundle
 
 
 class Runner:
@@ -259,7 +263,7 @@ class Runner:
             status, content = messages.VALUE, pickle_value(value, context.definitions)
         except BaseException as exc:  # whatever a task raises is its outcome
             self._exit_if_forked()
-            status, content = messages.RAISED, describe_exception(exc, context.definitions)
+            status, content = messages.RAISED, _described(exc, context.definitions)
         self._exit_if_forked()
         duration_s = time.monotonic() - begun_at
         _flush_output()
@@ -284,6 +288,7 @@ class Runner:
         try:
             if bundle != context.prepared_for:
                 context.prepare(bundle)
+                self._exit_if_forked()
             if context is not self._resolved:
                 resolve_from_now_on(context.definitions)
                 self._resolved = context
@@ -324,6 +329,10 @@ def _as_arguments(value: Any) -> tuple[Any, ...]:
     if value is None:
         return ()
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def _described(exc: BaseException, definitions: LoadedDefinitions) -> Any:
+    return describe_exception(definitions.explained(exc), definitions)
 
 
 def _flush_output() -> None:

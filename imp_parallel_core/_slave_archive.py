@@ -26,6 +26,7 @@ _OF_THE_CORE = (
     "_kept_parts",
     "_light_typing",
     "_link",
+    "_failed_bundles",
     "_loaded_definitions",
     "_messages",
     "_pickling",

@@ -40,9 +40,11 @@ class Runner:
     def receive(self, sent: Sent) -> Any:
         """Return what was pickled, as its task would see it."""
         segments, bundle = sent
+        self.loaded.begin_item()
         while self._bundles < bundle:
             self._bundles += 1
-            self.loaded.load(self._bundles, opened(self.book.bundles[self._bundles - 1]))
+            arrived = opened(self.book.bundles[self._bundles - 1])
+            self.loaded.load_if_possible(self._bundles, arrived)
         self.loaded.activate(bundle)
         data, *buffers = opened(segments)
         with resolving(self.loaded):

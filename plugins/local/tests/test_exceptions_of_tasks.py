@@ -160,3 +160,31 @@ def test_what_is_told_of_an_exception_is_bounded_and_printable(fail: Fail) -> No
     for text in (*error.exc_args, *error.exc_notes, error.traceback, str(error)):
         assert "\x1b" not in text
         assert "\x07" not in text
+
+
+class CanNotBeRebuilt:
+    """Raises where it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return open, ("/nonexistent/file",)
+
+
+def test_what_can_not_be_rebuilt_fails_the_tasks_that_use_it_and_no_others(
+    one_slave: Manager,
+) -> None:
+    context = one_slave.get_context()
+    script: dict[str, Any] = {"__name__": "__main__", "CFG": CanNotBeRebuilt()}
+
+    def run(source: str) -> Any:
+        context.add_task(eval(source, script))
+        (result,) = context.get_results(on_error="return")
+        return result
+
+    for source in ("lambda: CFG", "lambda: [CFG]"):
+        error = run(source)
+        assert error.exc_type == "builtins.FileNotFoundError"
+        assert "the global 'CFG'" in error.exc_notes[0]
+    context.add_task(abs, -1)
+    assert list(context.get_results()) == [1]
+    script["CFG"] = 1
+    assert run("lambda: CFG") == 1
