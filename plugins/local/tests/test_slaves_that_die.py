@@ -31,6 +31,7 @@ from imp_parallel_core import (
     NoMoreSlavesError,
     NoSlaveStartedError,
     TaskLostError,
+    _losses,
 )
 
 
@@ -515,8 +516,9 @@ def test_when_memory_runs_out_the_system_kills_the_runner_and_not_the_slave(
 
 
 def test_slaves_that_all_fail_alike_are_spoken_of_once(
-    processes: Processes, caplog: pytest.LogCaptureFixture
+    processes: Processes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_losses, "_GATHER_S", 50.0)  # on a busy machine 12 starts take long
     with Manager(python="echo no licence; false") as manager:
         for _ in range(12):
             manager.add_slave(LocalSlave())
