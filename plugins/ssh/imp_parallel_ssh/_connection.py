@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from imp_parallel_core import Stream
+
+_Buffer = bytes | bytearray | memoryview
 
 
 class Channel(Protocol):
@@ -22,6 +24,25 @@ class Channel(Protocol):
         """End its standard input and give it up; may be called twice."""
 
 
+class ForwardedStream(Protocol):
+    """What somebody says who has connected to a port that a host forwards; a ``Stream``."""
+
+    def fileno(self) -> int | None:
+        """Return the descriptor, if there is one; see ``Stream``."""
+
+    def on_wake_up(self, callback: Callable[[], None]) -> None:
+        """Take the function to call if there is none; see ``Stream``."""
+
+    def receive(self, limit_bytes: int) -> bytes:
+        """Return what has arrived; see ``Stream``."""
+
+    def send(self, buffers: Sequence[_Buffer]) -> int:
+        """Write what can be written; see ``Stream``."""
+
+    def give_up(self) -> None:
+        """Close it, after what was sent as far as that is possible without waiting."""
+
+
 class Connection(Protocol):
     """One SSH connection to a host, authenticated. All that goes to the host shares it."""
 
@@ -36,6 +57,23 @@ class Connection(Protocol):
         Raises OSError if the connection has gone, or refuses another channel.
         """
 
+    def forward(self, connected: Callable[[ForwardedStream], None]) -> int:
+        """Have the host listen at a port of its loopback; return the port.
+
+        Args:
+            connected: called in a thread of the connection's, which must not wait, with each
+                connection that is made there.
+
+        Raises PermissionError if the host does not allow that, another OSError if the connection
+        has gone.
+        """
+
+    def stop_forwarding(self, port: int) -> None:
+        """Have the host listen there no more; what was connected stays.
+
+        Raises OSError if the connection has gone.
+        """
+
     def on_loss(self, callback: Callable[[str], None]) -> None:
         """Take a function to call once, from any thread, with how the connection was lost.
 
@@ -43,4 +81,8 @@ class Connection(Protocol):
         """
 
     def close(self) -> None:
-        """Close it with all its channels; may be called twice."""
+        """Close it with all its channels and ports; may be called twice."""
+
+
+Connect = Callable[[str, float], Connection]
+"""Makes a connection to a host within so many seconds, or raises an Error."""

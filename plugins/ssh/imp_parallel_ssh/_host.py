@@ -15,13 +15,10 @@ from imp_parallel_core import Error, LaunchError
 from imp_parallel_core.private_folders import with_private_folders
 
 from ._command_line import command_line, new_mark
-from ._connection import Channel, Connection
+from ._connection import Channel, Connect, Connection
 from ._crowd import persist
 from ._ship import Archive, archive
 from ._talk import Talk, There
-
-Connect = Callable[[str, float], Connection]
-"""Makes a connection to a host within so many seconds, or raises an Error."""
 
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0

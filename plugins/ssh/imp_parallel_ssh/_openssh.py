@@ -9,12 +9,12 @@ to the host open (ControlMaster), whose making may have asked for a second facto
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import os
 import re
 import select
 import shlex
-import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -22,18 +22,18 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from imp_parallel_core import LaunchError, SocketStream, Stream
+from imp_parallel_core import LaunchError
 from imp_parallel_core.private_folders import make_private_folder, remove_private_folder
 
-from ._connection import Channel
+from ._connection import Channel, ForwardedStream
 from ._crowd import Dropped, gate
+from ._openssh_channel import OpenSSHChannel, kill, read_errors
+from ._openssh_forward import OpenSSHForward
 from ._openssh_program import SshProgram
 from ._openssh_words import Words, was_dropped, why_not_connected
 
-_CHUNK_BYTES = 1 << 16
 _POLL_S = 0.003
 _LAST_WORDS_S = 1.0
-_CONNECTION_BROKE = 255
 _PREFIX = "imp_parallel-ssh-"
 _PATH_BYTES = 45  # of what its folder is in: ssh adds some to the control socket's for a moment
 _PLAIN_PATH = re.compile(r"[\w/.+-]+", re.ASCII)  # what an ssh option needs no quotes for
@@ -60,6 +60,8 @@ class OpenSSHConnection:
         self._is_closed = False
         self._said = Words()
         self._channels: list[OpenSSHChannel] = []
+        self._forwards: dict[int, OpenSSHForward] = {}
+        self._numbers = itertools.count()
         try:
             self._socket = "" if self._ssh.users_connection_is_open() else self._new_socket()
             with gate(self._ssh.way):
@@ -87,7 +89,7 @@ class OpenSSHConnection:
             start_new_session=True,  # Ctrl-C is for the script alone
         )
         deadline = time.monotonic() + timeout_s
-        self._reader = _read_in_thread(self._anchor, self._said.hear)
+        self._reader = read_errors(self._anchor, self._said.hear)
         while not self._is_connected():
             if self._anchor.poll() is not None:
                 self._reader.join(_LAST_WORDS_S)
@@ -130,25 +132,48 @@ class OpenSSHConnection:
     def start(self, command: str, take_errors: Callable[[bytes], None]) -> Channel:
         """Have the login shell run a command; see :class:`Connection`."""
         with self._lock:
-            if self._lost is not None or self._is_closed:
-                raise ConnectionError(self._lost or "the connection has been closed")
-            ours, theirs = socket.socketpair()
-            with theirs:
-                process = subprocess.Popen[bytes](
-                    self._ssh.command(
-                        "ControlMaster=no",
-                        "LogLevel=ERROR",  # what it says is taken for the slave's output
-                        remote=[command],
-                    ),
-                    stdin=theirs.fileno(),
-                    stdout=theirs.fileno(),
-                    stderr=subprocess.PIPE,
-                    start_new_session=True,
-                )
-            channel = OpenSSHChannel(ours, process, take_errors)
+            self._check()
+            channel = OpenSSHChannel(
+                self._ssh.command(
+                    "ControlMaster=no",
+                    "LogLevel=ERROR",  # what it says is taken for the slave's output
+                    remote=[command],
+                ),
+                take_errors,
+            )
             self._channels = [known for known in self._channels if known.exit_status() is None]
             self._channels.append(channel)
             return channel
+
+    def forward(self, connected: Callable[[ForwardedStream], None]) -> int:
+        """Have the host listen at a port of its loopback; see :class:`Connection`."""
+        with self._lock:
+            self._check()
+            if not self._folder:  # the user's own connection is used
+                self._folder = _new_folder()
+            path = f"{self._folder}/{next(self._numbers)}"
+        made = OpenSSHForward(self._ssh.master(self._socket), path, connected)
+        with self._lock:
+            is_of_use = self._lost is None and not self._is_closed
+            if is_of_use:
+                self._forwards[made.port] = made
+        if not is_of_use:
+            made.close(is_lost=bool(self._socket))
+            raise ConnectionError("the connection has been closed")
+        return made.port
+
+    def stop_forwarding(self, port: int) -> None:
+        """Have the host listen there no more; see :class:`Connection`."""
+        with self._lock:
+            known = self._forwards.pop(port, None)
+        if known is not None:
+            known.close()
+
+    def _check(self) -> None:
+        """Raise OSError if it is not there any more."""
+        if self._lost is not None or self._is_closed:
+            how = f"was lost: {self._lost}" if self._lost else "has been closed"
+            raise ConnectionResetError(errno.ECONNRESET, f"{self._target}: the connection {how}")
 
     def on_loss(self, callback: Callable[[str], None]) -> None:
         """Take a function to call with how the connection was lost; see :class:`Connection`."""
@@ -166,6 +191,7 @@ class OpenSSHConnection:
             self._said.end()
             self._lost = self._said.last() or "ssh ended"
             callback = None if self._is_closed else self._callback
+        self._end_forwards()
         self._remove_folder()
         if callback is not None:
             callback(self._lost)
@@ -177,10 +203,11 @@ class OpenSSHConnection:
             channels, self._channels = self._channels, []
         for channel in channels:
             channel.end()
+        self._end_forwards()
         anchor = getattr(self, "_anchor", None)
         if anchor is not None:
             with self._lock:
-                _kill(anchor)
+                kill(anchor)
         for channel in channels:  # only now, so that they end at the same time
             channel.wait()
         if anchor is not None:
@@ -189,68 +216,18 @@ class OpenSSHConnection:
             anchor.stdout.close()
         self._remove_folder()
 
+    def _end_forwards(self) -> None:
+        is_lost = bool(self._socket)  # or it is the user's connection, which stays
+        with self._lock:
+            forwards, self._forwards = list(self._forwards.values()), {}
+        for each in forwards:
+            with contextlib.suppress(OSError):  # it ended with the connection
+                each.close(is_lost=is_lost)
+
     def _remove_folder(self) -> None:
         if self._folder:
             with contextlib.suppress(OSError):
                 remove_private_folder(self._folder, _PREFIX)
-
-
-class OpenSSHChannel:
-    """A command that runs on the host; see :class:`Channel`."""
-
-    def __init__(
-        self,
-        connected: socket.socket,
-        process: subprocess.Popen[bytes],
-        take_errors: Callable[[bytes], None],
-    ) -> None:
-        self.stream: Stream = _ResumableStream(connected)
-        self._connected = connected
-        self._process = process
-        self._reader = _read_in_thread(process, take_errors)
-
-    def exit_status(self) -> int | None:
-        """Return how it ended; None if it runs, or it can't be known."""
-        code = self._process.poll()
-        if code is None or code == _CONNECTION_BROKE or code < 0:
-            return None
-        self._reader.join(_LAST_WORDS_S)
-        return code
-
-    def close(self) -> None:
-        """End its standard input, and give it up."""
-        self.end()
-        self.stream.close()
-
-    def end(self) -> None:
-        """End its stream, whose descriptor somebody may be waiting for: it stays open."""
-        with contextlib.suppress(OSError):
-            self._connected.shutdown(socket.SHUT_RDWR)
-        if self._process.poll() is None:
-            _kill(self._process)
-
-    def wait(self) -> None:
-        """Wait for the end of its process, which has been told to end."""
-        self._process.wait()
-
-
-class _ResumableStream(SocketStream):
-    resumable = True
-
-
-def _read_in_thread(
-    process: subprocess.Popen[bytes], take: Callable[[bytes], None]
-) -> threading.Thread:
-    def read() -> None:
-        errors = process.stderr
-        if errors is not None:
-            with errors:
-                while data := os.read(errors.fileno(), _CHUNK_BYTES):
-                    take(data)
-
-    thread = threading.Thread(target=read, name="imp_parallel ssh output", daemon=True)
-    thread.start()
-    return thread
 
 
 def _new_folder() -> str:
@@ -269,10 +246,3 @@ def _await_end(process: subprocess.Popen[bytes]) -> None:
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     else:
         process.wait()
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a process and what it started; not if it was reaped: its number may be another's."""
-    if process.returncode is None:
-        with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGTERM)

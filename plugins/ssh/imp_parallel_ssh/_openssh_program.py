@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Hashable, Sequence
 
-from imp_parallel_core import LaunchError
+from imp_parallel_core import LaunchError, printable
 
 _ALIVE_S = 5  # how often a host that says nothing is asked whether it is there …
 _ALIVE_COUNT = 3  # … and how often in vain
@@ -41,6 +41,7 @@ class SshProgram:
             )
         self._target = target
         self._where = _words_for(target)
+        self._program = program
         self._begin = [program, "-T", "-x", "-a", *options]
         # whether an unknown host is believed is left to the configuration: by default ssh would
         # ask, and in this mode refuses
@@ -67,6 +68,15 @@ class SshProgram:
         """
         more = [word for option in options for word in ("-o", option)]
         return [*self._begin, *more, *self._where, *remote]
+
+    def master(self, socket_path: str = "") -> MasterProgram:
+        """Return how the process that holds the connection is told what to do.
+
+        Args:
+            socket_path: where that listens; by default where the configuration says.
+        """
+        path = socket_path or self.settings.get("controlpath", "none")
+        return MasterProgram(self._program, path, self._where[-1])
 
     @property
     def by_hand(self) -> list[str]:
@@ -107,6 +117,47 @@ class SshProgram:
             )
         except (OSError, subprocess.SubprocessError):
             return None
+
+
+class MasterProgram:
+    """How an ``ssh`` process that holds a connection is told what to do.
+
+    Args:
+        program: the path of ``ssh``.
+        socket_path: where that process listens.
+        name: of the host.
+    """
+
+    def __init__(self, program: str, socket_path: str, name: str) -> None:
+        # (what the configuration has forwarded is not forwarded once more)
+        socket_words = ["-F", "none", "-S", socket_path.replace("%", "%%")]
+        self._begin = [program, *socket_words]
+        self._name = name
+
+    def tell(self, order: str, *words: str, limit_s: float) -> tuple[int | None, str, str]:
+        """Tell it; return the exit code, None if there was no answer, and what was written.
+
+        Args:
+            order: as ``-O`` takes it.
+            words: more words of the command line.
+            limit_s: how long it may take.
+        """
+        try:
+            done = subprocess.run(
+                [*self._begin, "-O", order, *words, "--", self._name],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=limit_s,
+                check=False,
+                start_new_session=True,  # Ctrl-C is for the script alone
+            )
+        except subprocess.TimeoutExpired:
+            return None, "", f"ssh did not answer within {limit_s:g} s"
+        except OSError as problem:
+            return None, "", str(problem)
+        return done.returncode, done.stdout, printable("; ".join(done.stderr.splitlines()))
 
 
 @functools.cache

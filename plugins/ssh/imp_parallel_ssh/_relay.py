@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 from imp_parallel_core import Error, LaunchError
 from imp_parallel_core.private_folders import with_private_folders
 
-from ._paramiko_connection import ParamikoConnection
-from ._paramiko_stream import ParamikoStream
 from ._remote_commands import new_mark
 from ._remote_shell import BEGIN_PYTHON, COMMAND, PYTHONS, plain_script, told_apart
 from ._splice import splicer
+from ._waiter import Waiter
 
 if TYPE_CHECKING:
-    from ._connection import Channel
+    from ._connection import Channel, Connection, ForwardedStream
     from ._ssh_host import SSHHost
 
 _logger = logging.getLogger("imp_parallel.ssh")
@@ -76,13 +75,13 @@ class Relay:
         self._program = f"{folder}/relay.py"
         self._said, self._reports_left = b"", _REPORTS
         self._is_closed = threading.Event()
-        self._woken = threading.Event()
         host.write_file(self._program, relay_program())
         words = ("serve", f"{patience_s:g}", listen_at or "", folder)
         self._channel, said = self._start(*words)
         self.addresses: Sequence[str] = said["addresses"]
         """The addresses at which slaves reach the master."""
         self._socket = str(said["socket"])
+        self._waiter = Waiter(self._channel.stream)
         self._thread = threading.Thread(
             target=self._stay_attached, name=f"imp_parallel ssh relay on {host!r}", daemon=True
         )
@@ -92,7 +91,7 @@ class Relay:
         """End the relay; may be called twice. It takes 3 s at most, also if nobody answers."""
         if not self._is_closed.is_set():
             self._is_closed.set()
-            self._woken.set()
+            self._waiter.wake()
             self._thread.join(_BYE_S + _LAST_S)
             self._host.relay_ended()
 
@@ -110,7 +109,7 @@ class Relay:
         self._forwarded = connection, port
         return channel, said
 
-    def _connection(self) -> ParamikoConnection:
+    def _connection(self) -> Connection:
         """Return the connection. Raises LaunchError, also if the relay was closed meanwhile."""
         connection = self._host.connection()
         if self._is_closed.is_set():  # perhaps long ago, when nobody waited for us any more
@@ -119,7 +118,7 @@ class Relay:
         return connection
 
     def _start_keeper(
-        self, connection: ParamikoConnection, port: int, words: Sequence[str]
+        self, connection: Connection, port: int, words: Sequence[str]
     ) -> tuple[Channel, dict[str, Any]]:
         mark = new_mark()
         script = plain_script(_BEGIN, mark, PYTHONS, self._program, *words)
@@ -134,7 +133,7 @@ class Relay:
             raise
         return channel, said
 
-    def _forward(self, connection: ParamikoConnection) -> int:
+    def _forward(self, connection: Connection) -> int:
         try:
             return connection.forward(self._connected)
         except PermissionError as problem:
@@ -149,8 +148,7 @@ class Relay:
             ) from problem
 
     def _first_line(self, channel: Channel, mark: str, errors: bytearray) -> dict[str, Any]:
-        woken = threading.Event()
-        channel.stream.on_wake_up(woken.set)
+        waiter = Waiter(channel.stream)
         deadline = time.monotonic() + _START_S
         text, has_ended = b"", False
         while (
@@ -163,8 +161,7 @@ class Relay:
                 data = channel.stream.receive(1 << 16)
                 text, has_ended = text + data, not data
             except BlockingIOError:
-                woken.wait(0.5)
-                woken.clear()
+                waiter.wait(0.5)
             said = told_apart(text, b"", mark)
             line, end, _ = said.stdout.partition(b"\n")
             if said.pid is not None and end:
@@ -200,7 +197,7 @@ class Relay:
                 trouble = line.decode(errors="replace")
             _logger.warning("the relay on %r has trouble: %r", self._host, trouble)
 
-    def _connected(self, stream: ParamikoStream) -> None:
+    def _connected(self, stream: ForwardedStream) -> None:
         """Somebody has connected there; called in the connection's thread."""
         splicer().join(stream, self._dial)
 
@@ -222,11 +219,9 @@ class Relay:
     def _stay_attached(self) -> None:
         """Tell the relay, again and again, that we are here; find it again when SSH was lost."""
         while True:
-            woken = self._woken = threading.Event()
-            self._channel.stream.on_wake_up(woken.set)
+            self._waiter = Waiter(self._channel.stream)
             while not self._is_closed.is_set() and self._is_heard():
-                woken.wait(_ALIVE_S)
-                woken.clear()
+                self._waiter.wait(_ALIVE_S)
             if self._is_closed.is_set():
                 self._say_bye()
                 return
@@ -275,8 +270,7 @@ class Relay:
         try:
             self._channel.stream.send([b"bye\n"])
             while time.monotonic() < deadline and self._still_there():
-                self._woken.wait(0.1)
-                self._woken.clear()
+                self._waiter.wait(0.1)
         except OSError:
             pass  # it will notice
         self._channel.close()
@@ -307,7 +301,7 @@ def _answer(line: bytes) -> dict[str, Any]:
     return {"addresses": addresses, "socket": path}
 
 
-def _take_back(connection: ParamikoConnection, port: int) -> None:
+def _take_back(connection: Connection, port: int) -> None:
     """Have a host listen no more for a relay."""
     try:
         connection.stop_forwarding(port)

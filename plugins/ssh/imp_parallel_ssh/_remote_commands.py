@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import errno
 import secrets
-import threading
+import select
 import time
 from typing import NamedTuple
 
 from ._connection import Channel, Connection
-from ._remote_shell import COMMAND, plain_script, told_apart
+from ._remote_shell import COMMAND, end_told, plain_script, told_apart
+from ._waiter import Waiter, exit_status_at_end
 
 _READ_BYTES = 1 << 18
+_END_BYTES = 64  # more than the end of a command takes to be told
 _LAST_S = 0.5  # after a command's end, for what it has said last; a child may keep its output open
 _KILL_S = 5.0
+_STATUS_S = 2.0  # after the end of a command's output, for how the command has ended
 _OUTPUT_BYTES = 1 << 28  # a command that writes more than that writes without end
+_BOTH = select.POLLIN | select.POLLOUT
 _SIGNALS = range(129, 129 + 64)
 
 
@@ -33,7 +37,7 @@ class NotStarted(Exception):
         exit_code: the shell's.
     """
 
-    def __init__(self, exit_code: int | None, words: str) -> None:
+    def __init__(self, exit_code: int, words: str) -> None:
         super().__init__(words)
         self.exit_code = exit_code
 
@@ -55,7 +59,7 @@ def run(
     Raises NotStarted, TimeoutError or TooMuchOutput when it has been killed, or another OSError if
     the connection is lost.
     """
-    command = _Command(connection, script + input)
+    command = _Command(connection, script + input, mark)
     try:
         try:
             is_over = command.wait(time.monotonic() + timeout_s)
@@ -69,9 +73,12 @@ def run(
             if said.pid is not None and said.pid > 1:
                 _kill(connection, said.pid)
             raise TimeoutError(f"it did not end within {timeout_s:g} s")
-        code = command.exit_code
+        code = command.channel.exit_status() if said.exit_code is None else said.exit_code
         if said.pid is None:
             words = (said.stderr or said.stdout).decode(errors="replace").strip()
+            if code is None:
+                lost = "the connection was lost before a command began"
+                raise OSError(errno.ECONNRESET, f"{lost}: {words}" if words else lost)
             raise NotStarted(code, words)
         if code is None:
             raise OSError(errno.ECONNRESET, "the connection was lost while a command ran")
@@ -81,12 +88,12 @@ def run(
         command.close()
 
 
-def output_of(connection: Connection, script: bytes, timeout_s: float) -> bytes:
+def output_of(connection: Connection, script: bytes, mark: str, timeout_s: float) -> bytes:
     """Return all that a script says on its standard output, its start-up files included.
 
     Raises TimeoutError or another OSError.
     """
-    command = _Command(connection, script)
+    command = _Command(connection, script, mark)
     try:
         if not command.wait(time.monotonic() + timeout_s):
             raise TimeoutError(f"the login shell did not end within {timeout_s:g} s")
@@ -98,48 +105,43 @@ def output_of(connection: Connection, script: bytes, timeout_s: float) -> bytes:
 class _Command:
     """A command that runs: what it is given, and what it has said so far."""
 
-    def __init__(self, connection: Connection, given: bytes) -> None:
+    def __init__(self, connection: Connection, given: bytes, mark: str) -> None:
         self.stdout, self.stderr = bytearray(), bytearray()
-        self._channel: Channel = connection.start(COMMAND, self.stderr.extend)
-        self._stream = self._channel.stream
-        self._wake_up = threading.Event()
-        self._stream.on_wake_up(self._wake_up.set)
+        self.channel: Channel = connection.start(COMMAND, self.stderr.extend)
+        self._stream = self.channel.stream
+        self._waiter = Waiter(self._stream)
         self._unsent = memoryview(given)
-
-    @property
-    def exit_code(self) -> int | None:
-        return self._channel.exit_status()
+        self._mark = mark
+        self._is_end_told, self._looked_bytes = False, 0
 
     def wait(self, deadline: float) -> bool:
-        """Wait for the end of the command; return whether it has ended."""
-        is_given, has_hung_up = False, False
-        while not has_hung_up:
-            if not is_given:
-                is_given = self._give()
-            has_hung_up = self._take()
+        """Wait for the end of the command, or of its output; return whether that has come."""
+        is_given = False
+        while True:
+            is_given = is_given or self._give()
+            if self._take():
+                if not self._has_ended():
+                    exit_status_at_end(self.channel, _STATUS_S)
+                return True
             self._check_size()
-            if not has_hung_up:
-                ended = self._channel.exit_status() is not None
-                limit = min(deadline, time.monotonic() + _LAST_S) if ended else deadline
-                # (an end without an end of its output is noticed by and by)
-                if not self._wait(min(limit, time.monotonic() + _LAST_S)):
-                    if ended:
-                        return True
-                    if time.monotonic() >= deadline:
-                        return False
-        while self._channel.exit_status() is None and time.monotonic() < deadline:
-            if not self._wait(min(deadline, time.monotonic() + _LAST_S)):
-                break  # it can't be known
-        return True
+            has_ended = self._has_ended()
+            # (an end without an end of its output is noticed by and by)
+            left_s = min(_LAST_S, deadline - time.monotonic())
+            if not self._waiter.wait(left_s, select.POLLIN if is_given else _BOTH) and has_ended:
+                return True
+            if time.monotonic() >= deadline:
+                return has_ended
+
+    def _has_ended(self) -> bool:
+        """Return whether the command has; its output may be kept open by what it has started."""
+        if not self._is_end_told:
+            begin, self._looked_bytes = self._looked_bytes, max(0, len(self.stderr) - _END_BYTES)
+            self._is_end_told = end_told(self.stderr, self._mark, begin) is not None
+        return self._is_end_told or self.channel.exit_status() is not None
 
     def _check_size(self) -> None:
         if len(self.stdout) + len(self.stderr) > _OUTPUT_BYTES:
             raise TooMuchOutput(errno.EFBIG, f"it wrote more than {_OUTPUT_BYTES >> 20} MiB")
-
-    def _wait(self, until: float) -> bool:
-        is_woken = self._wake_up.wait(max(0.0, until - time.monotonic()))
-        self._wake_up.clear()
-        return is_woken
 
     def _give(self) -> bool:
         """Give what there is room for; return whether that was all."""
@@ -167,7 +169,7 @@ class _Command:
         return True
 
     def close(self) -> None:
-        self._channel.close()
+        self.channel.close()
 
 
 def _kill(connection: Connection, pid: int) -> None:

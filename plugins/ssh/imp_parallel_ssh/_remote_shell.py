@@ -47,7 +47,9 @@ def run_script(
     """Return the script that runs a command; its input, of so many bytes, follows the script.
 
     It says the mark and its own process's number before, so that what a shell's start-up files say
-    can be told from what the command says. The process leads the group of all that it starts.
+    can be told from what the command says; and afterwards, in the errors, the mark and the exit
+    code: what the command has started may keep the output open, and not every client of SSH can
+    tell all exit codes. The process leads the group of all that it starts.
     """
     folder = b"" if cwd is None else b"cd -- %s || exit %d; " % (quote(cwd), NO_FOLDER)
     program = b"command -v -- %s >/dev/null || exit %d; " % (quote(argv[0]), NO_PROGRAM)
@@ -59,7 +61,8 @@ def run_script(
         command = b"head -c %d | %s" % (input_bytes, command)
     else:
         command += b" </dev/null"
-    return _NEWLINE + _exports(environment) + folder + program + marks + command + b"; exit $?\n"
+    end = b"; c=$?; printf '%%s %%s\\n' %s $c >&2; exit $c\n" % told
+    return _NEWLINE + _exports(environment) + folder + program + marks + command + end
 
 
 def plain_script(
@@ -117,14 +120,26 @@ class Said(NamedTuple):
     """The process that leads the command's group; None if it did not come so far."""
     stdout: bytes
     stderr: bytes
+    exit_code: int | None
+    """What :func:`run_script` has told of the end; None if it did not, or did not come so far."""
 
 
 def told_apart(stdout: bytes, stderr: bytes, mark: str) -> Said:
-    """Leave out what start-up files have said before the command."""
+    """Leave out what start-up files have said before the command, and what is said of its end."""
     told = mark.encode()
     before, found, after = stdout.partition(told + b" ")
     digits, _, rest = after.partition(b"\n")
     noise, is_there, errors = stderr.partition(told + b"\n")
     if not found or not digits.isdigit():
-        return Said(None, before, stderr)
-    return Said(int(digits), rest, errors if is_there else noise)
+        return Said(None, before, stderr, None)
+    if not is_there:
+        return Said(int(digits), rest, noise, None)
+    end = end_told(errors, mark)
+    if end is None:
+        return Said(int(digits), rest, errors, None)
+    return Said(int(digits), rest, errors[: end.start()] + errors[end.end() :], int(end[1]))
+
+
+def end_told(stderr: bytes | bytearray, mark: str, begin: int = 0) -> re.Match[bytes] | None:
+    """Return where the exit code is told, and in its group the code; look from ``begin`` on."""
+    return re.compile(rb"%s (\d+)\n" % mark.encode()).search(stderr, begin)

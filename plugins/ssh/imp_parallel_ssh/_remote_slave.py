@@ -26,13 +26,13 @@ from ._connection import Channel, Connection
 from ._host import Host, core_archive
 from ._ship import Archive
 from ._talk import BridgeEnded, Talk, There, WrongPython
+from ._waiter import exit_status_at_end
 from ._watched_stream import WatchedStream
 
 _logger = logging.getLogger("imp_parallel.ssh")
 
 _CONNECT_S = 30.0  # for one attempt
 _STATUS_S = 0.5  # how long after a channel's end its exit status may come
-_POLL_S = 0.005
 _STALE_S = 2.0
 _AGAIN_S = 0.5
 _BROKEN_S = 0.2  # before the first bridge after a stream that could not be read; it doubles …
@@ -174,7 +174,10 @@ class RemoteSlave:
     def _connection_was_lost(self, problem: Exception) -> bool:
         """Whether a start failed only because the connection to the host broke meanwhile."""
         if isinstance(problem, BridgeEnded):
-            return self._beginning is not None and _exit_status(self._beginning) is None
+            return (
+                self._beginning is not None
+                and exit_status_at_end(self._beginning, _STATUS_S) is None
+            )
         return isinstance(problem, ConnectionError)
 
     def _start_by_bridge(self, connection: Connection, deadline: float) -> None:
@@ -243,7 +246,7 @@ class RemoteSlave:
     def _bridge_ended(self, noise: bytes) -> None:
         """The bridge never came about: a login shell or a ``python=`` line ended before."""
         channel = self._beginning
-        code = None if channel is None else _exit_status(channel)
+        code = None if channel is None else exit_status_at_end(channel, _STATUS_S)
         _output.append(self._bootstrap.output_path, noise)
         if self._bootstrap.output_path is None:
             words = (noise + self._last_errors).decode(errors="replace").strip()
@@ -339,7 +342,7 @@ class RemoteSlave:
 
     def _note_end(self, channel: Channel) -> bool:
         """Note how the slave has ended, if its bridge said that it has; return whether."""
-        code = _exit_status(channel)
+        code = exit_status_at_end(channel, _STATUS_S)
         if code is None or code < 0 or code in (STREAM_ENDED, FAILED):
             return False
         if code == ENDED_UNSEEN:
@@ -360,11 +363,3 @@ def _fits(there: There) -> bool:
 
     theirs = (there.core_version, there.cloudpickle_version)
     return theirs == (__version__, cloudpickle.__version__)
-
-
-def _exit_status(channel: Channel) -> int | None:
-    """Return the exit status of a channel that has ended; it may come a little later."""
-    deadline = time.monotonic() + _STATUS_S
-    while (status := channel.exit_status()) is None and time.monotonic() < deadline:
-        time.sleep(_POLL_S)
-    return status

@@ -1,9 +1,9 @@
 """Joins channels of SSH connections to sockets of this machine, in one thread for all of them.
 
-Anybody who can reach a relay can have a channel opened. A channel takes no descriptor of this
-process until somebody has spoken in it; then it is joined to a socket, if few others are there that
-have not proved that they belong to the run. When there are many, the others wait, and the oldest of
-those gives way.
+Anybody who can reach a relay can have a channel opened. A channel takes one descriptor of this
+process at most until somebody has spoken in it; then it is joined to a socket, if few others are
+there that have not proved that they belong to the run. When there are many, the others wait, and
+the oldest of those gives way.
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ from typing import Any
 
 from imp_parallel_core import proofs
 
-from ._paramiko_stream import ParamikoStream
+from ._connection import ForwardedStream
 
 _READ_BYTES = 1 << 18
 _SILENT = 256  # channels in which nobody has spoken, at a time; the oldest gives way to a new one
-_UNPROVED = 32  # joints that have proved nothing, at a time; each takes two descriptors
+_SILENT_WITH_DESCRIPTORS = 64  # as many if each takes a descriptor
+_WAITING = 256  # channels in which somebody has spoken, and that wait; one more is closed
+_UNPROVED = 32  # joints that have proved nothing, at a time; each takes two or three descriptors
 _UNDISTURBED_S = 1.0  # when there are so many, an older one gives way
 _PROVED_S = 15.0  # a transport tolerates nobody for so long who does not belong to the run
 _LOOK_S = 0.1  # how often one looks for room, while any wait
 
 Connect = Callable[[], socket.socket]
+_Selectable = Any  # a socket, or a stream that has a descriptor: typeshed knows none that may not
 
 
 class _Joint:
@@ -42,8 +45,9 @@ class _Joint:
         word: what was said first in the channel.
     """
 
-    def __init__(self, stream: ParamikoStream, connected: socket.socket, word: bytes) -> None:
+    def __init__(self, stream: ForwardedStream, connected: socket.socket, word: bytes) -> None:
         self.stream = stream
+        self.has_descriptor = stream.fileno() is not None
         self.socket = connected
         self.address = connected.getsockname()
         self.since = time.monotonic()
@@ -64,13 +68,13 @@ class Splicer:
         self._woken.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ)
         # the oldest first
-        self._silent: dict[ParamikoStream, Connect] = {}
-        self._waiting: deque[tuple[ParamikoStream, Connect, bytes]] = deque()  # they have spoken
+        self._silent: dict[ForwardedStream, Connect] = {}
+        self._waiting: deque[tuple[ForwardedStream, Connect, bytes]] = deque()  # they have spoken
         self._unproved: dict[_Joint, None] = {}
         self._posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="imp_parallel ssh relay", daemon=True).start()
 
-    def join(self, stream: ParamikoStream, connect: Connect) -> None:
+    def join(self, stream: ForwardedStream, connect: Connect) -> None:
         """Join a channel to a socket, when somebody has spoken in it; called from any thread.
 
         Args:
@@ -88,7 +92,7 @@ class Splicer:
         while True:
             for key, _ in self._selector.select(_LOOK_S if self._waiting else None):
                 if key.data is not None:
-                    self._serve(key.data)
+                    key.data()
             with contextlib.suppress(BlockingIOError):
                 self._woken.recv(4096)
             while not self._posted.empty():
@@ -97,16 +101,20 @@ class Splicer:
 
     # ---- those who have proved nothing
 
-    def _knocks(self, stream: ParamikoStream, connect: Connect) -> None:
-        if len(self._silent) >= _SILENT:
+    def _knocks(self, stream: ForwardedStream, connect: Connect) -> None:
+        has_descriptor = stream.fileno() is not None
+        if len(self._silent) >= (_SILENT_WITH_DESCRIPTORS if has_descriptor else _SILENT):
             oldest = next(iter(self._silent))
             del self._silent[oldest]
-            oldest.give_up()
+            self._give_up(oldest)
         self._silent[stream] = connect
-        stream.on_wake_up(lambda: self._post(lambda: self._speaks(stream)))
+        if has_descriptor:
+            self._select(stream, True, False, lambda: self._speaks(stream))
+        else:
+            stream.on_wake_up(lambda: self._post(lambda: self._speaks(stream)))
         self._speaks(stream)
 
-    def _speaks(self, stream: ParamikoStream) -> None:
+    def _speaks(self, stream: ForwardedStream) -> None:
         """Somebody has spoken in a channel for the first time, perhaps, or has gone."""
         if stream not in self._silent:
             return
@@ -117,10 +125,11 @@ class Splicer:
         except OSError:
             word = b""
         connect = self._silent.pop(stream)
-        if word:
+        self._forget(stream)
+        if word and len(self._waiting) < _WAITING:
             self._waiting.append((stream, connect, word))
         else:
-            stream.give_up()
+            self._give_up(stream)
 
     def _let_in(self) -> None:
         """Join those who have spoken, as far as there is room for them."""
@@ -146,17 +155,18 @@ class Splicer:
 
     # ---- joints
 
-    def _begin(self, stream: ParamikoStream, connect: Connect, word: bytes) -> None:
+    def _begin(self, stream: ForwardedStream, connect: Connect, word: bytes) -> None:
         try:
             connected = connect()
             connected.setblocking(False)
             joint = _Joint(stream, connected, word)
         except OSError:
-            stream.give_up()
+            self._give_up(stream)
             return
         self._unproved[joint] = None
         proofs.expect_proof(joint.address, lambda: self._post(lambda: self._proved(joint)))
-        stream.on_wake_up(lambda: self._post(lambda: self._serve(joint)))
+        if not joint.has_descriptor:
+            stream.on_wake_up(lambda: self._post(lambda: self._serve(joint)))
         self._serve(joint)
 
     def _serve(self, joint: _Joint) -> None:
@@ -202,26 +212,44 @@ class Splicer:
                 joint.to_stream = memoryview(data)
 
     def _watch(self, joint: _Joint) -> None:
-        wanted = 0
-        if not joint.to_stream and not joint.socket_ended:
-            wanted |= selectors.EVENT_READ
-        if joint.to_socket:
-            wanted |= selectors.EVENT_WRITE
-        known: Any = self._selector.get_map().get(joint.socket)
-        if known is None and wanted:
-            self._selector.register(joint.socket, wanted, joint)
-        elif known is not None and not wanted:
-            self._selector.unregister(joint.socket)
-        elif known is not None and known.events != wanted:
-            self._selector.modify(joint.socket, wanted, joint)
+        def serve() -> None:
+            self._serve(joint)
+
+        wants_of_socket = not joint.to_stream and not joint.socket_ended, bool(joint.to_socket)
+        self._select(joint.socket, *wants_of_socket, serve)
+        if joint.has_descriptor:
+            wants_of_stream = not joint.to_socket and not joint.stream_ended, bool(joint.to_stream)
+            self._select(joint.stream, *wants_of_stream, serve)
 
     def _end(self, joint: _Joint) -> None:
         joint.is_over = True
         self._proved(joint)
-        if self._selector.get_map().get(joint.socket) is not None:
-            self._selector.unregister(joint.socket)
+        self._forget(joint.socket)
         joint.socket.close()
-        joint.stream.give_up()
+        self._give_up(joint.stream)
+
+    # ---- what is waited for
+
+    def _select(
+        self, what: _Selectable, to_read: bool, to_write: bool, function: Callable[[], None]
+    ) -> None:
+        """Have a function called when something with a descriptor is ready, or no more."""
+        wanted = selectors.EVENT_READ * to_read | selectors.EVENT_WRITE * to_write
+        known = self._selector.get_map().get(what)
+        if known is not None and not wanted:
+            self._selector.unregister(what)
+        elif known is None and wanted:
+            self._selector.register(what, wanted, function)
+        elif known is not None and known.events != wanted:
+            self._selector.modify(what, wanted, function)
+
+    def _forget(self, what: _Selectable) -> None:
+        if what.fileno() is not None and self._selector.get_map().get(what) is not None:
+            self._selector.unregister(what)
+
+    def _give_up(self, stream: ForwardedStream) -> None:
+        self._forget(stream)
+        stream.give_up()
 
 
 _splicer: Splicer | None = None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from imp_parallel_core import CommandResult, LaunchError, printable_lines
 from imp_parallel_core.private_folders import MARK
 
+from ._clients import CLIENTS, check_client
 from ._crowd import persist
 from ._remote_commands import Done, NotStarted, new_mark, output_of, run
 from ._remote_shell import (
@@ -30,8 +31,8 @@ from ._remote_shell import (
 from ._ship import pack_modules
 from ._target import parse_target
 
-if TYPE_CHECKING:  # paramiko takes a while to import, which only who connects shall wait for
-    from ._paramiko_connection import ParamikoConnection
+if TYPE_CHECKING:
+    from ._connection import Connection
     from ._relay import Relay
     from ._ssh_slave import Modules
 
@@ -91,8 +92,10 @@ class SSHHost:
             up to 16 MiB.
         relay_host: the only address of that machine at which slaves can reach the relay; by
             default they try all that it has.
+        client: what speaks SSH: ``"paramiko"``, or ``"openssh"`` for the program ``ssh``, which
+            uses a connection that the user has open.
 
-    Raises ValueError if the target can't be read.
+    Raises ValueError if the target can't be read, or for an unknown client.
     """
 
     def __init__(
@@ -103,27 +106,31 @@ class SSHHost:
         folder: str | None = None,
         ship_modules: Modules | None = None,
         relay_host: str | None = None,
+        client: str = "paramiko",
     ) -> None:
+        check_client(client)
         if isinstance(ship_modules, str):
             raise TypeError(f"ship_modules={ship_modules!r}: it must be a list of modules")
         self._target = parse_target(target)
         self._name = target
+        self._client = client
         self._timeout_s = timeout_s
         self._folder = folder
         self._modules = ship_modules
         self._relay_host = relay_host
         self._lock = threading.Lock()
-        self._connection: ParamikoConnection | None = None
-        self._attempt: Future[ParamikoConnection] | None = None
+        self._connection: Connection | None = None
+        self._attempt: Future[Connection] | None = None
         self._environment: dict[bytes, bytes] | None = None
         self._relays = 0
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._name!r})"
+        client = "" if self._client == "paramiko" else f", client={self._client!r}"
+        return f"{type(self).__name__}({self._name!r}{client})"
 
     # ---- the connection
 
-    def connection(self) -> ParamikoConnection:
+    def connection(self) -> Connection:
         """Return the connection, and make it if there is none. Raises LaunchError."""
         with self._lock:
             if self._connection is not None:
@@ -135,12 +142,11 @@ class SSHHost:
             self._connect(attempt)
         return attempt.result()
 
-    def _connect(self, attempt: Future[ParamikoConnection]) -> None:
+    def _connect(self, attempt: Future[Connection]) -> None:
         """Connect for all who wait for it; no lock is held, which others may need meanwhile."""
-        from ._connect import connect
-
+        connect = CLIENTS[self._client]
         try:
-            made = persist(lambda: connect(self._target, self._timeout_s), self._timeout_s)
+            made = persist(lambda: connect(self._name, self._timeout_s), self._timeout_s)
         except BaseException as problem:
             with self._lock:
                 self._attempt = None
@@ -154,7 +160,7 @@ class SSHHost:
         made.on_loss(lambda how: self._lost(made))  # (which may call back at once)
         attempt.set_result(made)
 
-    def _lost(self, connection: ParamikoConnection) -> None:
+    def _lost(self, connection: Connection) -> None:
         with self._lock:
             if self._connection is connection:
                 self._connection = None
@@ -225,7 +231,7 @@ class SSHHost:
             environment = self._environment
         if environment is None:
             mark = new_mark()
-            said = output_of(self.connection(), environment_script(mark), _PROFILE_S)
+            said = output_of(self.connection(), environment_script(mark), mark, _PROFILE_S)
             try:
                 environment = login_environment(said, mark)
             except ValueError as problem:

@@ -11,34 +11,15 @@ from functools import partial
 
 from imp_parallel_core import Accept, Bootstrap, LaunchState
 
-from ._connection import Connection
+from ._clients import CLIENTS
 from ._host import Host, give_back, take_host
 from ._remote_slave import RemoteSlave
 from ._ship import pack_modules
 from ._ssh_slave import SSHSlave, SSHSlaveArray
-from ._target import parse_target
 
 _logger = logging.getLogger("imp_parallel.ssh")
 
 _KILLING_S = 2.5
-
-
-def _connect_by_paramiko(target: str, timeout_s: float) -> Connection:
-    from ._load_paramiko import load_paramiko
-
-    load_paramiko()
-    from ._connect import connect
-
-    return connect(parse_target(target), timeout_s)
-
-
-def _connect_by_openssh(target: str, timeout_s: float) -> Connection:
-    from ._openssh import OpenSSHConnection
-
-    return OpenSSHConnection(target, timeout_s)
-
-
-_CLIENTS = {"paramiko": _connect_by_paramiko, "openssh": _connect_by_openssh}
 
 
 class SSHLaunch:
@@ -59,7 +40,7 @@ class SSHLaunch:
         modules = pack_modules(options.ship_modules)
         self._slaves: dict[int, RemoteSlave] = {}
         for bootstrap, target in zip(bootstraps, _targets(slaves, bootstraps), strict=True):
-            host = take_host(target, options.client, _CLIENTS[options.client])
+            host = take_host(target, options.client, CLIENTS[options.client])
             python = options.python or _own_line(bootstrap)
             slave = RemoteSlave(host, bootstrap, python, modules, accept)
             self._slaves[bootstrap.index] = slave

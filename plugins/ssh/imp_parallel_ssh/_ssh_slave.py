@@ -9,6 +9,7 @@ from types import ModuleType
 
 from imp_parallel_core import LaunchError, Slave, SlaveArray
 
+from ._clients import check_client
 from ._ship import pack_modules
 from ._target import parse_target
 
@@ -19,8 +20,7 @@ class _Options:
     """What slaves by SSH have in common; see :class:`SSHSlave`."""
 
     def __init__(self, python: str | None, ship_modules: Modules | None, client: str) -> None:
-        if client not in ("paramiko", "openssh"):
-            raise ValueError(f'client={client!r}: it must be "paramiko" or "openssh"')
+        check_client(client)
         if isinstance(ship_modules, str):
             raise TypeError(f"ship_modules={ship_modules!r}: it must be a list of modules")
         self.python = python

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import select
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ._command_line import VERSION
 from ._connection import Channel
+from ._waiter import Waiter
 
 _logger = logging.getLogger("imp_parallel.ssh")
 
@@ -69,11 +69,8 @@ class Talk:
         self.channel = channel
         self._stream = channel.stream
         self._deadline = deadline
-        self._woken = threading.Event()
+        self._waiter = Waiter(self._stream)
         self._reminder: tuple[float, Callable[[], None]] | None = None
-        self._descriptor = self._stream.fileno()
-        if self._descriptor is None:
-            self._stream.on_wake_up(self._woken.set)
 
     # ---- what is said
 
@@ -178,26 +175,24 @@ class Talk:
 
     def _receive(self, limit: int) -> bytes:
         while True:
-            self._woken.clear()
             try:
                 return self._stream.receive(limit)
             except BlockingIOError:
-                self._wait(to_write=False)
+                self._wait(select.POLLIN)
             except OSError:
                 return b""  # broken, or closed here
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            self._woken.clear()
             try:
                 view = view[self._stream.send([view]) :]
             except BlockingIOError:
-                self._wait(to_write=True)
+                self._wait(select.POLLOUT)
             except OSError:
                 return  # reading will tell, and what was said before as well
 
-    def _wait(self, *, to_write: bool) -> None:
+    def _wait(self, events: int) -> None:
         now = time.monotonic()
         left_s = self._deadline - now
         if left_s <= 0:
@@ -209,12 +204,7 @@ class Talk:
                 remind()
             else:
                 left_s = min(left_s, at - now)
-        if self._descriptor is None:
-            self._woken.wait(left_s)
-            return
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLOUT if to_write else select.POLLIN)
-        poll.poll(left_s * 1000)
+        self._waiter.wait(left_s, events)
 
 
 def _quoted(said: bytes | bytearray) -> str:

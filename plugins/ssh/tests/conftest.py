@@ -63,3 +63,15 @@ def network(processes: Processes) -> Iterator[Network]:
     need("on a network", networks.install)
     with Network() as made:
         yield made
+
+
+@pytest.fixture
+def ssh_program(person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """See to it that ``ssh`` finds the person's set-up."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "ssh"
+    script.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {person.config} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    person.config.touch()

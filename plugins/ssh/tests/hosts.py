@@ -18,20 +18,8 @@ MakeSlave = Callable[..., SSHSlave]
 
 
 @pytest.fixture(params=CLIENTS)
-def client(
-    request: pytest.FixtureRequest,
-    person: Person,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> str:
-    """Speak SSH in each of the two ways; see to it that ``ssh`` finds the person's set-up."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    script = folder / "ssh"
-    script.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {person.config} "$@"\n')
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder), prepend=":")
-    person.config.touch()
+def client(request: pytest.FixtureRequest, ssh_program: None) -> str:
+    """Speak SSH in each of the two ways."""
     return str(request.param)
 
 

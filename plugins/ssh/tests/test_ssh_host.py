@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import subprocess
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hosts import client
 from hypothesis import given
 from hypothesis import strategies as st
 from imp_parallel_ssh import _connect, _remote_commands
@@ -23,6 +25,8 @@ from waiting import is_alive, wait_until
 
 from imp_parallel_core import CommandHost, LaunchError
 from imp_parallel_core.private_folders import MARK
+
+__all__ = ["client"]  # fixtures
 
 NOISE = {
     "bash": {
@@ -49,16 +53,24 @@ class OnHost:
         self.home = home
 
 
-@pytest.fixture(params=["bash", "csh", "fish"])
+# (the two clients do not differ in what a login shell says)
+@pytest.fixture(params=["paramiko bash", "paramiko csh", "paramiko fish", "openssh bash"])
 def there(
-    request: pytest.FixtureRequest, person: Person, daemons: Daemons, sshd: Sshd
+    request: pytest.FixtureRequest,
+    person: Person,
+    daemons: Daemons,
+    sshd: Sshd,
+    ssh_program: None,
 ) -> Iterator[OnHost]:
-    user = daemons.add_user(request.param, NOISE[request.param], is_me=True)
+    client, shell = request.param.split()
+    user = daemons.add_user(shell, NOISE[shell], is_me=True)
     user.write("tools/our-tool", '#!/bin/sh\necho tool: "$@" in "$LOGIN_SAYS"\n', "755")
     person.name(sshd, "there", user=user.name)
-    host = SSHHost("there")
+    host = SSHHost("there", client=client)
     yield OnHost(host, user.home)
     host.close()
+    wait_until(lambda: not sshd.sessions(), 10.0, "the end of the connection")
+    assert not list(Path(os.environ["TMPDIR"]).iterdir())
 
 
 def test_a_command_gets_its_words_and_input_and_tells_how_it_ended(there: OnHost) -> None:
@@ -68,6 +80,7 @@ def test_a_command_gets_its_words_and_input_and_tells_how_it_ended(there: OnHost
     expected = "given\0\n" + "".join(f"[{word}]" for word in words) + f"{there.home}\n"
     assert done == (3, expected, "err\n")
     assert there.host.run(["sh", "-c", "kill -9 $$"], timeout_s=20.0).exit_code == -9
+    assert there.host.run(["sh", "-c", "exit 255"], timeout_s=20.0).exit_code == 255
     assert there.host.run(["pwd"], cwd="/tmp", timeout_s=20.0).stdout == "/tmp\n"
 
 
@@ -102,6 +115,14 @@ def test_a_command_that_hangs_is_killed_with_what_it_started(there: OnHost) -> N
     assert time.monotonic() - begun < 15.0
     child = int((there.home / "pid").read_text())
     wait_until(lambda: not is_alive(child), 5.0)
+
+
+def test_a_command_that_goes_on_writing_is_killed_at_its_time_limit(there: OnHost) -> None:
+    there.host.home()
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"sh did not end within 1 s"):
+        there.host.run(["sh", "-c", "while :; do echo more; sleep 0.1; done"], timeout_s=1.0)
+    assert time.monotonic() - begun < 15.0
 
 
 @pytest.mark.parametrize("where", ["", " >&2"])
@@ -198,9 +219,11 @@ def test_much_input_and_output_pass(there: OnHost) -> None:
     assert len(there.host.run(["cat"], input=data, timeout_s=30.0).stdout) == len(data)
 
 
-def test_nothing_of_a_command_is_seen_in_the_list_of_processes(person: Person, sshd: Sshd) -> None:
+def test_nothing_of_a_command_is_seen_in_the_list_of_processes(
+    person: Person, sshd: Sshd, client: str
+) -> None:
     person.name(sshd, "there")
-    host = SSHHost("there")
+    host = SSHHost("there", client=client)
     host.write_file(f"{person.home}/file", b"hushhush words")
     done = host.run(["ps", "-eo", "args"], input=b"more hushhush", timeout_s=20.0)
     assert "hushhush" not in done.stdout
@@ -208,12 +231,19 @@ def test_nothing_of_a_command_is_seen_in_the_list_of_processes(person: Person, s
     host.close()
 
 
-def test_a_lost_connection_is_an_oserror_and_made_again(person: Person, sshd: Sshd) -> None:
+def test_a_lost_connection_is_an_oserror_and_made_again(
+    person: Person, sshd: Sshd, client: str
+) -> None:
     person.name(sshd, "there")
-    host = SSHHost("there")
+    host = SSHHost("there", client=client)
     assert host.run(["echo", "1"], timeout_s=20.0).stdout == "1\n"
     connection = host.connection()
-    sshd.kill_sessions()
+    with ThreadPoolExecutor() as pool:
+        line = f"touch {person.home}/begun; sleep 600"
+        running = pool.submit(host.run, ["sh", "-c", line], timeout_s=50.0)
+        wait_until((person.home / "begun").exists, 20.0)
+        sshd.kill_sessions()
+        assert "the connection was lost while a command ran" in str(running.exception(20.0))
     wait_until(lambda: host._connection is not connection, 5.0)
     assert host.run(["echo", "2"], timeout_s=20.0).stdout == "2\n"
     host.close()
@@ -242,9 +272,11 @@ def test_a_connection_lost_just_after_login_is_made_again(
     host.close()
 
 
-def test_who_needs_a_connection_at_the_same_time_shares_it(person: Person, sshd: Sshd) -> None:
+def test_who_needs_a_connection_at_the_same_time_shares_it(
+    person: Person, sshd: Sshd, client: str
+) -> None:
     person.name(sshd, "there")
-    host = SSHHost("there")
+    host = SSHHost("there", client=client)
     with ThreadPoolExecutor(8) as pool:
         found = [each.result(20.0) for each in [pool.submit(host.connection) for _ in range(8)]]
     assert len(set(map(id, found))) == 1
@@ -262,6 +294,8 @@ def test_a_host_that_can_not_be_reached_is_a_launch_error(person: Person, sshd: 
         SSHHost("there").find_program("qsub")
     with pytest.raises(ValueError, match="bad port"):
         SSHHost("there:0")
+    with pytest.raises(ValueError, match=r'client=.putty.: it must be "paramiko" or "openssh"'):
+        SSHHost("there", client="putty")
 
 
 def test_a_profile_that_breaks_off_leaves_commands_their_plain_environment(

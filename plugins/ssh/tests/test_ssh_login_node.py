@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 from cluster_network import LAPTOP, LOGIN, NODES, ClusterNetwork
+from hosts import client
 from scripts import Scripts, finish
 from sshd import Daemons, Person, Sshd
 from waiting import wait_until
+
+__all__ = ["client"]  # fixtures
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -52,7 +55,11 @@ def login(person: Person, daemons: Daemons, cluster_network: ClusterNetwork) -> 
 
 @pytest.fixture
 def laptop(
-    login: Sshd, person: Person, cluster_network: ClusterNetwork, tmp_path: Path
+    login: Sshd,
+    person: Person,
+    cluster_network: ClusterNetwork,
+    tmp_path: Path,
+    ssh_program: None,
 ) -> Iterator[Scripts]:
     """Start scripts on the laptop, in a folder that the nodes know nothing of."""
     folder = tmp_path / "laptop"
@@ -64,11 +71,11 @@ def laptop(
 
 
 def test_a_laptop_computes_on_a_cluster_behind_its_login_node(
-    laptop: Scripts, login: Sshd, tmp_path: Path
+    laptop: Scripts, login: Sshd, tmp_path: Path, client: str
 ) -> None:
     script = PROLOGUE + (
         "with Manager() as manager:\n"
-        "    manager.add_slave(SGEQsubSlaveArray(4, via=SSHHost('login')))\n"
+        f"    manager.add_slave(SGEQsubSlaveArray(4, via=SSHHost('login', client={client!r})))\n"
         "    context = manager.get_context()\n"
         "    for number in range(40): context.add_task(task, number, 0.05)\n"
         "    results = sorted(context.get_results_unordered())\n"
@@ -137,12 +144,16 @@ def test_large_values_pass_through_the_login_node(laptop: Scripts) -> None:
 
 
 def check_that_each_task_runs_once(
-    laptop: Scripts, login: Sshd, task_s: float, disturb: Callable[[], None]
+    laptop: Scripts,
+    login: Sshd,
+    task_s: float,
+    disturb: Callable[[], None],
+    client: str = "paramiko",
 ) -> None:
     """Run 60 tasks on two slaves, and disturb them when the first results have come."""
     script = PROLOGUE + (
         "with Manager() as manager:\n"
-        "    manager.add_slave(SGEQsubSlaveArray(2, via=SSHHost('login')))\n"
+        f"    manager.add_slave(SGEQsubSlaveArray(2, via=SSHHost('login', client={client!r})))\n"
         "    context = manager.get_context()\n"
         "    def counted(number):\n"
         "        with open('begun', 'a') as file: file.write(f'{number}\\n')\n"
@@ -165,8 +176,8 @@ def check_that_each_task_runs_once(
     assert sorted(map(int, begun)) == list(range(60))
 
 
-def test_a_lost_ssh_connection_costs_nothing(laptop: Scripts, login: Sshd) -> None:
-    check_that_each_task_runs_once(laptop, login, 0.3, login.kill_sessions)
+def test_a_lost_ssh_connection_costs_nothing(laptop: Scripts, login: Sshd, client: str) -> None:
+    check_that_each_task_runs_once(laptop, login, 0.3, login.kill_sessions, client)
 
 
 def test_a_laptop_that_is_off_the_net_for_20_s_goes_on_where_it_was(

@@ -7,15 +7,17 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from batch import Batch, BatchArray
 from hosts import client
-from imp_parallel_ssh import SSHSlave
+from imp_parallel_ssh import SSHHost, SSHSlave
 from imp_parallel_ssh._connection import Channel
 from imp_parallel_ssh._openssh import OpenSSHConnection
 from imp_parallel_ssh._openssh_words import Words
+from imp_parallel_ssh._splice import splicer
 from sshd import ME, Person, Sshd, make_key
 from waiting import wait_until
 
@@ -210,6 +212,62 @@ def test_slaves_work_over_a_connection_that_the_user_has_open(
             context.add_task(lambda number=number: number)
         assert sorted(context.get_results_unordered()) == [0, 1, 2, 3]
     wait_until(lambda: not sshd.started(), 10.0)
+
+
+def test_a_login_node_is_used_over_a_connection_that_the_user_has_open_and_no_key_would_do(
+    open_already: Path, person: Person, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    host = SSHHost(
+        "there",
+        folder=str(person.home),
+        ship_modules=[],
+        relay_host="127.0.0.1",
+        client="openssh",
+    )
+    with Manager(host="localhost", plugins=[Batch()]) as manager:
+        manager.add_slave(BatchArray(2, host))
+        context = manager.get_context()
+        for number in range(4):
+            context.add_task(lambda number=number: number)
+        assert sorted(context.get_results_unordered()) == [0, 1, 2, 3]
+    wait_until(lambda: not sshd.started(), 10.0)
+    assert not list(Path(os.environ["TMPDIR"]).glob("imp_parallel*"))
+    subprocess.run(["ssh", "-O", "check", "there"], check=True, capture_output=True, timeout=20)
+
+
+def test_a_port_is_forwarded_over_a_connection_of_the_user_only_until_ours_is_closed(
+    open_already: Path,
+) -> None:
+    with closing(OpenSSHConnection("there", 10.0)) as connection:
+        port = connection.forward(lambda stream: stream.give_up())
+        with socket.create_connection(("127.0.0.1", port), timeout=20.0) as talk:
+            assert talk.recv(1) == b""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=20.0)
+    assert not list(Path(os.environ["TMPDIR"]).glob("imp_parallel*"))
+    subprocess.run(["ssh", "-O", "check", "there"], check=True, capture_output=True, timeout=20)
+
+
+def test_strangers_who_say_nothing_at_a_forwarded_port_take_few_descriptors(
+    person: Person, sshd: Sshd
+) -> None:
+    person.name(sshd, "there")
+    with closing(OpenSSHConnection("there", 10.0)) as connection, ExitStack() as strangers:
+        joins = splicer()
+        port = connection.forward(lambda stream: joins.join(stream, socket.socket))
+        before = number_of_descriptors()
+        talks = []
+        for _ in range(150):
+            made = socket.create_connection(("127.0.0.1", port), timeout=20.0)
+            talks.append(strangers.enter_context(made))
+        for talk in talks[: 150 - 64]:  # the oldest
+            assert talk.recv(1) == b""
+        wait_until(lambda: number_of_descriptors() - before <= 150 + 64, 20.0)
+
+
+def number_of_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_a_connection_of_the_user_that_has_gone_is_not_waited_for(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import resource
 import signal
 import socket
@@ -18,7 +19,9 @@ from typing import Any
 
 import pytest
 from harness import parent_of
+from hosts import client
 from imp_parallel_ssh import SSHHost, _relay
+from imp_parallel_ssh._connection import ForwardedStream
 from imp_parallel_ssh._relay import Relay, relay_program
 from ordinary_user import OrdinaryUser, ordinary_user
 from sshd import Daemons, Person, Sshd
@@ -27,6 +30,8 @@ from waiting import wait_until
 from imp_parallel_core import LaunchError
 from imp_parallel_core.private_folders import with_private_folders
 from imp_parallel_core.proofs import note_proof
+
+__all__ = ["client"]  # fixtures
 
 
 class Echo:
@@ -72,12 +77,20 @@ def echo() -> Iterator[Echo]:
     made.close()
 
 
+# (most of what a relay does has nothing to do with what speaks SSH)
+by_both = pytest.mark.parametrize("host", ["paramiko", "openssh"], indirect=True)
+
+
 @pytest.fixture
-def host(person: Person, sshd: Sshd) -> Iterator[SSHHost]:
+def host(
+    request: pytest.FixtureRequest, person: Person, sshd: Sshd, ssh_program: None
+) -> Iterator[SSHHost]:
     person.name(sshd, "there")
-    made = SSHHost("there")
+    made = SSHHost("there", client=getattr(request, "param", "paramiko"))
     yield made
     made.close()
+    wait_until(lambda: not sshd.sessions(), 10.0, "the end of the connection")
+    assert not list(Path(os.environ["TMPDIR"]).iterdir())
 
 
 @pytest.fixture
@@ -106,6 +119,7 @@ def say(connected: socket.socket, data: bytes) -> bytes:
     return heard
 
 
+@by_both
 def test_many_connections_pass_both_ways_at_once(relay: Relay, echo: Echo) -> None:
     talks = [dial(relay) for _ in range(30)]
     for number, talk in enumerate(talks):
@@ -118,6 +132,7 @@ def test_many_connections_pass_both_ways_at_once(relay: Relay, echo: Echo) -> No
     wait_until(lambda: echo.open == 0, 10.0)
 
 
+@by_both
 def test_an_end_that_is_closed_closes_the_other(relay: Relay, echo: Echo) -> None:
     with dial(relay) as talk:
         assert say(talk, b"x") == b"x"
@@ -145,6 +160,7 @@ def test_a_relay_that_shall_listen_at_one_address_does(
     host.close()
 
 
+@by_both
 def test_it_ends_with_its_master_and_removes_its_folder(
     relay: Relay, sshd: Sshd, person: Person
 ) -> None:
@@ -158,6 +174,7 @@ def test_it_ends_with_its_master_and_removes_its_folder(
         dial(relay)
 
 
+@by_both
 def test_it_is_attached_again_after_the_connection_was_lost(
     relay: Relay, sshd: Sshd, echo: Echo
 ) -> None:
@@ -171,6 +188,7 @@ def test_it_is_attached_again_after_the_connection_was_lost(
         talk.close()
 
 
+@by_both
 def test_it_holds_connections_while_the_host_lets_nobody_in(
     relay: Relay, sshd: Sshd, echo: Echo
 ) -> None:
@@ -190,20 +208,20 @@ def test_it_holds_connections_while_the_host_lets_nobody_in(
 
 
 def test_it_leaves_when_its_master_was_killed(
-    person: Person, sshd: Sshd, echo: Echo, tmp_path: Path
+    person: Person, sshd: Sshd, echo: Echo, client: str
 ) -> None:
     person.name(sshd, "there")
     script = (
         "import sys\n"
         "from imp_parallel_ssh import SSHHost\n"
-        "host = SSHHost('there')\n"
+        "host = SSHHost('there', client=sys.argv[3])\n"
         "folder = host.make_private_folder(sys.argv[1], '.imp_parallel-')\n"
         "relay = host.relay([sys.argv[2]], folder=folder, patience_s=60.0)\n"
         "print('on', flush=True)\n"
         "sys.stdin.read()\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", script, str(person.home), echo.address],
+        [sys.executable, "-c", script, str(person.home), echo.address, client],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -218,17 +236,18 @@ def test_it_leaves_when_its_master_was_killed(
 
 
 def test_a_host_that_forwards_nothing_is_an_error_that_says_so(
-    person: Person, daemons: Daemons, echo: Echo
+    person: Person, daemons: Daemons, echo: Echo, client: str
 ) -> None:
     sshd = daemons.start(options=["AllowTcpForwarding no"])
     person.name(sshd, "there")
-    host = SSHHost("there")
+    host = SSHHost("there", client=client)
     folder = host.make_private_folder(str(person.home), ".imp_parallel-")
     with pytest.raises(LaunchError, match="AllowTcpForwarding"):
         host.relay([echo.address], folder=folder, patience_s=30.0)
     host.close()
 
 
+@by_both
 def test_once_attached_again_it_stays_so(relay: Relay, sshd: Sshd) -> None:
     before = dial(relay)
     assert say(before, b"x") == b"x"
@@ -270,6 +289,7 @@ def pid_of(sshd: Sshd) -> int:
     return found
 
 
+@by_both
 def test_those_who_say_nothing_neither_stop_it_nor_reach_the_master(
     small_relay: Relay, echo: Echo
 ) -> None:
@@ -554,6 +574,7 @@ def test_a_relay_finds_a_place_where_the_usual_one_has_a_long_name(
     relay.close()
 
 
+@by_both
 def test_closing_it_does_not_wait_for_a_host_that_is_silent(
     relay: Relay, host: SSHHost, sshd: Sshd
 ) -> None:
@@ -572,6 +593,7 @@ def test_closing_it_does_not_wait_for_a_host_that_is_silent(
     wait_until(lambda: not sshd.sessions(), 10.0)
 
 
+@by_both
 def test_closing_it_does_not_wait_for_a_session_that_is_silent(
     relay: Relay, host: SSHHost, sshd: Sshd
 ) -> None:
@@ -583,6 +605,33 @@ def test_closing_it_does_not_wait_for_a_session_that_is_silent(
     sshd.signal_sessions(signal.SIGCONT)
 
 
+@by_both
+def test_a_port_that_is_forwarded_no_more_is_closed_and_what_was_connected_stays(
+    host: SSHHost,
+) -> None:
+    connection = host.connection()
+    streams: queue.SimpleQueue[ForwardedStream] = queue.SimpleQueue()
+    port = connection.forward(streams.put)
+    with socket.create_connection(("127.0.0.1", port), timeout=20.0) as talk:
+        stream = streams.get(timeout=20.0)
+        connection.stop_forwarding(port)
+        connection.stop_forwarding(port)
+        wait_until(lambda: is_refused(port), 10.0)
+        stream.send([b"y"])
+        assert talk.recv(1) == b"y"
+        stream.give_up()
+        assert talk.recv(1) == b""
+
+
+def is_refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=20.0).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@by_both
 def test_a_connection_lost_while_forwarding_is_asked_for_is_no_refusal(
     host: SSHHost, sshd: Sshd
 ) -> None:

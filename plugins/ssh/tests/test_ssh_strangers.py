@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 from batch import Batch, BatchArray
+from hosts import client
 from imp_parallel_ssh import SSHHost
 from imp_parallel_ssh._relay import Relay
 from sshd import Person, Sshd
 from waiting import wait_until
 
 from imp_parallel_core import Manager
+
+__all__ = ["client"]  # fixtures
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -63,10 +66,20 @@ def few_descriptors() -> Iterator[None]:
 
 
 def test_two_thousand_strangers_at_a_relay_cost_the_master_few_descriptors_and_no_task(
-    person: Person, sshd: Sshd, few_descriptors: None, caplog: pytest.LogCaptureFixture
+    person: Person,
+    sshd: Sshd,
+    few_descriptors: None,
+    caplog: pytest.LogCaptureFixture,
+    client: str,
 ) -> None:
     person.name(sshd, "there")
-    host = WatchedHost("there", folder=str(person.home), ship_modules=[], relay_host="127.0.0.1")
+    host = WatchedHost(
+        "there",
+        folder=str(person.home),
+        ship_modules=[],
+        relay_host="127.0.0.1",
+        client=client,
+    )
     floods: list[subprocess.Popen[bytes]] = []
 
     def nap(number: int) -> int:
@@ -91,7 +104,8 @@ def test_two_thousand_strangers_at_a_relay_cost_the_master_few_descriptors_and_n
                 context.add_task(nap, added)
                 added += 1
         assert sorted(seen) == list(range(added))
-        assert 0 < most <= 100
+        # (over an ssh process each channel takes one, and the relay lets 64 come at a time)
+        assert 0 < most <= (100 if client == "paramiko" else 164)
         assert "lost slave" not in caplog.text
         for each in floods:
             each.communicate(timeout=60)

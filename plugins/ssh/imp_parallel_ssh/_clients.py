@@ -1,0 +1,37 @@
+"""What can speak SSH, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ._connection import Connect, Connection
+from ._target import parse_target
+
+
+def _connect_by_paramiko(target: str, timeout_s: float) -> Connection:
+    from ._load_paramiko import load_paramiko
+
+    load_paramiko()
+    from ._connect import connect
+
+    return connect(parse_target(target), timeout_s)
+
+
+def _connect_by_openssh(target: str, timeout_s: float) -> Connection:
+    from ._openssh import OpenSSHConnection
+
+    return OpenSSHConnection(target, timeout_s)
+
+
+CLIENTS: Mapping[str, Connect] = {
+    "paramiko": _connect_by_paramiko,
+    "openssh": _connect_by_openssh,
+}
+"""How each of them connects. What one needs is loaded when it is used."""
+
+
+def check_client(name: str) -> None:
+    """Raise ValueError if there is no such client."""
+    if name not in CLIENTS:
+        known = " or ".join(f'"{each}"' for each in CLIENTS)
+        raise ValueError(f"client={name!r}: it must be {known}")
