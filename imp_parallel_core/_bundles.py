@@ -149,6 +149,7 @@ class BundleWriter:
         """
         steps: list[Step | Bind] = []
         seen: set[int | Key] = set()
+        groups: set[int] = set()  # ids: what was met in one scope has the same one
         snapshot = Snapshot()
         pending: list[Definition | Key] = [*roots]
         for one in pending:  # it grows
@@ -159,15 +160,19 @@ class BundleWriter:
             if isinstance(one, Definition):
                 if not takes_note and id(one.object) in self._found:
                     continue
-                snapshot.add(one.snapshot)
-                pending += one.group
+                if takes_note and not steps:  # else this is done again when nothing is missing
+                    snapshot.add(one.snapshot)
+                if id(one.group) not in groups:
+                    groups.add(id(one.group))
+                    pending += one.group
                 if type(one.object) is FunctionType:
                     steps += self._needs.steps(one.object)
                     pending += self._needs.keys(one.object)
             elif (binding := self._binding(one)) is None:
                 steps.append(Bind(self, one))
             else:
-                snapshot.add_global(binding.module, one[1], binding.value)
+                if takes_note and not steps:
+                    snapshot.add_global(binding.module, one[1], binding.value)
                 pending += binding.group
         if takes_note:
             self.snapshot, self.numbers = snapshot, {mark for mark in seen if type(mark) is int}
