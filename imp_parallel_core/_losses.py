@@ -21,7 +21,7 @@ _KINDS_SHOWN = 10
 
 # Which of the two it is depends on what the slave had read when its process ended. (Compiled when
 # the first slave is lost: that takes longer than importing this module.)
-_HOW_A_STREAM_ENDED = r"\bits connection (ended|broke: [^;\n]*)"
+_HOW_A_STREAM_ENDED = r"\b(its connection (ended|broke: [^;\n]*)|it ended before it had connected)"
 
 
 class LossLog:

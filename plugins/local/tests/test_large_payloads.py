@@ -314,8 +314,12 @@ SLOW_READER = """
         for _ in range(2):
             manager.add_slave(LocalSlave())
         context = manager.get_context()
+        def make():
+            time.sleep(0.1)  # it is not short, so that few are sent ahead
+            return bytes(SIZE)
+
         for _ in range(30):
-            context.add_task(bytes, SIZE)
+            context.add_task(make)
         peak, count = 0, 0
         for result in context.get_results_unordered():
             count += 1

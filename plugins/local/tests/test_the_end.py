@@ -122,7 +122,7 @@ def test_signals_at_a_hundred_random_moments_of_a_masters_life_leave_nothing(
     source = """
 import time
 from imp_parallel_core import Manager, LocalSlave
-with Manager() as manager:
+with Manager(output=None) as manager:
     for _ in range(2):
         manager.add_slave(LocalSlave())
     context = manager.get_context(lambda: time.sleep(0.01))
