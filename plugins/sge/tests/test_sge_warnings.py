@@ -108,6 +108,7 @@ def test_suspended_slaves_come_back_and_go_on_however_long_it_takes(
             add_tasks(context, 16, 0.5)
             results = context.get_results_unordered()
             found = [next(results)]
+            print("at work", flush=True)
             while not all("is suspended" in slave.detail for slave in manager.slaves):
                 assert "gone" not in {{slave.state for slave in manager.slaves}}, manager.slaves
                 time.sleep(0.05)  # they would have been given up by now
@@ -119,6 +120,7 @@ def test_suspended_slaves_come_back_and_go_on_however_long_it_takes(
                 time.sleep(0.05)
         """)
     )
+    assert line_of(script) == "at work\n"  # suspended earlier, they would give no first result
     wait_until(lambda: log.at_work() == {1, 2}, what="work in both")
     job = job_of(cluster)
     cluster.run("qmod", "-sj", job)
