@@ -7,8 +7,9 @@ pickle is loaded. See :mod:`._definitions` for what there is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from ._light_typing import NamedTuple
 from ._snapshot import Snapshot
 
 if TYPE_CHECKING:

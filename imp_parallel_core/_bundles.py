@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from io import BytesIO
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ._bundle_parts import Bind, Binding, Bound, Definition, Key, Step
 from ._by_name import is_defined, reduce_by_name
@@ -25,6 +25,7 @@ from ._by_value import (
     reducer_of,
 )
 from ._function_needs import FunctionNeeds
+from ._light_typing import NamedTuple
 from ._protocol import FRAME_LIMIT_BYTES
 from ._references import (
     bind,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copyreg
-import dataclasses
 import dis
 import functools
 import importlib
@@ -298,17 +297,24 @@ _OTHERS: dict[type, Callable[[Any], Any]] = {
     CellType: _reduce_cell,
     functools._lru_cache_wrapper: _reduce_lru_cache,
     functools.cached_property: _reduce_cached_property,
-    type(dataclasses.MISSING): lambda _: "MISSING",
-    type(dataclasses.KW_ONLY): lambda _: "KW_ONLY",
     ModuleType: _reduce_module,
     weakref.WeakKeyDictionary: lambda found: (weakref.WeakKeyDictionary, (dict(found),)),
+}
+# by module and name, since dataclasses take a while to import
+_SENTINELS: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("dataclasses", "_MISSING_TYPE"): lambda _: "MISSING",
+    ("dataclasses", "_KW_ONLY_TYPE"): lambda _: "KW_ONLY",
 }
 _CLOUDPICKLES = cloudpickle.Pickler.dispatch_table.maps[0]
 
 
 def reducer_of(kind: type) -> Callable[[Any], Any] | None:
     """Return what takes objects of a type apart, if pickle itself can't."""
-    found: Callable[[Any], Any] | None = _OTHERS.get(kind) or _CLOUDPICKLES.get(kind)
+    found: Callable[[Any], Any] | None = (
+        _OTHERS.get(kind)
+        or _CLOUDPICKLES.get(kind)
+        or _SENTINELS.get((kind.__module__, kind.__qualname__))
+    )
     if (
         found is None
         and issubclass(kind, BaseException)

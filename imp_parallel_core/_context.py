@@ -17,7 +17,6 @@ from ._large_parts import LargeParts
 from ._map import Map
 from ._opening import Opener
 from ._performer import ServedContext
-from ._reprs import describe
 
 if TYPE_CHECKING:
     from ._inbox import Inbox
@@ -37,7 +36,18 @@ def _last_shown() -> int:
     return id(_of_sys.get("last_value"))
 
 
+def _name_of_setup(startup: Any) -> str:
+    name: str = getattr(startup, "__qualname__", "") or ("none" if startup is None else "")
+    if name:
+        return name
+    from ._reprs import describe
+
+    return describe(startup)
+
+
 def _not_callable(task: Any) -> TypeError:
+    from ._reprs import describe
+
     return TypeError(f"a task must be callable, and {describe(task)} is not")
 
 
@@ -81,8 +91,7 @@ class Context:
         # it alone refers to the book, which it lets go of at the end: the book holds what is the
         # script's, and a thread may keep this context beyond the interpreter's end
         self._served = ServedContext(id, book, setup, setup_timeout_s or 0.0, task_timeout_s or 0.0)
-        name = getattr(startup, "__qualname__", None) or describe(startup)
-        self._opener = Opener(engine, self._served, name)
+        self._opener = Opener(engine, self._served, _name_of_setup(startup))
         engine.open_context(self._served, max_attempts)
         self._finalizer = weakref.finalize(self, engine.close_context, id)
         self._finalizer.atexit = False  # the Manager ends everything then

@@ -31,7 +31,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from types import CodeType, FunctionType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from ._bundle_parts import Binding, Definition, Key, Step
 from ._bundles import BundleWriter
@@ -47,6 +47,7 @@ from ._by_value import (
 )
 from ._import_path import ImportPath, absolute_path
 from ._large_parts import LEAST_BYTES, LargePart, LargeParts
+from ._light_typing import NamedTuple
 from ._pickling import Large, pickle_with
 from ._plain_tasks import PlainTasks
 from ._references import change_path, define_named, definition

@@ -18,12 +18,11 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ._actions import Task
-from ._errors import ClosedError, Error
+from ._errors import ClosedError, Error, NoMoreSlavesError
 from ._fleet import Fleet
 from ._inbox import Inbox, Waiter
 from ._link import close_quietly
 from ._loop import Loop
-from ._losses import hopeless
 from ._observers import Observers
 from ._performer import Performer, ServedContext
 from ._plugins import Plugins
@@ -284,7 +283,7 @@ class Engine:
         if self._scheduler.has_hope:
             self._perform(self._scheduler.reader_waits(context.id, time.monotonic()))
         else:
-            inbox.give_up(hopeless(self._fleet.records.values()))
+            inbox.give_up(self._hopeless())
 
     def _tell_readers(self, inbox: Inbox, context: ServedContext) -> None:
         if inbox.has_waiters:
@@ -335,9 +334,14 @@ class Engine:
     def _give_up_waiting(self) -> None:
         """Tell all that wait, if no slave is left that could bring what they wait for."""
         if not self._scheduler.has_hope:
-            error = hopeless(self._fleet.records.values())
+            error = self._hopeless()
             for inbox in self._inboxes():
                 inbox.give_up(error)
+
+    def _hopeless(self) -> NoMoreSlavesError:
+        from ._losses import hopeless  # most runs keep a slave
+
+        return hopeless(self._fleet.records.values())
 
     def _context_closed(self, id: int) -> None:
         context = self._performer.contexts.pop(id, None)

@@ -13,7 +13,9 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.machinery import PathFinder
-from typing import Any, NamedTuple
+from typing import Any
+
+from ._light_typing import NamedTuple
 
 _FOLDER = re.compile(r"([^-]+).*\.(?:dist|egg)-info")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ._launching import LaunchPhase, LaunchState
+from ._light_typing import NamedTuple
 from ._slave_record import SlaveRecord
 
 _ANSWER_S = 1.0  # how long the scheduler waits to be told; then it goes on without

@@ -20,7 +20,6 @@ from ._hearing import Hearing
 from ._heartbeats import Heartbeats
 from ._launches import Launches
 from ._link import Link, close_quietly
-from ._losses import LossLog
 from ._plugins import Plugins
 from ._protocol import Message
 from ._reception import Reception
@@ -30,6 +29,7 @@ from ._slave_state import SlaveState
 if TYPE_CHECKING:
     from ._launch_watch import LaunchWatch
     from ._loop import Loop
+    from ._losses import LossLog
     from ._scheduler import Scheduler
     from ._stream import Stream
 
@@ -62,7 +62,8 @@ class Fleet:
         self._perform = perform
         self._changed = changed
         self._inquiries = Inquiries(loop.call_at)
-        self._losses = LossLog(loop.call_at)
+        self._loop = loop
+        self._losses: LossLog | None = None
         self._unflushed: dict[int, Link] = {}
         self._is_closed = False
         self._launches = Launches(
@@ -293,6 +294,10 @@ class Fleet:
                 f"\n    it had been launched again {used_up} times (the Manager's max_relaunches)"
             )
         record.failure = f"{record}: {text}"
+        if self._losses is None:
+            from ._losses import LossLog  # most runs lose no slave
+
+            self._losses = LossLog(self._loop.call_at)
         self._losses.note(record)
         self._enter(record, SlaveState.GONE, text.splitlines()[0])
         cause = f"on {record}, the whole slave was lost: {text}"
@@ -313,7 +318,8 @@ class Fleet:
                 if record.host:  # before that, the end of its stream tells it
                     record.link.send(protocol.LEAVE)
                 record.link.flush()
-        self._losses.tell_all()
+        if self._losses is not None:
+            self._losses.tell_all()
         self._is_closed = True
         self._launches.cancel(grace_s)
 

@@ -19,7 +19,6 @@ from ._evidence import Evidence, Inquiries
 from ._link import Link
 from ._printable import printable
 from ._protocol import Message
-from ._readable_error import readable_error, shortened
 from ._segments import DroppedSegments
 from ._shared_memory import open_segment
 from ._slave_record import SlaveRecord
@@ -93,6 +92,8 @@ class Hearing:
             if status == messages.VALUE and type(segments) is not DroppedSegments:
                 what = OutcomeKind.VALUE
             else:
+                from ._readable_error import readable_error  # most tasks give a value
+
                 what, segments = OutcomeKind.RAISED, readable_error(segments)
             outcome = Outcome(what, segments, index, sum(map(len, segments)))
             return self._item_ended, (index, item, outcome, duration_s, now)
@@ -201,4 +202,6 @@ def _text_of(message: Message) -> str:
     """Return the text that is a message's one segment. Raises ProtocolError if there is none."""
     if not message.segments:
         raise ProtocolError(f"a message of kind {message.kind} without its text")
+    from ._readable_error import shortened  # most slaves have no trouble to tell of
+
     return printable(shortened(message.segments[0]).decode(errors="replace"))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NamedTuple
+
+from ._light_typing import NamedTuple
 
 
 class PathChange(NamedTuple):

@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from threading import Lock
-from typing import NamedTuple
 
 from ._actions import Deliver, OutcomeKind
 from ._errors import Error
+from ._light_typing import NamedTuple
 
 _CHECK_S = 1.0  # how often a waiting reader looks whether the engine is still there
 

@@ -18,9 +18,10 @@ import shlex
 import stat
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
+from ._light_typing import NamedTuple
 from ._printable import printable
 
 if TYPE_CHECKING:
@@ -91,9 +92,10 @@ class SlaveArray(Slave):
         return f"{type(self).__name__}({self._count})"
 
 
-@dataclass(frozen=True)
-class Bootstrap:
+class Bootstrap(NamedTuple):
     """What one slave needs in order to begin. Made by the core, one for each slave of a launch.
+
+    A launcher that knows better makes another of it: ``bootstrap._replace(cwd=…)``.
 
     Attributes:
         index: the slave's number, from 0; also what a Launch calls it by.
@@ -122,23 +124,29 @@ class Bootstrap:
             has made there for what it sends. They are used whoever owns the folders around them.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides a method of tuples that nobody needs here
     python: str
     cwd: str
     output_path: str | None
     sys_path: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = MappingProxyType({})
     dial: str = ""
     addresses: Sequence[str] = ()
-    secret: bytes = field(default=b"", repr=False)
+    secret: bytes = b""
     connect_timeout_s: float = 120.0
     reconnect_timeout_s: float = 60.0
     slave_modules: Sequence[str] = ()
     code_path: str = ""
     has_own_files: bool = False
     sent_path: Sequence[str] = ()
-    masters_environment: Mapping[str, str] | None = field(default=None, repr=False)
+    masters_environment: Mapping[str, str] | None = None
     argv: Sequence[str] = ("",)
+
+    def __repr__(self) -> str:
+        """Show all but the secrets."""
+        shown = self._asdict()
+        del shown["secret"], shown["masters_environment"]
+        return f"Bootstrap({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def command(
         self, *arguments: str, in_login_shell: bool = False, code_path: str = ""

@@ -1,7 +1,7 @@
-"""Names of ``typing`` for the modules that a slave loads when it starts.
+"""Names of ``typing`` for the modules that a master or a slave loads when it starts.
 
-``typing`` itself takes longer to import than most of these modules together, and does nothing for
-them at run time.
+``typing`` itself takes longer to import than most modules of a slave together, and does nothing
+for them at run time; and its NamedTuple takes twice as long as this one to make a class.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ else:
         """Makes a named tuple of each class whose base is NamedTuple."""
 
         def __new__(cls, name, bases, body):
-            fields = body.pop("__annotations__")
+            fields = body.pop("__annotations__", ())
             defaults = [body.pop(field) for field in fields if field in body]
             made = namedtuple(name, fields, defaults=defaults, module=body.pop("__module__"))
             for key, value in body.items():

@@ -32,7 +32,6 @@ from ._engine import Engine
 from ._errors import LaunchError
 from ._import_path import ImportPath, absolute_path
 from ._launching import Bootstrap, Slave
-from ._nesting import check_no_slave_imports_this
 from ._output_files import OutputFiles
 from ._plugins import Plugins
 from ._scheduler_state import Policy
@@ -99,7 +98,10 @@ class Manager:
         credit: int = 10_000,
         plugins: Iterable[Any] = (),
     ) -> None:
-        check_no_slave_imports_this()
+        if "imp_parallel_core._runner" in sys.modules:  # this process is a slave's
+            from ._nesting import check_no_slave_imports_this
+
+            check_no_slave_imports_this()
         if max_relaunches < 0 or credit < 1:
             raise ValueError("max_relaunches must be at least 0, credit at least 1")
         if python is not None and not isinstance(python, str):

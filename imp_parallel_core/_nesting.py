@@ -15,9 +15,7 @@ _IMPORTS = "importlib._bootstrap_external", "exec_module"
 
 
 def check_no_slave_imports_this() -> None:
-    """Raise Error if this process is a slave's, and a module of its is being imported."""
-    if "imp_parallel_core._runner" not in sys.modules:
-        return
+    """Raise Error if a module is being imported in this process, which is a slave's."""
     module = ""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:

@@ -20,7 +20,6 @@ import weakref
 from typing import BinaryIO
 
 from ._errors import LaunchError
-from ._start_failure import advice_for
 
 _logger = logging.getLogger("imp_parallel")
 
@@ -241,6 +240,8 @@ def _remove_if_empty(path: str, made: os.stat_result) -> None:
 
 
 def _failure(path: str, problem: OSError) -> LaunchError:
+    from ._start_failure import advice_for
+
     otherwise = "Give Manager an output= in a folder that exists and can be written to, or None."
     words = _A_LINK if problem.errno in _LINK_ERRORS else problem.strerror
     return LaunchError(

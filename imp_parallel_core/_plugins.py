@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from . import _hookspecs
 from ._entry_points import find_entry_points
 from ._errors import PluginError
+from ._light_typing import NamedTuple
 
 if TYPE_CHECKING:
     from ._launching import Bootstrap, Launch, Slave

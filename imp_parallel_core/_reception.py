@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import _memory as memory
 from . import _protocol as protocol
 from ._connection import Connection
 from ._errors import ProtocolError
@@ -75,9 +74,7 @@ class Reception:
             received=lambda link, message: self._received(record, link, message),
             ended=lambda link, how: self._link_ended(record, link, how),
             wake=self._loop.post,
-            connection=Connection(
-                resumable=stream.resumable, adopt=adopt, has_room=memory.has_room
-            ),
+            connection=Connection(resumable=stream.resumable, adopt=adopt, has_room=_has_room),
         )
         record.newcomers.append(link)
         if len(record.newcomers) > _NEWCOMERS:
@@ -181,3 +178,9 @@ def _may_resume(record: SlaveRecord, earlier: Link, hello: Hello) -> bool:
     if hello.session is None:
         return earlier.connection.received == 0
     return hello.session == record.session
+
+
+def _has_room(size_bytes: int) -> bool:
+    from ._memory import has_room  # most runs receive nothing that is large
+
+    return has_room(size_bytes)

@@ -9,9 +9,9 @@ while, and is tried again then.
 from __future__ import annotations
 
 from itertools import islice
-from typing import NamedTuple
 
 from ._actions import SetAside, TakeUp, Task
+from ._light_typing import NamedTuple
 from ._scheduler_board import Board
 from ._scheduler_state import ContextState, Phase, ScheduledSlave
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ._actions import Outcome, Task
+from ._light_typing import NamedTuple
 from ._scheduler_parts import KeptParts
 
 _AHEAD_S = 0.03  # short tasks are sent ahead for about this long …

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ._launching import Bootstrap, Slave, describe
+from ._light_typing import NamedTuple
 from ._slave_state import SlaveState
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from ._light_typing import NamedTuple
 from ._slave_state import SlaveState
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 import sys
@@ -81,8 +80,7 @@ def _adapted(
     cwd = gateway.home()
     sent_path = tuple(gateway.ship_modules(folder))
     return [
-        dataclasses.replace(
-            bootstrap,
+        bootstrap._replace(
             python=python,
             cwd=cwd,
             output_path=_output_path(folder, bootstrap),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import sys
@@ -141,7 +140,7 @@ class _AddsToTheEnvironment(Manager):
     def _new_record(self, *arguments: Any) -> SlaveRecord:
         record = super()._new_record(*arguments)
         environment = {"IMP_PARALLEL_ADDED": "a 'quoted' $word"}
-        record.bootstrap = dataclasses.replace(record.bootstrap, environment=environment)
+        record.bootstrap = record.bootstrap._replace(environment=environment)
         return record
 
 

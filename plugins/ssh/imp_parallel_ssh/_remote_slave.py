@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import logging
 import shlex
@@ -227,8 +226,8 @@ class RemoteSlave:
 
     def _order(self, folder: str, python: str, code_path: str) -> tuple[list[str], bytes]:
         sent_path = () if self._modules is None else (f"{folder}/{self._modules.digest}",)
-        bootstrap = dataclasses.replace(
-            self._bootstrap, python=shlex.quote(python), sent_path=sent_path, has_own_files=True
+        bootstrap = self._bootstrap._replace(
+            python=shlex.quote(python), sent_path=sent_path, has_own_files=True
         )
         argv = bootstrap.command("stdin", code_path=code_path)
         environment = [f"{name}={value}" for name, value in bootstrap.environment.items()]
