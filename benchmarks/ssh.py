@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 from imp_parallel_ssh import SSHSlave
-from imp_parallel_ssh._connect import connect
+from imp_parallel_ssh._paramiko.connect import connect
 from imp_parallel_ssh._target import parse_target
 from sshd import Daemons, Person, install
 

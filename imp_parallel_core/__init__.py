@@ -14,8 +14,8 @@ TYPE_CHECKING = False  # as typing's, which takes longer to import than the rest
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._command_host import CommandHost, CommandResult, LocalHost
-    from ._context import Context
+    from ._api.context import Context
+    from ._api.manager import Manager
     from ._errors import (
         ClosedError,
         Error,
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
         TaskLostError,
         UnreadResultsWarning,
     )
-    from ._events import (
+    from ._fleet.info import SlaveInfo
+    from ._plugins.bootstrap import Bootstrap
+    from ._plugins.command_host import CommandHost, CommandResult, LocalHost
+    from ._plugins.events import (
         ContextDone,
         Event,
         EventsMissed,
@@ -39,32 +42,28 @@ if TYPE_CHECKING:
         TaskDone,
         TaskStarted,
     )
-    from ._gateway import Gateway, Relay
-    from ._hookspecs import hookimpl
-    from ._launching import (
-        Bootstrap,
+    from ._plugins.gateway import Gateway, Relay
+    from ._plugins.hookspecs import hookimpl
+    from ._plugins.launch import (
         EndingLaunch,
         InformedLaunch,
         Launch,
         LaunchPhase,
         LaunchState,
-        Slave,
-        SlaveArray,
         WithdrawingLaunch,
         read_tail,
     )
-    from ._manager import Manager
-    from ._output_files import open_output
+    from ._plugins.output_files import open_output
+    from ._plugins.slave_archive import slave_archive
+    from ._plugins.slaves import Slave, SlaveArray
+    from ._plugins.start_failure import start_failure
+    from ._plugins.transport import Transport
     from ._printable import printable, printable_lines
-    from ._slave_archive import slave_archive
-    from ._slave_info import SlaveInfo
-    from ._start_failure import start_failure
-    from ._stream import Accept, SocketStream, Stream
-    from ._transport import Transport
+    from ._wire.stream import Accept, SocketStream, Stream
 
 _MODULES = {
-    "_command_host": ("CommandHost", "CommandResult", "LocalHost"),
-    "_context": ("Context",),
+    "_plugins.command_host": ("CommandHost", "CommandResult", "LocalHost"),
+    "_api.context": ("Context",),
     "_errors": (
         "ClosedError",
         "Error",
@@ -80,7 +79,7 @@ _MODULES = {
         "TaskLostError",
         "UnreadResultsWarning",
     ),
-    "_events": (
+    "_plugins.events": (
         "ContextDone",
         "Event",
         "EventsMissed",
@@ -88,9 +87,9 @@ _MODULES = {
         "TaskDone",
         "TaskStarted",
     ),
-    "_gateway": ("Gateway", "Relay"),
-    "_hookspecs": ("hookimpl",),
-    "_launching": (
+    "_plugins.gateway": ("Gateway", "Relay"),
+    "_plugins.hookspecs": ("hookimpl",),
+    "_plugins.launch": (
         "Bootstrap",
         "EndingLaunch",
         "InformedLaunch",
@@ -102,14 +101,14 @@ _MODULES = {
         "WithdrawingLaunch",
         "read_tail",
     ),
-    "_manager": ("Manager",),
-    "_output_files": ("open_output",),
+    "_api.manager": ("Manager",),
+    "_plugins.output_files": ("open_output",),
     "_printable": ("printable", "printable_lines"),
-    "_slave_archive": ("slave_archive",),
-    "_slave_info": ("SlaveInfo",),
-    "_start_failure": ("start_failure",),
-    "_stream": ("Accept", "SocketStream", "Stream"),
-    "_transport": ("Transport",),
+    "_plugins.slave_archive": ("slave_archive",),
+    "_fleet.info": ("SlaveInfo",),
+    "_plugins.start_failure": ("start_failure",),
+    "_wire.stream": ("Accept", "SocketStream", "Stream"),
+    "_plugins.transport": ("Transport",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -172,7 +171,7 @@ def __getattr__(name: str) -> Any:
     elif name.startswith("_") or not name[0].isupper():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     else:
-        from ._plugins import find_slave_type
+        from ._plugins.registry import find_slave_type
 
         value = find_slave_type(name)
     globals()[name] = value

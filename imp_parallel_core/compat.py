@@ -10,12 +10,12 @@ from typing import Any
 
 import imp_parallel_core as core
 
-from ._context import Context
+from ._api.context import Context
+from ._api.manager import Manager as _Manager
 from ._errors import Error, NetworkError, RemoteError
 from ._errors import NoMoreSlavesError as NoMoreWorkersError
-from ._launching import Slave as Worker
-from ._launching import SlaveArray as WorkerArray
-from ._manager import Manager as _Manager
+from ._plugins.slaves import Slave as Worker
+from ._plugins.slaves import SlaveArray as WorkerArray
 
 _OF_PLUGINS = {
     "LocalWorker": "LocalSlave",

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from imp_parallel_core import Bootstrap
-from imp_parallel_core._delays import Delays
+from imp_parallel_core._launch.late import Delays
 
 TROUBLE = "imp_parallel: the master has not been reached for 3 s:\n    192.0.2.1:7: no answer"
 

@@ -10,7 +10,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from imp_parallel_core._entry_points import EntryPoint, find_entry_points
+from imp_parallel_core._plugins.entry_points import EntryPoint, find_entry_points
 
 GROUPS = ("imp_parallel", "console_scripts", "pytest11", "no.such.group")
 
@@ -86,7 +86,7 @@ def test_an_entry_point_loads_a_module_or_what_is_in_it() -> None:
 
 def test_importlib_metadata_is_not_imported_where_there_are_only_folders() -> None:
     script = (
-        "import sys; from imp_parallel_core._plugins import find_plugins; find_plugins(); "
+        "import sys; from imp_parallel_core._plugins.registry import find_plugins; find_plugins(); "
         "print('importlib.metadata' in sys.modules)"
     )
     done = subprocess.run(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from imp_parallel_core._actions import Deliver, Outcome, OutcomeKind, Task
-from imp_parallel_core._inbox import Inbox
+from imp_parallel_core._engine.inbox import Inbox
+from imp_parallel_core._scheduler.actions import Deliver
+from imp_parallel_core._scheduler.tasks import Outcome, OutcomeKind, Task
 
 
 def nothing(*_: object) -> None:

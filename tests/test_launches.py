@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from imp_parallel_core import Bootstrap, LaunchError, LaunchPhase, LaunchState, Slave
-from imp_parallel_core import _launch_watch as launch_watch
-from imp_parallel_core._launches import Launches
-from imp_parallel_core._slave_record import SlaveRecord
-from imp_parallel_core._slave_state import SlaveState
+from imp_parallel_core._fleet.launches import Launches
+from imp_parallel_core._fleet.record import SlaveRecord
+from imp_parallel_core._fleet.state import SlaveState
+from imp_parallel_core._launch import watch as launch_watch
 
 RUNNING, QUEUED = LaunchState(LaunchPhase.RUNNING), LaunchState(LaunchPhase.QUEUED)
 

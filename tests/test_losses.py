@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from imp_parallel_core import Bootstrap, NoSlaveStartedError, Slave
-from imp_parallel_core._losses import LossLog, hopeless
-from imp_parallel_core._slave_record import SlaveRecord
+from imp_parallel_core._fleet.losses import LossLog, hopeless
+from imp_parallel_core._fleet.record import SlaveRecord
 
 
 def lost(index: int, how: str, host: str = "") -> SlaveRecord:

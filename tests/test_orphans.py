@@ -7,7 +7,7 @@ import sys
 
 SCRIPT = """
 import subprocess
-from imp_parallel_core import _process
+from imp_parallel_core._slave import process as _process
 
 kill = _process.kill_quietly
 _process.kill_quietly = lambda pid: None  # as if it were another user's, or hung in the kernel

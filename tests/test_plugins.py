@@ -22,11 +22,11 @@ from imp_parallel_core import (
     PluginError,
     Slave,
     SlaveChanged,
-    _hookspecs,
-    _plugins,
     hookimpl,
 )
-from imp_parallel_core._observers import Observers
+from imp_parallel_core._engine.observers import Observers
+from imp_parallel_core._plugins import hookspecs as _hookspecs
+from imp_parallel_core._plugins import registry as _plugins
 
 HOOKS = [name for name in vars(_hookspecs) if name.startswith("imp_parallel_")]
 
@@ -226,7 +226,7 @@ def test_an_observer_that_raises_is_reported_once_and_muted(
 
 
 def test_a_slow_observer_loses_events_and_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imp_parallel_core._observers._QUEUE_LIMIT", 10)
+    monkeypatch.setattr("imp_parallel_core._engine.observers._QUEUE_LIMIT", 10)
     go, seen = threading.Event(), []
 
     def slow(events: Sequence[Event]) -> None:

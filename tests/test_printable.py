@@ -25,7 +25,7 @@ from imp_parallel_core import (
     printable_lines,
 )
 from imp_parallel_core._errors import Error
-from imp_parallel_core._handshake import hello_of, read_hello, slave_identity
+from imp_parallel_core._wire.handshake import hello_of, read_hello, slave_identity
 
 EVIL = "\x1b]0;title\x07\x1b[2J\x9b31m\rdone\u202e\u2028\x00"
 

@@ -132,9 +132,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 @pytest.mark.parametrize(
     ("module", "more"),
     [
-        ("imp_parallel_core", ["imp_parallel_core._manager", "json", "socket"]),
-        ("imp_parallel_core._slave", ["ctypes", "typing"]),
-        ("imp_parallel_core._supervisor", ["ctypes", "typing"]),
+        ("imp_parallel_core", ["imp_parallel_core._api.manager", "json", "socket"]),
+        ("imp_parallel_core._slave.program", ["ctypes", "typing"]),
+        ("imp_parallel_core._slave.supervisor", ["ctypes", "typing"]),
     ],
 )
 def test_an_import_is_light(module: str, more: list[str]) -> None:
@@ -147,14 +147,20 @@ def test_an_import_is_light(module: str, more: list[str]) -> None:
 
 def test_a_runner_loads_no_more_than_it_needs() -> None:
     unneeded = {*HEAVY, "ctypes", "json", "typing"} - {"threading"}
-    script = f"import sys, imp_parallel_core._runner; print(*{unneeded} & {{*sys.modules}})"
+    script = f"import sys, imp_parallel_core._slave.runner; print(*{unneeded} & {{*sys.modules}})"
     command = [sys.executable, "-S", "-c", script]
     loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
 
 
 def test_the_first_slave_does_not_wait_for_what_most_scripts_do_not_need() -> None:
-    unneeded = {"imp_parallel_core._events", "importlib.metadata", "pathlib", "secrets", "urllib"}
+    unneeded = {
+        "imp_parallel_core._plugins.events",
+        "importlib.metadata",
+        "pathlib",
+        "secrets",
+        "urllib",
+    }
     script = (
         "import sys; from imp_parallel_core import Manager; Manager(output=None); "
         f"print(*{unneeded} & {{*sys.modules}})"

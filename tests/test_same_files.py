@@ -13,7 +13,7 @@ import pytest
 
 import imp_parallel_core
 from imp_parallel_core import Bootstrap
-from imp_parallel_core._same_files import facts_of, usable
+from imp_parallel_core._code.same_files import facts_of, usable
 
 DIAL = """
 import sys

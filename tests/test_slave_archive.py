@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import io
 import os
@@ -17,36 +16,13 @@ import cloudpickle
 import pytest
 from waiting import wait_until
 
-from imp_parallel_core import Bootstrap, _slave_archive, slave_archive
-from imp_parallel_core import _protocol as protocol
-from imp_parallel_core._handshake import welcome
+import imp_parallel_core
+from imp_parallel_core import Bootstrap, slave_archive
+from imp_parallel_core._plugins import slave_archive as _slave_archive
+from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire.handshake import welcome
 
-PACKAGE = Path(_slave_archive.__file__).parent
-
-
-def imported_by(module: str) -> Iterator[str]:
-    """Yield the modules of the core that a module of it imports, wherever it does."""
-    pending: list[ast.AST] = [ast.parse((PACKAGE / f"{module}.py").read_text())]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            pending += node.orelse
-            continue
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            yield from [node.module] if node.module else [alias.name for alias in node.names]
-        pending += ast.iter_child_nodes(node)
-
-
-def test_the_archive_has_what_supervisor_and_runner_may_import_and_no_more() -> None:
-    found: set[str] = set()
-    pending = {"_slave", "_runner"}
-    while pending:
-        module = pending.pop()
-        found.add(module)
-        pending |= set(imported_by(module)) - found
-    # the package itself, which imports a slave's modules by their names
-    found.add("_version")
-    assert sorted(found) == sorted(_slave_archive._OF_THE_CORE)
+PACKAGE = Path(imp_parallel_core.__file__).parent
 
 
 @pytest.fixture
@@ -64,7 +40,7 @@ def run_alone(archive: Path, statements: str) -> str:
 
 
 def test_all_of_the_archive_can_be_imported_where_nothing_else_is(archive: Path) -> None:
-    names = [f"imp_parallel_core.{name}" for name in _slave_archive._OF_THE_CORE]
+    names = list(_slave_archive._own_modules())
     said = run_alone(
         archive,
         f"import importlib\nfor name in {names}: importlib.import_module(name)\n"
@@ -80,7 +56,7 @@ def test_the_version_of_cloudpickle_is_found_in_an_archive_without_importing_it(
 
     said = run_alone(
         archive,
-        "from imp_parallel_core._cloudpickle_version import version_of_cloudpickle\n"
+        "from imp_parallel_core._code.cloudpickle_version import version_of_cloudpickle\n"
         "print(version_of_cloudpickle(), 'cloudpickle' in sys.modules)",
     )
     assert said.split() == [cloudpickle.__version__, "False"]
@@ -187,7 +163,11 @@ def test_what_the_supervisor_says_waits_for_nobody(archive: Path) -> None:
             os.write(written, bytes(65536))
     os.set_blocking(written, True)
     process = subprocess.Popen(
-        [sys.executable, "-c", "from imp_parallel_core._home import say; say('x' * 9000)"],
+        [
+            sys.executable,
+            "-c",
+            "from imp_parallel_core._slave.master_link import say; say('x' * 9000)",
+        ],
         stderr=written,
         cwd=PACKAGE.parent,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imp_parallel_core._surplus import Demand, Surplus
+from imp_parallel_core._fleet.withdrawals import Demand, Surplus
 
 TIMEOUT_S = 5.0
 

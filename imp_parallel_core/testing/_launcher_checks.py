@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .._api.manager import Manager
 from .._errors import NoMoreSlavesError
-from .._launching import Slave
-from .._manager import Manager
-from .._slave_record import SlaveRecord
+from .._fleet.record import SlaveRecord
+from .._plugins.slaves import Slave
 
 _GONE_S = 10.0
 _MORE_THAN_FITS_BYTES = 4 << 20  # … into a socket's buffer

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from imp_parallel_core._definitions import DefinitionBook
+from imp_parallel_core._definitions.book import DefinitionBook
 
 from .slave import Runner
 

@@ -7,11 +7,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from imp_parallel_core._definitions import DefinitionBook
-from imp_parallel_core._loaded_definitions import LoadedDefinitions
-from imp_parallel_core._references import resolving
-from imp_parallel_core._results import pickle_value
-from imp_parallel_core._shared_memory import SharedBytes, opened
+from imp_parallel_core._code.loaded import LoadedDefinitions
+from imp_parallel_core._code.references import resolving
+from imp_parallel_core._code.results import pickle_value
+from imp_parallel_core._definitions.book import DefinitionBook
+from imp_parallel_core._wire.shared_memory import SharedBytes, opened
 
 Sent = tuple[list[bytes | SharedBytes], int]
 

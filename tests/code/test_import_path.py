@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imp_parallel_core._import_path import ImportPath, absolute_path
-from imp_parallel_core._references import change_path
+from imp_parallel_core._code.references import change_path
+from imp_parallel_core._definitions.import_path import ImportPath, absolute_path
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from imp_parallel_core import _large_parts as large_parts
-from imp_parallel_core import _shared_memory as shared_memory
-from imp_parallel_core._definitions import DefinitionBook, TaskSegments
-from imp_parallel_core._large_parts import LargePart, LargeParts
-from imp_parallel_core._references import resolving, unpickle_task
+from imp_parallel_core._code.references import resolving, unpickle_task
+from imp_parallel_core._definitions import large_parts
+from imp_parallel_core._definitions.book import DefinitionBook, TaskSegments
+from imp_parallel_core._definitions.large_parts import LargePart, LargeParts
+from imp_parallel_core._wire import shared_memory
 
 MB = 1 << 20
 

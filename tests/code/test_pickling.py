@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from imp_parallel_core import _pickling
-from imp_parallel_core._pickling import pickle_with
+from imp_parallel_core._code import pickler as _pickling
+from imp_parallel_core._code.pickler import pickle_with
 
 
 def nothing_special(thing: Any) -> Any:

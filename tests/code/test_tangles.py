@@ -12,7 +12,7 @@ from cloudpickle import cloudpickle as its_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imp_parallel_core._definitions import DefinitionBook
+from imp_parallel_core._definitions.book import DefinitionBook
 
 from .slave import Runner, script
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imp_parallel_core._definitions import DefinitionBook
+from imp_parallel_core._definitions.book import DefinitionBook
 
 from .slave import Runner, more, script
 

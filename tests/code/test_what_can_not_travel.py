@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from imp_parallel_core._culprit import explain, find_culprit
-from imp_parallel_core._definitions import DefinitionBook
-from imp_parallel_core._exception_facts import read_facts
-from imp_parallel_core._loaded_definitions import LoadedDefinitions
-from imp_parallel_core._results import describe_exception, pickle_value
+from imp_parallel_core._code.culprit import explain, find_culprit
+from imp_parallel_core._code.exception_facts import read_facts
+from imp_parallel_core._code.loaded import LoadedDefinitions
+from imp_parallel_core._code.results import describe_exception, pickle_value
+from imp_parallel_core._definitions.book import DefinitionBook
 
 from .slave import Runner, script, unpickle
 

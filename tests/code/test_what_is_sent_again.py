@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imp_parallel_core._definitions import DefinitionBook
+from imp_parallel_core._definitions.book import DefinitionBook
 
 from .slave import Runner, more, script
 

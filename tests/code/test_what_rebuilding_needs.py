@@ -15,8 +15,8 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from imp_parallel_core._definitions import DefinitionBook
-from imp_parallel_core._shared_memory import opened
+from imp_parallel_core._definitions.book import DefinitionBook
+from imp_parallel_core._wire.shared_memory import opened
 
 from .slave import Runner, more, script
 
@@ -440,8 +440,8 @@ SCRIPTS = {
 
 SLAVE = """
 import pickle, sys
-from imp_parallel_core._loaded_definitions import LoadedDefinitions
-from imp_parallel_core._references import resolving
+from imp_parallel_core._code.loaded import LoadedDefinitions
+from imp_parallel_core._code.references import resolving
 
 bundles, segments = pickle.load(sys.stdin.buffer)
 if bundles is None:

@@ -13,7 +13,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from imp_parallel_core._definitions import DefinitionBook
+from imp_parallel_core._definitions.book import DefinitionBook
 
 from .slave import Runner, script
 

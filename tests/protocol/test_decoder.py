@@ -7,11 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from imp_parallel_core import _protocol as protocol
-from imp_parallel_core._decoder import Decoder
 from imp_parallel_core._errors import ProtocolError
-from imp_parallel_core._protocol import Message, encode_frame, encode_message
-from imp_parallel_core._segments import DroppedSegments
+from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire.decoder import Decoder
+from imp_parallel_core._wire.protocol import Message, encode_frame, encode_message
+from imp_parallel_core._wire.segments import DroppedSegments
 
 from .wire import FRAME, bytes_of, content, cut, introduced, messages, plain, sizes
 

@@ -6,8 +6,8 @@ from struct import Struct
 
 import pytest
 
-from imp_parallel_core import _messages as messages
-from imp_parallel_core import _protocol as protocol
+from imp_parallel_core._wire import heads as messages
+from imp_parallel_core._wire import protocol
 
 TEXT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 ROWS = [

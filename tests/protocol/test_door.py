@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imp_parallel_core._door import Door
+from imp_parallel_core._slave.listening_stdin import Door
 
 Visit = Callable[[], socket.socket]
 

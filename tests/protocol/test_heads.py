@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imp_parallel_core import _messages as messages
 from imp_parallel_core._errors import ProtocolError
+from imp_parallel_core._wire import heads as messages
 
 u8, u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
 seconds = st.floats(min_value=0, allow_nan=False, allow_infinity=False)

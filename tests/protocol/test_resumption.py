@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imp_parallel_core import _connection as connections
-from imp_parallel_core import _protocol as protocol
-from imp_parallel_core._connection import Connection
-from imp_parallel_core._decoder import Decoder
+from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire import session as connections
+from imp_parallel_core._wire.decoder import Decoder
+from imp_parallel_core._wire.session import Connection
 
 from .wire import content, plain, write
 

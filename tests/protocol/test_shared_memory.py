@@ -18,14 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imp_parallel_core import ProtocolError, SocketStream
-from imp_parallel_core import _descriptors as descriptors
-from imp_parallel_core import _protocol as protocol
-from imp_parallel_core import _shared_memory as shared_memory
-from imp_parallel_core._connection import Connection
-from imp_parallel_core._decoder import Decoder
-from imp_parallel_core._link import Link
-from imp_parallel_core._protocol import Message
-from imp_parallel_core._shared_memory import (
+from imp_parallel_core._wire import descriptors, protocol, shared_memory
+from imp_parallel_core._wire.decoder import Decoder
+from imp_parallel_core._wire.link import Link
+from imp_parallel_core._wire.protocol import Message
+from imp_parallel_core._wire.session import Connection
+from imp_parallel_core._wire.shared_memory import (
     LEAST_BYTES,
     SharedBytes,
     SharedWriter,

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from imp_parallel_core import _protocol as protocol
-from imp_parallel_core._decoder import Decoder
-from imp_parallel_core._protocol import Message, encode_message
+from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire.decoder import Decoder
+from imp_parallel_core._wire.protocol import Message, encode_message
 
 FRAME = protocol.FRAME_LIMIT_BYTES
 _PATTERN = bytes(range(251))

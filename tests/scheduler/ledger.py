@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 
-from imp_parallel_core._actions import (
+from imp_parallel_core._scheduler.actions import (
     Action,
     CloseContext,
     Deliver,
     EndAttempt,
     GiveUp,
     NextRunner,
-    Outcome,
-    OutcomeKind,
     Relaunch,
     SendSetup,
     SendTasks,
     SetAside,
     TakeBack,
     TakeUp,
-    Task,
 )
-from imp_parallel_core._scheduler_state import Policy
+from imp_parallel_core._scheduler.policy import Policy
+from imp_parallel_core._scheduler.tasks import Outcome, OutcomeKind, Task
 
 
 class KnownSlave:

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from itertools import count, islice
 from typing import Any
 
-from imp_parallel_core._actions import (
+from imp_parallel_core._definitions.large_parts import LargePart
+from imp_parallel_core._scheduler.actions import (
     Action,
     CloseContext,
     Deliver,
@@ -21,19 +22,16 @@ from imp_parallel_core._actions import (
     GiveUp,
     KeepPart,
     NextRunner,
-    Outcome,
-    OutcomeKind,
     Relaunch,
     SendSetup,
     SendTasks,
     SetAside,
     TakeBack,
     TakeUp,
-    Task,
 )
-from imp_parallel_core._large_parts import LargePart
-from imp_parallel_core._scheduler import Scheduler
-from imp_parallel_core._scheduler_state import Policy
+from imp_parallel_core._scheduler.policy import Policy
+from imp_parallel_core._scheduler.scheduler import Scheduler
+from imp_parallel_core._scheduler.tasks import Outcome, OutcomeKind, Task
 
 from .ledger import Ledger
 

@@ -10,21 +10,19 @@ from collections.abc import Collection
 from itertools import count
 from typing import Any
 
-from imp_parallel_core._actions import (
+from imp_parallel_core._scheduler.actions import (
     Action,
     Deliver,
     EndAttempt,
     GiveUp,
     NextRunner,
-    Outcome,
-    OutcomeKind,
     Relaunch,
     SendSetup,
     SendTasks,
     TakeBack,
-    Task,
 )
-from imp_parallel_core._scheduler import Scheduler
+from imp_parallel_core._scheduler.scheduler import Scheduler
+from imp_parallel_core._scheduler.tasks import Outcome, OutcomeKind, Task
 
 WIRE_S = 0.0002
 SETUP_S = 1.0

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from imp_parallel_core._actions import (
-    Deliver,
-    EndAttempt,
-    Outcome,
-    OutcomeKind,
-    SendSetup,
-    SendTasks,
-    TakeBack,
-    Task,
-)
-from imp_parallel_core._scheduler import Scheduler
+from imp_parallel_core._scheduler.actions import Deliver, EndAttempt, SendSetup, SendTasks, TakeBack
+from imp_parallel_core._scheduler.scheduler import Scheduler
+from imp_parallel_core._scheduler.tasks import Outcome, OutcomeKind, Task
 
 from .model import unstarted
 

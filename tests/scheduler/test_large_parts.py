@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from imp_parallel_core._actions import ForgetPart, KeepPart, SendTasks, Task
-from imp_parallel_core._large_parts import LargePart
+from imp_parallel_core._definitions.large_parts import LargePart
+from imp_parallel_core._scheduler.actions import ForgetPart, KeepPart, SendTasks
+from imp_parallel_core._scheduler.tasks import Task
 
 from .model import FakeBytes, FakeCluster, FakeSlave, part
 

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from imp_parallel_core._actions import (
-    Action,
-    EndAttempt,
-    GiveUp,
-    Outcome,
-    OutcomeKind,
-    SendTasks,
-    TakeBack,
-    Task,
-)
-from imp_parallel_core._scheduler import Scheduler
+from imp_parallel_core._scheduler.actions import Action, EndAttempt, GiveUp, SendTasks, TakeBack
+from imp_parallel_core._scheduler.scheduler import Scheduler
+from imp_parallel_core._scheduler.tasks import Outcome, OutcomeKind, Task
 
 PATIENCE_S = 30.0
 HOURS = 10 * 3600

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from imp_parallel_core._scheduler_state import Policy
+from imp_parallel_core._scheduler.policy import Policy
 
 from .model import FakeCluster, FakeReader, FakeSlave, unstarted
 

@@ -6,20 +6,19 @@ from typing import Any
 
 import pytest
 
-from imp_parallel_core._actions import (
+from imp_parallel_core._scheduler.actions import (
     Action,
     CloseContext,
     Deliver,
     EndAttempt,
     NextRunner,
-    OutcomeKind,
     Relaunch,
     SendSetup,
     SendTasks,
     TakeBack,
-    Task,
 )
-from imp_parallel_core._scheduler_state import Policy
+from imp_parallel_core._scheduler.policy import Policy
+from imp_parallel_core._scheduler.tasks import OutcomeKind, Task
 
 from .model import FakeCluster, FakeReader, FakeSlave, unstarted
 

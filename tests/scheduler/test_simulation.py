@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from imp_parallel_core._actions import Outcome, OutcomeKind, SendSetup, SendTasks, Task
-from imp_parallel_core._scheduler import Scheduler
+from imp_parallel_core._scheduler.actions import SendSetup, SendTasks
+from imp_parallel_core._scheduler.scheduler import Scheduler
+from imp_parallel_core._scheduler.tasks import Outcome, OutcomeKind, Task
 
 from .model import unstarted
 from .simulation import POISON, Simulation

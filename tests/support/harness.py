@@ -45,7 +45,7 @@ class Processes:
     def supervisors(self) -> list[int]:
         """Return the pids of the slaves' own processes."""
         lines = self.alive().items()
-        slaves = {pid for pid, line in lines if "imp_parallel_core._slave " in line}
+        slaves = {pid for pid, line in lines if "imp_parallel_core._slave.program " in line}
         return [pid for pid in slaves if parent_of(pid) not in slaves]  # (a runner may be a fork)
 
     def gone_within(self, limit_s: float) -> dict[int, str]:

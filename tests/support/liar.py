@@ -26,11 +26,11 @@ from imp_parallel_core import (
     Stream,
     hookimpl,
 )
-from imp_parallel_core import _messages as messages
-from imp_parallel_core import _protocol as protocol
-from imp_parallel_core._connection import Connection
-from imp_parallel_core._handshake import hello_of, slave_identity
-from imp_parallel_core._protocol import Message
+from imp_parallel_core._wire import heads as messages
+from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire.handshake import hello_of, slave_identity
+from imp_parallel_core._wire.protocol import Message
+from imp_parallel_core._wire.session import Connection
 
 _BEAT_S = 0.1
 RUNNING = LaunchState(LaunchPhase.RUNNING)

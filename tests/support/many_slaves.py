@@ -29,11 +29,11 @@ from imp_parallel_core import (
     SlaveArray,
     hookimpl,
 )
-from imp_parallel_core import _messages as messages
-from imp_parallel_core import _protocol as protocol
-from imp_parallel_core._handshake import hello_of, slave_identity
-from imp_parallel_core._link import Link
-from imp_parallel_core._protocol import Message
+from imp_parallel_core._wire import heads as messages
+from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire.handshake import hello_of, slave_identity
+from imp_parallel_core._wire.link import Link
+from imp_parallel_core._wire.protocol import Message
 
 _AT_ONCE = 32  # handshakes under way
 _PING_S = 10.0  # a third of heartbeat_timeout

@@ -79,7 +79,7 @@ def test_a_slave_that_starts_after_the_run_says_so_and_exits_with_0(
         for pid in processes.alive():
             os.kill(pid, signal.SIGKILL)
     launch_file = tmp_path / "gone"
-    from imp_parallel_core._slave import _read_file
+    from imp_parallel_core._slave.program import _read_file
 
     with pytest.raises(SystemExit) as caught:
         _read_file(str(launch_file))

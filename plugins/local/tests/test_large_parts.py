@@ -16,7 +16,7 @@ import pytest
 from waiting import wait_until
 
 from imp_parallel_core import Manager, RemoteError
-from imp_parallel_core import _protocol as protocol
+from imp_parallel_core._wire import protocol
 
 MB = 1 << 20
 

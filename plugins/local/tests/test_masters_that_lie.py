@@ -13,8 +13,8 @@ from imp_parallel_local._local_launch import LocalLaunch
 from waiting import wait_until
 
 from imp_parallel_core import Bootstrap, LaunchPhase, SocketStream, Stream
-from imp_parallel_core import _protocol as protocol
-from imp_parallel_core._connection import Connection
+from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire.session import Connection
 
 
 class FalseMaster:

@@ -31,8 +31,8 @@ from imp_parallel_core import (
     NoMoreSlavesError,
     NoSlaveStartedError,
     TaskLostError,
-    _losses,
 )
+from imp_parallel_core._fleet import losses as _losses
 
 
 class Logged:
@@ -105,7 +105,7 @@ def test_a_python_that_starts_threads_by_itself_is_not_forked(
         context = manager.get_context()
         context.add_task(lambda: Path("/proc/self/cmdline").read_text())
         (command,) = context.get_results()
-        assert "imp_parallel_core._runner " in command
+        assert "imp_parallel_core._slave.runner " in command
         context.add_task(os.getpid)
         assert list(context.get_results()) == processes.runners()
 

@@ -23,9 +23,9 @@ from liar import Liar, Peer
 from waiting import wait_until
 
 from imp_parallel_core import Manager, TaskLostError
-from imp_parallel_core import _messages as messages
-from imp_parallel_core import _protocol as protocol
-from imp_parallel_core._scheduler import Scheduler
+from imp_parallel_core._scheduler.scheduler import Scheduler
+from imp_parallel_core._wire import heads as messages
+from imp_parallel_core._wire import protocol
 
 PATIENCE_S = 2.0
 

@@ -31,10 +31,9 @@ from imp_parallel_core import (
     SetupError,
     SocketStream,
 )
-from imp_parallel_core import _memory as memory
-from imp_parallel_core import _messages as messages
-from imp_parallel_core import _protocol as protocol
-from imp_parallel_core._handshake import hello_of, slave_identity
+from imp_parallel_core._wire import heads as messages
+from imp_parallel_core._wire import memory, protocol
+from imp_parallel_core._wire.handshake import hello_of, slave_identity
 
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 NAN, INFINITY = float("nan"), float("inf")

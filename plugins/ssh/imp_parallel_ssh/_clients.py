@@ -9,16 +9,16 @@ from ._target import parse_target
 
 
 def _connect_by_paramiko(target: str, timeout_s: float) -> Connection:
-    from ._load_paramiko import load_paramiko
+    from ._paramiko.load import load_paramiko
 
     load_paramiko()
-    from ._connect import connect
+    from ._paramiko.connect import connect
 
     return connect(parse_target(target), timeout_s)
 
 
 def _connect_by_openssh(target: str, timeout_s: float) -> Connection:
-    from ._openssh import OpenSSHConnection
+    from ._openssh.connection import OpenSSHConnection
 
     return OpenSSHConnection(target, timeout_s)
 

@@ -16,7 +16,7 @@ def imp_parallel_launch(
 
     if not isinstance(slaves, (SSHSlave, SSHSlaveArray)):
         return None
-    from ._ssh_launch import SSHLaunch
+    from ._slaves.launch import SSHLaunch
 
     return SSHLaunch(slaves, bootstraps, accept)
 

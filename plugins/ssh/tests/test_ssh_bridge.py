@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 from as_root import as_me, as_root, can_be_root
-from imp_parallel_ssh import _command_line
-from imp_parallel_ssh._command_line import VERSION, command_line, default_pythons, new_mark
-from imp_parallel_ssh._host import Host, bridge_program
-from imp_parallel_ssh._ship import Archive, archive
-from imp_parallel_ssh._talk import BridgeEnded, Talk
+from imp_parallel_ssh._shipped_modules import Archive, archive
+from imp_parallel_ssh._slaves import command_line as _command_line
+from imp_parallel_ssh._slaves.bridge_client import BridgeEnded, Talk
+from imp_parallel_ssh._slaves.command_line import VERSION, command_line, default_pythons, new_mark
+from imp_parallel_ssh._slaves.shared_host import Host, bridge_program
 from ordinary_user import OrdinaryUser, ordinary_user
 from waiting import wait_until
 

@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from imp_parallel_ssh._connect import connect
-from imp_parallel_ssh._paramiko_connection import ParamikoConnection
-from imp_parallel_ssh._paramiko_stream import ParamikoStream
+from imp_parallel_ssh._paramiko.connect import connect
+from imp_parallel_ssh._paramiko.connection import ParamikoConnection
+from imp_parallel_ssh._paramiko.stream import ParamikoStream
 from imp_parallel_ssh._target import Target
 from networks import Network
 from sshd import Daemons, Person, Sshd
@@ -238,7 +238,7 @@ def test_a_forked_child_leaves_the_connection_alone(connection: ParamikoConnecti
 
 CUT = """
 import sys, threading, time
-from imp_parallel_ssh._connect import connect
+from imp_parallel_ssh._paramiko.connect import connect
 from imp_parallel_ssh._target import Target
 
 connection = connect(Target("inner"), 20.0)

@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from imp_parallel_ssh import _config_text
-from imp_parallel_ssh._ssh_config import HostSettings, SshConfig, Strictness
 from imp_parallel_ssh._target import parse_target
+from imp_parallel_ssh._user_config import text as _config_text
+from imp_parallel_ssh._user_config.settings import HostSettings, SshConfig, Strictness
 from sshd import Person
 
 from imp_parallel_core import LaunchError

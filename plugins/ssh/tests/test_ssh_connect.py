@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from imp_parallel_ssh._connect import connect
-from imp_parallel_ssh._paramiko_connection import ParamikoConnection
+from imp_parallel_ssh._paramiko.connect import connect
+from imp_parallel_ssh._paramiko.connection import ParamikoConnection
 from imp_parallel_ssh._target import parse_target
 from networks import Network
 from sshd import ME, Daemons, Person, Sshd, make_key, run
@@ -453,7 +453,7 @@ def test_a_host_that_drops_packets_is_given_up_in_time(
     network.cut("two")
     script = (
         "import sys, time\n"
-        "from imp_parallel_ssh._connect import connect\n"
+        "from imp_parallel_ssh._paramiko.connect import connect\n"
         "from imp_parallel_ssh._target import Target\n"
         "start = time.monotonic()\n"
         "try:\n    connect(Target('two', 'me'), 2.0)\n"

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 from imp_parallel_ssh import SSHSlave, SSHSlaveArray
-from imp_parallel_ssh import _ship as ship
+from imp_parallel_ssh import _shipped_modules as ship
 
 from imp_parallel_core import LaunchError
 

@@ -15,10 +15,11 @@ import pytest
 from hosts import client
 from hypothesis import given
 from hypothesis import strategies as st
-from imp_parallel_ssh import _connect, _remote_commands
-from imp_parallel_ssh import _remote_shell as shell
-from imp_parallel_ssh._paramiko_connection import ParamikoConnection
-from imp_parallel_ssh._ssh_host import SSHHost
+from imp_parallel_ssh._login_node import commands as _remote_commands
+from imp_parallel_ssh._login_node import scripts as shell
+from imp_parallel_ssh._login_node.ssh_host import SSHHost
+from imp_parallel_ssh._paramiko import connect as _connect
+from imp_parallel_ssh._paramiko.connection import ParamikoConnection
 from imp_parallel_ssh._target import Target
 from sshd import Daemons, Person, Sshd
 from waiting import is_alive, wait_until

@@ -15,9 +15,9 @@ from batch import Batch, BatchArray
 from hosts import client
 from imp_parallel_ssh import SSHHost, SSHSlave
 from imp_parallel_ssh._connection import Channel
-from imp_parallel_ssh._openssh import OpenSSHConnection
-from imp_parallel_ssh._openssh_words import Words
-from imp_parallel_ssh._splice import splicer
+from imp_parallel_ssh._diagnosis import Words
+from imp_parallel_ssh._login_node.forwarding import splicer
+from imp_parallel_ssh._openssh.connection import OpenSSHConnection
 from sshd import ME, Person, Sshd, make_key
 from waiting import wait_until
 

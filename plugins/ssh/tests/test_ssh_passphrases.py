@@ -16,7 +16,7 @@ from sshd import Daemons, Person, Sshd, make_key
 
 SCRIPT = """
 import os, sys, threading
-from imp_parallel_ssh._connect import connect
+from imp_parallel_ssh._paramiko.connect import connect
 from imp_parallel_ssh._target import Target
 
 def reach(name):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import paramiko
 import pytest
-from imp_parallel_ssh._connect import connect
+from imp_parallel_ssh._paramiko.connect import connect
 from imp_parallel_ssh._target import parse_target
 from sshd import Person
 

@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 from harness import parent_of
 from hosts import client
-from imp_parallel_ssh import SSHHost, _relay
+from imp_parallel_ssh import SSHHost
 from imp_parallel_ssh._connection import ForwardedStream
-from imp_parallel_ssh._relay import Relay, relay_program
+from imp_parallel_ssh._login_node import relay as _relay
+from imp_parallel_ssh._login_node.relay import Relay, relay_program
 from ordinary_user import OrdinaryUser, ordinary_user
 from sshd import Daemons, Person, Sshd
 from waiting import wait_until

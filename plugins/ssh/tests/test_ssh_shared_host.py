@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from imp_parallel_ssh._connection import Channel, Connection
-from imp_parallel_ssh._host import Host
+from imp_parallel_ssh._slaves.shared_host import Host
 from waiting import wait_until
 
 from imp_parallel_core import LaunchError

@@ -14,7 +14,7 @@ import pytest
 from batch import Batch, BatchArray
 from hosts import client
 from imp_parallel_ssh import SSHHost
-from imp_parallel_ssh._relay import Relay
+from imp_parallel_ssh._login_node.relay import Relay
 from sshd import Person, Sshd
 from waiting import wait_until
 

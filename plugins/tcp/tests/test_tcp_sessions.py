@@ -23,11 +23,11 @@ from imp_parallel_tcp._dial import dial
 from waiting import wait_until
 
 from imp_parallel_core import LaunchPhase, LaunchState, Manager
-from imp_parallel_core import _protocol as protocol
-from imp_parallel_core._decoder import Decoder
-from imp_parallel_core._handshake import hello_of, slave_identity
-from imp_parallel_core._process import kill_quietly
-from imp_parallel_core._slave_state import SlaveState
+from imp_parallel_core._fleet.state import SlaveState
+from imp_parallel_core._slave.process import kill_quietly
+from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire.decoder import Decoder
+from imp_parallel_core._wire.handshake import hello_of, slave_identity
 
 
 def break_connection(manager: Manager, slave: int = 0) -> None:

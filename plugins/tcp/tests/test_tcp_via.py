@@ -22,7 +22,7 @@ from imp_parallel_core import (
     NoMoreSlavesError,
     WithdrawingLaunch,
 )
-from imp_parallel_core._via import launch_via
+from imp_parallel_core._launch.gateway_launch import launch_via
 
 
 class HereRelay:

@@ -1,0 +1,308 @@
+"""The Manager, where a script begins.
+
+The way of a task, and the rooms through which it goes:
+
+    user's threads               engine's thread                     slave
+    ──────────────               ───────────────                     ─────
+    _api                         _engine                             _slave
+      Manager, Context   ──────>   Engine, Performer                   Supervisor
+    _definitions                 _scheduler decides                      │  ↑
+      code that travels            Scheduler                             ↓  │
+    _engine.inbox        <──────  _fleet                <── _wire ──>  Runner
+      outcomes                     the slaves                        _code
+                                 _launch, _plugins
+                                   how slaves are started
+
+The user's threads pickle and unpickle; the engine's thread moves bytes; the scheduler is pure.
+Slaves are launched by plugins, each launch in a thread of its own. The docstring of each room says
+what the room is for, who calls it, and in which order to read it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .._definitions.import_path import ImportPath, absolute_path
+from .._engine.engine import Engine
+from .._errors import LaunchError
+from .._fleet.record import SlaveRecord
+from .._plugins.bootstrap import Bootstrap
+from .._plugins.output_files import OutputFiles
+from .._plugins.registry import Plugins
+from .._plugins.slaves import Slave
+from .._plugins.transports import Transports
+from .._scheduler.policy import Policy
+
+if TYPE_CHECKING:
+    from .._fleet.info import SlaveInfo
+    from .context import Context
+
+
+class Manager:
+    """Owns the slaves, and spreads the tasks of its contexts over them.
+
+    Use it in a ``with`` statement, or call :meth:`close`; at the end of the script, however it
+    comes, its slaves end too.
+
+    Args:
+        python: what starts Python on a slave: a path, or a line for a shell, such as ``"module
+            load imp; imppy.sh python"``. By default this process's own Python.
+        host: the only address or name at which slaves reach this master over a network; by default
+            they try all that it has.
+        output: where the output of each slave goes: a path with ``%d`` for the slave's number;
+            None for nowhere. Never a file that another run is writing, nor one that is not the
+            user's: then ``-run2`` is added to the name, and a warning says so.
+        port: the only port at which slaves reach this master over a network, or a range to choose
+            from; by default any that is free.
+        max_relaunches: how often a slave is launched again that ran and was lost. The count begins
+            anew when it has ended a task a minute or more after it was launched again.
+        credit: how many results of a context may wait to be read before no further task is
+            started; what waits takes at most 256 MiB or so.
+        plugins: plugins to use besides those that are installed.
+
+    Raises ValueError for a bad ``output`` or bound, PluginError for a plugin that breaks the
+    contract, LaunchError if the script's working directory has been removed; and Error on a slave,
+    while it imports the module that makes the Manager.
+    """
+
+    connect_timeout: float = 120.0
+    """How long a slave may run, in seconds, before it has connected. A class or instance may set
+    it; it holds for the slaves that are added then."""
+
+    heartbeat_timeout: float = 30.0
+    """How long a slave may be silent, in seconds, before its tasks may begin elsewhere, likewise.
+    A slave answers also while a task holds the interpreter lock."""
+
+    reconnect_timeout: float = 60.0
+    """For how long a slave whose connection has broken tries to come back, in seconds, likewise.
+    After this and ``heartbeat_timeout`` it is given up."""
+
+    surplus_timeout: float = 30.0
+    """For how long more slaves may wait in a batch system's queue than there are tasks without an
+    outcome, while results are being read, in seconds, likewise. Then those that are too many are
+    taken out of the queue. ``float("inf")`` keeps them, for tasks that will be added later."""
+
+    def __init__(
+        self,
+        python: str | None = None,
+        host: str | None = None,
+        output: str | None = "slave%d.output",
+        *,
+        port: int | range | None = None,
+        max_relaunches: int = 3,
+        credit: int = 10_000,
+        plugins: Iterable[Any] = (),
+    ) -> None:
+        if "imp_parallel_core._slave.runner" in sys.modules:  # this process is a slave's
+            from .nesting import check_no_slave_imports_this
+
+            check_no_slave_imports_this()
+        if max_relaunches < 0 or credit < 1:
+            raise ValueError("max_relaunches must be at least 0, credit at least 1")
+        if python is not None and not isinstance(python, str):
+            raise TypeError(f"python={python!r}: it must be a path or a line for a shell, as text")
+        self._python = python or sys.executable
+        is_relative = output is not None and not os.path.isabs(output)
+        self._outputs = OutputFiles(output, _working_folder() if is_relative else "")
+        policy = Policy(max_relaunches=max_relaunches, credit_outcomes=credit)
+        all_plugins = Plugins(plugins)
+        self._engine = Engine(all_plugins, policy)
+        self._transports = Transports(all_plugins, host, port, self._engine.accept)
+        self._told_path = absolute_path()  # what is on it later, slaves are told by contexts
+        self._slave_numbers = itertools.count()
+        self._context_numbers = itertools.count(1)
+        self._finalizer = weakref.finalize(
+            self, _end, self._engine, self._transports, self._outputs
+        )
+
+    def add_slave(self, slave: Slave) -> None:
+        """Add a slave or an array of slaves, and begin to launch it. May be called at any time.
+
+        What holds now, holds for the slave as long as it is there, also when it is launched again:
+        the working directory, ``sys.path``, ``sys.argv``, and for a local one the environment.
+
+        Args:
+            slave: its description, such as ``LocalSlave()``.
+
+        Raises:
+            TypeError: it describes no slave.
+            LaunchError: it can be known at once that it can't be launched; or its output file
+                can't be written.
+            ClosedError: the Manager has been closed.
+        """
+        self._engine.check_open()
+        if not isinstance(slave, Slave):
+            raise TypeError(f"{slave!r} describes no slave (such as LocalSlave() does)")
+        slave.check()
+        environment, argv = dict(os.environ), _script_arguments()
+        records = [self._new_record(slave, environment, argv) for _ in range(len(slave))]
+        self._engine.launch(records)
+
+    def get_context(
+        self,
+        startup: Callable[[], Any] | None = None,
+        *,
+        task_timeout_s: float | None = None,
+        setup_timeout_s: float | None = None,
+        max_attempts: int = 3,
+    ) -> Context:
+        """Return a new context: tasks that share one set-up.
+
+        Args:
+            startup: the set-up, called once on each slave before its first task of this context.
+                What it returns is passed to the tasks: a tuple or a list is spread over their
+                first arguments, None is no argument, anything else is one (a list that is to be
+                one argument is returned in a tuple: ``return values,``). It stays on the slave
+                and need not be picklable.
+            task_timeout_s: how long a task may take, from its own start; it is killed then, which
+                counts as a failed attempt. By default there is no limit.
+            setup_timeout_s: likewise for the set-up.
+            max_attempts: how often a task may end its runner before it is given up. A slave on
+                which the set-up raises or ends its runner does not try it again. When it has failed
+                on so many slaves and no slave has managed it, or on all that there are, the
+                context's tasks get SetupError. A slave that is lost in the set-up may try again, if
+                it is launched again; that it was lost counts only as long as no slave has managed
+                the set-up, or if it happens so often to the same slave.
+
+        Raises:
+            TypeError, ValueError: for bad arguments.
+            PicklingError: something in the set-up can't be pickled.
+            ClosedError: the Manager has been closed.
+        """
+        from .context import Context  # takes a while, in which slaves can start already
+
+        self._engine.check_open()
+        if startup is not None and not callable(startup):
+            raise TypeError(f"a set-up must be callable, and {startup!r} is not")
+        if type(max_attempts) is not int:
+            raise TypeError(f"max_attempts={max_attempts!r}: it must be an int")
+        if max_attempts < 1:
+            raise ValueError("max_attempts must be at least 1")
+        _check_limit("task_timeout_s", task_timeout_s)
+        _check_limit("setup_timeout_s", setup_timeout_s)
+        return Context(
+            self,
+            self._engine,
+            next(self._context_numbers),
+            startup,
+            task_timeout_s=task_timeout_s,
+            setup_timeout_s=setup_timeout_s,
+            max_attempts=max_attempts,
+            import_path=ImportPath(self._told_path),
+        )
+
+    @property
+    def slaves(self) -> list[SlaveInfo]:
+        """What each slave is doing now. Raises ClosedError if the Manager has been closed."""
+        self._engine.check_open()
+        return self._engine.slaves()
+
+    def close(self) -> None:
+        """End all slaves, and wait until they have gone (some seconds at most).
+
+        May be called twice, and from any thread; whoever waits for results gets a ClosedError.
+        """
+        if self._finalizer.detach() is not None:
+            _close(self._engine, self._transports, self._outputs)
+
+    def __enter__(self) -> Manager:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        try:
+            count = len(self.slaves)
+        except Exception:  # closed, or in a forked child
+            return "<Manager, closed>"
+        return f"<Manager of {count} slave{'' if count == 1 else 's'}>"
+
+    def _new_record(
+        self, slave: Slave, environment: Mapping[str, str], argv: Sequence[str]
+    ) -> SlaveRecord:
+        index = next(self._slave_numbers)
+        dial, secret = "", b""
+        addresses: tuple[str, ...] = ()
+        slave_modules: Sequence[str] = ()
+        if slave.transport:
+            transport, addresses = self._transports.get(slave.transport)
+            dial, secret = transport.dial, transport.secret(index)
+            slave_modules = transport.slave_modules
+        bootstrap = Bootstrap(
+            index=index,
+            python=self._python,
+            cwd=_working_folder(),
+            output_path=self._outputs.make(index),
+            sys_path=absolute_path(),
+            dial=dial,
+            addresses=addresses,
+            secret=secret,
+            slave_modules=slave_modules,
+            connect_timeout_s=self.connect_timeout,
+            reconnect_timeout_s=self.reconnect_timeout,
+            masters_environment=environment,
+            argv=argv,
+        )
+        return SlaveRecord(
+            slave,
+            bootstrap,
+            self.heartbeat_timeout,
+            self.connect_timeout,
+            self.reconnect_timeout,
+            self.surplus_timeout,
+        )
+
+
+def _end(engine: Engine, transports: Transports, outputs: OutputFiles) -> None:
+    """Close what nobody can use any more, or the interpreter leaves behind."""
+    engine.leave_readers()
+    _close(engine, transports, outputs)
+
+
+def _close(engine: Engine, transports: Transports, outputs: OutputFiles) -> None:
+    try:
+        transports.close()  # first: a slave whose stream ends must not find anybody any more
+    finally:
+        try:
+            engine.close()
+        finally:
+            outputs.close()
+
+
+def _check_limit(name: str, limit_s: float | None) -> None:
+    if limit_s is None:
+        return
+    if not isinstance(limit_s, (int, float)):
+        raise TypeError(f"{name}={limit_s!r}: it must be a number of seconds, or None")
+    if not limit_s > 0:
+        raise ValueError(f"{name}={limit_s!r}: it must be more than 0")
+
+
+def _script_arguments() -> list[str]:
+    """Return the script's arguments, as texts that can travel whatever it made of them."""
+    words = map(str, getattr(sys, "argv", []))  # an embedded Python may have none
+    return [word if _can_be_argument(word) else ascii(word) for word in words]
+
+
+def _can_be_argument(word: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(word)
+    except UnicodeEncodeError:
+        return False
+
+
+def _working_folder() -> str:
+    """Return where the script works. Raises LaunchError."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError as problem:
+        raise LaunchError(
+            "the folder that this script works in has been removed, and slaves could not work "
+            "there either: let the script go to another one (os.chdir) first"
+        ) from problem

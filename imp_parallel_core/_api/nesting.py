@@ -1,0 +1,31 @@
+"""Refuses a Manager that a slave would make only because it imports the script's module.
+
+Such a Manager would start slaves, which import the module, and so on without end. A Manager that a
+task makes when it runs is fine.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+from .._errors import Error
+
+_IMPORTS = "importlib._bootstrap_external", "exec_module"
+
+
+def check_no_slave_imports_this() -> None:
+    """Raise Error if a module is being imported in this process, which is a slave's."""
+    module = ""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__"))
+        if (name, frame.f_code.co_name) == _IMPORTS:
+            raise Error(
+                f"a slave imports the module {module}, since a task needs something of it, and the "
+                "module makes a Manager when it is imported. Let it do so only where it is run as "
+                'the script: if __name__ == "__main__": …, or in a function.'
+            )
+        if frame.f_code.co_name == "<module>":
+            module = name
+        frame = frame.f_back

@@ -1,0 +1,81 @@
+"""Turns the deliveries of a context into the user's values, in the user's thread."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .._code.references import refers, resolving
+from .._errors import Error, RemoteError
+from .._scheduler.actions import Deliver
+from .._scheduler.tasks import OutcomeKind
+from .._wire.shared_memory import open_segment
+
+if TYPE_CHECKING:
+    from .._engine.engine import Engine
+    from .._engine.served_context import ServedContext
+
+# What unpickling may raise, since it runs the user's code: anything but a Ctrl-C of the user's.
+CODE_OF_OTHERS = (Exception, SystemExit, GeneratorExit)
+
+_SHORT = 4096  # bytes that it takes no time to look through
+
+
+class Opener:
+    """Opens the deliveries of one context.
+
+    Args:
+        engine: knows the slaves' names.
+        served: holds the definitions that pickles refer to.
+        setup_name: what errors call the set-up.
+    """
+
+    def __init__(self, engine: Engine, served: ServedContext, setup_name: str) -> None:
+        self.engine = engine
+        self.served = served
+        self.setup_name = setup_name
+
+    def open(self, delivery: Deliver) -> Any:
+        """Return a task's value, or raise its error."""
+        outcome = delivery.outcome
+        if outcome.kind is OutcomeKind.VALUE:
+            try:
+                return self.unpickle(outcome.content)
+            except CODE_OF_OTHERS as problem:
+                name, host = self.engine.slave_names(outcome.slave)
+                raise RemoteError(
+                    f"the value of task {delivery.task.number}, which ran on "
+                    f"{place(name, host)}, can't be unpickled on the master: "
+                    f"{type(problem).__name__}: {problem}",
+                    exc=problem,
+                    slave=name,
+                    host=host,
+                    number=delivery.task.number,
+                ) from problem
+        try:
+            from .failed_tasks import error_of  # most tasks give a value
+
+            raise error_of(delivery, self)
+        except Error:
+            raise
+        except Exception as problem:  # no memory, say: it is told once, and not for ever
+            number = delivery.task.number
+            raise RemoteError(
+                f"the error of task {number} can't be read: {type(problem).__name__}: {problem}",
+                exc=problem,
+                number=number,
+            ) from problem
+
+    def unpickle(self, segments: Sequence[Any]) -> Any:
+        """Return what segments hold. Raises whatever unpickling that raises."""
+        if len(segments) == 1 and len(segments[0]) < _SHORT and not refers(segments[0]):
+            return pickle.loads(segments[0])
+        data, *buffers = map(open_segment, segments)
+        with resolving(self.served.book):
+            return pickle.loads(data, buffers=buffers)
+
+
+def place(name: str, host: str) -> str:
+    """Return a slave's name, and its host's."""
+    return f"{name} ({host})" if host else name

@@ -1,0 +1,79 @@
+"""Objects that pickle finds by a name, as it does functions and classes: new types, sentinels.
+
+Their ``__reduce__`` returns the name of a global that holds them. If that is one of the script, no
+module on the slave has it: such an object is taken apart, and is a definition, so that it stays
+one object (``value is MISSING`` holds there too).
+"""
+
+from __future__ import annotations
+
+import copyreg
+import pickle
+import typing
+from types import FunctionType
+from typing import Any
+
+from .reducers import is_importable
+from .references import make_sentinel, make_typing
+
+_OPTIONS = {  # of the constructors of typing's kinds, and the attributes that hold them
+    "bound": "__bound__",
+    "covariant": "__covariant__",
+    "contravariant": "__contravariant__",
+    "infer_variance": "__infer_variance__",
+    "default": "__default__",
+}
+_TYPING = [
+    getattr(typing, name)
+    for name in ("NewType", "ParamSpec", "TypeVarTuple", "TypeAliasType")
+    if hasattr(typing, name)  # the last is new in Python 3.12
+]
+_UNSET = (None, False, getattr(typing, "NoDefault", None))  # the last is new in Python 3.13
+
+
+def _is_typing(kind: type) -> bool:
+    return any(kind is one for one in _TYPING)
+
+
+def may_have_name(kind: type) -> bool:
+    """Whether objects of a type may be pickled by name: its ``__reduce__`` will tell."""
+    if _is_typing(kind):
+        return True
+    if kind in copyreg.dispatch_table or issubclass(kind, type):
+        return False
+    return FunctionType in (type(kind.__reduce__), type(kind.__reduce_ex__))
+
+
+def reduce_by_name(thing: Any) -> Any:
+    """Return the reduction of an object whose type is such a kind.
+
+    It is a name that a module on the slave has for it, or says how it is made.
+    """
+    reduced = thing.__reduce_ex__(5)
+    if type(reduced) is not str or is_importable(thing, _module_of(thing, reduced), reduced):
+        return reduced
+    kind = type(thing)
+    if _is_typing(kind):
+        return make_typing, (kind, *_arguments_of(thing, kind), thing.__module__)
+    return make_sentinel, (kind,), thing.__getstate__()
+
+
+def is_defined(reduced: Any) -> bool:
+    """Whether a reduction is that of an object that no module on the slave has a name for."""
+    return type(reduced) is tuple and (reduced[0] is make_typing or reduced[0] is make_sentinel)
+
+
+def _module_of(thing: Any, name: str) -> str:
+    found: str = pickle.whichmodule(thing, name)  # type: ignore[attr-defined]  # as pickle does
+    return found
+
+
+def _arguments_of(thing: Any, kind: type) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what an object of typing's was made with."""
+    if kind is typing.NewType:
+        return (thing.__qualname__, thing.__supertype__), {}
+    if kind.__name__ == "TypeAliasType":
+        return (thing.__name__, thing.__value__), {"type_params": thing.__type_params__}
+    found = {option: getattr(thing, name, None) for option, name in _OPTIONS.items()}
+    is_set = {o: not any(value is one for one in _UNSET) for o, value in found.items()}
+    return (thing.__name__,), {o: value for o, value in found.items() if is_set[o]}

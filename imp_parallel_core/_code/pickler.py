@@ -1,0 +1,127 @@
+"""A pickler that is used again and again: making one costs more than pickling most tasks.
+
+What is large in a pickle is kept out of it: buffers that their owner offers (protocol 5), such as
+arrays, and bytes and texts, which pickle itself would write into it.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from io import BytesIO
+from struct import Struct
+
+from .._light_typing import Any, NamedTuple
+from .._wire import heads as messages
+from .._wire.protocol import FRAME_LIMIT_BYTES
+from . import references as _references
+
+Reducer = Callable[[Any], Any]
+"""Says how an object is taken apart, as ``Pickler.reducer_override`` does."""
+
+_KEPT_BYTES = 1 << 16
+_BUFFERS_LIMIT = 100  # of one pickle, so that many can travel in one message (docs/protocol.md)
+_TAKEN_OUT_BYTES = 1 << 20
+_idle: list[_Pickler] = []
+
+
+class Large(NamedTuple):
+    """What is out of a pickle: of which kind it is (see docs/protocol.md), and its bytes."""
+
+    kind: int
+    raw: memoryview
+
+
+def _instead(function: Callable[[Any], Any]) -> bytes:
+    """Return a piece of a pickle: a function is called with the next buffer."""
+    name = f"{function.__module__}\n{function.__name__}\n".encode()
+    return pickle.GLOBAL + name + pickle.NEXT_BUFFER + pickle.TUPLE1 + pickle.REDUCE
+
+
+# How pickle begins large bytes or texts: an operation, and how long they are.
+_SHORT, _LONG = Struct("<I"), Struct("<Q")
+_BYTES = messages.BYTES, _instead(_references.bytes_of)
+_TEXT = messages.TEXT, _instead(_references.text_of)
+_BYTEARRAY = messages.BUFFER, _instead(_references.bytearray_of)
+_BEGINNINGS = (
+    (pickle.BINBYTES, _SHORT, *_BYTES),
+    (pickle.BINBYTES8, _LONG, *_BYTES),
+    (pickle.BINUNICODE, _SHORT, *_TEXT),
+    (pickle.BINUNICODE8, _LONG, *_TEXT),
+    (pickle.BYTEARRAY8, _LONG, *_BYTEARRAY),
+)
+_BEGINNING_BYTES = 9
+
+
+class _File(BytesIO):
+    """Where a pickle is written to.
+
+    The pickler writes something large by itself, as it is, behind its beginning. If it did
+    otherwise, the large thing would stay in the pickle.
+    """
+
+    def __init__(self, buffers: list[Large]) -> None:
+        super().__init__()
+        self.buffers = buffers
+
+    def write(self, data: Any) -> int:
+        """Write a piece of the pickle, unless it is large."""
+        size = len(data)
+        if size < _TAKEN_OUT_BYTES or len(self.buffers) >= _BUFFERS_LIMIT:
+            return super().write(data)
+        at = self.tell()
+        self.seek(max(0, at - _BEGINNING_BYTES))
+        beginning = self.read()
+        for operation, layout, kind, instead in _BEGINNINGS:
+            if size >> 8 * layout.size:
+                continue
+            begun = operation + layout.pack(size)
+            if beginning.endswith(begun):
+                self.seek(at - len(begun))
+                self.truncate()
+                super().write(instead)
+                self.buffers.append(Large(kind, memoryview(data)))
+                return size
+        return super().write(data)
+
+
+class _Pickler(pickle.Pickler):
+    def __init__(self) -> None:
+        self.buffers: list[Large] = []
+        self.file = _File(self.buffers)
+        super().__init__(self.file, 5, buffer_callback=self._keep_large)
+
+    def _keep_large(self, buffer: pickle.PickleBuffer) -> bool:
+        # What is larger than a frame arrives at the other end in memory of its own, which can be
+        # written to, as an array wants it.
+        raw = buffer.raw()
+        if raw.nbytes <= FRAME_LIMIT_BYTES or len(self.buffers) >= _BUFFERS_LIMIT:
+            return True
+        self.buffers.append(Large(messages.BUFFER, raw))
+        return False
+
+
+def pickle_with(reducer: Reducer, thing: Any) -> tuple[bytes, list[Large]]:
+    """Return a pickle of anything, and what is large in it, not copied.
+
+    May be called by several threads, and by the code of what is being pickled. Raises whatever
+    pickling raises.
+    """
+    pickler = _idle.pop() if _idle else _Pickler()
+    pickler.reducer_override = reducer  # type: ignore[method-assign]  # it is looked up in dump()
+    pickler.dump(thing)
+    data, buffers = pickler.file.getvalue(), pickler.buffers.copy()
+    pickler.reducer_override = _no_reducer  # type: ignore[method-assign]  # likewise
+    # It refers to itself: what it holds would stay until garbage is collected.
+    pickler.clear_memo()
+    pickler.buffers.clear()
+    pickler.file.seek(0)
+    pickler.file.truncate()
+    if len(data) < _KEPT_BYTES:  # one that failed, or that has grown, is not worth keeping
+        _idle.append(pickler)
+    return data, buffers
+
+
+def _no_reducer(thing: Any) -> Any:
+    """Take the place of a reducer, which an idle pickler must not keep alive."""
+    return NotImplemented

@@ -1,0 +1,265 @@
+"""How a pickle refers to code that travelled apart from it.
+
+A pickled task says ``definition(7)`` where it would hold the code of a class. Both ends look the
+number up in the table of the context that the pickle belongs to: on a slave it is what was loaded,
+on the master the original object, so that an instance comes home as one of its own class.
+"""
+
+from __future__ import annotations
+
+import importlib
+import marshal
+import pickle
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property, lru_cache
+from importlib import import_module
+from types import CellType, CodeType, FunctionType, new_class
+
+from .._light_typing import Any, Protocol
+from .._wire.shared_memory import open_segment
+
+
+class Definitions(Protocol):
+    """The table of one context."""
+
+    def definition(self, number: int) -> Any:
+        """Return the function, class or code object of that number."""
+
+    def namespace(self, number: int) -> dict[str, Any]:
+        """Return the dict that the functions of one module share as their globals."""
+
+
+_active = threading.local()
+
+
+class resolving:  # used as a function is; contextlib's would cost more than a task
+    """Let pickles that are loaded in this thread, inside ``with``, refer to definitions."""
+
+    __slots__ = ("_definitions", "_previous")
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
+
+    def __enter__(self) -> None:
+        self._previous = getattr(_active, "definitions", None)
+        _active.definitions = self._definitions
+
+    def __exit__(self, *exc_info: object) -> None:
+        _active.definitions = self._previous
+
+
+def resolve_from_now_on(definitions: Definitions | None) -> None:
+    """Let pickles that this thread loads refer to definitions, outside ``resolving`` too.
+
+    None lets go of those that they referred to.
+    """
+    _active.definitions = definitions
+
+
+_MODULE = __name__.encode()
+
+
+def refers(pickled: bytes) -> bool:
+    """Whether a pickle may refer to definitions; then it has to be loaded inside ``resolving``."""
+    return _MODULE in pickled
+
+
+def unpickle_task(segments: Sequence[Any], definitions: Definitions) -> Any:
+    """Return a task's callable and its arguments. Called when pickles may refer to definitions."""
+    data = segments[0]
+    if len(segments) == 1 and type(data) is bytes:
+        loaded = pickle.loads(data)
+    else:
+        data, *buffers = map(open_segment, segments)
+        loaded = pickle.loads(data, buffers=buffers)
+    if len(loaded) == 2:
+        return loaded
+    number, state, arguments = loaded  # written by _plain_tasks
+    made = definitions.definition(number)
+    if state is not None:
+        made = object.__new__(made)
+        made.__dict__.update(state)
+    return made, arguments
+
+
+# The functions below are named in pickles. They run while one is loaded.
+
+
+def definition(number: int) -> Any:
+    """Return what a pickle refers to by its number."""
+    return _active.definitions.definition(number)
+
+
+def have_done(made: Any, steps: object) -> None:
+    """Do nothing: steps were done when they were loaded, behind what needs them."""
+
+
+def change_path(path: list[str], new: list[str], old: list[str]) -> None:
+    """Import from where the master does by now.
+
+    What a task or a set-up has put on the path stays where it is. What the master has taken off it
+    is tried last: tasks that were added before may need it.
+
+    Args:
+        path: the master's.
+        new: its entries that were not on it.
+        old: those that no longer are.
+    """
+    here = [entry for entry in sys.path if entry not in new and entry not in old]
+    at = len(here)
+    for entry in reversed(path):  # each new one stands before that which follows it
+        if entry in new:
+            here.insert(at, entry)
+        elif entry in here:
+            at = here.index(entry)
+    sys.path[:] = here + [entry for entry in sys.path if entry in old]
+    importlib.invalidate_caches()  # a folder may have been made meanwhile
+
+
+def bytes_of(found: Any) -> bytes:
+    """Return bytes that travelled out of band."""
+    return found if type(found) is bytes else bytes(found)
+
+
+def text_of(found: Any) -> str:
+    """Return a text of which the bytes travelled out of band."""
+    return found if type(found) is str else str(found, "utf-8", "surrogatepass")
+
+
+def bytearray_of(found: Any) -> bytearray:
+    """Return a bytearray of which the bytes travelled out of band."""
+    return bytearray(found)
+
+
+def load_code(marshalled: bytes) -> CodeType:
+    """Return a code object."""
+    code: CodeType = marshal.loads(marshalled)  # noqa: S302 - like a pickle: from our master
+    return code
+
+
+def make_class(name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
+    """Return an ordinary class with what only a class body can set; its state comes later."""
+    return new_class(name, bases, {}, lambda namespace: namespace.update(body))
+
+
+def set_class_state(kind: type, attributes: dict[str, Any]) -> None:
+    """Give a class its attributes."""
+    for name, value in attributes.items():
+        setattr(kind, name, value)
+    if "__firstlineno__" in attributes:  # Python 3.13 deletes it when another attribute is set
+        setattr(kind, "__firstlineno__", attributes["__firstlineno__"])  # noqa: B010 - not in 3.11
+
+
+def make_function(
+    namespace: int, code: CodeType, closure: tuple[CellType, ...] | None
+) -> FunctionType:
+    """Return a function whose globals are its module's in this context; its state comes later."""
+    return FunctionType(code, _active.definitions.namespace(namespace), closure=closure)
+
+
+def set_function_state(function: FunctionType, state: dict[str, Any]) -> None:
+    """Give a function its attributes."""
+    state.pop("__globals__", None)  # the steps that bind them were done while this was loaded
+    function.__dict__.update(state.pop("__dict__", ()))
+    for name, value in state.items():
+        setattr(function, name, value)
+
+
+def make_cell() -> CellType:
+    """Return a variable that functions close over; its value, if it has one, comes later."""
+    return CellType()
+
+
+def set_cell(cell: CellType, value: tuple[Any]) -> None:
+    """Give a closure's variable its value."""
+    (cell.cell_contents,) = value
+
+
+def set_enum_state(enum: Any, state: tuple[Any, Any, dict[str, dict[str, Any]]]) -> None:
+    """Give an enumeration what its class body defined, and its members what they hold."""
+    set_class_state, class_state, members = state
+    set_class_state(enum, class_state)
+    for name, attributes in members.items():
+        enum.__members__[name].__dict__.update(attributes)
+
+
+def make_lru_cache(function: Any, maxsize: int | None, typed: bool) -> Any:
+    """Return a function behind a cache that is empty."""
+    return lru_cache(maxsize, typed)(function)
+
+
+def make_cached_property(function: Any, name: str) -> cached_property[Any]:
+    """Return a property of that name."""
+    made = cached_property(function)
+    made.attrname = name
+    return made
+
+
+def make_typing(kind: Any, arguments: tuple[Any, ...], options: dict[str, Any], module: str) -> Any:
+    """Return a new type, a type variable or the like."""
+    made = kind(*arguments, **options)
+    with suppress(AttributeError, TypeError):  # some versions of Python don't let it be set
+        made.__module__ = module
+    return made
+
+
+def make_exception(kind: Any, arguments: tuple[Any, ...]) -> Any:
+    """Return an exception; its state comes later."""
+    try:
+        return kind(*arguments)
+    except Exception:  # its __init__ takes others than it has passed on
+        made = kind.__new__(kind, *arguments)
+        built_in = next(base for base in kind.__mro__ if base.__module__ == "builtins")
+        built_in.__init__(made, *arguments)
+        return made
+
+
+def make_sentinel(kind: Any) -> Any:
+    """Return an object that was found by its name on the master; its state comes later."""
+    try:
+        return kind.__new__(kind)
+    except TypeError:  # it wants arguments, and has not said which
+        return object.__new__(kind)
+
+
+# ---- the steps of a bundle, which a runner's definitions carry out
+
+
+def define(number: int, thing: Any) -> None:
+    """Let pickles refer to a function, a class or a code object by its number."""
+    _active.definitions.define(number, thing)
+
+
+def define_named(number: int, pickled: bytes) -> None:
+    """Let tasks refer to what is importable by a number."""
+    _active.definitions.define_named(number, pickled)
+
+
+def bind(value: Any, key: tuple[int, str]) -> None:
+    """Give a global its value."""
+    _active.definitions.bind(value, key)
+
+
+def rebind(value: Any, key: tuple[int, str]) -> None:
+    """Give a global the value that it has from this bundle on."""
+    _active.definitions.rebind(value, key)
+
+
+def unbind(key: tuple[int, str]) -> None:
+    """Let a global be missing from this bundle on."""
+    _active.definitions.unbind(key)
+
+
+def describe(namespace: int, attributes: dict[str, Any]) -> None:
+    """Give a module's globals its name and the like."""
+    _active.definitions.namespace(namespace).update(attributes)
+
+
+def import_submodule(name: str) -> None:
+    """Import a module that code reaches through its package."""
+    # it is a guess of the master's; what is truly missed, the task will say
+    with suppress(ImportError):
+        import_module(name)

@@ -1,0 +1,71 @@
+"""Short descriptions of the user's objects, for messages: bounded, printable, on one line."""
+
+from __future__ import annotations
+
+import itertools
+import reprlib
+from types import FunctionType
+from typing import Any
+
+from .._printable import printable
+
+_LENGTH = 200  # of one description
+_ALL = 1000  # of several together
+
+_repr = reprlib.Repr()
+_repr.maxother = _repr.maxstring = _LENGTH
+
+
+def describe(thing: Any) -> str:
+    """Return a short ``repr``; never raises, whatever the object's own does."""
+    try:
+        return _on_one_line(_repr.repr(thing))
+    except Exception:  # the user's __repr__
+        return f"an instance of {type(thing).__qualname__}"
+
+
+def describe_text(problem: BaseException) -> str:
+    """Return what an exception says, as far as it can be said on a line; never raises."""
+    try:
+        text = _on_one_line(str(problem))
+    except Exception:  # the user's __str__
+        return "(its text can't be shown)"
+    return text if len(text) <= _ALL else text[: _ALL - 1] + "…"
+
+
+def describe_task(task: Any) -> str:
+    """Return what tells a task from others of its kind.
+
+    The attributes of an object that has no ``__repr__`` of its own do, and so do the default
+    values of a function's arguments: ``lambda n=n: …`` is how many tasks are written.
+    """
+    try:
+        kind: Any = type(task)
+        if kind is FunctionType:
+            values = task.__defaults__ or ()
+            names = task.__code__.co_varnames[: task.__code__.co_argcount][-len(values) :]
+            named = dict(zip(names, values, strict=False)) if values else {}
+            return _with_values(task.__qualname__, named | (task.__kwdefaults__ or {}))
+        if kind.__repr__ is object.__repr__:
+            return _with_values(kind.__qualname__, vars(task))
+    except Exception:  # no __dict__, or a strange one
+        return describe(task)
+    return describe(task)
+
+
+def join_bounded(texts: tuple[str, ...]) -> str:
+    """Return descriptions as a list for a message."""
+    joined = ", ".join(texts)
+    return joined if len(joined) <= _ALL else joined[: _ALL - 1] + "…"
+
+
+def _with_values(name: str, values: dict[str, Any]) -> str:
+    some = itertools.islice(values.items(), 10)
+    shown = tuple(f"{key}={describe(value)}" for key, value in some)
+    if len(values) > len(shown):
+        shown += ("…",)
+    return f"{_on_one_line(name)}({join_bounded(shown)})"
+
+
+def _on_one_line(text: str) -> str:
+    return printable(" ".join(text.split()))

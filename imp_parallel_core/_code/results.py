@@ -1,0 +1,101 @@
+"""How a runner pickles what its items came to."""
+
+from __future__ import annotations
+
+import pickle
+
+from .._light_typing import TYPE_CHECKING, Any
+from .loaded import LoadedDefinitions
+from .pickler import Reducer, pickle_with
+
+if TYPE_CHECKING:
+    from .._wire.types import Buffer
+
+_PLAIN = frozenset({type(None), bool, int, float, complex, str})
+
+
+def pickle_value(
+    value: Any, definitions: LoadedDefinitions, name: str = "the value"
+) -> list[Buffer]:
+    """Return a value as segments: its pickle, and its large buffers (protocol 5), not copied.
+
+    Raises PicklingError, naming the part that can't be pickled; ``name`` is that of the value.
+    """
+    if type(value) in _PLAIN:
+        return [pickle.dumps(value, 5)]
+    if definitions.reducer is None:
+        # only now: it imports cloudpickle, which must be the one of the master's sys.path
+        from .result_reducer import ResultReducer
+
+        definitions.reducer = ResultReducer(definitions)
+    try:
+        data, buffers = pickle_with(definitions.reducer, value)
+    except Exception as problem:
+        raise pickle.PicklingError(
+            f"{_culprit(value, name, definitions.reducer)} can't be pickled: "
+            f"{type(problem).__name__}: {problem}"
+        ) from problem
+    return [data, *(one.raw for one in buffers)]
+
+
+def _culprit(value: Any, name: str, reducer: Reducer) -> str:
+    from .culprit import find_culprit
+
+    def can_pickle(part: Any) -> bool:
+        try:
+            pickle_with(reducer, part)
+        except Exception:
+            return False
+        return True
+
+    return find_culprit(value, name, can_pickle)
+
+
+def describe_exception(exc: BaseException, definitions: LoadedDefinitions) -> list[Buffer]:
+    """Return an exception as segments: its traceback, a line that names it, facts, its pickle.
+
+    The pickle is empty if the exception can't be pickled. Never raises.
+    """
+    from .exception_facts import write_facts  # only here: few tasks fail
+
+    pickled: list[Buffer] = [b""]
+    problem = ""
+    try:
+        pickled = pickle_value(exc, definitions, "the exception")
+    except pickle.PicklingError as found:
+        problem = str(found)
+    except BaseException as found:  # its __reduce__ is the user's code: it may do anything
+        problem = f"the exception can't be pickled: its code raised {type(found).__name__}"
+    return [
+        _traceback_text(exc).encode(errors="backslashreplace"),
+        _one_line(exc).encode(errors="backslashreplace"),
+        write_facts(exc, problem),
+        *pickled,
+    ]
+
+
+def _traceback_text(exc: BaseException) -> str:
+    import traceback  # only here: it costs some milliseconds
+
+    try:
+        frames = exc.__traceback__
+        while frames is not None and _is_ours(frames.tb_frame.f_globals):
+            frames = frames.tb_next  # begin with the user's own code
+        return "".join(traceback.format_exception(type(exc), exc, frames))
+    except BaseException as problem:  # a __str__ that raises, a recursion too deep
+        return (
+            f"{type(exc).__qualname__} (its traceback can't be shown: {type(problem).__name__})\n"
+        )
+
+
+def _is_ours(names: dict[str, Any]) -> bool:
+    return str(names.get("__package__")).startswith("imp_parallel_core._")
+
+
+def _one_line(exc: BaseException) -> str:
+    name = type(exc).__qualname__
+    try:
+        text = str(exc)
+    except BaseException:  # the user's __str__
+        return f"{name} (its text can't be shown)"
+    return f"{name}: {text}" if text else name

@@ -1,0 +1,396 @@
+"""The engine: what the user's threads ask for, done in a thread of its own.
+
+The only place where the scheduler, which decides, meets the world, in which things happen. It moves
+opaque bytes: the user's objects are pickled and unpickled in the user's threads, never here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from .._errors import ClosedError, Error, NoMoreSlavesError
+from .._fleet.fleet import Fleet
+from .._fleet.record import SlaveRecord
+from .._fleet.state import SlaveState
+from .._fleet.withdrawals import Demand, Withdrawals
+from .._loop import Loop
+from .._plugins.registry import Plugins
+from .._scheduler.policy import Policy
+from .._scheduler.scheduler import Scheduler
+from .._scheduler.tasks import Task
+from .._wire.link import close_quietly
+from .inbox import Inbox, Waiter
+from .observers import Observers
+from .performer import Performer
+from .served_context import ServedContext
+
+if TYPE_CHECKING:
+    from .._fleet.info import SlaveInfo
+    from .._wire.stream import Stream
+
+_logger = logging.getLogger("imp_parallel.engine")
+
+_MAKE_WAY_EVERY = 128  # tasks
+_where_to = attrgetter("context", "inbox")
+
+_CLOSE_GRACE_S = 1.0
+_CLOSE_S = 5.0
+_CLOSED = "this Manager has been closed"
+_CONTEXT_CLOSED = "this Context has been closed"
+_FORKED = "this Manager belongs to the process that made it; a forked child needs its own"
+
+
+class Engine:
+    """Moves work between the user's threads and the slaves.
+
+    Args:
+        plugins: who launches slaves and observes.
+        policy: the scheduler's bounds.
+    """
+
+    def __init__(self, plugins: Plugins, policy: Policy) -> None:
+        self._is_forked = False
+        self._scheduler = Scheduler(policy)
+        self._observers = Observers(plugins.observers())
+        self._performer = Performer(self._observers)
+        self._perform = self._performer.perform
+        self._loop: Loop[Task] = Loop(
+            "imp_parallel engine", self._take, self._turned, self._scheduler.next_tick, self._end
+        )
+        self._fleet = Fleet(
+            self._scheduler, self._perform, plugins, self._loop, self._slave_changed
+        )
+        self._performer.fleet = self._fleet
+        self._read_at = float("-inf")  # when a reader last came, or took something
+        self._withdrawals = Withdrawals(self._fleet, self._loop.call_at, self._demand)
+        self._nudge_every = max(1, min(1000, policy.credit_outcomes // 8))
+        self._posted = 0
+        self.released_parts: deque[tuple[int, int]] = deque()
+        """Contexts and numbers of large parts that no task refers to any more; from any thread."""
+        self._closed_because = ""
+        self._ended_with: Error | None = None
+        self._leaves_readers = False
+        self._renewing = threading.Lock()
+        _all_engines.add(self)
+        self._loop.start()
+
+    # ---- called from the user's threads
+
+    def check_open(self) -> None:
+        """Raise ClosedError if it has been closed, or belongs to this process's parent."""
+        if self._closed_because:
+            if self._leaves_readers and threading.current_thread() is not threading.main_thread():
+                threading.Event().wait()  # until the process is gone
+            raise ClosedError(self._closed_because)
+
+    def launch(self, records: Sequence[SlaveRecord]) -> None:
+        """Launch slaves of one description."""
+
+        def launch() -> None:
+            self._fleet.launch(records)
+            self._withdrawals.begin()
+
+        self._loop.post(launch)
+
+    def accept(self, index: int, stream: Stream) -> None:
+        """Take a slave's stream from a transport, in any thread."""
+        self._loop.post(lambda: self._fleet.stream_made(index, stream))
+        if self._loop.is_over:  # nobody may be there to take it
+            close_quietly(stream)
+
+    def open_context(self, context: ServedContext, max_attempts: int) -> None:
+        """Serve a context from now on."""
+        id = context.id
+
+        def open_it() -> None:
+            self._performer.contexts[id] = context
+            limits_s = context.setup_timeout_s, context.task_timeout_s
+            self._perform(self._scheduler.context_opened(id, max_attempts, *limits_s))
+
+        self._loop.post(open_it)
+        context.inbox = self.open_inbox(context)
+
+    def open_inbox(self, context: ServedContext) -> Inbox:
+        """Return a new inbox for outcomes of a context."""
+        post = self._loop.post
+        inbox = Inbox(
+            ask=lambda waiter: post(lambda: self._reader_waits(context, inbox, waiter)),
+            nudge=lambda: post(lambda: self._count_read(context)),
+            check=self.check_open,
+            nudge_every=self._nudge_every,
+        )
+        post(lambda: self._inbox_opened(context, inbox))
+        return inbox
+
+    def forget_inbox(self, context: ServedContext, inbox: Inbox) -> None:
+        """Forget the tasks whose outcomes would go there: nobody will read them."""
+        self._loop.post(lambda: self._inbox_forgotten(context, inbox))
+
+    def renew_inbox(self, context: ServedContext) -> None:
+        """Forget the tasks of a context that are not a Map's; those to come have a new inbox."""
+        with self._renewing:
+            new = self.open_inbox(context)
+            context.superseded.append(context.inbox)
+            context.inbox = new
+            # should a Ctrl-C come before this, it is done when the next reader waits
+            self._loop.post(lambda: self._forget_superseded(context))
+
+    def add_task(self, task: Task) -> None:
+        """Take a task of a context that has been opened."""
+        self._loop.post_quietly(task)
+        self._posted += 1
+        if self._posted % _MAKE_WAY_EVERY == 0:
+            self._loop.make_way()
+
+    def add_task_again(self, task: Task) -> None:
+        """Take a task of which it is not known whether :meth:`add_task` came to its end."""
+
+        def take() -> None:
+            if task.id < 0:  # not even one that was posted before this has been taken
+                self._take([task])
+
+        self._loop.post(take)
+
+    def close_context(self, id: int) -> None:
+        """Forget a context, its tasks and its values."""
+        self._loop.post(lambda: self._context_closed(id))
+
+    def slaves(self) -> list[SlaveInfo]:
+        """Return what each slave is doing; nothing if the engine has ended."""
+        return self._loop.ask(self._describe_slaves) or []
+
+    def count_slaves(self) -> int:
+        """Return how many slaves there are, or are to come."""
+        records = list(self._fleet.records.values())
+        return sum(record.state is not SlaveState.GONE for record in records)
+
+    def slave_names(self, index: int) -> tuple[str, str]:
+        """Return a slave's name and its host's, for error messages."""
+        record = self._fleet.records[index]
+        return record.name, record.host
+
+    def close(self) -> None:
+        """End all slaves and the thread. Bounded; may be called twice, from any thread."""
+        if self._is_forked:
+            return
+        self._closed_because = _CLOSED
+        self._loop.stop()
+        if threading.current_thread() is self._loop:
+            return
+        deadline = time.monotonic() + _CLOSE_S
+        self._loop.join(_CLOSE_S)
+        busy = self._fleet.join(deadline)
+        if busy:
+            _logger.warning("still ending after %g s: %s", _CLOSE_S, ", ".join(busy))
+        self._observers.close()
+
+    def leave_readers(self) -> None:
+        """Let threads that read, or add tasks, stand still at the end of the interpreter.
+
+        None but daemon threads are left then. They are stopped wherever they are; an error, which
+        nobody would catch, would only put a traceback behind all that the script has printed.
+        """
+        self._leaves_readers = True
+
+    def forked(self) -> None:
+        """Give everything up: this process is a forked child, and the parent goes on."""
+        self._is_forked = True
+        self._closed_because = _FORKED
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Close this process's ends of all streams, and let go of what is the script's.
+
+        Otherwise the script's globals would outlive the interpreter's end, and nothing would write
+        what is left in the buffers of the files among them.
+        """
+        for context in self._performer.contexts.values():
+            context.forget_code()
+        self._fleet.abandon()
+        self._loop.abandon()
+
+    # ---- the turns of the loop
+
+    def _take(self, tasks: list[Task]) -> None:
+        for (context_id, inbox), some in groupby(tasks, _where_to):
+            context = self._performer.contexts.get(context_id)
+            if context is None:
+                continue
+            if inbox.is_closed:  # while another thread was adding them
+                tasks = [task for task in tasks if task.inbox is not inbox]
+                continue
+            together = list(some)
+            ids = range(context.tasks, context.tasks + len(together))
+            context.tasks += len(together)
+            numbers = inbox.next_numbers(len(together))
+            for task, id, number in zip(together, ids, numbers, strict=True):
+                task.id = id
+                task.number = id if id == number else number  # one object takes less memory
+        self._perform(self._scheduler.tasks_added(tasks, time.monotonic()))
+
+    def _turned(self) -> None:
+        now = time.monotonic()
+        tick = self._scheduler.next_tick()
+        if tick is not None and tick <= now:
+            self._perform(self._scheduler.tick(now))
+        while self.released_parts:
+            self._perform(self._scheduler.part_released(*self.released_parts.popleft()))
+        self._fleet.flush()
+        while self._performer.delivered_to:
+            self._tell_readers(*self._performer.delivered_to.popitem())
+        self._loop.is_hungry = self._scheduler.has_idle_slaves
+
+    def _end(self, problem: Exception | None) -> None:
+        """Leave nobody waiting, and no slave behind."""
+        error: Error = ClosedError(_CLOSED)
+        if problem is not None:  # a bug of ours
+            _logger.error("the engine failed", exc_info=problem)
+            error = Error(f"the engine failed: {type(problem).__name__}: {problem}")
+        self._closed_because = str(error)
+        self._ended_with = error
+        if not self._leaves_readers:
+            for inbox in self._inboxes():
+                inbox.close(error)
+        try:
+            self._fleet.close(_CLOSE_GRACE_S)
+        finally:
+            self._abandon()
+
+    # ---- readers and contexts
+
+    def _inbox_opened(self, context: ServedContext, inbox: Inbox) -> None:
+        """Serve an inbox, unless its context, or all, has been closed in the meantime."""
+        context.inboxes.add(inbox)
+        if self._ended_with is not None:
+            inbox.close(self._ended_with)
+        elif context.id not in self._performer.contexts:
+            inbox.close(ClosedError(_CONTEXT_CLOSED))
+
+    def _reader_waits(self, context: ServedContext, inbox: Inbox, waiter: Waiter) -> None:
+        if context.superseded:
+            self._forget_superseded(context)
+        self._count_read(context)
+        if not inbox.wait(waiter):
+            return
+        if self._scheduler.has_hope:
+            self._perform(self._scheduler.reader_waits(context.id, time.monotonic()))
+        else:
+            inbox.give_up(self._hopeless())
+
+    def _tell_readers(self, inbox: Inbox, context: ServedContext) -> None:
+        if inbox.has_waiters:
+            inbox.answer_waiters()
+            self._count_read(context)
+
+    def _count_read(self, context: ServedContext) -> None:
+        """Give the scheduler back the credit of what has been read."""
+        self._read_at = now = time.monotonic()
+        has_waiters, outcomes, size_bytes = False, 0, 0
+        for inbox in context.inboxes:
+            has_waiters |= inbox.has_waiters
+            counts = inbox.count_read()
+            outcomes += counts[0]
+            size_bytes += counts[1]
+        self._perform(self._scheduler.outcomes_read(context.id, outcomes, size_bytes, now))
+        if has_waiters:  # some wait all the same
+            self._perform(self._scheduler.reader_waits(context.id, now))
+
+    def _inbox_forgotten(self, context: ServedContext, inbox: Inbox) -> None:
+        now = time.monotonic()
+        self._perform(
+            self._scheduler.tasks_forgotten(context.id, lambda task: task.inbox is inbox, now)
+        )
+        inbox.close(ClosedError("this iterator has been closed, or its context cleared"))
+        self._count_read(context)
+        context.inboxes.discard(inbox)
+
+    def _forget_superseded(self, context: ServedContext) -> None:
+        superseded = context.superseded
+        for _ in range(len(superseded)):
+            inbox = superseded.popleft()
+            if inbox is context.inbox:  # it is being superseded, or a Ctrl-C has prevented that
+                superseded.append(inbox)
+            else:
+                self._inbox_forgotten(context, inbox)
+
+    def _inboxes(self) -> Iterator[Inbox]:
+        for context in self._performer.contexts.values():
+            yield from context.inboxes
+
+    def _demand(self) -> Demand:
+        """Return what is left to do."""
+        is_awaited = any(inbox.has_waiters for inbox in self._inboxes())
+        read_at = time.monotonic() if is_awaited else self._read_at
+        return Demand(self._scheduler.unfinished_tasks(), read_at)
+
+    def _give_up_waiting(self) -> None:
+        """Tell all that wait, if no slave is left that could bring what they wait for."""
+        if not self._scheduler.has_hope:
+            error = self._hopeless()
+            for inbox in self._inboxes():
+                inbox.give_up(error)
+
+    def _hopeless(self) -> NoMoreSlavesError:
+        from .._fleet.losses import hopeless  # most runs keep a slave
+
+        return hopeless(self._fleet.records.values())
+
+    def _context_closed(self, id: int) -> None:
+        context = self._performer.contexts.pop(id, None)
+        if context is not None:
+            for inbox in context.inboxes:
+                inbox.close(ClosedError(_CONTEXT_CLOSED))
+            self._perform(self._scheduler.context_closed(id, time.monotonic()))
+            context.forget_code()
+            if self._observers:
+                from .._plugins.events import (
+                    ContextDone,  # takes a while, and most runs have no observer
+                )
+
+                self._observers.tell(ContextDone(time.monotonic(), id))
+
+    # ---- telling
+
+    def _slave_changed(self, record: SlaveRecord) -> None:
+        _logger.debug("%s: %s %s", record, record.state.value, record.detail)
+        if self._observers:
+            from .._plugins.events import SlaveChanged
+
+            state = record.state.value
+            self._observers.tell(SlaveChanged(time.monotonic(), record.name, state, record.detail))
+        if record.state is SlaveState.GONE:
+            self._loop.post(self._give_up_waiting)  # after the scheduler has heard of it
+
+    def _describe_slaves(self) -> list[SlaveInfo]:
+        now = time.monotonic()
+        return [self._describe(record, now) for record in self._fleet.records.values()]
+
+    def _describe(self, record: SlaveRecord, now: float) -> SlaveInfo:
+        doing = self._scheduler.doing(record.index)
+        if record.state is not SlaveState.IDLE or doing is None:
+            return record.info(now)
+        what, since = doing
+        if isinstance(what, Task):
+            return record.info(now, SlaveState.WORKING, since, what.id, what.context)
+        return record.info(now, SlaveState.SETTING_UP, since, None, what.context)
+
+
+_all_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for engine in list(_all_engines):
+        engine.forked()
+    _all_engines.clear()
+
+
+os.register_at_fork(after_in_child=_forked)

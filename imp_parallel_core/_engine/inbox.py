@@ -1,0 +1,253 @@
+"""Where the engine puts outcomes, and the user's threads wait for them.
+
+A Ctrl-C may strike the user's thread anywhere, and the script may go on afterwards. So the engine
+alone counts, the user's side holds no lock of Python's own making, and a delivery stays here until
+:attr:`Inbox.claim` removes it in one atomic step, just before it is handed to the user. A reader
+that finds nothing asks the engine, which knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from threading import Lock
+
+from .._errors import Error
+from .._light_typing import NamedTuple
+from .._scheduler.actions import Deliver
+from .._scheduler.tasks import OutcomeKind
+
+_CHECK_S = 1.0  # how often a waiting reader looks whether the engine is still there
+
+
+class LookAgain(NamedTuple):
+    """The answer to a reader for whom something may be there."""
+
+
+class Complete(NamedTuple):
+    """The answer to a reader when every task's outcome has been read."""
+
+
+class Waiter:
+    """One reader's question to the engine: what is there for me?
+
+    Args:
+        wanted: the number of the task whose outcome it wants; None for any.
+    """
+
+    def __init__(self, wanted: int | None) -> None:
+        self.wanted = wanted
+        self.answers: SimpleQueue[LookAgain | Complete | Error] = SimpleQueue()
+
+
+class Inbox:
+    """Outcomes of one context: of the tasks that were added to it, or of one Map.
+
+    Args:
+        ask: passes a waiter on to the engine, which answers it at once or later.
+        nudge: tells the engine that outcomes have been read.
+        check: raises if the engine has ended.
+        nudge_every: after how many outcomes; credit is given back in such portions.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[Waiter], None],
+        nudge: Callable[[], None],
+        check: Callable[[], None],
+        nudge_every: int = 64,
+    ) -> None:
+        self._ask = ask
+        self._nudge = nudge
+        self._check = check
+        self._nudge_every = nudge_every
+        self._deliveries: dict[int, Deliver] = {}
+        self.claim = self._deliveries.pop
+        """``claim(number, None)`` removes a delivery and returns it; None if another reader did."""
+        self._order: deque[int] = deque()  # the numbers of deliveries, as they came
+        self._noted: deque[tuple[int, int]] = deque()  # (outcomes, bytes) read, not counted yet
+        self._offered = 0
+        self._offering = Lock()
+        self._next = 0  # for reading in order: all before this one have been claimed
+        # the engine's own:
+        self._added = 0
+        self._done = 0
+        self._all_done_below = 0
+        self._done_beyond: set[int] = set()
+        self._waiters: list[Waiter] = []
+        self._error: Error | None = None
+
+    # ---- the engine's side
+
+    def next_numbers(self, count: int) -> range:
+        """Count tasks that have been added; return their numbers."""
+        first = self._added
+        self._added += count
+        return range(first, first + count)
+
+    def put(self, arrived: Sequence[Deliver]) -> None:
+        """Add outcomes; :meth:`answer_waiters` makes them known."""
+        if self._error is not None:  # nobody will read them
+            self._noted.extend((1, delivery.outcome.size_bytes) for delivery in arrived)
+            return
+        for delivery in arrived:
+            task = delivery.task
+            if delivery.outcome.kind is OutcomeKind.VALUE:
+                task.payload = ()  # only an error shows what the task was
+            self._deliveries[task.number] = delivery
+        numbers = [delivery.task.number for delivery in arrived]
+        self._order.extend(numbers)
+        self._done += len(arrived)
+        self._done_beyond.update(numbers)
+        while self._all_done_below in self._done_beyond:
+            self._done_beyond.discard(self._all_done_below)
+            self._all_done_below += 1
+
+    def count_read(self) -> tuple[int, int]:
+        """Return how many outcomes, of how many bytes, have been read since the last call."""
+        noted = [self._noted.popleft() for _ in range(len(self._noted))]
+        return sum(outcomes for outcomes, _ in noted), sum(size for _, size in noted)
+
+    def wait(self, waiter: Waiter) -> bool:
+        """Answer a waiter at once and return False; or keep it and return True."""
+        answer = self._answer_to(waiter)
+        if answer is None:
+            self._waiters.append(waiter)
+            return True
+        waiter.answers.put(answer)
+        return False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody will read what comes here."""
+        return self._error is not None
+
+    @property
+    def has_waiters(self) -> bool:
+        """Whether readers wait."""
+        return bool(self._waiters)
+
+    def answer_waiters(self) -> None:
+        """Answer those for whom there is something now."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            self.wait(waiter)
+
+    def give_up(self, error: Error) -> None:
+        """Answer all waiters with an error: what they wait for won't come."""
+        for waiter in self._waiters:
+            waiter.answers.put(error)
+        self._waiters.clear()
+
+    def close(self, error: Error) -> None:
+        """Answer all waiters, now and from now on, with an error; what has come counts as read."""
+        self._error = error
+        self.give_up(error)
+        for number in list(self._deliveries):
+            delivery = self.claim(number, None)
+            if delivery is not None:
+                self._noted.append((1, delivery.outcome.size_bytes))
+
+    def _answer_to(self, waiter: Waiter) -> LookAgain | Complete | Error | None:
+        wanted = waiter.wanted
+        if self._error is not None:
+            return self._error
+        if wanted is None and self._deliveries:
+            if not self._order:  # a reader was interrupted, or is still opening what it took
+                self._order.extend(list(self._deliveries))
+            return LookAgain()
+        if wanted is not None and wanted < self._all_done_below:
+            return LookAgain()  # it is there, or another reader has had it
+        return Complete() if self._done == self._added else None
+
+    # ---- the user's side
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether tasks have been added, as far as is known, whose outcomes have not been read."""
+        return self._error is None and not self._is_complete()
+
+    def take(self, *, in_order: bool = False, waits: bool = True) -> Deliver | None:
+        """Return the next delivery, waiting for it; None if no task is without an outcome.
+
+        Without waiting, None also says that it has not come yet.
+
+        It stays here until it is claimed; of several readers that were given the same, one can.
+        Raises the error that the engine gives when waiting is hopeless.
+        """
+        while True:
+            delivery = self._next_in_order() if in_order else self._next_arrived()
+            if delivery is not None:
+                return delivery
+            if not waits or self._is_complete():
+                return None  # when complete, as the engine would answer
+            waiter = Waiter(self._next if in_order else None)
+            self._ask(waiter)
+            answer = self._wait_for(waiter)
+            if isinstance(answer, Complete):
+                return None
+            if isinstance(answer, Error):
+                raise answer
+
+    def _is_complete(self) -> bool:
+        """Whether it is certain that all outcomes have been read."""
+        if self._deliveries or self._error is not None:
+            return False
+        return self._done == self._offered
+
+    def offer(self) -> None:
+        """A task is about to be added; in any thread. So the count is never too low."""
+        with self._offering:
+            self._offered += 1
+
+    def note_read(self, delivery: Deliver) -> None:
+        """A delivery is about to be claimed: its credit is free."""
+        self._noted.append((1, delivery.outcome.size_bytes))
+        if len(self._noted) % self._nudge_every == 0:
+            self._nudge()
+
+    def unnote_read(self, delivery: Deliver) -> None:
+        """Take :meth:`note_read` back: another reader has claimed the delivery, and noted it."""
+        self._noted.append((-1, -delivery.outcome.size_bytes))
+
+    def give_back(self, delivery: Deliver) -> None:
+        """Let a delivery that was taken and not claimed be the next to be taken."""
+        self._order.appendleft(delivery.task.number)
+
+    def _wait_for(self, waiter: Waiter) -> LookAgain | Complete | Error:
+        while True:
+            with contextlib.suppress(Empty):
+                return waiter.answers.get(timeout=_CHECK_S)
+            self._check()  # a Ctrl-C here is not to be shown as one that happened in a handler
+
+    def _next_arrived(self) -> Deliver | None:
+        while True:
+            try:
+                number = self._order.popleft()
+            except IndexError:
+                return None
+            delivery = self._deliveries.get(number)
+            if delivery is not None:  # else it was read in order
+                return delivery
+
+    def _next_in_order(self) -> Deliver | None:
+        self._forget_numbers()
+        while True:
+            number = self._next
+            has_come = number < self._all_done_below  # to be asked first: it may come meanwhile
+            delivery = self._deliveries.get(number)
+            if delivery is not None or not has_come:
+                return delivery
+            # It has been claimed, as all before it: only now, since a Ctrl-C may prevent a claim.
+            # Not ``+= 1``: another reader may have been here meanwhile.
+            self._next = number + 1
+
+    def _forget_numbers(self) -> None:
+        """Drop numbers of what was read in order, so that they don't pile up."""
+        try:
+            while self._order[0] not in self._deliveries:
+                self._order.popleft()
+        except IndexError:
+            pass  # that was the last

@@ -1,0 +1,88 @@
+"""Tells observers what happens, in a thread of their own: they never delay or disturb a run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .._plugins.events import Event
+
+_logger = logging.getLogger("imp_parallel.observers")
+_QUEUE_LIMIT = 100_000
+_CLOSE_S = 2.0
+
+
+class Observers:
+    """The observers of one Manager.
+
+    Args:
+        observers: what to call with lists of events, by the name of who brought it.
+    """
+
+    def __init__(self, observers: Mapping[str, Callable[..., None]]) -> None:
+        self._observers = dict(observers)
+        self._events: deque[Event] = deque()
+        self._missed = 0
+        self._changed = threading.Condition()
+        self._is_closing = False
+        self._thread: threading.Thread | None = None
+        if self._observers:
+            self._thread = threading.Thread(
+                target=self._deliver, name="imp_parallel observers", daemon=True
+            )
+            self._thread.start()
+
+    def __bool__(self) -> bool:
+        """Whether anybody listens; if not, events need not even be made."""
+        return bool(self._observers)
+
+    def tell(self, event: Event) -> None:
+        """Pass an event on. Called by the engine; never waits."""
+        with self._changed:
+            if len(self._events) >= _QUEUE_LIMIT:
+                self._missed += 1
+                return
+            if self._missed:
+                self._events.append(self._say_missed(event.at))
+            self._events.append(event)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Deliver what is queued, within two seconds, and end the thread."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_CLOSE_S)
+
+    def _deliver(self) -> None:
+        while True:
+            with self._changed:
+                while not self._events and not self._is_closing:
+                    self._changed.wait()
+                events = list(self._events)
+                self._events.clear()
+                if self._missed:
+                    events.append(self._say_missed(time.monotonic()))
+            if not events:
+                return
+            self._call(events)
+
+    def _say_missed(self, at: float) -> Event:
+        from .._plugins.events import EventsMissed
+
+        missed, self._missed = self._missed, 0
+        return EventsMissed(at, missed)
+
+    def _call(self, events: Sequence[Event]) -> None:
+        for name, observe in list(self._observers.items()):
+            try:
+                observe(events=events)
+            except Exception:  # a plugin's
+                _logger.exception("observer %s failed, and is not called again", name)
+                del self._observers[name]

@@ -1,0 +1,47 @@
+"""A context, as the engine serves it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .._definitions.book import DefinitionBook, Segments
+    from .inbox import Inbox
+
+
+class ServedContext:
+    """What the engine needs of a context in order to serve it.
+
+    Args:
+        id: its number.
+        book: its definitions.
+        setup: its pickled set-up, and the last bundle that it needs.
+        setup_timeout_s: how long the set-up may take; 0 for no limit.
+        task_timeout_s: likewise for each task.
+    """
+
+    inbox: Inbox  # made when the engine begins to serve it
+    """Where outcomes go, unless :meth:`~.._api.context.Context.map` brings another."""
+
+    def __init__(
+        self,
+        id: int,
+        book: DefinitionBook,
+        setup: tuple[Segments, int],
+        setup_timeout_s: float,
+        task_timeout_s: float,
+    ) -> None:
+        self.id = id
+        self.inboxes: set[Inbox] = set()
+        self.superseded: deque[Inbox] = deque()  # whose tasks the user has forgotten
+        self.tasks = 0  # how many have been added
+        self.book = book
+        self.setup = setup
+        self.setup_timeout_s = setup_timeout_s
+        self.task_timeout_s = task_timeout_s
+
+    def forget_code(self) -> None:
+        """Let go of what nobody needs when it is closed: it may be large."""
+        self.book = type(self.book)()
+        self.setup = (), 0

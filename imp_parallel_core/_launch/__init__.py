@@ -1,0 +1,7 @@
+"""One launch: the thread that calls a launcher plugin, which may wait, so that nobody else does.
+
+The fleet (:mod:`.._fleet`) makes a watch for each launch, and gets its reports.
+
+Read :mod:`.watch` first, then :mod:`.answers` (what the plugin says when asked) and :mod:`.late`
+(slaves that run and do not connect). :mod:`.gateway_launch` launches slaves behind a login node.
+"""

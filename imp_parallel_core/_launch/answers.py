@@ -1,0 +1,86 @@
+"""What a launch answers when it is asked. It is a plugin's: an answer may fail, or be none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from .._plugins.launch import LaunchPhase, LaunchState, describe_command
+from .._printable import printable, printable_lines
+
+if TYPE_CHECKING:
+    from .._plugins.launch import Launch
+
+_T = TypeVar("_T")
+
+_logger = logging.getLogger("imp_parallel.launch")
+
+
+class Answers:
+    """Asks a launch, in its thread. A failure is reported; what was known before holds on.
+
+    Args:
+        what: the launch, for messages.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._known: Mapping[int, LaunchState] = {}
+        self._failures: dict[str, int] = {}  # in a row, by question
+        self.has_told_states = False
+        """Whether the launch has ever said how its slaves are."""
+        self.trouble = "it has not answered"
+        """Why it has not, if it has not."""
+
+    def poll(self, launch: Launch) -> Mapping[int, LaunchState]:
+        """Return the state of each slave, as it was last known."""
+        known = self._known
+        self._known = self._ask("poll", lambda: _checked(launch.poll()), known)
+        self.has_told_states |= "poll" not in self._failures
+        return self._known
+
+    def log_tail(self, launch: Launch, index: int) -> str:
+        """Return the end of a slave's output, "" if the launch fails to."""
+        return self._ask("log_tail", lambda: printable_lines(launch.log_tail(index)), "")
+
+    def command(self, launch: Launch, index: int) -> str:
+        """Return the command line that was run for a slave, likewise."""
+        return self._ask("command", lambda: printable(_command_of(launch, index)), "")
+
+    def _ask(self, question: str, ask: Callable[[], _T], otherwise: _T) -> _T:
+        try:
+            answer = ask()
+        except Exception as problem:  # the plugin's
+            failures = self._failures[question] = self._failures.get(question, 0) + 1
+            name, text = type(problem).__name__, printable(str(problem))
+            if question == "poll":
+                self.trouble = f"poll failed: {name}: {text}"
+            if not failures & (failures - 1):  # ever more seldom, but never in silence
+                _logger.warning(
+                    "%s: %s failed: %s: %s (%d in a row; it is asked again)",
+                    *(self._what, question, name, text, failures),
+                )
+            return otherwise
+        self._failures.pop(question, None)
+        return answer
+
+
+def _command_of(launch: Launch, index: int) -> str:
+    command = launch.command
+    if isinstance(command, Mapping):
+        command = command.get(index, ())
+    return describe_command(command)
+
+
+def _checked(states: Mapping[int, LaunchState]) -> Mapping[int, LaunchState]:
+    """Return states that are what they should be. Raises TypeError for others."""
+    for state in states.values():
+        phase, detail, exit_code = state
+        is_code = exit_code is None or isinstance(exit_code, int)
+        if not (isinstance(phase, LaunchPhase) and isinstance(detail, str) and is_code):
+            raise TypeError(f"{state!r} is no LaunchState")
+    return {
+        index: LaunchState(state[0], printable_lines(state[1]), state[2])
+        for index, state in states.items()
+    }

@@ -1,0 +1,72 @@
+"""Slaves that run, but do not connect: saying so, and what they have said themselves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from .._plugins.bootstrap import Bootstrap
+from .._plugins.launch import quoted_output
+
+_logger = logging.getLogger("imp_parallel.launch")
+
+_OWN_WORDS = "imp_parallel: "  # begins what a slave says itself, which is of troubles only
+_FIRST_S = 3.5  # for a slave that says itself what hinders it
+_SILENT_S = 10.0  # for any other: a start may take long on a busy file system
+_GROWTH = 3.0
+_LOOK_S = 0.5
+
+
+class Delays:
+    """The slaves of one launch that run and have not connected. Used by the launch's thread.
+
+    Args:
+        bootstraps: one for each slave of the launch.
+    """
+
+    def __init__(self, bootstraps: Sequence[Bootstrap]) -> None:
+        self._output_paths = {bootstrap.index: bootstrap.output_path for bootstrap in bootstraps}
+        self._since: dict[int, float] = {}
+        self._pauses_s: dict[int, float] = {}  # of those that have been told of: until the next
+
+    def note(self, index: int, now: float, *, is_running: bool) -> None:
+        """Note whether a slave runs that has not connected."""
+        if is_running:
+            self._since.setdefault(index, now)
+        else:
+            self._since.pop(index, None)
+            self._pauses_s.pop(index, None)
+
+    @property
+    def longest_pause_s(self) -> float:
+        """How soon :meth:`tell` wants to be called again; it may be infinite."""
+        return _LOOK_S if self._since else float("inf")
+
+    def tell(self, now: float, log_tail: Callable[[int], str]) -> None:
+        """Warn of the slaves that are late, if any: of all in one line, with the words of one.
+
+        Args:
+            now: the time.
+            log_tail: returns the end of a slave's output.
+        """
+        late = [
+            index
+            for index, since in self._since.items()
+            if now - since >= self._pauses_s.get(index, _FIRST_S)
+        ]
+        if not late:
+            return
+        first = late[0]
+        waited_s, output = now - self._since[first], log_tail(first)
+        if waited_s < _SILENT_S and _OWN_WORDS not in output:
+            return
+        for index in late:
+            self._pauses_s[index] = max(_SILENT_S, _GROWTH * (now - self._since[index]))
+        others = f" ({len(late) - 1} more likewise)" if len(late) > 1 else ""
+        _logger.warning(
+            "slave %d has been running for %.0f s, and has not connected%s%s",
+            first,
+            waited_s,
+            others,
+            quoted_output(self._output_paths[first], output),
+        )

@@ -1,0 +1,11 @@
+"""The seam: what plugins are written against, and how they are found.
+
+Everything that is public here can be imported from ``imp_parallel_core``; docs/plugins.md is the
+guide. The user's thread, the fleet and the threads of launches call into this room.
+
+Read :mod:`.hookspecs` first, then :mod:`.slaves` (descriptions), :mod:`.bootstrap` and
+:mod:`.launch` (what a launcher gets, and what it returns), :mod:`.transport`, :mod:`.command_host`,
+:mod:`.gateway` and :mod:`.events`. :mod:`.registry` and :mod:`.entry_points` find plugins;
+:mod:`.transports` keeps those of a Manager. The rest helps launchers: :mod:`.output_files`,
+:mod:`.start_failure`, :mod:`.slave_archive`.
+"""

@@ -1,0 +1,99 @@
+"""Finding the entry points of plugins.
+
+``importlib.metadata`` does this too, but it takes longer to import than all of this package, and
+every script would wait for it before its first slave can start. So folders on ``sys.path`` are
+read here; if there is anything else that may hold distributions, it is asked after all.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.machinery import PathFinder
+from typing import Any
+
+from .._light_typing import NamedTuple
+
+_FOLDER = re.compile(r"([^-]+).*\.(?:dist|egg)-info")
+
+
+class EntryPoint(NamedTuple):
+    """One entry point: the distribution that it is of, and what it names."""
+
+    distribution: str
+    value: str
+
+    def load(self) -> Any:
+        """Return what it names. Raises whatever importing that raises."""
+        module, _, path = self.value.partition(":")
+        thing = import_module(module)
+        for attribute in filter(None, path.split(".")):
+            thing = getattr(thing, attribute)
+        return thing
+
+
+def find_entry_points(group: str) -> list[EntryPoint]:
+    """Return the entry points of a group, of each distribution once, in the order of sys.path."""
+    if not _has_only_folders():
+        return _ask_importlib(group)
+    texts: dict[str, str] = {}
+    for folder in sys.path:
+        for distribution, text in _read(folder or "."):
+            texts.setdefault(distribution, text)
+    return [
+        EntryPoint(distribution, value)
+        for distribution, text in texts.items()
+        for value in _values(text, group)
+    ]
+
+
+def _has_only_folders() -> bool:
+    """Whether distributions can be nowhere but in plain folders."""
+    finders = [finder for finder in sys.meta_path if hasattr(finder, "find_distributions")]
+    files = [entry for entry in sys.path if entry.endswith(".egg") or os.path.isfile(entry)]
+    return finders == [PathFinder] and not files
+
+
+def _ask_importlib(group: str) -> list[EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return [
+        EntryPoint(_canonical(found.dist.name) if found.dist else found.name, found.value)
+        for found in entry_points(group=group)
+    ]
+
+
+def _read(folder: str) -> Iterator[tuple[str, str]]:
+    """Yield the name of each distribution in a folder, and the text of its entry points."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        match = _FOLDER.fullmatch(name)
+        if match is None:
+            continue
+        try:
+            with open(f"{folder}/{name}/entry_points.txt", encoding="utf-8") as file:
+                text = file.read()
+        except OSError:
+            text = ""  # it has none
+        yield _canonical(match[1]), text
+
+
+def _canonical(name: str) -> str:
+    """Return the one spelling of a distribution's name that is used to compare."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _values(text: str, group: str) -> Iterator[str]:
+    """Yield what the entries of a group name, without the extras that they may ask for."""
+    section = ""
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("["):
+            section = line.strip("[] ")
+        elif section == group and not line.startswith(("#", ";")) and "=" in line:
+            yield line.partition("=")[2].partition("[")[0].strip()

@@ -1,0 +1,64 @@
+"""The hooks that a plugin may implement; docs/plugins.md tells how.
+
+A plugin is a module (or object) with functions of these names, each marked with :data:`hookimpl`;
+it is found through the entry point group ``imp_parallel``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from .._wire.stream import Accept
+    from .bootstrap import Bootstrap
+    from .events import Event
+    from .launch import Launch
+    from .slaves import Slave
+    from .transport import Transport
+
+PROJECT = "imp_parallel"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec(firstresult=True)
+def imp_parallel_launch(
+    slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept
+) -> Launch | None:
+    """Start these slaves, one for each bootstrap, and return their Launch; None: not mine.
+
+    Called in a thread of its own, for each ``add_slave`` and each relaunch. What it raises becomes
+    the reason why the slaves did not start: a LaunchError with evidence is best.
+
+    A launch that makes the slaves' streams itself, rather than leave it to a transport, gives each
+    to ``accept``, with the slave's index, as soon as it is there: during this call or later, from
+    any thread; and another when one that is ``resumable`` has ended. What comes after the end of
+    the launch is closed.
+    """
+
+
+@hookspec(firstresult=True)
+def imp_parallel_transport(name: str) -> Transport | None:
+    """Return a new transport of that name; None: not mine. Called once for each Manager."""
+
+
+@hookspec
+def imp_parallel_slave_types() -> Mapping[str, type]:
+    """Return the slave classes that this plugin brings, by name.
+
+    For error messages, for listing, and for ``from imp_parallel_core import LocalSlave``.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def imp_parallel_observe(events: Sequence[Event]) -> None:
+    """Take note of what has happened, in order.
+
+    Called in a thread of its own, never at the same time twice. One that raises is reported once
+    and not called again; one that is slow misses events, and is told how many.
+    """

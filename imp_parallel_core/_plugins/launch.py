@@ -1,0 +1,163 @@
+"""What a launcher plugin writes against: descriptions of slaves, bootstraps, launches.
+
+The way of a slave: the user gives ``Manager.add_slave`` a *description* (:class:`Slave` or
+:class:`SlaveArray`); the core makes a :class:`Bootstrap` for each slave in it and calls the hook
+``imp_parallel_launch``; the plugin that knows the description starts the slaves and returns a
+:class:`Launch`, which the core then asks how they are.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+import shlex
+import stat
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
+
+from .._light_typing import NamedTuple
+
+if TYPE_CHECKING:
+    pass
+
+
+_TAIL_BYTES = 8192
+
+
+_TAIL_LINES = 20
+
+
+class LaunchPhase(enum.Enum):
+    """How far the launch of a slave has come; SUSPENDED: it was started, and is stopped now."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    ENDED = "ended"
+
+
+class LaunchState(NamedTuple):
+    """What a launch knows of one slave.
+
+    ``detail`` says more in the launcher's own words, such as a batch system's reason for waiting;
+    ``exit_code`` is negative for a signal, and None if it isn't known.
+    """
+
+    phase: LaunchPhase
+    detail: str = ""
+    exit_code: int | None = None
+
+
+class Launch(Protocol):
+    """Slaves that a plugin has started.
+
+    The core calls these methods from a thread that it has for each launch, one at a time; they may
+    wait (for a hung ``qstat``, say), but should have a deadline of their own.
+    """
+
+    @property
+    def command(self) -> Sequence[str] | Mapping[int, Sequence[str]]:
+        """The command line that was run, or that of each slave, for error messages."""
+
+    def poll(self) -> Mapping[int, LaunchState]:
+        """Return the state of each slave.
+
+        Called often while slaves have not connected, ever more seldom as time passes, and when a
+        connection ends. It may raise any Exception when the states can't be had now: that is
+        reported, the states that were last returned are taken to hold on, and it is called again
+        later. A slave is lost by it only if it has not connected within ``connect_timeout`` and no
+        states have been returned by then.
+        """
+
+    def cancel(self, grace_s: float) -> None:
+        """End all slaves: let them leave by themselves for ``grace_s``, then end them by force.
+
+        The core has told those that are connected to leave. Called once.
+        """
+
+    def log_tail(self, index: int) -> str:
+        """Return the last lines of a slave's output, for error messages."""
+
+
+@runtime_checkable
+class WithdrawingLaunch(Launch, Protocol):
+    """A Launch of slaves that may wait in a queue for long, and can be taken out of it."""
+
+    def withdraw(self, indices: Collection[int]) -> None:
+        """Take slaves out of the queue that are not needed any more.
+
+        Called in the launch's thread. Some may have started a moment ago: they are ended, too,
+        and find no master that wants them.
+        """
+
+
+@runtime_checkable
+class EndingLaunch(Launch, Protocol):
+    """A Launch of several slaves that can be launched again, each by itself."""
+
+    def end_slave(self, index: int) -> None:
+        """End one slave by force, which was lost and is launched again; leave the others alone.
+
+        Called in the launch's thread, and once at most for each slave. Must return at once: the
+        others are still asked for. The launch goes on to answer for it, until it is cancelled.
+        """
+
+
+@runtime_checkable
+class InformedLaunch(Launch, Protocol):
+    """A Launch that is told which slaves are connected.
+
+    What a slave needs in order to connect, such as the document that holds its secret, need not be
+    kept while it is connected; a slave that its batch system starts anew needs it again.
+    """
+
+    def note_connections(self, connected: Collection[int], parted: Collection[int]) -> None:
+        """Learn what has changed since the last call.
+
+        Called in the launch's thread; must have a deadline. Slaves that have never connected are
+        in neither.
+
+        Args:
+            connected: the slaves that have connected, for the first time or again.
+            parted: those whose connection has broken, that are not heard, or that were lost. Each
+                may connect again, or be started anew by its batch system.
+        """
+
+
+def read_tail(path: str | os.PathLike[str] | None) -> str:
+    """Return the last lines of an output file (at most 20); "" if it can't be read."""
+    if path is None:
+        return ""
+    try:
+        with open_to_read(path) as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-_TAIL_LINES:])
+
+
+def quoted_output(path: str | None, output: str) -> str:
+    """Return the end of a slave's output, quoted, on lines of its own; "" if it goes nowhere."""
+    if path is None:
+        return ""
+    if not output:
+        return f"\n    its output ({path}) is empty"
+    quoted = "\n".join(f"    | {line}" for line in output.splitlines())
+    return f"\n    the end of its output ({path}):\n{quoted}"
+
+
+def open_to_read(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a plain file. Never follows a link, and never waits, as for a FIFO. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no plain file", os.fspath(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def describe_command(command: Sequence[str]) -> str:
+    """Return a command line as it would be typed; the slave program itself is left out."""
+    return shlex.join("…" if "\n" in word else word for word in command)

@@ -1,0 +1,62 @@
+"""The slave program in one archive, for machines on which nothing is installed but Python."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import marshal
+import pkgutil
+import zipfile
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from importlib.machinery import SourceFileLoader
+
+# All that a supervisor and a runner import of this package; an import contract holds them to it.
+_MODULES = ("", "._errors", "._light_typing", "._printable", "._version", ".trusted_paths")
+_PACKAGES = ("._wire", "._code", "._slave")
+_OTHERS = ("cloudpickle", "cloudpickle.cloudpickle")
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)
+_NEVER_CHECKED = (1).to_bytes(4, "little") + bytes(8)  # of compiled code: no source to compare with
+
+
+def slave_archive(modules: Iterable[str] = ()) -> bytes:
+    """Return a zip archive with the slave program and cloudpickle: a ``code_path`` for slaves.
+
+    A launcher calls it for a machine that does not have this package, and gives the path at which
+    the archive lies there to :meth:`Bootstrap.command`.
+
+    Args:
+        modules: what else the slave imports, such as ``Transport.slave_modules``; pure Python.
+
+    Raises ImportError for a module that can't be found, or has no source.
+    """
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        for module in dict.fromkeys((*_own_modules(), *_OTHERS, *modules)):
+            for name, data in _files_of(module):
+                entry = zipfile.ZipInfo(name, _LONG_AGO)
+                archive.writestr(entry, data, zipfile.ZIP_DEFLATED, compresslevel=1)
+    return written.getvalue()
+
+
+def _own_modules() -> Iterator[str]:
+    """Yield the modules of this package that a slave needs, by their full names."""
+    yield from (f"imp_parallel_core{name}" for name in _MODULES)
+    for package in _PACKAGES:
+        name = f"imp_parallel_core{package}"
+        yield name
+        for module in pkgutil.iter_modules(import_module(name).__path__):
+            yield f"{name}.{module.name}"
+
+
+def _files_of(module: str) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of a module's source, and of its code, for a Python like this one."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None or not isinstance(spec.loader, SourceFileLoader):
+        raise ImportError(f"{module} is not there as source: it can't be sent to a slave")
+    path = module.replace(".", "/")
+    if spec.submodule_search_locations is not None:
+        path += "/__init__"
+    yield f"{path}.py", spec.loader.get_data(spec.origin)
+    code = marshal.dumps(spec.loader.get_code(module))
+    yield f"{path}.pyc", importlib.util.MAGIC_NUMBER + _NEVER_CHECKED + code

@@ -1,0 +1,102 @@
+"""The board: what the scheduler's parts share, and the sets in which it keeps its slaves."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from .._light_typing import TYPE_CHECKING
+from .actions import Action, TakeBack
+from .contexts import ContextState
+from .policy import Policy
+from .slaves import Phase, ScheduledSlave
+
+if TYPE_CHECKING:
+    from .health import Death
+
+
+class Board:
+    """All slaves and contexts, and the actions that have been decided on so far."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.slaves: dict[int, ScheduledSlave] = {}
+        self.contexts: dict[int, ContextState] = {}
+        self.idle: dict[int, ScheduledSlave] = {}  # take work, with nothing to do
+        # hold more than the item that runs; the one whose running item began first comes first, but
+        # for those that were asked to hand back
+        self.backlogged: dict[int, ScheduledSlave] = {}
+        self.alive = 0  # how many slaves run or may still come
+        self.actions: list[Action] = []
+        # of tasks without an outcome, by context and id: where they died (_scheduler_health)
+        self.deaths: dict[tuple[int, int], Death] = {}
+        self.aside: dict[int, ScheduledSlave] = {}  # set aside
+        self.look_at = float("inf")  # when to look at these two again
+        self._items = 0  # how many have been given out
+        self._turns = count(1)
+
+    def flush(self) -> list[Action]:
+        """Return the actions that have been decided on, and begin a new list."""
+        actions, self.actions = self.actions, []
+        return actions
+
+    def next_items(self, count: int) -> range:
+        """Return the numbers of so many more items."""
+        first = self._items + 1
+        self._items += count
+        return range(first, first + count)
+
+    def has_startable(self) -> bool:
+        """Whether any context has a task that may be sent now."""
+        return any(c.has_startable(self.policy) for c in self.contexts.values())
+
+    def note_progress(self, slave: ScheduledSlave, now: float) -> None:
+        """Another item of a slave runs from now on."""
+        slave.progress_at = now
+        self.backlogged.pop(slave.id, None)  # settle() puts it behind those that began before
+
+    def settle(self, slave: ScheduledSlave) -> None:
+        """Put a slave into the right ones of the sets: idle, backlogged."""
+        held = len(slave.items)
+        if held == 0 and slave.serves is not None:
+            self.serve(slave, None)
+        takes_work = slave.takes_work
+        if takes_work and held == 0:
+            self.idle[slave.id] = slave
+        else:
+            self.idle.pop(slave.id, None)
+        if takes_work and held > 1:
+            self.backlogged[slave.id] = slave
+        else:
+            self.backlogged.pop(slave.id, None)
+
+    def serve(self, slave: ScheduledSlave, context: ContextState | None) -> None:
+        """Count a slave for the context that it works for."""
+        previous = self.contexts.get(slave.serves) if slave.serves is not None else None
+        if previous is not None:
+            previous.slaves -= 1
+        slave.serves = None
+        if context is not None:
+            context.chosen_at = next(self._turns)
+            context.slaves += 1
+            slave.serves = context.id
+
+    def take_back(self, slave: ScheduledSlave) -> None:
+        """Ask a slave for the items that it has not begun; it gets nothing until it answers."""
+        if not slave.awaits_return:
+            slave.awaits_return = True
+            self.actions.append(TakeBack(slave.id))
+            self.settle(slave)
+
+    def may_run(self, slave: ScheduledSlave, context: int) -> bool:
+        """Whether a slave may be given tasks of a context, once it has been set up."""
+        state = self.contexts.get(context)
+        if state is None or state.is_broken or state.is_doubtful:
+            return False
+        return context not in slave.excluded
+
+    def forget_slave(self, slave: ScheduledSlave) -> None:
+        """A slave has gone and nobody will launch it again."""
+        slave.phase = Phase.GONE
+        slave.is_aside = False
+        self.aside.pop(slave.id, None)
+        self.alive -= 1

@@ -1,0 +1,178 @@
+"""What the scheduler knows of each context, and which of its tasks come next."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+from .kept_parts import KeptParts
+from .policy import Policy
+from .tasks import Outcome, Task
+
+_AHEAD_S = 0.03  # short tasks are sent ahead for about this long …
+
+
+_AHEAD_LIMIT = 1024  # … but no more than so many …
+
+
+_AHEAD_BYTES = 1 << 20  # … or so many bytes at a time
+
+
+_MESSAGE_S = 0.0005  # what one more message costs, both ends and the runner's wire together
+
+
+_ONE_AHEAD_BELOW_S = 0.1  # a round trip matters to tasks shorter than this
+
+
+class ContextState:
+    """What the scheduler knows of a context."""
+
+    __slots__ = (
+        "chosen_at",
+        "fresh",
+        "has_waiting_reader",
+        "id",
+        "is_broken",
+        "is_doubtful",
+        "is_managed",
+        "last_setup_failure",
+        "max_attempts",
+        "mean_s",
+        "retry",
+        "running",
+        "setup_failures",
+        "setup_limit_s",
+        "setup_losses",
+        "slaves",
+        "task_limit_s",
+        "unread",
+        "unread_bytes",
+    )
+
+    def __init__(
+        self, id: int, max_attempts: int, setup_limit_s: float, task_limit_s: float
+    ) -> None:
+        self.id = id
+        self.max_attempts = max_attempts
+        self.setup_limit_s = setup_limit_s  # of time, which slaves see to; 0 for none
+        self.task_limit_s = task_limit_s
+        self.fresh: deque[Task] = deque()  # never started
+        self.retry: OrderedDict[int, Task] = OrderedDict()  # by id; these go first: all came back
+        self.running = 0  # tasks that have started and not ended, those in retry included
+        self.unread = 0  # outcomes that the user has not read
+        self.unread_bytes = 0
+        self.has_waiting_reader = False  # for what has not arrived; known until outcomes are read
+        self.slaves = 0  # how many slaves serve it
+        self.chosen_at = 0  # a count: contexts with as many slaves take turns
+        self.mean_s: float | None = None  # how long its tasks take
+        self.is_managed = False  # some slave has managed its set-up
+        self.setup_failures: set[int] = set()  # slaves on which it failed; they are excluded
+        self.setup_losses: dict[int, int] = {}  # slaves that were lost in it, and how often each
+        self.last_setup_failure: Outcome | None = None
+        self.is_doubtful = False  # it failed so often that no more slaves begin it, …
+        self.is_broken = False  # … and when all that had begun it have failed: it is given up
+
+    def note_setup_managed(self) -> None:
+        """A slave has managed the set-up: so whoever was lost in it may be lost for any reason."""
+        self.is_managed = True
+        self.is_doubtful = self.is_broken = False
+        self.setup_losses.clear()
+
+    def note_setup_failed(self, slave: int, outcome: Outcome, *, is_loss: bool) -> bool:
+        """The set-up has failed on a slave; return whether that slave shall not try it again.
+
+        Args:
+            slave: the slave's id.
+            outcome: what the context's tasks come to, if no slave manages it.
+            is_loss: the whole slave was lost, for whatever reason. One that is launched again may
+                try again, unless that happens too often.
+        """
+        self.last_setup_failure = outcome
+        if is_loss:
+            losses = self.setup_losses[slave] = self.setup_losses.get(slave, 0) + 1
+        is_final = not is_loss or losses >= self.max_attempts
+        if is_final:
+            self.setup_failures.add(slave)
+        if not self.is_managed:
+            lost = self.setup_losses.items()
+            losses = sum(count for id, count in lost if id not in self.setup_failures)
+            self.is_doubtful = len(self.setup_failures) + losses >= self.max_attempts
+        return is_final
+
+    def has_startable(self, policy: Policy) -> bool:
+        """Whether a task may be sent now: a retry, or a fresh task with credit or a reader."""
+        if self.is_doubtful:
+            return False
+        return bool(self.retry) or self.has_startable_fresh(policy)
+
+    def has_startable_fresh(self, policy: Policy) -> bool:
+        """Whether a fresh task may be sent now, as far as credit and readers go."""
+        return bool(self.fresh) and (self.has_credit(policy) or self.may_start_without_credit)
+
+    def has_credit(self, policy: Policy) -> bool:
+        """Whether the outcomes that wait for the user leave room for those of fresh tasks."""
+        return self.unread < policy.credit_outcomes and self.unread_bytes < policy.credit_bytes
+
+    @property
+    def may_start_without_credit(self) -> bool:
+        """Whether only a fresh task can bring what a reader waits for."""
+        return self.running == 0 and self.has_waiting_reader
+
+    def next_tasks(
+        self,
+        limit: int,
+        policy: Policy,
+        kept: KeptParts,
+        next_retry: Callable[[], Task | None] | None = None,
+    ) -> list[Task]:
+        """Take the tasks to be sent next out of the queue: so many, or as many MB, at most.
+
+        Args:
+            limit: how many.
+            policy: the bounds.
+            kept: what their runner keeps; takes note of what it is to be sent with them.
+            next_retry: takes the next task that is to be tried again, if not any will do.
+        """
+        tasks: list[Task] = []
+        size_bytes = 0
+        has_credit = self.has_credit(policy)
+        while len(tasks) < limit and size_bytes < _AHEAD_BYTES:
+            if not self.retry:
+                task = None
+            elif next_retry is None:
+                task = self.retry.popitem(last=False)[1]
+            else:
+                task = next_retry()
+            if task is None:
+                if not (self.fresh and (has_credit or self.may_start_without_credit)):
+                    break
+                task = self.fresh.popleft()
+                self.running += 1
+            tasks.append(task)
+            payload = task.payload
+            size_bytes += len(payload[0]) if len(payload) == 1 else kept.bytes_of(task)
+        return tasks
+
+    def queue_again(self, task: Task) -> None:
+        """Put a task that has been started in front of all others."""
+        self.retry[task.id] = task
+        self.retry.move_to_end(task.id, last=False)
+
+    def note_duration(self, duration_s: float) -> None:
+        """Learn from a task that has ended how long its kind takes."""
+        mean = self.mean_s
+        self.mean_s = duration_s if mean is None else mean + 0.2 * (duration_s - mean)
+
+    @property
+    def worth_a_message(self) -> int:
+        """How many tasks are over before another slave would have got some of them."""
+        if self.mean_s is None:
+            return 1
+        return max(1, int(_MESSAGE_S / max(self.mean_s, 1e-6)))
+
+    @property
+    def depth(self) -> int:
+        """How many tasks a slave may hold at once, the running one included."""
+        if self.mean_s is None or self.mean_s >= _ONE_AHEAD_BELOW_S:
+            return 1
+        return min(_AHEAD_LIMIT, 2 + int(_AHEAD_S / max(self.mean_s, 1e-6)))

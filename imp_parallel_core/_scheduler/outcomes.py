@@ -1,0 +1,246 @@
+"""What becomes of items that a slave no longer has, and how tasks end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .actions import CloseContext, Deliver, EndAttempt
+from .board import Board
+from .contexts import ContextState
+from .health import note_death, trust
+from .slaves import Phase, ScheduledSlave, SetupItem
+from .tasks import Outcome, OutcomeKind, Task
+
+
+def task_ended(
+    board: Board, slave: ScheduledSlave, task: Task, outcome: Outcome, duration_s: float
+) -> None:
+    """A slave has written a task's outcome."""
+    if not slave.is_trusted:
+        trust(slave)
+    context = board.contexts.get(task.context)
+    if context is None:
+        _let_go(slave, task)
+        return
+    context.note_duration(duration_s)
+    if task.done or len(task.slaves) != 1:
+        _let_go(slave, task)
+        _finish(board, context, task, outcome)
+        return
+    # nearly always: what the two calls do for a task that only this slave has
+    task.slaves = ()
+    task.done = True
+    context.running -= 1
+    context.unread += 1
+    context.unread_bytes += outcome.size_bytes
+    # Deliver's own __new__ takes twice as long
+    board.actions.append(tuple.__new__(Deliver, (task, outcome)))
+    if context.retry:
+        context.retry.pop(task.id, None)
+    if board.deaths:
+        board.deaths.pop((task.context, task.id), None)
+
+
+def note_worth(board: Board, slave: ScheduledSlave, now: float) -> None:
+    """A slave that was launched again has ended a task: perhaps that was worth it.
+
+    Then what it was lost of before is over, and counts no more.
+    """
+    if slave.ready_since is not None and now - slave.ready_since >= board.policy.worth_s:
+        slave.relaunches = 0
+
+
+def setup_ended(board: Board, slave: ScheduledSlave, item: SetupItem, outcome: Outcome) -> None:
+    """A slave has written how a set-up ended."""
+    context = board.contexts.get(item.context)
+    if context is None:
+        board.actions.append(CloseContext(slave.id, item.context))
+    elif outcome.kind is OutcomeKind.VALUE:
+        slave.contexts.add(item.context)
+        context.note_setup_managed()
+    else:
+        _setup_failed(board, slave, context, outcome, is_loss=False)
+
+
+def hand_back(
+    board: Board,
+    slave: ScheduledSlave,
+    items: dict[int, Task | SetupItem],
+    charged: int,
+    cause: str,
+    now: float,
+    *,
+    is_loss: bool = False,
+) -> None:
+    """Put items that a slave no longer has back into their queues; charge the one to blame.
+
+    Args:
+        board: the board.
+        slave: the slave that had them.
+        items: by number, in the order in which they were sent.
+        charged: the one to blame; 0 for none.
+        cause: for its history.
+        now: when it is known.
+        is_loss: the whole slave was lost.
+    """
+    for item, what in reversed(items.items()):
+        if isinstance(what, Task):
+            _let_go(slave, what)
+        context = board.contexts.get(what.context)
+        if context is None:
+            continue  # closed: nobody waits for it
+        if isinstance(what, SetupItem):
+            if item == charged:
+                failure = Outcome(OutcomeKind.SETUP_FAILED, (cause,), slave.id)
+                _setup_failed(board, slave, context, failure, is_loss=is_loss)
+            elif context.is_doubtful:
+                judge_setup(board, context)
+            continue
+        if item == charged and not what.done:
+            what.history += (cause,)
+            if len(what.history) >= context.max_attempts:
+                lost = Outcome(OutcomeKind.LOST, what.history, slave.id)
+                _finish(board, context, what, lost)
+            note_death(board, slave, context, what, now)
+        _queue_again(board, context, what)
+        if context.is_broken:
+            judge_setup(board, context)
+
+
+def double(board: Board, slave: ScheduledSlave) -> None:
+    """Let the tasks of a suspected slave begin elsewhere too."""
+    for what in reversed(slave.items.values()):
+        context = board.contexts.get(what.context)
+        # nobody else may begin what is left of a broken context
+        if isinstance(what, Task) and context is not None and not context.is_broken:
+            _queue_again(board, context, what)
+
+
+def go_on(board: Board, slave: ScheduledSlave) -> None:
+    """A slave keeps what it has, but for tasks that have ended elsewhere in the meantime."""
+    begun = next(iter(slave.items), 0)
+    for item, what in slave.items.items():
+        if not isinstance(what, Task) or (what.is_forgotten and item == begun):
+            continue
+        if what.done:
+            _end_attempt(board, slave, item)
+        else:
+            board.contexts[what.context].retry.pop(what.id, None)
+
+
+def withdraw(board: Board, slave: ScheduledSlave, context: int) -> None:
+    """Take a closed context's items off a slave, its values, and what a failed set-up left."""
+    for item, what in slave.items.items():
+        if what.context == context:
+            if isinstance(what, Task):
+                what.done = True
+            _end_attempt(board, slave, item)
+    if context in slave.contexts or context in slave.excluded:
+        slave.contexts.discard(context)
+        board.actions.append(CloseContext(slave.id, context))
+
+
+def forget(board: Board, context: ContextState, are_forgotten: Callable[[Task], bool]) -> None:
+    """Take tasks out of the queues, and back from slaves that have not begun them."""
+    kept = [task for task in context.fresh if not are_forgotten(task)]
+    context.fresh.clear()
+    context.fresh.extend(kept)
+    for task in list(context.retry.values()):
+        if are_forgotten(task):
+            del context.retry[task.id]
+            board.deaths.pop((task.context, task.id), None)
+            task.done = task.is_forgotten = True
+            context.running -= 1
+    for slave in board.slaves.values():
+        begun = next(iter(slave.items), 0)
+        for item, what in slave.items.items():
+            if isinstance(what, Task) and what.context == context.id and are_forgotten(what):
+                context.running -= not what.done
+                what.done = what.is_forgotten = True
+                if item != begun and not slave.is_suspected:  # otherwise when it is heard will do
+                    board.take_back(slave)
+
+
+def judge_setup(board: Board, context: ContextState) -> None:
+    """Give a context's tasks up if no slave has managed its set-up, and none will.
+
+    It has failed on ``max_attempts`` slaves (or these were lost in it so often), and no other is at
+    it; or it has failed on every slave that is left or to come.
+    """
+    if context.last_setup_failure is None:
+        return
+    if context.is_doubtful and not _is_tried(board, context):
+        context.is_broken = True
+    failed = sum(board.slaves[id].phase is not Phase.GONE for id in context.setup_failures)
+    # with no slave at all it is for NoMoreSlavesError to say: another one may be added
+    if not context.is_broken and not 0 < failed == board.alive:
+        return
+    context.running += len(context.fresh)
+    waiting = [*context.retry.values(), *context.fresh]
+    context.fresh.clear()
+    for task in waiting:
+        _finish(board, context, task, context.last_setup_failure)
+
+
+def _is_tried(board: Board, context: ContextState) -> bool:
+    """Whether a slave that is heard is at a context's set-up."""
+    item = SetupItem(context.id)
+    return any(
+        item in slave.items.values() for slave in board.slaves.values() if not slave.is_suspected
+    )
+
+
+def _setup_failed(
+    board: Board,
+    slave: ScheduledSlave,
+    context: ContextState,
+    outcome: Outcome,
+    *,
+    is_loss: bool,
+) -> None:
+    outcome = outcome._replace(kind=OutcomeKind.SETUP_FAILED)
+    if context.note_setup_failed(slave.id, outcome, is_loss=is_loss):
+        slave.excluded.add(context.id)
+    judge_setup(board, context)
+
+
+def _let_go(slave: ScheduledSlave, task: Task) -> None:
+    if len(task.slaves) <= 1:  # nearly always
+        task.slaves = ()
+    else:
+        task.slaves = tuple(id for id in task.slaves if id != slave.id)
+
+
+def _queue_again(board: Board, context: ContextState, task: Task) -> None:
+    """Put a task in front of its queue, unless it has ended or a slave that is heard has it."""
+    if not task.done and all(board.slaves[id].is_suspected for id in task.slaves):
+        context.queue_again(task)
+
+
+def _finish(board: Board, context: ContextState, task: Task, outcome: Outcome) -> None:
+    """Deliver a task's outcome, unless it has one; end its other attempts."""
+    if task.done:
+        return
+    task.done = True
+    if context.retry:
+        context.retry.pop(task.id, None)
+    if board.deaths:
+        board.deaths.pop((task.context, task.id), None)
+    context.running -= 1
+    context.unread += 1
+    context.unread_bytes += outcome.size_bytes
+    board.actions.append(Deliver(task, outcome))
+    for id in task.slaves:
+        slave = board.slaves[id]
+        if not slave.is_suspected:  # otherwise when it is heard will do
+            item = next(item for item, what in slave.items.items() if what is task)
+            _end_attempt(board, slave, item)
+
+
+def _end_attempt(board: Board, slave: ScheduledSlave, item: int) -> None:
+    """Free a slave from an item that nobody needs any more."""
+    if item == next(iter(slave.items)):
+        slave.unneeded = item
+        board.actions.append(EndAttempt(slave.id, item))
+    else:
+        board.take_back(slave)

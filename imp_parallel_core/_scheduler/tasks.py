@@ -1,0 +1,87 @@
+"""Tasks and their outcomes, as they pass through the scheduler: what is in them is opaque here."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+from .._light_typing import Any, NamedTuple, Protocol
+
+
+class OutcomeKind(enum.Enum):
+    """How a task ended."""
+
+    VALUE = "value"
+    RAISED = "raised"
+    LOST = "lost"
+    SETUP_FAILED = "set-up failed"
+
+
+class Outcome(NamedTuple):
+    """The one outcome of a task.
+
+    ``content`` is opaque here: the segments that the runner wrote for VALUE, RAISED and a set-up
+    that raised; a sequence of sentences, one for each attempt, otherwise.
+    """
+
+    kind: OutcomeKind
+    content: Sequence[Any]
+    slave: int
+    size_bytes: int = 0
+
+
+class Part(Protocol):
+    """A segment of a payload that several tasks may share; each runner is sent it once."""
+
+    number: int
+    """Its number within its context; 0 if no other task shares it."""
+
+    def __len__(self) -> int:
+        """Return its size (bytes)."""
+
+
+class Task:
+    """A task in the queue: what travels, and what has become of it so far."""
+
+    __slots__ = (
+        "bundle",
+        "context",
+        "done",
+        "history",
+        "id",
+        "inbox",
+        "is_forgotten",
+        "number",
+        "payload",
+        "slaves",
+    )
+
+    def __init__(
+        self,
+        context: int,
+        payload: Sequence[Any],
+        bundle: int = 0,
+        id: int = -1,
+        inbox: Any = None,
+    ) -> None:
+        self.id = id
+        """Its number within its context, in the order of adding; given by the engine."""
+        self.number = id
+        """Its number within its inbox, likewise."""
+        self.inbox = inbox
+        """Where its outcome goes; opaque here."""
+        self.context = context
+        self.payload = payload
+        self.bundle = bundle
+        """The last bundle of definitions that the payload refers to."""
+        self.history: tuple[str, ...] = ()
+        """How each charged attempt ended."""
+        self.slaves: tuple[int, ...] = ()
+        """The slaves that have it, each for one attempt."""
+        self.done = False
+        """Whether it has its outcome, or needs none any more."""
+        self.is_forgotten = False
+        """Whether the user has dropped it."""
+
+    def __repr__(self) -> str:
+        return f"<Task {self.id} of context {self.context}>"

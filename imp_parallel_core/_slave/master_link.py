@@ -1,0 +1,253 @@
+"""The supervisor's way home: its session with the master, over one stream or several in turn.
+
+Introduces the slave, sends heartbeats and listens for the master's, and dials again when a stream
+that can be made again has gone. The supervisor looks after its runner meanwhile; what it has to say
+waits in the session.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import stat
+import time
+from collections.abc import Callable, Sequence
+
+from .._errors import ProtocolError
+from .._light_typing import TYPE_CHECKING, Any
+from .._wire import protocol, shared_memory
+from .._wire.handshake import UNREADABLE, hello_of, refusal_of
+from .._wire.link import Link
+from .._wire.protocol import Message
+from .._wire.session import Connection
+from .._wire.stream import Stream
+
+if TYPE_CHECKING:
+    from .._wire.shared_memory import Segment
+
+EXIT_OK, EXIT_NO_RUNNER, EXIT_REFUSED = 0, 1, 3
+
+_NEVER = float("inf")
+_HEARTBEAT_TIMEOUT_S = 30.0  # until the master has said how long it is
+_RECONNECT_TIMEOUT_S = 60.0
+_SHORT_S = 1.0  # a stream that did not live longer is not followed by another at once …
+_LONGEST_PAUSE_S = 5.0  # … but after a pause that grows
+
+
+def say(text: str) -> None:
+    """Write a line for people into the slave's output.
+
+    If that is a pipe that nobody empties, the line is lost: the supervisor must not wait.
+    """
+    _write(f"imp_parallel: {text}\n")
+
+
+def _write(text: str) -> None:
+    descriptor, is_own = 2, False
+    try:
+        if stat.S_ISFIFO(os.fstat(2).st_mode):
+            # opened again, since the runner, whose writing may wait, shares descriptor 2
+            path, flags = "/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK
+            descriptor, is_own = os.open(path, flags), True
+    except OSError:
+        pass  # no such path on this system
+    try:
+        os.write(descriptor, text.encode(errors="replace"))
+    except OSError:
+        pass  # full, or nobody reads it any more
+    finally:
+        if is_own:
+            os.close(descriptor)
+
+
+class Home:
+    """The session with the master.
+
+    Args:
+        stream: the bytes to and from the master.
+        dial: makes another stream within so many seconds, or ends the process with SystemExit.
+        identity: what the slave says of itself in its HELLO (see docs/protocol.md).
+        selector: the supervisor's loop.
+        welcomed: called once, when the master has let the slave in.
+        received: called with each message.
+        over: called with an exit code when the slave has to leave.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        dial: Callable[[float], Stream],
+        identity: dict[str, Any],
+        selector: selectors.BaseSelector,
+        *,
+        welcomed: Callable[[], None],
+        received: Callable[[Message], None],
+        over: Callable[[int], None],
+    ) -> None:
+        self.is_welcome = False
+        self._is_over = False
+        self._identity = identity
+        self._selector = selector
+        self._welcomed = welcomed
+        self._received = received
+        self._over = over
+        self._heartbeat_timeout_s = _HEARTBEAT_TIMEOUT_S
+        self._reconnect_timeout_s = _RECONNECT_TIMEOUT_S
+        self._ping_at = _NEVER
+        self._greeted_at = _NEVER  # when this stream's HELLO was sent; the master is silent before
+        self._dialled_at = time.monotonic()
+        self._pause_s = 0.0
+        self._dial = dial
+        self._link = self._new_link(stream, None)
+
+    def _new_link(self, stream: Stream, connection: Connection | None) -> Link:
+        # what is large is only passed on: it is gathered where the runner can have it by descriptor
+        connection = connection or Connection(resumable=stream.resumable, shares=True)
+        return Link(
+            stream,
+            self._selector,
+            greeted=self._answered,
+            received=lambda link, message: self._received(message),
+            ended=lambda link, how: self._ended(how),
+            connection=connection,
+        )
+
+    # ---- for the supervisor
+
+    def introduce(self, cloudpickle: str) -> None:
+        """The runner is ready, with this version of cloudpickle: the slave can say what it is."""
+        self._identity["cloudpickle"] = cloudpickle
+        self._say_hello()
+
+    def send(self, kind: int, head: bytes = b"", segments: Sequence[Segment] = ()) -> None:
+        """Queue a message; it waits if there is no stream."""
+        self._link.send(kind, head, segments)
+
+    def flush(self) -> None:
+        """Write what can be written without waiting."""
+        self._link.flush()
+
+    @property
+    def has_all(self) -> bool:
+        """Whether all that was sent is on its way."""
+        return self._link.is_open and not self._link.connection.has_unsent
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`by_the_clock` wants to be called (monotonic s; may be infinite)."""
+        return min(self._ping_at, self._silent_at())
+
+    def by_the_clock(self, now: float) -> None:
+        """Send a heartbeat if it is due; dial again if the master's have not come."""
+        if now >= self._silent_at():
+            self._dial_again(f"not heard for {self._heartbeat_timeout_s:g} s")
+        if now >= self._ping_at:
+            self._ping_at = now + self._heartbeat_timeout_s / 3
+            self._link.connection.acknowledge()
+            self._link.connection.send_control(protocol.PING)
+
+    def finish(self) -> None:
+        """Write what is left as far as possible, and dial no more; :meth:`close` follows."""
+        self._is_over = True
+        self._link.flush()
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._link.close()
+
+    def give_up(self, how: str) -> None:
+        """Leave, since the master can't be worked with."""
+        say(f"the master has gone ({how}); this slave leaves")
+        self._link.close()
+        self._over(EXIT_OK)
+
+    # ---- the handshake
+
+    def _say_hello(self) -> None:
+        if "cloudpickle" in self._identity and self._link.is_open:
+            connection = self._link.connection
+            proof = shared_memory.proof() if self._link.can_pass_descriptors else []
+            hello = hello_of(self._identity, connection.received, passes_descriptors=bool(proof))
+            connection.send_control(protocol.HELLO, hello, proof)
+            self._greeted_at = time.monotonic()
+
+    def _answered(self, link: Link, kind: int, body: bytes) -> None:
+        try:
+            answer = json.loads(body)
+            if kind == protocol.REFUSE:
+                self._refused(f"the master refused this slave: {answer['reason']}")
+            else:
+                self._take_welcome(link, answer)
+        except (ProtocolError, *UNREADABLE) as problem:
+            name = type(problem).__name__
+            self._refused(f"the master's answer can't be read: {name}: {problem}")
+
+    def _take_welcome(self, link: Link, answer: dict[str, Any]) -> None:
+        session = self._identity["session"]
+        reason = refusal_of(master=answer, slave=self._identity)
+        if reason is None and session is not None and answer["session"] != session:
+            reason = "the master began another session"
+        if reason is not None:
+            self._refused(reason)
+            return
+        heartbeat_timeout_s = float(answer["heartbeat_timeout_s"])
+        reconnect_timeout_s = float(answer["reconnect_timeout_s"])
+        link.connection.resume(int(answer["received"]))
+        link.connection.passes_descriptors = answer["descriptors"] is True
+        self._identity["session"] = answer["session"]
+        self._heartbeat_timeout_s = heartbeat_timeout_s
+        self._reconnect_timeout_s = reconnect_timeout_s
+        self._ping_at = time.monotonic() + heartbeat_timeout_s / 3
+        if self.is_welcome:
+            say("connected again")
+        else:
+            self.is_welcome = True
+            self._welcomed()
+
+    def _refused(self, reason: str) -> None:
+        say(reason)
+        self._over(EXIT_REFUSED)
+
+    # ---- the end of a stream, and another
+
+    def _silent_at(self) -> float:
+        """Return when the master will have been silent for too long."""
+        if self._greeted_at == _NEVER or not self._link.connection.resumable:
+            return _NEVER
+        return max(self._greeted_at, self._link.heard_at) + self._heartbeat_timeout_s
+
+    def _ended(self, how: str) -> None:
+        if self._is_over:
+            return
+        if self._link.connection.resumable:
+            self._dial_again(how)
+        else:
+            self.give_up(how)
+
+    def _dial_again(self, how: str) -> None:
+        say(f"lost the connection to the master ({how}); dialling again")
+        self._link.close()
+        self._link.connection.lost_stream()
+        self._ping_at = self._greeted_at = _NEVER
+        if time.monotonic() - self._dialled_at < _SHORT_S:
+            self._pause_s = min(_LONGEST_PAUSE_S, 2 * self._pause_s + 0.1)
+        else:
+            self._pause_s = 0.0
+        from .redial import Redial  # most slaves never need it
+
+        redial = Redial(self._dial, self._selector, self._dialled, self._gone)
+        redial.start(self._pause_s, self._reconnect_timeout_s)
+
+    def _dialled(self, stream: Stream) -> None:
+        self._dialled_at = time.monotonic()
+        self._link = self._new_link(stream, self._link.connection)
+        self._say_hello()
+
+    def _gone(self, end: SystemExit) -> None:
+        """The transport has given up, and would end the process."""
+        if isinstance(end.code, str):
+            _write(end.code + "\n")
+            self._over(1)
+        else:
+            self._over(end.code or EXIT_OK)

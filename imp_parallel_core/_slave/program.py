@@ -1,0 +1,237 @@
+"""The slave program: ``python -c <Bootstrap's program> stdin`` or ``… file PATH``.
+
+``warned SECONDS`` may follow; see :meth:`Bootstrap.command`.
+
+It reads its bootstrap document (one line of JSON), reaches the master by the transport that the
+document names, and becomes the slave's supervisor.
+
+With ``stdin``, standard input is a socket that brings the document's line, and then is the stream.
+If the document names a function that dials the master, that makes the stream instead. If the socket
+is one that listens, the first connection to it does all that; when it ends, the next one takes its
+place.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import signal
+import socket
+import sys
+
+from .._light_typing import TYPE_CHECKING
+from .runner_start import StartedRunner, Surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .._wire.stream import Stream
+    from .supervisor import Supervisor
+
+_LINE_LIMIT_BYTES = 1 << 24  # a script's arguments alone may take 2 MiB, and more as JSON
+_DIAL_S = 30.0
+EXIT_BAD_BOOTSTRAP = 4
+
+
+def main() -> None:
+    """Become a slave; end the process with its exit code."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what the script blocks is its own affair
+    gc.disable()  # while modules are loaded it finds nothing, and takes a tenth of the time
+    code_path = os.path.abspath(__file__).rpartition("/imp_parallel_core/")[0]
+    arguments, notify_s = _split_off_warned(sys.argv[1:])
+    if arguments != ["stdin"] and (len(arguments) != 2 or arguments[0] != "file"):
+        sys.exit(f"imp_parallel: bad arguments for a slave: {sys.argv[1:]}")
+    is_file = arguments[0] == "file"
+    connected = None if is_file else _take_over_stdin()
+    is_warned = notify_s is not None
+    # it begins while this one goes on
+    runner = StartedRunner.first(connected, code_path, is_warned=is_warned)
+    try:
+        supervisor = _supervisor(runner, connected, arguments, code_path, notify_s)
+    except SystemExit:  # there is no master any more, or none that can be understood
+        runner.wire.close()
+        raise
+    sys.exit(supervisor.run())
+
+
+def _supervisor(
+    runner: StartedRunner,
+    connected: socket.socket | None,
+    arguments: list[str],
+    code_path: str,
+    notify_s: float | None,
+) -> Supervisor:
+    """Reach the master; return the supervisor that serves it. Raises SystemExit."""
+    # not before the runner has begun: no task shall have its keys
+    text = _read_file(arguments[1]) if connected is None else None
+    door = None
+    if connected is not None and connected.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        from .listening_stdin import Door
+
+        door = Door(connected)
+        connected = door.first()
+    if connected is not None:
+        text = _read_line(connected)
+    sys.argv[:] = [""]
+
+    import json
+
+    from .._wire.handshake import slave_identity
+    from .._wire.stream import SocketStream
+    from .supervisor import Supervisor
+
+    document = json.loads(text or b"")
+    sys.path[:] = _paths(document)
+    folder = _go_to(document["cwd"], has_own_files=document["has_own_files"])
+    surroundings = Surroundings(folder, sys.path, document["argv"])
+    dial = _dialler(document)
+    stream: Stream
+    if connected is None or document["dial"]:
+        if connected is not None:
+            connected.detach()  # it stays open: its end would be taken for this slave's
+        stream = dial(_DIAL_S)
+    elif door is not None:
+        stream, dial = door.welcome(connected), door.dial
+    else:
+        stream = SocketStream(connected)
+    identity = slave_identity(document["index"])
+    gc.enable()
+    return Supervisor(stream, dial, identity, surroundings, code_path, runner, notify_s)
+
+
+def _split_off_warned(arguments: list[str]) -> tuple[list[str], float | None]:
+    """Return what comes before ``warned``, and the seconds after it, if they are there."""
+    if arguments[-2:-1] != ["warned"]:
+        return arguments, None
+    seconds = arguments[-1]
+    return arguments[:-2], float(seconds) if seconds.isdecimal() else 0.0
+
+
+def _read_file(path: str) -> bytes:
+    """Read the bootstrap document from a file; end the process if it has gone with its run."""
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_uid != os.geteuid():
+                sys.exit(f"imp_parallel: {path} belongs to another user: it is not heeded")
+            return file.read(_LINE_LIMIT_BYTES)
+    except FileNotFoundError:
+        is_over = not os.path.isdir(os.path.dirname(path))
+        reason = "the run is over" if is_over else "the script does not wait for this slave"
+        print(f"imp_parallel: {path} is gone: {reason}, this slave leaves", file=sys.stderr)
+        sys.exit(0)
+
+
+def _dialler(document: dict[str, Any]) -> Callable[[float], Stream]:
+    """Return what reaches the master as the transport's plugin does it; see ``Transport.dial``."""
+
+    def dial(patience_s: float) -> Stream:
+        from importlib import import_module
+
+        module, _, function = document["dial"].partition(":")
+        stream: Stream = getattr(import_module(module), function)(document, patience_s)
+        return stream
+
+    return dial
+
+
+def _take_over_stdin() -> socket.socket:
+    """Return standard input as a socket, and leave the null device in its place.
+
+    So no wrapper between the launch and this process can close it, and no task can read from it.
+    """
+    try:
+        connected = socket.socket(fileno=os.dup(0))
+    except OSError as problem:
+        sys.exit(f"imp_parallel: standard input is no socket: {problem}")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    return connected
+
+
+def _paths(document: dict[str, Any]) -> list[str]:
+    """Return the ``sys.path`` for the tasks: the master's, but with this Python's own library.
+
+    What the launch has sent follows the master's. Nobody asks whether the folders around it are to
+    be trusted: it is in a private folder, as is the code of this slave.
+    A Python that isn't the master's has all of its own path behind that.
+    """
+    paths: list[str] = document["sys_path"]
+    if document["has_own_files"]:
+        paths = [path for path in paths if _is_trusted(path)]
+    elif document["folders"]:
+        from .._code.same_files import usable
+
+        paths, refusals = usable(paths, document["folders"], document["cwd"])
+        for path, reason in refusals.items():
+            _say_untrusted(path, reason)
+    paths = paths + document["sent_path"]
+    if document["base_prefix"] == sys.base_prefix:
+        return paths
+    library = set(document["library"])
+    merged = [path for path in paths if path not in library]
+    return merged + [path for path in sys.path if path and path not in merged]
+
+
+def _is_trusted(path: str) -> bool:
+    """Whether something of another machine's is here too, and is nobody else's doing."""
+    from ..trusted_paths import why_not
+
+    if not os.path.exists(path):
+        return False
+    reason = why_not(path)
+    if reason:
+        _say_untrusted(path, reason)
+    return not reason
+
+
+def _say_untrusted(path: str, reason: str) -> None:
+    from .master_link import say
+
+    say(f"{path} is not imported from, since somebody else may be behind it: {reason}")
+
+
+def _go_to(folder: str, *, has_own_files: bool) -> str:
+    """Work in the master's folder, or in the user's home if it is not there; return where.
+
+    A launcher may have begun elsewhere, and a login shell's profile may have gone elsewhere. On a
+    machine with files of its own, what is there must be nobody else's doing.
+    """
+    try:
+        os.chdir(folder)
+        if has_own_files:
+            from ..trusted_paths import why_not
+
+            if refusal := why_not(folder):
+                raise PermissionError(errno.EPERM, refusal)
+    except OSError as problem:
+        reason = str(problem.strerror)
+    else:
+        return folder
+    home = os.path.expanduser("~")
+    try:
+        os.chdir(home)
+    except OSError:
+        home = "/"
+        os.chdir(home)
+    from .master_link import say
+
+    say(f"can't work in {folder} ({reason}), so this slave works in {home}")
+    return home
+
+
+def _read_line(connected: socket.socket) -> bytes:
+    """Read the first line and not a byte more: what follows is the protocol."""
+    line = bytearray()
+    while len(line) < _LINE_LIMIT_BYTES:
+        waiting = connected.recv(4096, socket.MSG_PEEK)
+        if not waiting:
+            sys.exit(0)  # the master has gone already
+        end = waiting.find(b"\n") + 1
+        line += connected.recv(end or len(waiting))
+        if end:
+            return bytes(line)
+    print("imp_parallel: the bootstrap document never ends", file=sys.stderr)
+    sys.exit(EXIT_BAD_BOOTSTRAP)

@@ -1,0 +1,9 @@
+"""Bytes, frames, messages, sessions: what both ends of a connection share.
+
+docs/protocol.md describes it and is authoritative. The fleet and the supervisor hold links.
+
+Read :mod:`.stream` first (bytes), then :mod:`.protocol` and :mod:`.decoder` (frames and messages,
+sans-I/O), :mod:`.heads` (what each kind of message carries), :mod:`.session` (numbered messages
+that survive a broken stream), :mod:`.handshake` and :mod:`.link` (a session over a stream in a
+loop). :mod:`.shared_memory`, :mod:`.descriptors` and :mod:`.segments` are for large payloads.
+"""

@@ -1,0 +1,133 @@
+"""What the two ends of a connection tell each other first, and whether they fit together."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+
+from .._light_typing import Any, NamedTuple
+from .._printable import printable
+from .._version import __version__
+from .protocol import VERSION
+
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading JSON of somebody else may raise, and taking out of it what should be there."""
+
+PYTHON = [sys.version_info[0], sys.version_info[1]]
+
+
+_COMPARED = {"protocol": "protocol", "python": "Python", "cloudpickle": "cloudpickle"}
+_TEXT_LIMIT = 255  # of what people are shown
+
+
+def slave_identity(index: int) -> dict[str, Any]:
+    """Return what a slave says of itself, but for what its runner adds (cloudpickle's version)."""
+    return {
+        "protocol": VERSION,
+        "package": __version__,
+        "python": PYTHON,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "index": index,
+        "boot": os.urandom(8).hex(),
+        "session": None,
+    }
+
+
+def hello_of(identity: dict[str, Any], received: int, *, passes_descriptors: bool = False) -> bytes:
+    """Return the body of a HELLO."""
+    of_stream = {"received": received, "descriptors": passes_descriptors}
+    return json.dumps({**identity, **of_stream}).encode()
+
+
+class Hello(NamedTuple):
+    """What a slave says of itself."""
+
+    versions: dict[str, Any]
+    host: str
+    pid: int
+    boot: str
+    session: str | None
+    received: int
+    passes_descriptors: bool
+
+
+def read_hello(body: bytes) -> Hello:
+    """Return what a HELLO says. Raises ValueError if it can't be read."""
+    try:
+        said = json.loads(body)
+        versions = {key: said.get(key) for key in _COMPARED}
+        if len(repr(versions)) > _TEXT_LIMIT:
+            raise ValueError("its versions are too long to be any")
+        session = said.get("session")
+        return Hello(
+            versions,
+            printable(str(said["host"])[:_TEXT_LIMIT]),
+            int(said["pid"]),
+            str(said.get("boot")),
+            None if session is None else str(session),
+            int(said.get("received", 0)),
+            said.get("descriptors") is True,
+        )
+    except UNREADABLE as problem:
+        raise ValueError(f"{type(problem).__name__}: {problem}") from problem
+
+
+def new_session() -> str:
+    """Return a token that nobody can guess, by which a session can be resumed."""
+    return os.urandom(16).hex()
+
+
+def welcome(
+    cloudpickle: str,
+    session: str,
+    received: int,
+    heartbeat_timeout_s: float,
+    reconnect_timeout_s: float,
+    *,
+    passes_descriptors: bool,
+) -> bytes:
+    """Return the body of a WELCOME."""
+    return json.dumps(
+        {
+            "protocol": VERSION,
+            "package": __version__,
+            "python": PYTHON,
+            "cloudpickle": cloudpickle,
+            "session": session,
+            "received": received,
+            "heartbeat_timeout_s": heartbeat_timeout_s,
+            "reconnect_timeout_s": reconnect_timeout_s,
+            "descriptors": passes_descriptors,
+        }
+    ).encode()
+
+
+def refusal(reason: str) -> bytes:
+    """Return the body of a REFUSE."""
+    return json.dumps({"reason": reason}).encode()
+
+
+def refusal_of(master: dict[str, Any], slave: dict[str, Any]) -> str | None:
+    """Return why two ends don't fit together; None if they do.
+
+    Both ends ask, before either has unpickled anything: pickles of another minor version of Python
+    or another cloudpickle would fail much later, and in stranger ways.
+    """
+    differences = [
+        f"{name} {_version(master.get(key))} on the master, {_version(slave.get(key))} on the slave"
+        for key, name in _COMPARED.items()
+        if master.get(key) != slave.get(key)
+    ]
+    if not differences:
+        return None
+    return (
+        f"master and slave don't fit together: {'; '.join(differences)}. "
+        "Run both with the same versions (the slave's Python is the one that python= names)."
+    )
+
+
+def _version(value: Any) -> str:
+    return ".".join(map(str, value)) if isinstance(value, list) else str(value)

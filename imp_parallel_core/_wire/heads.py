@@ -1,0 +1,281 @@
+"""The heads of messages: what each kind carries (docs/protocol.md), packed and unpacked.
+
+An *item* is what a runner does one at a time: a context's set-up or an attempt of a task. Item 0
+is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct, error
+
+from .._errors import ProtocolError
+from .._light_typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .shared_memory import Segment
+
+_BUNDLE = Struct("!II")  # context, number
+_SETUP = Struct("!QIId")  # item, context, bundle, time limit (s)
+_TASKS = Struct("!QIId")  # first item, context, bundle, time limit (s) of each
+_COUNT = Struct("!H")  # segments of one task
+_ITEM = Struct("!Q")
+_CONTEXT = Struct("!I")
+_RUNNER_READY = Struct("!I")  # pid
+_OUTCOME = Struct("!QBd")  # item, VALUE or RAISED, duration (s)
+VALUE_RECORD = Struct("!QdI")  # item, duration (s), length of the pickle that follows
+_RUNNER_LOST = Struct("!QQ?")  # item to blame, peak memory (bytes), whether the master asked
+
+_KEEP = Struct("!IIB")  # context, number of the part, BUFFER, BYTES or TEXT
+_FORGET = Struct("!II")  # context, number of the part
+_PART = Struct("!I")  # its number, in place of a segment of a task
+
+VALUE, RAISED = 0, 1
+BUFFER, BYTES, TEXT = range(3)
+
+_FOREVER = float("inf")
+
+
+class TasksHead(NamedTuple):
+    """What the master says of the tasks in a TASKS message, which are alike."""
+
+    first_item: int
+    """The number of the first; the others follow without a gap."""
+    context: int
+    bundle: int
+    timeout_s: float
+    counts: Sequence[int]
+    """How many segments each task has."""
+
+    @property
+    def items(self) -> range:
+        """The tasks' numbers."""
+        return range(self.first_item, self.first_item + len(self.counts))
+
+
+class SetupHead(NamedTuple):
+    """The head of a SETUP message; its segments are the pickled set-up."""
+
+    item: int
+    context: int
+    bundle: int
+    timeout_s: float
+
+
+class BundleHead(NamedTuple):
+    """The head of a BUNDLE message; its segments are the pickled definitions."""
+
+    context: int
+    number: int
+
+
+class KeepHead(NamedTuple):
+    """The head of a KEEP; its one segment is the part."""
+
+    context: int
+    number: int
+    kind: int
+    """What the runner makes of it: BUFFER, BYTES or TEXT."""
+
+
+class ForgetHead(NamedTuple):
+    """The head of a FORGET: which part."""
+
+    context: int
+    number: int
+
+
+class OutcomeHead(NamedTuple):
+    """The head of an OUTCOME: how an item ended, and how long it ran.
+
+    The segments are the pickled value (VALUE), or the traceback as UTF-8, a line that names the
+    exception, and the pickled exception (RAISED).
+    """
+
+    item: int
+    status: int
+    duration_s: float
+
+
+class RunnerLostHead(NamedTuple):
+    """The head of a RUNNER_LOST; its one segment is a sentence that says how the runner ended."""
+
+    item: int
+    peak_memory_bytes: int
+    was_asked: bool
+
+
+class RunnerReadyHead(NamedTuple):
+    """The head of a RUNNER_READY."""
+
+    pid: int
+
+
+def _unpack(layout: Struct, head: bytes) -> tuple[int, ...]:
+    try:
+        return layout.unpack(head)
+    except error as problem:
+        raise ProtocolError(f"a head of {len(head)} bytes instead of {layout.size}") from problem
+
+
+def pack_tasks(head: TasksHead) -> bytes:
+    """Return the head of a TASKS message."""
+    *of_all, counts = head
+    return _TASKS.pack(*of_all) + _counts_layout(len(counts)).pack(*counts)
+
+
+def unpack_tasks(head: bytes) -> TasksHead:
+    """Return a TASKS message's head. Raises ProtocolError."""
+    size = len(head) - _TASKS.size
+    if size <= 0 or size % _COUNT.size:
+        raise ProtocolError(f"a TASKS head of {len(head)} bytes")
+    counts = _counts_layout(size // _COUNT.size).unpack_from(head, _TASKS.size)
+    first_item, context, bundle, timeout_s = _TASKS.unpack_from(head)
+    return TasksHead(first_item, context, bundle, timeout_s, counts)
+
+
+def _counts_layout(count: int) -> Struct:
+    return Struct(f"!{count}H")
+
+
+def unpack_values(records: bytes) -> list[tuple[int, float, bytes]]:
+    """Return what VALUES holds: item, duration (s) and pickle. Raises ProtocolError."""
+    values: list[tuple[int, float, bytes]] = []
+    unpack, size = VALUE_RECORD.unpack_from, VALUE_RECORD.size
+    at, end, total_s = 0, len(records), 0.0
+    try:
+        while at < end:
+            item, duration_s, length = unpack(records, at)
+            total_s += duration_s
+            at += size
+            values.append((item, duration_s, records[at : at + length]))
+            at += length
+    except error as problem:
+        raise ProtocolError("a record of VALUES is not complete") from problem
+    if at != end:
+        raise ProtocolError("the last record of VALUES is not complete")
+    if not -_FOREVER < total_s < _FOREVER:  # otherwise none is infinite, or no number
+        for _, duration_s, _ in values:
+            if not -_FOREVER < duration_s < _FOREVER:
+                raise ProtocolError(f"a duration of {duration_s} s")
+    return values
+
+
+def pack_setup(head: SetupHead) -> bytes:
+    """Return a SETUP message's head as bytes."""
+    return _SETUP.pack(*head)
+
+
+def unpack_setup(head: bytes) -> SetupHead:
+    """Return a SETUP message's head. Raises ProtocolError."""
+    return SetupHead(*_unpack(_SETUP, head))
+
+
+def pack_bundle(head: BundleHead) -> bytes:
+    """Return a BUNDLE message's head as bytes."""
+    return _BUNDLE.pack(*head)
+
+
+def unpack_bundle(head: bytes) -> BundleHead:
+    """Return a BUNDLE message's head. Raises ProtocolError."""
+    return BundleHead(*_unpack(_BUNDLE, head))
+
+
+def pack_keep(head: KeepHead) -> bytes:
+    """Return a KEEP message's head as bytes."""
+    return _KEEP.pack(*head)
+
+
+def unpack_keep(head: bytes) -> KeepHead:
+    """Return a KEEP message's head. Raises ProtocolError."""
+    keep = KeepHead(*_unpack(_KEEP, head))
+    if keep.kind not in (BUFFER, BYTES, TEXT):
+        raise ProtocolError(f"a part of the unknown kind {keep.kind}")
+    return keep
+
+
+def pack_forget(head: ForgetHead) -> bytes:
+    """Return a FORGET message's head as bytes."""
+    return _FORGET.pack(*head)
+
+
+def unpack_forget(head: bytes) -> ForgetHead:
+    """Return a FORGET message's head. Raises ProtocolError."""
+    return ForgetHead(*_unpack(_FORGET, head))
+
+
+def reference_to(part: int) -> bytes:
+    """Return what stands in a task for a part that the runner keeps, by its number."""
+    return _PART.pack(part)
+
+
+def referred_part(segment: Segment) -> int:
+    """Return the number of the part that a segment of a task stands for; 0 if it is itself."""
+    # what a task holds out of band is never so short
+    return _PART.unpack(segment)[0] if len(segment) == _PART.size else 0  # type: ignore[arg-type]  # too short to be shared
+
+
+def pack_outcome(head: OutcomeHead) -> bytes:
+    """Return an OUTCOME message's head as bytes."""
+    return _OUTCOME.pack(*head)
+
+
+def unpack_outcome(head: bytes) -> OutcomeHead:
+    """Return an OUTCOME message's head. Raises ProtocolError."""
+    item, status, duration_s = _unpack(_OUTCOME, head)
+    if status not in (VALUE, RAISED):
+        raise ProtocolError(f"an OUTCOME of the unknown status {status}")
+    if not -_FOREVER < duration_s < _FOREVER:
+        raise ProtocolError(f"an OUTCOME with a duration of {duration_s} s")
+    return OutcomeHead(item, status, duration_s)
+
+
+def pack_item(item: int) -> bytes:
+    """Return the head of a BEGAN or END_ATTEMPT message."""
+    return _ITEM.pack(item)
+
+
+def unpack_item(head: bytes) -> int:
+    """Return the item in a BEGAN or END_ATTEMPT message's head. Raises ProtocolError."""
+    return _unpack(_ITEM, head)[0]
+
+
+def pack_items(items: Sequence[int]) -> bytes:
+    """Return the head of a TAKEN_BACK message."""
+    return Struct(f"!{len(items)}Q").pack(*items)
+
+
+def unpack_items(head: bytes) -> list[int]:
+    """Return the items in a TAKEN_BACK message's head. Raises ProtocolError."""
+    return list(_unpack(Struct(f"!{len(head) // 8}Q"), head))
+
+
+def pack_context(context: int) -> bytes:
+    """Return the head of a CLOSE_CONTEXT message."""
+    return _CONTEXT.pack(context)
+
+
+def unpack_context(head: bytes) -> int:
+    """Return the context in a CLOSE_CONTEXT message's head. Raises ProtocolError."""
+    return _unpack(_CONTEXT, head)[0]
+
+
+def pack_runner_ready(head: RunnerReadyHead) -> bytes:
+    """Return a RUNNER_READY message's head as bytes."""
+    return _RUNNER_READY.pack(*head)
+
+
+def unpack_runner_ready(head: bytes) -> RunnerReadyHead:
+    """Return a RUNNER_READY message's head. Raises ProtocolError."""
+    return RunnerReadyHead(*_unpack(_RUNNER_READY, head))
+
+
+def pack_runner_lost(head: RunnerLostHead) -> bytes:
+    """Return a RUNNER_LOST message's head as bytes."""
+    return _RUNNER_LOST.pack(*head)
+
+
+def unpack_runner_lost(head: bytes) -> RunnerLostHead:
+    """Return a RUNNER_LOST message's head. Raises ProtocolError."""
+    item, peak_memory_bytes, was_asked = _unpack(_RUNNER_LOST, head)
+    return RunnerLostHead(item, peak_memory_bytes, bool(was_asked))

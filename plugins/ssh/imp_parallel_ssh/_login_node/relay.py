@@ -1,0 +1,309 @@
+"""The master's end of a relay: what connects to the relay there is connected to the master here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imp_parallel_core import Error, LaunchError
+from imp_parallel_core.private_folders import with_private_folders
+
+from .._waiter import Waiter
+from .commands import new_mark
+from .forwarding import splicer
+from .scripts import BEGIN_PYTHON, COMMAND, PYTHONS, plain_script, told_apart
+
+if TYPE_CHECKING:
+    from .._connection import Channel, Connection, ForwardedStream
+    from .ssh_host import SSHHost
+
+_logger = logging.getLogger("imp_parallel.ssh")
+
+_START_S = 30.0
+_ALIVE_S = 2.0
+_RETRY_S = 1.0
+_BYE_S = 2.0
+_GONE = "the relay has gone, with its program"
+_BEGIN = f'test -e "$2" || {{ echo "{_GONE} $2" >&2; exit 127; }}; ' + BEGIN_PYTHON
+_ANSWER_BYTES = 1 << 20  # with what start-up files say before
+_REPORT_BYTES = 1 << 16
+_REPORTS = 20
+_QUOTED = 200
+_LAST_S = 1.0  # for the host to take back what it forwards
+
+
+def relay_program() -> bytes:
+    """Return the source of the relay, with all that it needs."""
+    return with_private_folders((Path(__file__).parents[1] / "_programs/relay.py").read_bytes())
+
+
+class RelayGoneError(LaunchError):
+    """The relay has ended, and removed its files: it can't be reached any more."""
+
+
+class Relay:
+    """A relay on a host: it outlives the SSH connection, which is made again when it is lost.
+
+    Args:
+        host: where it runs.
+        targets: addresses of this process, any of which will do.
+        folder: a folder there that is the relay's to remove at its end.
+        patience_s: how long it holds connections when the SSH connection is lost.
+        listen_at: the only address for it to listen at.
+
+    Raises LaunchError if it can't be started.
+    """
+
+    def __init__(
+        self,
+        host: SSHHost,
+        targets: Sequence[str],
+        *,
+        folder: str,
+        patience_s: float,
+        listen_at: str | None,
+    ) -> None:
+        self._host = host
+        self._targets = list(targets)
+        self._patience_s = patience_s
+        self._program = f"{folder}/relay.py"
+        self._said, self._reports_left = b"", _REPORTS
+        self._is_closed = threading.Event()
+        host.write_file(self._program, relay_program())
+        words = ("serve", f"{patience_s:g}", listen_at or "", folder)
+        self._channel, said = self._start(*words)
+        self.addresses: Sequence[str] = said["addresses"]
+        """The addresses at which slaves reach the master."""
+        self._socket = str(said["socket"])
+        self._waiter = Waiter(self._channel.stream)
+        self._thread = threading.Thread(
+            target=self._stay_attached, name=f"imp_parallel ssh relay on {host!r}", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the relay; may be called twice. It takes 3 s at most, also if nobody answers."""
+        if not self._is_closed.is_set():
+            self._is_closed.set()
+            self._waiter.wake()
+            self._thread.join(_BYE_S + _LAST_S)
+            self._host.relay_ended()
+
+    # ---- starting, and attaching again
+
+    def _start(self, *words: str) -> tuple[Channel, dict[str, Any]]:
+        """Start a keeper that speaks to the relay, and lead the relay to us."""
+        connection = self._connection()
+        port = self._forward(connection)
+        try:
+            channel, said = self._start_keeper(connection, port, words)
+        except BaseException:
+            _take_back(connection, port)
+            raise
+        self._forwarded = connection, port
+        return channel, said
+
+    def _connection(self) -> Connection:
+        """Return the connection. Raises LaunchError, also if the relay was closed meanwhile."""
+        connection = self._host.connection()
+        if self._is_closed.is_set():  # perhaps long ago, when nobody waited for us any more
+            self._host.close_unless_relayed()
+            raise LaunchError(f"the relay on {self._host!r} has been closed")
+        return connection
+
+    def _start_keeper(
+        self, connection: Connection, port: int, words: Sequence[str]
+    ) -> tuple[Channel, dict[str, Any]]:
+        mark = new_mark()
+        script = plain_script(_BEGIN, mark, PYTHONS, self._program, *words)
+        errors = bytearray()
+        channel = connection.start(COMMAND, errors.extend)
+        try:
+            channel.stream.send([script])
+            said = self._first_line(channel, mark, errors)
+            channel.stream.send([b"port %d\n" % port])
+        except BaseException:
+            channel.close()
+            raise
+        return channel, said
+
+    def _forward(self, connection: Connection) -> int:
+        try:
+            return connection.forward(self._connected)
+        except PermissionError as problem:
+            raise LaunchError(
+                f"{self._host!r} does not forward connections to this machine: {problem}. Slaves "
+                "beyond it can't reach the script then: its sshd would need AllowTcpForwarding "
+                "yes (or remote)."
+            ) from problem
+        except OSError as problem:
+            raise LaunchError(
+                f"{self._host!r} could not be asked to forward connections: {problem}"
+            ) from problem
+
+    def _first_line(self, channel: Channel, mark: str, errors: bytearray) -> dict[str, Any]:
+        waiter = Waiter(channel.stream)
+        deadline = time.monotonic() + _START_S
+        text, has_ended = b"", False
+        while (
+            not has_ended
+            and not self._is_closed.is_set()
+            and time.monotonic() < deadline
+            and len(text) + len(errors) < _ANSWER_BYTES
+        ):
+            try:
+                data = channel.stream.receive(1 << 16)
+                text, has_ended = text + data, not data
+            except BlockingIOError:
+                waiter.wait(0.5)
+            said = told_apart(text, b"", mark)
+            line, end, _ = said.stdout.partition(b"\n")
+            if said.pid is not None and end:
+                return _answer(line)
+        told = told_apart(text, bytes(errors), mark)
+        words = told.stderr.decode(errors="replace").strip()[-_REPORT_BYTES:]
+        if told.pid is not None and _GONE in words:
+            raise RelayGoneError(words)
+        if self._is_closed.is_set():
+            silence = "it has been closed"
+        elif has_ended:
+            silence = "it ended without a word"
+        elif len(text) + len(errors) >= _ANSWER_BYTES:
+            silence = "it said far too much"
+        else:
+            silence = f"it said nothing within {_START_S:g} s"
+        raise LaunchError(
+            f"the relay on {self._host!r} can't be spoken to, by which slaves would reach this "
+            f"machine: {words or silence}",
+            output=words,
+            exit_code=channel.exit_status(),
+        )
+
+    def _take_reports(self, data: bytes) -> None:
+        """Log what the relay says that went wrong in it."""
+        self._said = (self._said + data)[-_REPORT_BYTES:]
+        *lines, self._said = self._said.split(b"\n")
+        for line in lines[: self._reports_left]:
+            self._reports_left -= 1
+            try:
+                trouble = json.loads(line)["trouble"]
+            except (ValueError, TypeError, KeyError):
+                trouble = line.decode(errors="replace")
+            _logger.warning("the relay on %r has trouble: %r", self._host, trouble)
+
+    def _connected(self, stream: ForwardedStream) -> None:
+        """Somebody has connected there; called in the connection's thread."""
+        splicer().join(stream, self._dial)
+
+    def _dial(self) -> socket.socket:
+        problem = OSError("there is no address to connect to")
+        for address in reversed(self._targets):  # that of the loopback is the last
+            host, _, port = address.rpartition(":")
+            try:
+                made = socket.create_connection((host.strip("[]"), int(port)), timeout=2.0)
+            except OSError as found:
+                problem = found
+                continue
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return made
+        raise problem
+
+    # ---- the thread
+
+    def _stay_attached(self) -> None:
+        """Tell the relay, again and again, that we are here; find it again when SSH was lost."""
+        while True:
+            self._waiter = Waiter(self._channel.stream)
+            while not self._is_closed.is_set() and self._is_heard():
+                self._waiter.wait(_ALIVE_S)
+            if self._is_closed.is_set():
+                self._say_bye()
+                return
+            self._channel.close()
+            _take_back(*self._forwarded)
+            if not self._attach():
+                return
+
+    def _is_heard(self) -> bool:
+        """Tell the relay that we are here; return whether the way to it still stands."""
+        stream = self._channel.stream
+        try:
+            stream.send([b"\n"])
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        try:
+            return self._still_there()
+        except OSError:
+            return False
+
+    def _attach(self) -> bool:
+        deadline = time.monotonic() + self._patience_s
+        why = ""
+        while time.monotonic() < deadline:
+            try:
+                self._channel, _ = self._start("attach", self._socket)
+            except RelayGoneError as problem:
+                why = str(problem)
+                break
+            except (Error, OSError) as problem:
+                why = str(problem)
+                _logger.info("%r: %s", self._host, why)
+                if self._is_closed.wait(_RETRY_S):
+                    return False
+            else:
+                _logger.info("%r is reached again", self._host)
+                return True
+        _logger.warning("%r can't be reached any more; its slaves are lost: %s", self._host, why)
+        return False
+
+    def _say_bye(self) -> None:
+        """Let the relay go; the keeper ends when it has passed that on."""
+        deadline = time.monotonic() + _BYE_S
+        try:
+            self._channel.stream.send([b"bye\n"])
+            while time.monotonic() < deadline and self._still_there():
+                self._waiter.wait(0.1)
+        except OSError:
+            pass  # it will notice
+        self._channel.close()
+        _take_back(*self._forwarded)
+
+    def _still_there(self) -> bool:
+        try:
+            while data := self._channel.stream.receive(4096):
+                self._take_reports(data)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def _answer(line: bytes) -> dict[str, Any]:
+    """Return a keeper's first word. Raises LaunchError if it is none."""
+    try:
+        found = json.loads(line)
+        addresses, path = found["addresses"], found["socket"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        addresses, path = None, None
+    if (
+        not isinstance(path, str)
+        or not isinstance(addresses, list)
+        or not all(isinstance(address, str) for address in addresses)
+    ):
+        raise LaunchError(f"the relay's answer can't be understood: {line[:_QUOTED]!r}")
+    return {"addresses": addresses, "socket": path}
+
+
+def _take_back(connection: Connection, port: int) -> None:
+    """Have a host listen no more for a relay."""
+    try:
+        connection.stop_forwarding(port)
+    except OSError:
+        pass  # it ended with the connection

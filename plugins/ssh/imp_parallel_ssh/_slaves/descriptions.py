@@ -1,0 +1,178 @@
+"""The descriptions of slaves on machines that answer to SSH."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from imp_parallel_core import LaunchError, Slave, SlaveArray
+
+from .._clients import check_client
+from .._shipped_modules import Modules, pack_modules
+from .._target import parse_target
+
+
+class _Options:
+    """What slaves by SSH have in common; see :class:`SSHSlave`."""
+
+    def __init__(self, python: str | None, ship_modules: Modules | None, client: str) -> None:
+        check_client(client)
+        if isinstance(ship_modules, str):
+            raise TypeError(f"ship_modules={ship_modules!r}: it must be a list of modules")
+        self.python = python
+        self.ship_modules = ship_modules
+        self.client = client
+
+    def check(self) -> None:
+        """Raise LaunchError if there are no such modules, or no such client."""
+        try:
+            pack_modules(self.ship_modules)
+        except (ValueError, OSError) as problem:
+            raise LaunchError(str(problem)) from problem
+        if self.client == "openssh" and shutil.which("ssh") is None:
+            raise LaunchError(
+                'there is no ssh in the PATH. Install OpenSSH\'s client, or say client="paramiko"'
+            )
+
+    def __str__(self) -> str:
+        words = []
+        if self.python is not None:
+            words.append(f", python={self.python!r}")
+        if self.ship_modules is not None:
+            words.append(f", ship_modules={self.ship_modules!r}")
+        if self.client != "paramiko":
+            words.append(f", client={self.client!r}")
+        return "".join(words)
+
+
+class SSHSlave(Slave):
+    """A slave on a machine that answers to SSH. Nothing need be installed there but Python.
+
+    Slaves on the same host share one connection. It works in the script's folder, if that is there
+    too, or else in the user's home.
+
+    Args:
+        host: as ``ssh`` knows it, such as ``"host"`` or ``"user@host:2222"``.
+        python: what starts Python there: a path, or a line for bash. By default what Manager was
+            given, or else a Python of the master's version: where the master has its own, or
+            ``python3`` in the search path.
+        ship_modules: the modules (or their names, or paths of files and folders) that tasks import
+            and the host does not have; they are sent along. By default those beside the script,
+            up to 16 MiB. What the host has by itself in the script's folder comes first.
+        client: what speaks SSH: ``"paramiko"``, or ``"openssh"`` for the program ``ssh``.
+
+    Raises ValueError for a host that can't be read or an unknown client.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        python: str | None = None,
+        ship_modules: Modules | None = None,
+        client: str = "paramiko",
+    ) -> None:
+        parse_target(host)
+        self.hosts = [host]
+        self.options = _Options(python, ship_modules, client)
+
+    def check(self) -> None:
+        """Raise LaunchError if it can be known at once that it can't be launched."""
+        self.options.check()
+
+    def __repr__(self) -> str:
+        return f"SSHSlave({self.hosts[0]!r}{self.options})"
+
+
+class SSHSlaveArray(SlaveArray):
+    """Slaves on several machines that answer to SSH; see :class:`SSHSlave`.
+
+    Args:
+        hosts: the machines.
+        slaves_per_host: how many slaves to start on each.
+        python: as for SSHSlave, and so are the others.
+
+    Raises ValueError for hosts that can't be read, or none.
+    """
+
+    is_relaunchable = True
+
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        slaves_per_host: int = 1,
+        *,
+        python: str | None = None,
+        ship_modules: Modules | None = None,
+        client: str = "paramiko",
+    ) -> None:
+        if isinstance(hosts, str):
+            raise TypeError(f"hosts={hosts!r}: it must be a list of hosts")
+        if slaves_per_host < 1:
+            raise ValueError(f"slaves_per_host={slaves_per_host}: it must be at least 1")
+        for host in hosts:
+            parse_target(host)
+        self._init(list(hosts), [slaves_per_host] * len(hosts))
+        self.options = _Options(python, ship_modules, client)
+
+    def _init(self, hosts: Sequence[str], counts: Sequence[int]) -> None:
+        if not hosts:
+            raise ValueError("an array of slaves on no host: there must be at least one")
+        self._host_counts = list(zip(hosts, counts, strict=True))
+        self.hosts = [host for host, count in self._host_counts for _ in range(count)]
+        super().__init__(len(self.hosts))
+        self.places: dict[int, str] = {}
+        """The host of each slave, by the slave's number, once they have been launched."""
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        slaves_per_host: int = 1,
+        *,
+        python: str | None = None,
+        ship_modules: Modules | None = None,
+        client: str = "paramiko",
+    ) -> SSHSlaveArray:
+        """Return an array on the hosts that a file lists.
+
+        Args:
+            path: a file with one host a line, and behind it how many slaves to start there, if not
+                ``slaves_per_host``. What follows a ``#`` is not read.
+            slaves_per_host: how many where the file does not say.
+            python: as for SSHSlave, and so are the others.
+
+        Raises OSError if it can't be read, ValueError for a line that can't.
+        """
+        entries = []
+        for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+            words = line.partition("#")[0].split()
+            if not words:
+                continue
+            try:
+                parse_target(words[0])
+                count = int(words[1]) if len(words) > 1 else slaves_per_host
+                if count < 1 or len(words) > 2:
+                    raise ValueError(f"{line.strip()!r} is not a host and a number of slaves")
+            except ValueError as problem:
+                raise ValueError(f"{path}, line {number}: {problem}") from problem
+            entries.append((words[0], count))
+        if not entries:
+            raise ValueError(f"{path} lists no hosts")
+        hosts, counts = zip(*entries, strict=True)
+        made = cls(hosts, python=python, ship_modules=ship_modules, client=client)
+        made._init(hosts, counts)
+        return made
+
+    def check(self) -> None:
+        """Raise LaunchError if it can be known at once that they can't be launched."""
+        self.options.check()
+
+    def __repr__(self) -> str:
+        counts = {count for _, count in self._host_counts}
+        hosts = [host for host, _ in self._host_counts]
+        if len(counts) == 1:
+            per_host = "" if counts == {1} else f", slaves_per_host={counts.pop()}"
+            return f"SSHSlaveArray({hosts!r}{per_host}{self.options})"
+        return f"SSHSlaveArray({self.hosts!r}{self.options})"

@@ -1,0 +1,364 @@
+"""One slave on a host: its start, the bridges that it is reached by in turn, its end."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import shlex
+import threading
+import time
+from collections.abc import Callable
+
+from imp_parallel_core import (
+    Accept,
+    Bootstrap,
+    Error,
+    LaunchPhase,
+    LaunchState,
+    __version__,
+    read_tail,
+)
+
+from .._connection import Channel, Connection
+from .._programs.bridge import ENDED_UNSEEN, FAILED, STREAM_ENDED
+from .._shipped_modules import Archive
+from .._waiter import exit_status_at_end
+from . import output_files as _output
+from .bridge_client import BridgeEnded, Talk, There, WrongPython
+from .shared_host import Host, core_archive
+from .watched_stream import WatchedStream
+
+_logger = logging.getLogger("imp_parallel.ssh")
+
+_CONNECT_S = 30.0  # for one attempt
+_STATUS_S = 0.5  # how long after a channel's end its exit status may come
+_STALE_S = 2.0
+_AGAIN_S = 0.5
+_BROKEN_S = 0.2  # before the first bridge after a stream that could not be read; it doubles …
+_LONGEST_BROKEN_S = 3.0  # … up to this, for the slave does not wait long;
+_BROKEN = 6  # after so many in a row there is no other
+_STEADY_S = 10.0  # a stream that was there for so long counts as one that could be read
+_TAIL_BYTES = 4096
+_numbers = itertools.count()
+
+
+class RemoteSlave:
+    """A slave on a host.
+
+    Args:
+        host: where.
+        bootstrap: the slave's.
+        python: what to run it by; None for a Python of this one's version.
+        modules: of the user's, to be sent along.
+        accept: is given its streams.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        bootstrap: Bootstrap,
+        python: str | None,
+        modules: Archive | None,
+        accept: Accept,
+    ) -> None:
+        self.host = host
+        self.index = bootstrap.index
+        self.python = python
+        self.folder = ""
+        self.name = _new_name(bootstrap.index)
+        self._bootstrap = bootstrap
+        self._modules = modules
+        self._accept = accept
+        self._lock = threading.Lock()
+        self._state = LaunchState(LaunchPhase.QUEUED, f"connecting to {host.target}")
+        self._beginning: Channel | None = None
+        """The channel of a bridge that is not there yet."""
+        self._stream: WatchedStream | None = None
+        """The last that was handed over."""
+        self._broken = 0
+        """How many streams in a row the engine has closed after a short time."""
+        self._may_be_there = False
+        self._last_errors = b""
+        self.is_cancelled = threading.Event()
+
+    # ---- what the launch asks
+
+    @property
+    def state(self) -> LaunchState:
+        """How far it has come."""
+        return self._state
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended for certain, or never was."""
+        return self._state.phase is LaunchPhase.ENDED or not self._may_be_there
+
+    def start(self) -> None:
+        """Begin to start it, in a thread."""
+        self._in_thread(self._run_start)
+
+    def log_tail(self) -> str:
+        """Return the end of its output."""
+        _output.flush()
+        return read_tail(self._bootstrap.output_path)
+
+    def begin_to_end(self) -> None:
+        """It shall end: the master has told it to leave, or does not want to reach it any more."""
+        self.is_cancelled.set()
+        with self._lock:
+            if self._beginning is not None:
+                self._beginning.close()  # whoever waits for its answer gets none
+
+    def wait_for_end(self, deadline: float) -> None:
+        """Wait for it to leave, until then at the latest (monotonic s)."""
+        stream = self._stream
+        if stream is None or self.has_ended:
+            return
+        if Talk(stream.channel, deadline).wait_for_end():
+            self._note_end(stream.channel)
+
+    def close(self) -> None:
+        """Close its channels."""
+        with self._lock:
+            stream, beginning = self._stream, self._beginning
+        if stream is not None:
+            stream.channel.close()
+        if beginning is not None:
+            beginning.close()
+
+    # ---- starting
+
+    def _in_thread(self, function: Callable[[], None]) -> None:
+        name = f"imp_parallel {self.name} on {self.host.target}"
+        threading.Thread(target=self._guarded, args=(function,), name=name, daemon=True).start()
+
+    def _guarded(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception as problem:  # a bug must not leave anybody waiting
+            if not self.is_cancelled.is_set():
+                _logger.exception("%s on %s failed", self.name, self.host.target)
+                self._end(f"{type(problem).__name__}: {problem}")
+
+    def _run_start(self) -> None:
+        patience_s = self._bootstrap.connect_timeout_s
+        deadline = time.monotonic() + patience_s
+        while not self.is_cancelled.is_set():
+            try:
+                connection = self.host.connection(min(_CONNECT_S, patience_s), patience_s)
+            except Error as problem:
+                self._end(str(problem))
+                return
+            self._enter(LaunchState(LaunchPhase.RUNNING, f"starting on {self.host.target}"))
+            if self._try_to_start(connection, deadline):
+                return
+            self.is_cancelled.wait(_AGAIN_S)
+
+    def _try_to_start(self, connection: Connection, deadline: float) -> bool:
+        """Start the slave; return False if the connection broke meanwhile, and time is left."""
+        try:
+            self._start_by_bridge(connection, deadline)
+        except (BridgeEnded, OSError, WrongPython) as problem:
+            was_lost = self._connection_was_lost(problem)
+            self.close()
+            if was_lost and time.monotonic() < deadline:
+                _logger.info("%s on %s: %s; trying again", self.name, self.host.target, problem)
+                return False
+            if isinstance(problem, BridgeEnded):
+                self._bridge_ended(problem.noise)
+            else:
+                self._end(f"{self.host.target}: {problem}")
+        return True
+
+    def _connection_was_lost(self, problem: Exception) -> bool:
+        """Whether a start failed only because the connection to the host broke meanwhile."""
+        if isinstance(problem, BridgeEnded):
+            return (
+                self._beginning is not None
+                and exit_status_at_end(self._beginning, _STATUS_S) is None
+            )
+        return isinstance(problem, ConnectionError)
+
+    def _start_by_bridge(self, connection: Connection, deadline: float) -> None:
+        """Start the slave; or reach it, if an earlier bridge may have started it."""
+        talk, there = self._begin_bridge(connection, deadline)
+        if self._may_be_there:
+            talk.say("join", self.folder, self.name)
+            if talk.hear()[0] != "gone":
+                self._hand_over(talk)
+                return
+            self.name = _new_name(self.index)
+        self._start_slave(talk, there)
+
+    def _begin_bridge(self, connection: Connection, deadline: float) -> tuple[Talk, There]:
+        return self.host.begin_bridge(
+            connection, self.python, self._take_errors, deadline, started=self._began
+        )
+
+    def _began(self, channel: Channel) -> None:
+        with self._lock:
+            self._beginning = channel
+        if self.is_cancelled.is_set():
+            channel.close()
+
+    def _start_slave(self, talk: Talk, there: There) -> None:
+        code_path, archives = there.core_path, []
+        if not _fits(there):
+            archives.append(core_archive())
+        if self._modules is not None:
+            archives.append(self._modules)
+        answer = "gone"
+        while answer == "gone" and not self.is_cancelled.is_set():
+            try:
+                folder = self.host.folder(talk, archives)
+            except FileNotFoundError:
+                continue  # the last slave that was in it has just ended
+            if not _fits(there):
+                code_path = f"{folder}/{archives[0].digest}.zip"
+            words, document = self._order(folder, there.python, code_path)
+            self.folder = folder
+            self._may_be_there = True
+            talk.say("start", folder, self.name, *words, more=[document])
+            answer = talk.hear_one_of("ready", "gone")[0]
+            if answer == "gone":
+                self.host.forget_folder(folder)
+        self._hand_over(talk)
+
+    def _order(self, folder: str, python: str, code_path: str) -> tuple[list[str], bytes]:
+        sent_path = () if self._modules is None else (f"{folder}/{self._modules.digest}",)
+        bootstrap = self._bootstrap._replace(
+            python=shlex.quote(python), sent_path=sent_path, has_own_files=True
+        )
+        argv = bootstrap.command("stdin", code_path=code_path)
+        environment = [f"{name}={value}" for name, value in bootstrap.environment.items()]
+        return [str(len(argv)), *argv, *environment], bootstrap.document()
+
+    def _hand_over(self, talk: Talk) -> None:
+        stream = WatchedStream(talk.channel, self._stream_ended, self._stream_closed)
+        with self._lock:
+            if self.is_cancelled.is_set():
+                return
+            self._beginning = None
+            self._stream = stream
+        self._accept(self.index, stream)
+
+    def _bridge_ended(self, noise: bytes) -> None:
+        """The bridge never came about: a login shell or a ``python=`` line ended before."""
+        channel = self._beginning
+        code = None if channel is None else exit_status_at_end(channel, _STATUS_S)
+        _output.append(self._bootstrap.output_path, noise)
+        if self._bootstrap.output_path is None:
+            words = (noise + self._last_errors).decode(errors="replace").strip()
+            self._end(f"{self.host.target}: exit code {code}: {words}")
+        elif code is None:
+            self._end(f"the connection to {self.host.target} ended")
+        else:
+            self._end("", code)
+
+    # ---- after the stream has ended
+
+    def _stream_ended(self, stream: WatchedStream) -> None:
+        """Called by the engine's thread, which can't wait."""
+        if stream is self._stream and not self.is_cancelled.is_set():
+            self._in_thread(lambda: self._run_again(stream))
+
+    def _stream_closed(self, stream: WatchedStream) -> None:
+        """The engine needs it no more: it has ended, or another took its place.
+
+        Or it could not be read, or the slave was given up. Or all is over, and
+        :meth:`wait_for_end` still wants to read it.
+        """
+        if stream is self._stream and self.is_cancelled.is_set():
+            return
+        is_whole = stream is self._stream and not stream.has_ended
+        self._in_thread(lambda: self._replace(stream) if is_whole else self._drop(stream))
+
+    def _drop(self, stream: WatchedStream) -> None:
+        is_last = stream is self._stream and self.is_cancelled.wait(_STALE_S)
+        if not is_last or stream is not self._stream:
+            stream.channel.close()
+
+    def _replace(self, closed: WatchedStream) -> None:
+        """Reach the slave by another bridge, since the engine closed a stream that had not ended.
+
+        Its session may go on, if something else wrote into that stream; if not, the slave is told
+        so and leaves. A channel that is never clean must not be tried for ever.
+        """
+        self._broken = self._broken + 1 if closed.age_s < _STEADY_S else 1
+        pause_s = min(_BROKEN_S * 2 ** (self._broken - 1), _LONGEST_BROKEN_S)
+        if self.is_cancelled.wait(pause_s):
+            return  # all is over
+        closed.channel.close()
+        if self._broken > _BROKEN:
+            text = "%s on %s: its stream could not be read again and again, and is given up"
+            _logger.warning(text, self.name, self.host.target)
+        elif closed is self._stream and self._state.phase is not LaunchPhase.ENDED:
+            self._reach_again()
+
+    def _run_again(self, ended: WatchedStream) -> None:
+        """Find out whether the slave has ended; if not, reach it by another bridge."""
+        if not self._note_end(ended.channel):
+            self._reach_again()
+
+    def _reach_again(self) -> None:
+        deadline = time.monotonic() + self._bootstrap.reconnect_timeout_s
+        self._enter(LaunchState(LaunchPhase.RUNNING, f"reaching {self.host.target} again"))
+        while not self.is_cancelled.is_set():
+            try:
+                connection = self.host.connection_again(deadline, _CONNECT_S, self.is_cancelled)
+                talk, _ = self._begin_bridge(connection, deadline)
+                self._join(talk)
+            except Error as problem:
+                _logger.warning("%s on %s: %s", self.name, self.host.target, problem)
+            except (BridgeEnded, OSError, WrongPython):
+                if self._beginning is not None:
+                    self._beginning.close()
+                if time.monotonic() < deadline and not self.is_cancelled.wait(_AGAIN_S):
+                    continue
+            return  # the core gives it up in time, if it can't be reached
+
+    def _join(self, talk: Talk) -> None:
+        talk.say("join", self.folder, self.name)
+        if talk.hear_one_of("ready", "gone")[0] == "gone":
+            self._end("it ended while it could not be reached")
+            talk.channel.close()
+        else:
+            self._hand_over(talk)
+
+    # ---- states
+
+    def _take_errors(self, data: bytes) -> None:
+        self._last_errors = (self._last_errors + data)[-_TAIL_BYTES:]
+        _output.append(self._bootstrap.output_path, data)
+
+    def _enter(self, state: LaunchState) -> None:
+        with self._lock:
+            if self._state.phase is not LaunchPhase.ENDED:
+                self._state = state
+
+    def _end(self, detail: str, exit_code: int | None = None) -> None:
+        self._enter(LaunchState(LaunchPhase.ENDED, detail, exit_code))
+
+    def _note_end(self, channel: Channel) -> bool:
+        """Note how the slave has ended, if its bridge said that it has; return whether."""
+        code = exit_status_at_end(channel, _STATUS_S)
+        if code is None or code < 0 or code in (STREAM_ENDED, FAILED):
+            return False
+        if code == ENDED_UNSEEN:
+            self._end("it has ended, nobody saw how")
+        else:
+            self._end("", code if code <= 128 else 128 - code)
+        return True
+
+
+def _new_name(index: int) -> str:
+    """Return what a slave is called on its host: no two have the same name there."""
+    return f"slave{index}-{next(_numbers)}"
+
+
+def _fits(there: There) -> bool:
+    """Whether a host's own packages are those of the master."""
+    import cloudpickle
+
+    theirs = (there.core_version, there.cloudpickle_version)
+    return theirs == (__version__, cloudpickle.__version__)

@@ -1,0 +1,1 @@
+"""What ``~/.ssh/config`` says of a host. Read :mod:`.settings` first."""
