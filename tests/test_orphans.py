@@ -7,12 +7,12 @@ import sys
 
 SCRIPT = """
 import subprocess
-from imp_parallel_core._slave import process as _process
+from imp_parallel_core._slave import process
 
-kill = _process.kill_quietly
-_process.kill_quietly = lambda pid: None  # as if it were another user's, or hung in the kernel
+kill = process.kill_quietly
+process.kill_quietly = lambda pid: None  # as if it were another user's, or hung in the kernel
 child = subprocess.Popen(["sleep", "60"])
-_process.kill_orphans(0.5)
+process.kill_orphans(0.5)
 kill(child.pid)
 child.wait()
 print("done")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._light_typing import TYPE_CHECKING, Any
-from .._wire import heads as messages
+from .._wire import heads
 from .._wire.shared_memory import SharedBytes, open_segment
 from .references import bytes_of, text_of
 
@@ -30,12 +30,12 @@ class KeptPart:
         What can't be changed is made once, for all of them. Anything else is a view of its own of
         the shared memory, of which the system copies the pages that the task writes to; or a copy.
         """
-        if self._kind == messages.BUFFER:
+        if self._kind == heads.BUFFER:
             if isinstance(self._content, SharedBytes):
                 return self._content.open()
             return bytearray(self._content)
         if not self._is_made:
             raw = open_segment(self._content)
-            self._content = (text_of if self._kind == messages.TEXT else bytes_of)(raw)
+            self._content = (text_of if self._kind == heads.TEXT else bytes_of)(raw)
             self._is_made = True
         return self._content

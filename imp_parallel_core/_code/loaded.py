@@ -214,7 +214,7 @@ class LoadedDefinitions:
                 )
         return problem
 
-    # ---- the steps of a bundle (see _references)
+    # ---- the steps of a bundle (see :mod:`.references`)
 
     def define(self, number: int, thing: Any) -> None:
         """Let pickles refer to a function, a class or a code object."""

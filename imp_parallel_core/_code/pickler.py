@@ -12,9 +12,9 @@ from io import BytesIO
 from struct import Struct
 
 from .._light_typing import Any, NamedTuple
-from .._wire import heads as messages
+from .._wire import heads
 from .._wire.protocol import FRAME_LIMIT_BYTES
-from . import references as _references
+from . import references
 
 Reducer = Callable[[Any], Any]
 """Says how an object is taken apart, as ``Pickler.reducer_override`` does."""
@@ -40,9 +40,9 @@ def _instead(function: Callable[[Any], Any]) -> bytes:
 
 # How pickle begins large bytes or texts: an operation, and how long they are.
 _SHORT, _LONG = Struct("<I"), Struct("<Q")
-_BYTES = messages.BYTES, _instead(_references.bytes_of)
-_TEXT = messages.TEXT, _instead(_references.text_of)
-_BYTEARRAY = messages.BUFFER, _instead(_references.bytearray_of)
+_BYTES = heads.BYTES, _instead(references.bytes_of)
+_TEXT = heads.TEXT, _instead(references.text_of)
+_BYTEARRAY = heads.BUFFER, _instead(references.bytearray_of)
 _BEGINNINGS = (
     (pickle.BINBYTES, _SHORT, *_BYTES),
     (pickle.BINBYTES8, _LONG, *_BYTES),
@@ -97,7 +97,7 @@ class _Pickler(pickle.Pickler):
         raw = buffer.raw()
         if raw.nbytes <= FRAME_LIMIT_BYTES or len(self.buffers) >= _BUFFERS_LIMIT:
             return True
-        self.buffers.append(Large(messages.BUFFER, raw))
+        self.buffers.append(Large(heads.BUFFER, raw))
         return False
 
 

@@ -26,8 +26,7 @@ from .._scheduler.actions import (
     TakeUp,
 )
 from .._scheduler.tasks import OutcomeKind
-from .._wire import heads as messages
-from .._wire import protocol
+from .._wire import heads, protocol
 from .observers import Observers
 
 if TYPE_CHECKING:
@@ -78,17 +77,17 @@ class Performer:
                 case TakeBack(slave):
                     self.fleet.send(slave, protocol.TAKE_BACK)
                 case EndAttempt(slave, item):
-                    self.fleet.send(slave, protocol.END_ATTEMPT, messages.pack_item(item))
+                    self.fleet.send(slave, protocol.END_ATTEMPT, heads.pack_item(item))
                 case NextRunner(slave):
                     self.fleet.send(slave, protocol.NEXT_RUNNER)
                 case CloseContext(slave, context):
-                    self.fleet.send(slave, protocol.CLOSE_CONTEXT, messages.pack_context(context))
+                    self.fleet.send(slave, protocol.CLOSE_CONTEXT, heads.pack_context(context))
                 case KeepPart():
                     self._send_part(action)
                 case ForgetPart(slave, context, number):
                     self.fleet.records[slave].kept.discard((context, number))
-                    head = messages.ForgetHead(context, number)
-                    self.fleet.send(slave, protocol.FORGET, messages.pack_forget(head))
+                    head = heads.ForgetHead(context, number)
+                    self.fleet.send(slave, protocol.FORGET, heads.pack_forget(head))
                 case Relaunch(slave):
                     self.fleet.relaunch(slave)
                 case SetAside(slave, deaths):
@@ -102,8 +101,8 @@ class Performer:
         record, context = self.fleet.records[action.slave], self.contexts[action.context]
         segments, bundle = context.setup
         self._send_bundles(record, context, bundle)
-        head = messages.SetupHead(action.item, context.id, bundle, context.setup_timeout_s)
-        self.fleet.send(action.slave, protocol.SETUP, messages.pack_setup(head), segments)
+        head = heads.SetupHead(action.item, context.id, bundle, context.setup_timeout_s)
+        self.fleet.send(action.slave, protocol.SETUP, heads.pack_setup(head), segments)
 
     def _send_tasks(self, action: SendTasks) -> None:
         record = self.fleet.records[action.slave]
@@ -117,11 +116,11 @@ class Performer:
             counts = list(map(len, payloads))
             if sum(counts) != len(counts):  # few tasks have anything beside their pickles
                 payloads = [_as_sent(task, record.kept) for task in tasks[begin:end]]
-            head = messages.TasksHead(
+            head = heads.TasksHead(
                 first_item + begin, context.id, bundle, context.task_timeout_s, counts
             )
             segments = list(chain.from_iterable(payloads))
-            self.fleet.send(action.slave, protocol.TASKS, messages.pack_tasks(head), segments)
+            self.fleet.send(action.slave, protocol.TASKS, heads.pack_tasks(head), segments)
         if self._has_observers:
             from .._plugins.events import TaskStarted
 
@@ -132,8 +131,8 @@ class Performer:
     def _send_part(self, action: KeepPart) -> None:
         slave, context, part = action
         self.fleet.records[slave].kept.add((context, part.number))
-        head = messages.KeepHead(context, part.number, part.kind)
-        self.fleet.send(slave, protocol.KEEP, messages.pack_keep(head), (part.content,))
+        head = heads.KeepHead(context, part.number, part.kind)
+        self.fleet.send(slave, protocol.KEEP, heads.pack_keep(head), (part.content,))
 
     def _send_bundles(self, record: SlaveRecord, context: ServedContext, needed: int) -> None:
         """Send the definitions that a runner lacks; each travels once."""
@@ -141,7 +140,7 @@ class Performer:
         if needed <= sent:
             return
         for number in range(sent + 1, needed + 1):
-            head = messages.pack_bundle(messages.BundleHead(context.id, number))
+            head = heads.pack_bundle(heads.BundleHead(context.id, number))
             bundle = context.book.bundles[number - 1]
             self.fleet.send(record.index, protocol.BUNDLE, head, bundle)
         record.bundles_sent[context.id] = needed
@@ -175,7 +174,7 @@ def _as_sent(task: Task, kept: set[tuple[int, int]]) -> list[Segment]:
         if type(segment) is not LargePart:
             segments.append(segment)
         elif (task.context, segment.number) in kept:
-            segments.append(messages.reference_to(segment.number))
+            segments.append(heads.reference_to(segment.number))
         else:  # it has no number, or had none when the task was given to this slave
             segments.append(segment.content)
     return segments

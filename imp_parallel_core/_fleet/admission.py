@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import ProtocolError
 from .._wire import protocol
-from .._wire.handshake import PYTHON, Hello, new_session, read_hello, refusal, refusal_of, welcome
+from .._wire.handshake import (
+    PYTHON,
+    Hello,
+    new_session_token,
+    read_hello,
+    refusal,
+    refusal_of,
+    welcome,
+)
 from .._wire.link import Link, close_quietly
 from .._wire.protocol import VERSION, Message
-from .._wire.session import Connection
+from .._wire.session import Session
 from .._wire.shared_memory import adopt
 from .record import SlaveRecord
 from .state import SlaveState
@@ -74,7 +82,7 @@ class Reception:
             received=lambda link, message: self._received(record, link, message),
             ended=lambda link, how: self._link_ended(record, link, how),
             wake=self._loop.post,
-            connection=Connection(resumable=stream.resumable, adopt=adopt, has_room=_has_room),
+            session=Session(resumable=stream.resumable, adopt=adopt, has_room=_has_room),
         )
         record.newcomers.append(link)
         if len(record.newcomers) > _NEWCOMERS:
@@ -85,7 +93,7 @@ class Reception:
             self._ended(record, link, how)
             return
         record.newcomers.remove(link)
-        if not link.connection.resumable:
+        if not link.session.resumable:
             self._failed(record, how)
 
     def _greeted(self, record: SlaveRecord, link: Link, kind: int, body: bytes) -> None:
@@ -106,10 +114,10 @@ class Reception:
         misfit = refusal_of(master=own, slave=hello.versions)
         if hello.passes_descriptors and link.can_pass_descriptors:
             # what relays the bytes on the way drops descriptors
-            link.connection.passes_descriptors = link.connection.claim_descriptor() is not None
+            link.session.passes_descriptors = link.session.claim_descriptor() is not None
         reason = misfit or self._join(record, link, hello)
         if reason is not None:
-            link.connection.send_control(protocol.REFUSE, refusal(reason))
+            link.session.send_control(protocol.REFUSE, refusal(reason))
             link.flush()
             link.close()
             if misfit is not None and not record.host:
@@ -121,15 +129,15 @@ class Reception:
         is_restart = not is_new and _may_take_the_place(record, hello)
         if is_restart:
             self._restarted(record)
-        if is_restart or (is_new and hello.session is None):
+        if is_restart or (is_new and hello.session_token is None):
             record.host, record.pid = hello.host, hello.pid
-            record.begin_session(link, new_session(), hello.boot)
+            record.begin_session(link, new_session_token(), hello.boot)
             self._welcome(record, link)
             self._begun(record)
             return None
         if record.state is SlaveState.GONE:
             return f"{record.name} has been given up: {record.detail}"
-        if is_new or not record.session:
+        if is_new or not record.session_token:
             return f"the session of {record.name} is over"
         earlier = record.link
         if earlier is None or not _may_resume(record, earlier, hello):
@@ -149,13 +157,13 @@ class Reception:
 
         greeting = welcome(
             cloudpickle.__version__,
-            record.session,
-            link.connection.received,
+            record.session_token,
+            link.session.received,
             record.heartbeat_timeout_s,
             record.reconnect_timeout_s,
-            passes_descriptors=link.connection.passes_descriptors,
+            passes_descriptors=link.session.passes_descriptors,
         )
-        link.connection.send_control(protocol.WELCOME, greeting)
+        link.session.send_control(protocol.WELCOME, greeting)
 
 
 def _may_take_the_place(record: SlaveRecord, hello: Hello) -> bool:
@@ -164,7 +172,11 @@ def _may_take_the_place(record: SlaveRecord, hello: Hello) -> bool:
     The start before has gone then, or is not heard. What the core itself launches again comes as a
     new slave, and what is not needed has never joined.
     """
-    if hello.session is not None or hello.boot == record.boot or record.description.is_relaunchable:
+    if (
+        hello.session_token is not None
+        or hello.boot == record.boot
+        or record.description.is_relaunchable
+    ):
         return False
     if record.state is SlaveState.GONE:
         return record.has_joined
@@ -173,11 +185,11 @@ def _may_take_the_place(record: SlaveRecord, hello: Hello) -> bool:
 
 def _may_resume(record: SlaveRecord, earlier: Link, hello: Hello) -> bool:
     """Whether a HELLO shows the token of the session; or is of one whose WELCOME never arrived."""
-    if not earlier.connection.resumable or hello.boot != record.boot:
+    if not earlier.session.resumable or hello.boot != record.boot:
         return False
-    if hello.session is None:
-        return earlier.connection.received == 0
-    return hello.session == record.session
+    if hello.session_token is None:
+        return earlier.session.received == 0
+    return hello.session_token == record.session_token
 
 
 def _has_room(size_bytes: int) -> bool:

@@ -56,21 +56,21 @@ class Attendance:
 
     def _has_all(self, record: SlaveRecord, link: Link) -> bool:
         """Whether it has been heard since the last look, and would have answered by now."""
-        connection = link.connection
+        session = link.session
         before = record.signs
         signs = record.signs = StreamSigns(
-            connection.read_bytes, connection.written_bytes, connection.unfinished_bytes
+            session.read_bytes, session.written_bytes, session.unfinished_bytes
         )
         if signs.read_bytes == before.read_bytes:
             return False  # it may be stopped
-        if connection.has_unsent:
-            if not connection.unsent_descriptors:  # those may wait for what other slaves hold
+        if session.has_unsent:
+            if not session.unsent_descriptors:  # those may wait for what other slaves hold
                 self._check_taking(record, before)
             return False
         record.not_taken = 0
         if signs.unfinished_bytes and signs.unfinished_bytes != before.unfinished_bytes:
             return False  # its answer waits behind something large
-        record.not_acknowledged = 0 if connection.is_acknowledged else record.not_acknowledged + 1
+        record.not_acknowledged = 0 if session.is_acknowledged else record.not_acknowledged + 1
         return record.not_acknowledged % _BUFFERED == 0  # the network's buffers may hold much
 
     def _check_taking(self, record: SlaveRecord, before: StreamSigns) -> None:

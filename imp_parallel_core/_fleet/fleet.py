@@ -255,7 +255,7 @@ class Fleet:
         link.close()
         if record.link is link:
             record.link = None
-            record.session = ""
+            record.session_token = ""
             self._inquiries.drop(record.index)  # an open one would be answered instead of the next
             self._lose(record, how, is_charged=is_charged)
 
@@ -264,7 +264,7 @@ class Fleet:
         if record.link is not link:
             return
         has_left = record.is_leaving and not self._scheduler.items_of(record.index)
-        if link.connection.resumable and not has_left:
+        if link.session.resumable and not has_left:
             self._absences.await_return(record, link, how)
         elif record.held is None:
             record.link = None

@@ -51,11 +51,11 @@ class Heartbeats:
 
     def begin(self, record: SlaveRecord) -> None:
         """A slave's session has begun."""
-        self._check(record, record.session, time.monotonic())
+        self._check(record, record.session_token, time.monotonic())
 
-    def _check(self, record: SlaveRecord, session: str, due: float) -> None:
+    def _check(self, record: SlaveRecord, session_token: str, due: float) -> None:
         link = record.link
-        if record.session != session or link is None:
+        if record.session_token != session_token or link is None:
             return
         now = time.monotonic()
         interval_s = record.heartbeat_timeout_s / _CHECKS_IN_TIMEOUT
@@ -71,19 +71,21 @@ class Heartbeats:
         elif silent_s >= 2 * record.silence_told_s:  # ever more seldom, but never in silence
             _logger.warning("%s has still not been heard, for %.0f s now", record, silent_s)
             record.silence_told_s = silent_s
-        if link.connection.resumable:
+        if link.session.resumable:
             self._care_for_session(record, link, silent_s)
         if link.is_open and silent_s < record.heartbeat_timeout_s:
             self._present(record)
-        self._call_at(now + interval_s, lambda: self._check(record, session, now + interval_s))
+        self._call_at(
+            now + interval_s, lambda: self._check(record, session_token, now + interval_s)
+        )
 
     def _care_for_session(self, record: SlaveRecord, link: Link, silent_s: float) -> None:
         """Be heard by the slave, who dials again if it hears nothing; or wait for it."""
         if silent_s >= record.heartbeat_timeout_s + record.reconnect_timeout_s:
             self._given_up(record, silent_s)
         elif link.is_open:
-            link.connection.acknowledge()
-            link.connection.send_control(protocol.PING)
+            link.session.acknowledge()
+            link.session.send_control(protocol.PING)
             link.flush()
         else:
             self._missed(record)

@@ -15,8 +15,7 @@ from .._errors import ProtocolError
 from .._printable import printable
 from .._scheduler.actions import Action
 from .._scheduler.tasks import Outcome, OutcomeKind
-from .._wire import heads as messages
-from .._wire import protocol
+from .._wire import heads, protocol
 from .._wire.link import Link
 from .._wire.protocol import Message
 from .._wire.segments import DroppedSegments
@@ -90,8 +89,8 @@ class Hearing:
         kind, head, segments = message
         now, index = link.heard_at, record.index
         if kind == protocol.OUTCOME:
-            item, status, duration_s = messages.unpack_outcome(head)
-            if status == messages.VALUE and type(segments) is not DroppedSegments:
+            item, status, duration_s = heads.unpack_outcome(head)
+            if status == heads.VALUE and type(segments) is not DroppedSegments:
                 what = OutcomeKind.VALUE
             else:
                 from .readable_error import readable_error  # most tasks give a value
@@ -102,11 +101,11 @@ class Hearing:
         if kind == protocol.VALUES:
             return self._items_ended, (index, _read_values(index, segments), now)
         if kind == protocol.TAKEN_BACK:
-            return self._items_returned, (index, messages.unpack_items(head), now)
+            return self._items_returned, (index, heads.unpack_items(head), now)
         if kind == protocol.RUNNER_READY:
-            return self._runner_ready, (record, messages.unpack_runner_ready(head).pid, now)
+            return self._runner_ready, (record, heads.unpack_runner_ready(head).pid, now)
         if kind == protocol.RUNNER_LOST:
-            lost = messages.unpack_runner_lost(head)
+            lost = heads.unpack_runner_lost(head)
             return self._runner_lost, (record, link, lost, _text_of(message))
         if kind == protocol.LEAVING:
             return self._leaving, (record, _text_of(message))
@@ -155,7 +154,7 @@ class Hearing:
         self._perform(self._scheduler.slave_back(record.index, now))
 
     def _runner_lost(
-        self, record: SlaveRecord, link: Link, lost: messages.RunnerLostHead, how: str
+        self, record: SlaveRecord, link: Link, lost: heads.RunnerLostHead, how: str
     ) -> None:
         item, peak_memory_bytes, was_asked = lost
         blamed = 0 if was_asked else item
@@ -194,7 +193,7 @@ def _read_values(index: int, segments: Sequence[Segment]) -> list[tuple[int, Out
     return [
         (item, make(Outcome, (what, (pickled,), index, len(pickled))), duration_s)
         for segment in segments
-        for item, duration_s, pickled in messages.unpack_values(bytes(open_segment(segment)))
+        for item, duration_s, pickled in heads.unpack_values(bytes(open_segment(segment)))
     ]
 
 

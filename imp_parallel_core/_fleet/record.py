@@ -78,7 +78,7 @@ class SlaveRecord:
         """Streams whose peers claim to be this slave, and have not introduced themselves."""
         self.link: Link | None = None
         """The session's last stream; it may have gone."""
-        self.session = ""
+        self.session_token = ""
         self.boot = ""
         self.signs = StreamSigns()
         self.not_taken = 0  # so often in a row it had taken nothing of what waits for it
@@ -114,17 +114,17 @@ class SlaveRecord:
             return SlaveState.SET_ASIDE
         return SlaveState.CONNECTED if self.runner_pid is None else SlaveState.IDLE
 
-    def begin_session(self, link: Link, session: str, boot: str) -> None:
+    def begin_session(self, link: Link, session_token: str, boot: str) -> None:
         """Begin a new session over a link.
 
         Args:
             link: the link.
-            session: the token by which it can be resumed.
+            session_token: the token by which it can be resumed.
             boot: tells this start of the supervisor from others.
         """
         self.link = link
         self.without_runner_since = time.monotonic()
-        self.session = session
+        self.session_token = session_token
         self.boot = boot
         self.forget_runner()
         self.held = None
@@ -149,7 +149,7 @@ class SlaveRecord:
         for newcomer in self.newcomers:
             newcomer.close()
         self.newcomers.clear()
-        self.session = ""
+        self.session_token = ""
         self.is_suspected = False
         if self.link is not None:
             self.link.close()

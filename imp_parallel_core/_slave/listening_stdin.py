@@ -11,7 +11,7 @@ from .._wire.stream import SocketStream
 _FIRST_S = 10.0  # the process that started this slave connects at once, or has gone
 
 
-class Door:
+class ListeningStdin:
     """Standard input, when it is a listening socket: whoever can connect to it gets in.
 
     A stream that ends makes room for the next one. So whoever wants to replace a connection ends
@@ -24,11 +24,11 @@ class Door:
     def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
 
-    def first(self) -> socket.socket:
+    def accept_first(self) -> socket.socket:
         """Return the first connection; end the process if none comes."""
         return self._accept(_FIRST_S)
 
-    def welcome(self, connected: socket.socket) -> SocketStream:
+    def stream_over(self, connected: socket.socket) -> SocketStream:
         """Return a connection as the slave's stream."""
         connected.setblocking(False)
         return _ReplaceableStream(connected)
@@ -39,7 +39,7 @@ class Door:
         From here a master that was killed looks like one whose connection has broken. So the slave
         waits for as long as a master tries to reach it.
         """
-        return self.welcome(self._accept(patience_s))
+        return self.stream_over(self._accept(patience_s))
 
     def _accept(self, patience_s: float) -> socket.socket:
         if not select.select([self._listening], [], [], patience_s)[0]:

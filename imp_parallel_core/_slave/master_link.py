@@ -20,7 +20,7 @@ from .._wire import protocol, shared_memory
 from .._wire.handshake import UNREADABLE, hello_of, refusal_of
 from .._wire.link import Link
 from .._wire.protocol import Message
-from .._wire.session import Connection
+from .._wire.session import Session
 from .._wire.stream import Stream
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _write(text: str) -> None:
             os.close(descriptor)
 
 
-class Home:
+class MasterLink:
     """The session with the master.
 
     Args:
@@ -101,16 +101,16 @@ class Home:
         self._dial = dial
         self._link = self._new_link(stream, None)
 
-    def _new_link(self, stream: Stream, connection: Connection | None) -> Link:
+    def _new_link(self, stream: Stream, session: Session | None) -> Link:
         # what is large is only passed on: it is gathered where the runner can have it by descriptor
-        connection = connection or Connection(resumable=stream.resumable, shares=True)
+        session = session or Session(resumable=stream.resumable, shares=True)
         return Link(
             stream,
             self._selector,
             greeted=self._answered,
             received=lambda link, message: self._received(message),
             ended=lambda link, how: self._ended(how),
-            connection=connection,
+            session=session,
         )
 
     # ---- for the supervisor
@@ -131,7 +131,7 @@ class Home:
     @property
     def has_all(self) -> bool:
         """Whether all that was sent is on its way."""
-        return self._link.is_open and not self._link.connection.has_unsent
+        return self._link.is_open and not self._link.session.has_unsent
 
     @property
     def deadline(self) -> float:
@@ -144,8 +144,8 @@ class Home:
             self._dial_again(f"not heard for {self._heartbeat_timeout_s:g} s")
         if now >= self._ping_at:
             self._ping_at = now + self._heartbeat_timeout_s / 3
-            self._link.connection.acknowledge()
-            self._link.connection.send_control(protocol.PING)
+            self._link.session.acknowledge()
+            self._link.session.send_control(protocol.PING)
 
     def finish(self) -> None:
         """Write what is left as far as possible, and dial no more; :meth:`close` follows."""
@@ -166,10 +166,10 @@ class Home:
 
     def _say_hello(self) -> None:
         if "cloudpickle" in self._identity and self._link.is_open:
-            connection = self._link.connection
+            session = self._link.session
             proof = shared_memory.proof() if self._link.can_pass_descriptors else []
-            hello = hello_of(self._identity, connection.received, passes_descriptors=bool(proof))
-            connection.send_control(protocol.HELLO, hello, proof)
+            hello = hello_of(self._identity, session.received, passes_descriptors=bool(proof))
+            session.send_control(protocol.HELLO, hello, proof)
             self._greeted_at = time.monotonic()
 
     def _answered(self, link: Link, kind: int, body: bytes) -> None:
@@ -193,8 +193,8 @@ class Home:
             return
         heartbeat_timeout_s = float(answer["heartbeat_timeout_s"])
         reconnect_timeout_s = float(answer["reconnect_timeout_s"])
-        link.connection.resume(int(answer["received"]))
-        link.connection.passes_descriptors = answer["descriptors"] is True
+        link.session.resume(int(answer["received"]))
+        link.session.passes_descriptors = answer["descriptors"] is True
         self._identity["session"] = answer["session"]
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._reconnect_timeout_s = reconnect_timeout_s
@@ -213,14 +213,14 @@ class Home:
 
     def _silent_at(self) -> float:
         """Return when the master will have been silent for too long."""
-        if self._greeted_at == _NEVER or not self._link.connection.resumable:
+        if self._greeted_at == _NEVER or not self._link.session.resumable:
             return _NEVER
         return max(self._greeted_at, self._link.heard_at) + self._heartbeat_timeout_s
 
     def _ended(self, how: str) -> None:
         if self._is_over:
             return
-        if self._link.connection.resumable:
+        if self._link.session.resumable:
             self._dial_again(how)
         else:
             self.give_up(how)
@@ -228,7 +228,7 @@ class Home:
     def _dial_again(self, how: str) -> None:
         say(f"lost the connection to the master ({how}); dialling again")
         self._link.close()
-        self._link.connection.lost_stream()
+        self._link.session.lost_stream()
         self._ping_at = self._greeted_at = _NEVER
         if time.monotonic() - self._dialled_at < _SHORT_S:
             self._pause_s = min(_LONGEST_PAUSE_S, 2 * self._pause_s + 0.1)
@@ -241,7 +241,7 @@ class Home:
 
     def _dialled(self, stream: Stream) -> None:
         self._dialled_at = time.monotonic()
-        self._link = self._new_link(stream, self._link.connection)
+        self._link = self._new_link(stream, self._link.session)
         self._say_hello()
 
     def _gone(self, end: SystemExit) -> None:

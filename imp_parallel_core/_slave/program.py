@@ -66,12 +66,12 @@ def _supervisor(
     """Reach the master; return the supervisor that serves it. Raises SystemExit."""
     # not before the runner has begun: no task shall have its keys
     text = _read_file(arguments[1]) if connected is None else None
-    door = None
+    listening = None
     if connected is not None and connected.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        from .listening_stdin import Door
+        from .listening_stdin import ListeningStdin
 
-        door = Door(connected)
-        connected = door.first()
+        listening = ListeningStdin(connected)
+        connected = listening.accept_first()
     if connected is not None:
         text = _read_line(connected)
     sys.argv[:] = [""]
@@ -92,8 +92,8 @@ def _supervisor(
         if connected is not None:
             connected.detach()  # it stays open: its end would be taken for this slave's
         stream = dial(_DIAL_S)
-    elif door is not None:
-        stream, dial = door.welcome(connected), door.dial
+    elif listening is not None:
+        stream, dial = listening.stream_over(connected), listening.dial
     else:
         stream = SocketStream(connected)
     identity = slave_identity(document["index"])

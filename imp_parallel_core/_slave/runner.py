@@ -26,11 +26,9 @@ from .._code.loaded import LoadedDefinitions
 from .._code.references import resolve_from_now_on, unpickle_task
 from .._code.results import describe_exception, pickle_value
 from .._light_typing import TYPE_CHECKING, Any, NamedTuple
-from .._wire import descriptors as _descriptors
-from .._wire import heads as messages
-from .._wire import protocol
+from .._wire import descriptors, heads, protocol
 from .._wire.protocol import Message
-from .._wire.session import LARGE_READ_BYTES, READ_BYTES, Connection
+from .._wire.session import LARGE_READ_BYTES, READ_BYTES, Session
 from .._wire.shared_memory import IS_AVAILABLE, checked, opened
 from . import process
 from .runner_start import pass_over_warnings
@@ -132,8 +130,8 @@ class Runner:
     def __init__(self, wire: socket.socket, go_ahead: int, values: int) -> None:
         self._wire = wire
         self._go_ahead = go_ahead
-        self._connection = Connection(adopt=checked)
-        self._connection.passes_descriptors = IS_AVAILABLE
+        self._session = Session(adopt=checked)
+        self._session.passes_descriptors = IS_AVAILABLE
         self._values = values
         self._contexts: dict[int, _RunnerContext] = {}
         self._items: deque[_Item] = deque()  # received and not begun, in order
@@ -143,13 +141,13 @@ class Runner:
 
     def introduce(self) -> None:
         """Tell the supervisor that this runner is ready."""
-        while not (frames := self._connection.take_handshake()):
+        while not (frames := self._session.take_handshake()):
             self._read()
         ((_, welcome),) = frames
         folder, *sys.path[:] = map(os.fsdecode, welcome.split(b"\0"))
         with contextlib.suppress(OSError):
             os.chdir(folder)  # a fork was made before its slave knew where it was to work
-        self._connection.send_control(protocol.HELLO, version_of_cloudpickle().encode())
+        self._session.send_control(protocol.HELLO, version_of_cloudpickle().encode())
         self._write()
 
     def run(self) -> None:
@@ -190,17 +188,17 @@ class Runner:
             self._read(socket.MSG_DONTWAIT)
 
     def _read(self, flags: int = 0) -> None:
-        data, descriptors = _descriptors.receive(self._wire, self._read_bytes, flags)
+        data, passed = descriptors.receive(self._wire, self._read_bytes, flags)
         if not data:
             raise SystemExit
         self._read_bytes = LARGE_READ_BYTES if len(data) >= READ_BYTES else READ_BYTES
-        for message in self._connection.receive(data, descriptors):
+        for message in self._session.receive(data, passed):
             self._receive(message)
 
     def _receive(self, message: Message) -> None:
         kind, head, segments = message
         if kind == protocol.TASKS:
-            tasks = messages.unpack_tasks(head)
+            tasks = heads.unpack_tasks(head)
             group = _Group(tasks.context, tasks.bundle, tasks.timeout_s, False)
             payloads = _payloads(segments, tasks.counts)
             if len(segments) != len(tasks.counts):
@@ -209,22 +207,22 @@ class Runner:
                 payloads = [_with_kept_parts(payload, kept) for payload in payloads]
             self._items.extend(zip(tasks.items, repeat(group), payloads, strict=False))
         elif kind == protocol.SETUP:
-            setup = messages.unpack_setup(head)
+            setup = heads.unpack_setup(head)
             group = _Group(setup.context, setup.bundle, setup.timeout_s, True)
             self._items.append((setup.item, group, segments))
         elif kind == protocol.BUNDLE:
-            bundle = messages.unpack_bundle(head)
+            bundle = heads.unpack_bundle(head)
             self._context(bundle.context).arrived.append((bundle.number, segments))
         elif kind == protocol.KEEP:
             from .._code.kept_parts import KeptPart  # most runners never need it
 
-            keep = messages.unpack_keep(head)
+            keep = heads.unpack_keep(head)
             self._context(keep.context).kept[keep.number] = KeptPart(keep.kind, segments[0])
         elif kind == protocol.FORGET:
-            forget = messages.unpack_forget(head)
+            forget = heads.unpack_forget(head)
             self._context(forget.context).kept.pop(forget.number, None)
         elif kind == protocol.CLOSE_CONTEXT:
-            self._contexts.pop(messages.unpack_context(head), None)
+            self._contexts.pop(heads.unpack_context(head), None)
             self._resolved = None
             resolve_from_now_on(None)
         elif kind == protocol.ARGUMENTS:
@@ -237,23 +235,23 @@ class Runner:
         return context
 
     def _send(self, kind: int, head: bytes, segments: Sequence[Segment] = ()) -> None:
-        self._connection.send(kind, head, segments)
+        self._session.send(kind, head, segments)
         self._write()
 
     def _write(self) -> None:
-        connection = self._connection
-        while connection.has_unsent:
-            buffers = connection.unsent()
+        session = self._session
+        while session.has_unsent:
+            buffers = session.unsent()
             with contextlib.suppress(BlockingIOError):  # too many descriptors are under way
-                count = _descriptors.send(self._wire, buffers, connection.unsent_descriptors)
-                connection.wrote(count)
+                count = descriptors.send(self._wire, buffers, session.unsent_descriptors)
+                session.wrote(count)
 
     # ---- items
 
     def _run_item(self, number: int, group: _Group, segments: Sequence[Segment]) -> None:
         id, bundle, timeout_s, is_setup = group
         if timeout_s:
-            self._send(protocol.BEGAN, messages.pack_item(number))
+            self._send(protocol.BEGAN, heads.pack_item(number))
         context = self._context(id)
         begun_at = time.monotonic()
         try:
@@ -261,21 +259,21 @@ class Runner:
             if is_setup:
                 context.values = _as_arguments(value)
                 value = None
-            status, content = messages.VALUE, pickle_value(value, context.definitions)
+            status, content = heads.VALUE, pickle_value(value, context.definitions)
         except BaseException as exc:  # whatever a task raises is its outcome
             self._exit_if_forked()
-            status, content = messages.RAISED, _described(exc, context.definitions)
+            status, content = heads.RAISED, _described(exc, context.definitions)
         self._exit_if_forked()
         duration_s = time.monotonic() - begun_at
         _flush_output()
         if len(content) == 1 and len(content[0]) <= SMALL_BYTES and not is_setup:
             pickled = content[0]
-            record = messages.VALUE_RECORD.pack(number, duration_s, len(pickled)) + pickled
+            record = heads.VALUE_RECORD.pack(number, duration_s, len(pickled)) + pickled
             written = os.write(self._values, record)
             while written < len(record):
                 written += os.write(self._values, record[written:])
         else:
-            head = messages.pack_outcome(messages.OutcomeHead(number, status, duration_s))
+            head = heads.pack_outcome(heads.OutcomeHead(number, status, duration_s))
             self._send(protocol.OUTCOME, head, content)
 
     def _call(
@@ -320,7 +318,7 @@ def _with_kept_parts(segments: Sequence[Any], kept: dict[int, KeptPart]) -> Sequ
     if len(segments) == 1:
         return segments
     pickled, *buffers = segments
-    return [pickled, *(kept[n] if (n := messages.referred_part(b)) else b for b in buffers)]
+    return [pickled, *(kept[n] if (n := heads.referred_part(b)) else b for b in buffers)]
 
 
 def _as_arguments(value: Any) -> tuple[Any, ...]:

@@ -10,8 +10,7 @@ from struct import Struct
 
 from .._errors import ProtocolError
 from .._light_typing import NamedTuple
-from .._wire import heads as messages
-from .._wire import protocol
+from .._wire import heads, protocol
 from .._wire.link import Link
 from .._wire.protocol import Message
 from .._wire.stream import SocketStream
@@ -23,7 +22,7 @@ _TOKEN = Struct("!Q")
 _TOKENS_BYTES = 8 * 8192  # all that can be under way
 _VALUES_BYTES = 1 << 16  # all that a pipe holds
 _ITEM_S = 1e-5  # what there is to do around an item, at least
-_RECORD_BYTES = messages.VALUE_RECORD.size
+_RECORD_BYTES = heads.VALUE_RECORD.size
 _LINGER_S = 0.2  # how long a runner may live without its wire
 
 
@@ -83,11 +82,11 @@ class RunnerProcess:
             ended=self._wire_ended,
         )
         # the runner is of the same package, on the same system
-        self._wire.connection.passes_descriptors = self._wire.can_pass_descriptors
+        self._wire.session.passes_descriptors = self._wire.can_pass_descriptors
         selector.register(self._values, selectors.EVENT_READ, self._values_ready)
         # no JSON: the runner starts faster
         welcome = b"\0".join(map(os.fsencode, (surroundings.folder, *surroundings.sys_path)))
-        self._wire.connection.send_control(protocol.WELCOME, welcome)
+        self._wire.session.send_control(protocol.WELCOME, welcome)
         argv = b"\0".join(map(os.fsencode, surroundings.argv))  # may be longer than a WELCOME
         self._wire.send(protocol.ARGUMENTS, segments=[argv])
         self.flush()
@@ -156,13 +155,13 @@ class RunnerProcess:
 
     def _take(self, message: Message) -> None:
         if message.kind == protocol.OUTCOME:
-            item = messages.unpack_outcome(message.head).item
+            item = heads.unpack_outcome(message.head).item
             self._items.pop(item, None)
             if item == self._timed_item:
                 self._deadline = _NEVER
             self._reported(message)
         elif message.kind == protocol.BEGAN:
-            self._began(messages.unpack_item(message.head))
+            self._began(heads.unpack_item(message.head))
 
     def _began(self, item: int) -> None:
         """An item with a time limit has begun: its time counts from now."""
@@ -185,7 +184,7 @@ class RunnerProcess:
             self._listen_no_more()  # its wire has ended too
             return False
         data = self._value_begun + data
-        items, unpack, size = self._items, messages.VALUE_RECORD.unpack_from, _RECORD_BYTES
+        items, unpack, size = self._items, heads.VALUE_RECORD.unpack_from, _RECORD_BYTES
         at, end, item = 0, len(data), 0
         count, busy_s = 0, 0.0
         while at + size <= end:

@@ -17,12 +17,11 @@ from collections.abc import Callable, Sequence
 
 from .._errors import ProtocolError
 from .._light_typing import Any
-from .._wire import heads as messages
-from .._wire import protocol
+from .._wire import heads, protocol
 from .._wire.protocol import Message
 from .._wire.stream import Stream
 from . import process
-from .master_link import EXIT_NO_RUNNER, EXIT_OK, Home, say
+from .master_link import EXIT_NO_RUNNER, EXIT_OK, MasterLink, say
 from .runner_process import RunnerEnd, RunnerProcess
 from .runner_start import StartedRunner, Surroundings
 from .signals import Signals
@@ -79,7 +78,7 @@ class Supervisor:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the master's
         caught = {signal.SIGCHLD, signal.SIGCONT, *_WARNINGS}
         self._signals = Signals(caught, self._selector, self._signalled)
-        self._home = Home(
+        self._master = MasterLink(
             stream,
             dial,
             identity,
@@ -98,25 +97,25 @@ class Supervisor:
                 key.data(events)
             now = self._turned_at = time.monotonic()
             self._runner.kill_if_overdue(now)
-            self._home.by_the_clock(now)
+            self._master.by_the_clock(now)
             if now >= self._pauses_until:
                 self._begin_to_leave(_warned_by(signal.SIGUSR1))  # so it was no stop's
-            self._home.flush()
+            self._master.flush()
             self._runner.flush()
             self._leave_if_done()
             pause_s = min(self._runner.take_work_left_s() / 4, _PAUSE_S)
             if pause_s > _SHORTEST_PAUSE_S:
                 time.sleep(pause_s)  # more values come meanwhile, and are passed on as one
-        self._home.finish()
+        self._master.finish()
         self._end_runner()
-        self._home.close()
+        self._master.close()
         self._selector.close()
         self._signals.close()
         return self._exit_code
 
     def _wait_s(self) -> float:
         ends = min(self._leaves_at, self._pauses_until)
-        due = min(self._home.deadline, self._runner.deadline, ends) - time.monotonic()
+        due = min(self._master.deadline, self._runner.deadline, ends) - time.monotonic()
         return max(0.0, min(due, 3600.0))
 
     def _leave(self, exit_code: int) -> None:
@@ -129,7 +128,7 @@ class Supervisor:
         try:
             self._obey(message)
         except ProtocolError as problem:
-            self._home.give_up(f"it broke the protocol: {problem}")
+            self._master.give_up(f"it broke the protocol: {problem}")
 
     def _obey(self, message: Message) -> None:
         kind, head, _ = message
@@ -140,10 +139,10 @@ class Supervisor:
         elif self._discards:
             return
         elif kind == protocol.TASKS:
-            tasks = messages.unpack_tasks(head)
+            tasks = heads.unpack_tasks(head)
             self._give(message, tasks.items, tasks.timeout_s)
         elif kind == protocol.SETUP:
-            setup = messages.unpack_setup(head)
+            setup = heads.unpack_setup(head)
             self._give(message, [setup.item], setup.timeout_s)
         elif kind in (protocol.BUNDLE, protocol.KEEP):
             self._runner.pass_on(message)
@@ -152,9 +151,9 @@ class Supervisor:
         elif kind == protocol.TAKE_BACK:
             self._hand_back(self._runner.take_back())
         elif kind == protocol.END_ATTEMPT:
-            self._runner.end_item(messages.unpack_item(head))
+            self._runner.end_item(heads.unpack_item(head))
         else:
-            self._home.give_up(f"it sent a message of the unknown kind {kind}")
+            self._master.give_up(f"it sent a message of the unknown kind {kind}")
 
     def _give(self, message: Message, items: Sequence[int], timeout_s: float) -> None:
         if self._is_leaving or self._pauses_until != _NEVER:
@@ -163,7 +162,7 @@ class Supervisor:
             self._runner.give(message, items, timeout_s)
 
     def _hand_back(self, items: Sequence[int]) -> None:
-        self._home.send(protocol.TAKEN_BACK, messages.pack_items(items))
+        self._master.send(protocol.TAKEN_BACK, heads.pack_items(items))
 
     # ---- from the runner
 
@@ -174,25 +173,25 @@ class Supervisor:
 
     def _runner_is_ready(self, cloudpickle: str) -> None:
         self._failed_starts = 0
-        if self._home.is_welcome:
+        if self._master.is_welcome:
             self._announce_runner()
         else:
-            self._home.introduce(cloudpickle)
+            self._master.introduce(cloudpickle)
 
     def _announce_runner(self) -> None:
         if self._runner.is_ready:
-            head = messages.RunnerReadyHead(self._runner.pid)
-            self._home.send(protocol.RUNNER_READY, messages.pack_runner_ready(head))
+            head = heads.RunnerReadyHead(self._runner.pid)
+            self._master.send(protocol.RUNNER_READY, heads.pack_runner_ready(head))
 
     def _report(self, outcome: Message) -> None:
         self._idle_losses = 0
-        self._home.send(outcome.kind, outcome.head, outcome.segments)
+        self._master.send(outcome.kind, outcome.head, outcome.segments)
 
     # ---- from the system
 
     def _signalled(self, numbers: set[int]) -> None:
         for number in numbers & _WARNINGS:
-            if number == signal.SIGUSR1 and self._notify_s and self._home.is_welcome:
+            if number == signal.SIGUSR1 and self._notify_s and self._master.is_welcome:
                 self._pause(self._notify_s)
             else:
                 self._begin_to_leave(_warned_by(number))
@@ -207,7 +206,7 @@ class Supervisor:
         self._pauses_until = time.monotonic() + notify_s + _LATE_STOP_S
         reason = _warned_by(signal.SIGUSR1)
         say(f"{reason}; this slave takes no tasks until it is known what for")
-        self._home.send(protocol.PAUSED, b"", [reason.encode()])
+        self._master.send(protocol.PAUSED, b"", [reason.encode()])
         self._hand_back(self._runner.take_back())
 
     def _go_on(self) -> None:
@@ -216,7 +215,7 @@ class Supervisor:
         if self._pauses_until != _NEVER:
             self._pauses_until = _NEVER
             say("this slave was stopped, and goes on")
-            self._home.send(protocol.RESUMED)
+            self._master.send(protocol.RESUMED)
 
     def _begin_to_leave(self, reason: str) -> None:
         """The slave will be ended from outside: hand back what has not begun, take no more."""
@@ -225,8 +224,8 @@ class Supervisor:
         self._is_leaving = True
         self._pauses_until = _NEVER
         say(f"{reason}; this slave takes no more tasks")
-        if self._home.is_welcome:
-            self._home.send(protocol.LEAVING, b"", [reason.encode()])
+        if self._master.is_welcome:
+            self._master.send(protocol.LEAVING, b"", [reason.encode()])
             self._hand_back(self._runner.take_back())
 
     def _leave_if_done(self) -> None:
@@ -236,9 +235,9 @@ class Supervisor:
         """
         if not self._is_leaving or (self._runner.is_busy and not self._runner.has_ended):
             return
-        if not self._home.is_welcome or time.monotonic() >= self._leaves_at:
+        if not self._master.is_welcome or time.monotonic() >= self._leaves_at:
             self._leave(EXIT_OK)
-        elif self._home.has_all and self._leaves_at == _NEVER:
+        elif self._master.has_all and self._leaves_at == _NEVER:
             self._leaves_at = time.monotonic() + _FAREWELL_S
 
     def _reap(self) -> None:
@@ -270,7 +269,7 @@ class Supervisor:
             say(f"the runner {end.description} before it was ready")
         elif not end.blamed_item:
             self._idle_losses += 1
-        if self._failed_starts >= _START_LIMIT or not self._home.is_welcome:
+        if self._failed_starts >= _START_LIMIT or not self._master.is_welcome:
             self._exit_code = EXIT_NO_RUNNER
         elif self._idle_losses > _IDLE_LOSS_LIMIT:
             say(f"{self._idle_losses} runners in a row died while they were at nothing")
@@ -280,9 +279,9 @@ class Supervisor:
     def _report_loss(self, end: RunnerEnd) -> None:
         if not self._runner.is_ready:
             return  # the master has not heard of it
-        head = messages.RunnerLostHead(end.blamed_item, end.peak_memory_bytes, end.was_asked)
+        head = heads.RunnerLostHead(end.blamed_item, end.peak_memory_bytes, end.was_asked)
         text = end.description.encode()
-        self._home.send(protocol.RUNNER_LOST, messages.pack_runner_lost(head), [text])
+        self._master.send(protocol.RUNNER_LOST, heads.pack_runner_lost(head), [text])
         self._discards = True
 
     # ---- the end

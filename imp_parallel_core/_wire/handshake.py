@@ -49,7 +49,7 @@ class Hello(NamedTuple):
     host: str
     pid: int
     boot: str
-    session: str | None
+    session_token: str | None
     received: int
     passes_descriptors: bool
 
@@ -75,14 +75,14 @@ def read_hello(body: bytes) -> Hello:
         raise ValueError(f"{type(problem).__name__}: {problem}") from problem
 
 
-def new_session() -> str:
+def new_session_token() -> str:
     """Return a token that nobody can guess, by which a session can be resumed."""
     return os.urandom(16).hex()
 
 
 def welcome(
     cloudpickle: str,
-    session: str,
+    session_token: str,
     received: int,
     heartbeat_timeout_s: float,
     reconnect_timeout_s: float,
@@ -96,7 +96,7 @@ def welcome(
             "package": __version__,
             "python": PYTHON,
             "cloudpickle": cloudpickle,
-            "session": session,
+            "session": session_token,
             "received": received,
             "heartbeat_timeout_s": heartbeat_timeout_s,
             "reconnect_timeout_s": reconnect_timeout_s,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from .._errors import ProtocolError
 from .._light_typing import TYPE_CHECKING
-from .session import LARGE_READ_BYTES, READ_BYTES, Connection
+from .session import LARGE_READ_BYTES, READ_BYTES, Session
 
 if TYPE_CHECKING:
     from .protocol import Message
@@ -29,7 +29,7 @@ class Link:
         received: called with each message.
         ended: called once, with how, when the stream has ended or broken; not after :meth:`close`.
         wake: runs a function in the loop's thread; needed for streams without a descriptor only.
-        connection: the session to go on with, if it began over another stream; or the one to
+        session: the session to go on with, if it began over another stream; or the one to
             begin, if it is to be of a particular kind.
     """
 
@@ -42,9 +42,9 @@ class Link:
         received: Callable[[Link, Message], None],
         ended: Callable[[Link, str], None],
         wake: Callable[[Callable[[], None]], None] | None = None,
-        connection: Connection | None = None,
+        session: Session | None = None,
     ) -> None:
-        self.connection = connection or Connection(resumable=stream.resumable)
+        self.session = session or Session(resumable=stream.resumable)
         self.heard_at = time.monotonic()
         self.is_open = True
         self._read_bytes = READ_BYTES
@@ -56,7 +56,7 @@ class Link:
         self._ended = ended
         can_pass: bool = getattr(stream, "passes_descriptors", False)
         self.can_pass_descriptors = can_pass and not stream.resumable
-        """Whether this end of the stream can; see ``passes_descriptors`` of the connection."""
+        """Whether this end of the stream can; see ``passes_descriptors`` of the session."""
         self._descriptor = stream.fileno()
         if self._descriptor is not None:
             selector.register(self._descriptor, selectors.EVENT_READ, self._ready)
@@ -66,16 +66,16 @@ class Link:
 
     def send(self, kind: int, head: bytes = b"", segments: Sequence[Segment] = ()) -> None:
         """Queue a message, to be written by :meth:`flush`."""
-        self.connection.send(kind, head, segments)
+        self.session.send(kind, head, segments)
 
     def flush(self) -> None:
         """Write what is queued, as far as it is taken without waiting; the rest follows."""
         if not self.is_open:
             return
-        connection, is_done = self.connection, True
+        session, is_done = self.session, True
         try:
-            while connection.has_unsent:
-                connection.wrote(self._send())
+            while session.has_unsent:
+                session.wrote(self._send())
         except BlockingIOError:
             is_done = False
         except OSError:
@@ -86,8 +86,8 @@ class Link:
         self._want_to_write(not is_done)
 
     def _send(self) -> int:
-        buffers = self.connection.unsent()
-        descriptors = self.connection.unsent_descriptors
+        buffers = self.session.unsent()
+        descriptors = self.session.unsent_descriptors
         if not descriptors:
             return self._stream.send(buffers)
         count: int = self._stream.send_with(buffers, descriptors)  # type: ignore[attr-defined]  # its capability was asked for
@@ -104,9 +104,9 @@ class Link:
         Raises ProtocolError if the peer can't have received so many messages of it.
         """
         earlier.close()
-        earlier.connection.continue_over(self.connection)
-        self.connection = earlier.connection
-        self.connection.resume(peer_received)
+        earlier.session.continue_over(self.session)
+        self.session = earlier.session
+        self.session.resume(peer_received)
 
     def close(self) -> None:
         """Close the stream; may be called twice."""
@@ -115,8 +115,8 @@ class Link:
             if self._descriptor is not None:
                 self._selector.unregister(self._descriptor)
             close_quietly(self._stream)
-            if not self.connection.resumable:
-                self.connection.lost_stream()  # what it holds is needed no more, and may be large
+            if not self.session.resumable:
+                self.session.lost_stream()  # what it holds is needed no more, and may be large
 
     def abandon(self) -> None:
         """Close this process's end of the stream, and leave the selector as it is."""
@@ -133,7 +133,7 @@ class Link:
     def _ready(self, events: int) -> None:
         if events & selectors.EVENT_READ and self.is_open:
             self._read()
-        owes_ack = self.connection.resumable and self.connection.has_unsent
+        owes_ack = self.session.resumable and self.session.has_unsent
         if events & selectors.EVENT_WRITE or owes_ack:
             self.flush()
 
@@ -159,20 +159,20 @@ class Link:
         self.heard_at = time.monotonic()
         try:
             self._read_bytes = LARGE_READ_BYTES if len(data) >= READ_BYTES else READ_BYTES
-            arrived = self.connection.receive(data, self._take_descriptors())
+            arrived = self.session.receive(data, self._take_descriptors())
         except ProtocolError as problem:
             self._end(f"it broke the protocol: {problem}")
             return False
         except Exception as problem:  # no memory for it; or a stream that gives something else
             self._end(_failure("what it sent can't be taken", problem))
             return False
-        for kind, body in self.connection.take_handshake():
+        for kind, body in self.session.take_handshake():
             self._greeted(self, kind, body)
         for message in arrived:
             if self.is_open:
                 self._received(self, message)
-        if self.connection.error is not None and self.is_open:
-            self._end(f"it broke the protocol: {self.connection.error}")
+        if self.session.error is not None and self.is_open:
+            self._end(f"it broke the protocol: {self.session.error}")
         return True
 
     def _take_descriptors(self) -> Sequence[SharedBytes]:

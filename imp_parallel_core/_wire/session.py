@@ -1,6 +1,6 @@
 """One end of a wire: the session of numbered messages that both ends share.
 
-Sans-I/O: :meth:`Connection.receive` takes the bytes that came, :meth:`Connection.unsent` gives
+Sans-I/O: :meth:`Session.receive` takes the bytes that came, :meth:`Session.unsent` gives
 those to write. The same class serves master and supervisor, supervisor and runner.
 
 Each stream begins with a handshake, of frames that are no messages; messages wait until a WELCOME
@@ -42,7 +42,7 @@ _ACK_MESSAGES = 64
 _ACK_BYTES = 1024 * 1024
 
 
-class Connection:
+class Session:
     """The messages of one session, over one stream or several in turn.
 
     Args:
@@ -267,7 +267,7 @@ class Connection:
         self._is_ack_due = False
         self._awaits_resume = True
 
-    def continue_over(self, newcomer: Connection) -> None:
+    def continue_over(self, newcomer: Session) -> None:
         """Go on over the stream on which another connection has received its HELLO, and no more.
 
         This one's own stream has gone, or is given up. :meth:`resume` follows.

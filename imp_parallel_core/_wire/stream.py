@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from .._light_typing import TYPE_CHECKING, Protocol
-from . import descriptors as _descriptors
+from . import descriptors
 from .shared_memory import IS_AVAILABLE
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class SocketStream:
         )
         """Whether ``take_descriptors`` and ``send_with`` may be called: an optional capability, for
         streams that can't be made again."""
-        self._descriptors: list[SharedBytes] = []
+        self._passed: list[SharedBytes] = []
 
     def fileno(self) -> int | None:
         """Return the socket's descriptor."""
@@ -85,25 +85,25 @@ class SocketStream:
         """Return what has arrived; see :class:`Stream`."""
         if not self.passes_descriptors:
             return self._socket.recv(limit_bytes)
-        data, descriptors = _descriptors.receive(self._socket, limit_bytes)
-        if descriptors:
-            self._descriptors += descriptors
+        data, passed = descriptors.receive(self._socket, limit_bytes)
+        if passed:
+            self._passed += passed
         return data
 
     def take_descriptors(self) -> Sequence[SharedBytes]:
         """Return the descriptors that came with what was received since the last call."""
-        if not self._descriptors:
+        if not self._passed:
             return ()
-        descriptors, self._descriptors = self._descriptors, []
-        return descriptors
+        passed, self._passed = self._passed, []
+        return passed
 
     def send(self, buffers: Sequence[Buffer]) -> int:
         """Write what can be written; see :class:`Stream`."""
         return self._socket.sendmsg(buffers)
 
-    def send_with(self, buffers: Sequence[Buffer], descriptors: Sequence[SharedBytes]) -> int:
+    def send_with(self, buffers: Sequence[Buffer], passed: Sequence[SharedBytes]) -> int:
         """Write what can be written, and pass descriptors with the first byte."""
-        return _descriptors.send(self._socket, buffers, descriptors)
+        return descriptors.send(self._socket, buffers, passed)
 
     def close(self) -> None:
         """Close the socket."""

@@ -6,8 +6,7 @@ from struct import Struct
 
 import pytest
 
-from imp_parallel_core._wire import heads as messages
-from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire import heads, protocol
 
 TEXT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 ROWS = [
@@ -28,20 +27,20 @@ LAYOUTS = {
     "segment length": Struct(protocol.lengths_layout(1).format.replace("1", "")),
     "ACK body": protocol.ACK_BODY,
     "go-ahead token": Struct("!Q"),
-    "BUNDLE": messages._BUNDLE,
-    "SETUP": messages._SETUP,
-    "TASKS": messages._TASKS,
-    "TASKS, then for each task": messages._COUNT,
-    "KEEP": messages._KEEP,
-    "FORGET": messages._FORGET,
-    "reference to a part": messages._PART,
-    "value record": messages.VALUE_RECORD,
-    "END_ATTEMPT, BEGAN": messages._ITEM,
-    "TAKEN_BACK, for each item": messages._ITEM,
-    "CLOSE_CONTEXT": messages._CONTEXT,
-    "RUNNER_READY": messages._RUNNER_READY,
-    "OUTCOME": messages._OUTCOME,
-    "RUNNER_LOST": messages._RUNNER_LOST,
+    "BUNDLE": heads._BUNDLE,
+    "SETUP": heads._SETUP,
+    "TASKS": heads._TASKS,
+    "TASKS, then for each task": heads._COUNT,
+    "KEEP": heads._KEEP,
+    "FORGET": heads._FORGET,
+    "reference to a part": heads._PART,
+    "value record": heads.VALUE_RECORD,
+    "END_ATTEMPT, BEGAN": heads._ITEM,
+    "TAKEN_BACK, for each item": heads._ITEM,
+    "CLOSE_CONTEXT": heads._CONTEXT,
+    "RUNNER_READY": heads._RUNNER_READY,
+    "OUTCOME": heads._OUTCOME,
+    "RUNNER_LOST": heads._RUNNER_LOST,
 }
 
 
@@ -71,7 +70,7 @@ def test_each_layout_is_described_with_its_size_and_its_fields(name):
 def test_every_layout_in_the_code_is_described():
     in_code = {
         layout.format
-        for module in (protocol, messages)
+        for module in (protocol, heads)
         for layout in vars(module).values()
         if isinstance(layout, Struct)
     }

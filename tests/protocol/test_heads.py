@@ -5,34 +5,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imp_parallel_core._errors import ProtocolError
-from imp_parallel_core._wire import heads as messages
+from imp_parallel_core._wire import heads
 
 u8, u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
 seconds = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
 task_counts = st.lists(u16, min_size=1, max_size=5).map(tuple)
 
 HEADS = {
-    "bundle": (st.builds(messages.BundleHead, u32, u32), 8),
-    "setup": (st.builds(messages.SetupHead, u64, u32, u32, seconds), 24),
-    "keep": (st.builds(messages.KeepHead, u32, u32, st.integers(0, 2)), 9),
-    "forget": (st.builds(messages.ForgetHead, u32, u32), 8),
+    "bundle": (st.builds(heads.BundleHead, u32, u32), 8),
+    "setup": (st.builds(heads.SetupHead, u64, u32, u32, seconds), 24),
+    "keep": (st.builds(heads.KeepHead, u32, u32, st.integers(0, 2)), 9),
+    "forget": (st.builds(heads.ForgetHead, u32, u32), 8),
     "item": (u64, 8),
     "items": (st.lists(u64, max_size=5), 8),
     "context": (u32, 4),
-    "runner_ready": (st.builds(messages.RunnerReadyHead, u32), 4),
-    "outcome": (st.builds(messages.OutcomeHead, u64, st.integers(0, 1), seconds), 17),
-    "runner_lost": (st.builds(messages.RunnerLostHead, u64, u64, st.booleans()), 17),
+    "runner_ready": (st.builds(heads.RunnerReadyHead, u32), 4),
+    "outcome": (st.builds(heads.OutcomeHead, u64, st.integers(0, 1), seconds), 17),
+    "runner_lost": (st.builds(heads.RunnerLostHead, u64, u64, st.booleans()), 17),
 }
 REPEATED = {"items"}
-TASKS_HEADS = st.builds(messages.TasksHead, u64, u32, u32, seconds, task_counts)
+TASKS_HEADS = st.builds(heads.TasksHead, u64, u32, u32, seconds, task_counts)
 
 
 def functions(name):
-    return getattr(messages, f"pack_{name}"), getattr(messages, f"unpack_{name}")
+    return getattr(heads, f"pack_{name}"), getattr(heads, f"unpack_{name}")
 
 
 def test_every_head_is_tested():
-    packed = {name.removeprefix("pack_") for name in vars(messages) if name.startswith("pack_")}
+    packed = {name.removeprefix("pack_") for name in vars(heads) if name.startswith("pack_")}
     assert packed == {*HEADS, "tasks"}
 
 
@@ -60,14 +60,14 @@ def test_a_head_of_a_wrong_length_is_a_protocol_error(name, data):
 
 def test_an_outcome_of_an_unknown_status_is_a_protocol_error():
     with pytest.raises(ProtocolError, match="status"):
-        messages.unpack_outcome(bytes(8) + b"\x02" + bytes(8))
+        heads.unpack_outcome(bytes(8) + b"\x02" + bytes(8))
 
 
 @given(TASKS_HEADS)
 def test_the_head_of_tasks_is_unpacked_as_it_was_packed(head):
-    packed = messages.pack_tasks(head)
+    packed = heads.pack_tasks(head)
     assert len(packed) == 24 + 2 * len(head.counts)
-    assert messages.unpack_tasks(packed) == head
+    assert heads.unpack_tasks(packed) == head
     assert list(head.items)[:1] == [head.first_item]
 
 
@@ -75,19 +75,19 @@ def test_the_head_of_tasks_is_unpacked_as_it_was_packed(head):
 def test_a_head_of_tasks_without_any_or_with_half_of_one_is_a_protocol_error(data):
     if len(data) <= 24 or len(data) % 2:
         with pytest.raises(ProtocolError):
-            messages.unpack_tasks(data)
+            heads.unpack_tasks(data)
 
 
 @given(st.lists(st.tuples(u64, seconds, st.binary(max_size=9))), st.integers(0, 40))
 def test_value_records_are_read_as_they_were_written_and_refused_if_one_is_cut(values, cut):
     records = b"".join(
-        messages.VALUE_RECORD.pack(item, duration_s, len(pickled)) + pickled
+        heads.VALUE_RECORD.pack(item, duration_s, len(pickled)) + pickled
         for item, duration_s, pickled in values
     )
-    assert messages.unpack_values(records) == values
+    assert heads.unpack_values(records) == values
     ends = {0}
     for _, _, pickled in values:
-        ends.add(max(ends) + messages.VALUE_RECORD.size + len(pickled))
+        ends.add(max(ends) + heads.VALUE_RECORD.size + len(pickled))
     if len(records) - cut not in ends and cut <= len(records):
         with pytest.raises(ProtocolError, match="not complete"):
-            messages.unpack_values(records[: len(records) - cut])
+            heads.unpack_values(records[: len(records) - cut])

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imp_parallel_core._wire import protocol
-from imp_parallel_core._wire import session as connections
 from imp_parallel_core._wire.decoder import Decoder
-from imp_parallel_core._wire.session import Connection
+from imp_parallel_core._wire.session import Session
 
 from .wire import content, plain, write
 
@@ -19,10 +18,10 @@ def _small_frames():
     """Make every limit small, so that short histories reach them all."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(protocol, "FRAME_LIMIT_BYTES", 60)
-        patch.setattr(connections, "_WRITE_BYTES", 100)
-        patch.setattr(connections, "_JOIN_BYTES", 30)
-        patch.setattr(connections, "_ACK_MESSAGES", 3)
-        patch.setattr(connections, "_ACK_BYTES", 150)
+        patch.setattr("imp_parallel_core._wire.session._WRITE_BYTES", 100)
+        patch.setattr("imp_parallel_core._wire.session._JOIN_BYTES", 30)
+        patch.setattr("imp_parallel_core._wire.session._ACK_MESSAGES", 3)
+        patch.setattr("imp_parallel_core._wire.session._ACK_BYTES", 150)
         yield
 
 
@@ -30,7 +29,7 @@ class End:
     """One end of the session, what it has sent and what it has received."""
 
     def __init__(self):
-        self.connection = Connection(resumable=True)
+        self.session = Session(resumable=True)
         self.sent = []
         self.arrived = []
         self.on_the_way = b""  # written by this end, not read by the other
@@ -39,13 +38,13 @@ class End:
         number = len(self.sent)
         message = (number % 250, b"%d" % number, [content(size, number), content(size // 3)])
         self.sent.append(message)
-        self.connection.send(*message)
+        self.session.send(*message)
 
     def body(self):
-        return json.dumps({"received": self.connection.received}).encode()
+        return json.dumps({"received": self.session.received}).encode()
 
 
-class Session:
+class Pair:
     """A master and a slave that dials again whenever the stream is cut."""
 
     def __init__(self):
@@ -53,19 +52,19 @@ class Session:
         self.dial()
 
     def dial(self):
-        self.slave.connection.send_control(protocol.HELLO, self.slave.body())
+        self.slave.session.send_control(protocol.HELLO, self.slave.body())
 
     def write(self, end, limit_bytes):
-        end.on_the_way += write(end.connection, limit_bytes)
+        end.on_the_way += write(end.session, limit_bytes)
 
     def read(self, end, limit_bytes):
         peer = self.slave if end is self.master else self.master
         data, peer.on_the_way = peer.on_the_way[:limit_bytes], peer.on_the_way[limit_bytes:]
-        messages = end.connection.receive(data)
-        for kind, body in end.connection.take_handshake():
-            end.connection.resume(json.loads(body)["received"])
+        messages = end.session.receive(data)
+        for kind, body in end.session.take_handshake():
+            end.session.resume(json.loads(body)["received"])
             if kind == protocol.HELLO:
-                end.connection.send_control(protocol.WELCOME, end.body())
+                end.session.send_control(protocol.WELCOME, end.body())
         end.arrived += map(plain, messages)
         assert end.arrived == peer.sent[: len(end.arrived)]
 
@@ -76,7 +75,7 @@ class Session:
 
     def cut(self):
         for end in (self.master, self.slave):
-            end.connection.lost_stream()
+            end.session.lost_stream()
             end.on_the_way = b""
         self.dial()
 
@@ -86,7 +85,7 @@ class Session:
                 self.write(end, 1 << 60)
                 self.read(end, 1 << 60)
             ends = (self.master, self.slave)
-            if not any(end.connection.has_unsent or end.on_the_way for end in ends):
+            if not any(end.session.has_unsent or end.on_the_way for end in ends):
                 return
         raise AssertionError("the two ends never come to rest")
 
@@ -104,89 +103,89 @@ steps = st.one_of(
 @settings(deadline=None, max_examples=400)
 @given(st.lists(steps, max_size=60))
 def test_each_message_arrives_once_and_in_order_wherever_the_stream_is_cut(steps):
-    session = Session()
-    session.finish()
+    pair = Pair()
+    pair.finish()
     for step, is_master, amount in steps:
-        end = session.master if is_master else session.slave
+        end = pair.master if is_master else pair.slave
         if step == "send":
             end.send(amount)
         elif step == "cut":
-            session.cut()
+            pair.cut()
         elif step == "acknowledge":
-            end.connection.acknowledge()
+            end.session.acknowledge()
         elif step == "ping":
-            end.connection.send_control(protocol.PING)
+            end.session.send_control(protocol.PING)
         else:
-            getattr(session, step)(end, amount)
-    session.finish()
-    for end, peer in ((session.master, session.slave), (session.slave, session.master)):
+            getattr(pair, step)(end, amount)
+    pair.finish()
+    for end, peer in ((pair.master, pair.slave), (pair.slave, pair.master)):
         assert end.arrived == peer.sent
-        assert end.connection.received == len(peer.sent)
-        end.connection.acknowledge()
-    session.finish()
-    assert not session.master.connection._unacknowledged
-    assert not session.slave.connection._unacknowledged
+        assert end.session.received == len(peer.sent)
+        end.session.acknowledge()
+    pair.finish()
+    assert not pair.master.session._unacknowledged
+    assert not pair.slave.session._unacknowledged
 
 
 def test_each_message_arrives_once_if_every_byte_is_a_cut():
-    session = Session()
-    session.finish()
-    session.slave.send(200)
-    session.slave.send(5)
+    pair = Pair()
+    pair.finish()
+    pair.slave.send(200)
+    pair.slave.send(5)
     for size in range(600):
-        session.write(session.slave, size)
-        session.read(session.master, size)
-        session.cut()
-    session.finish()
-    assert session.master.arrived == session.slave.sent
-    assert len(session.master.arrived) == 2
+        pair.write(pair.slave, size)
+        pair.read(pair.master, size)
+        pair.cut()
+    pair.finish()
+    assert pair.master.arrived == pair.slave.sent
+    assert len(pair.master.arrived) == 2
 
 
 def test_what_is_sent_without_a_stream_waits_for_the_next():
-    session = Session()
-    session.finish()
-    session.cut()
-    session.slave.send(10)
-    session.master.send(10)
-    hello = write(session.slave.connection)
+    pair = Pair()
+    pair.finish()
+    pair.cut()
+    pair.slave.send(10)
+    pair.master.send(10)
+    hello = write(pair.slave.session)
     assert [kind for kind, _ in Decoder().feed(hello)] == [protocol.HELLO]
-    assert not session.slave.connection.has_unsent
-    assert not session.master.connection.has_unsent
-    session.cut()
-    session.finish()
-    assert session.master.arrived == session.slave.sent
-    assert session.slave.arrived == session.master.sent
+    assert not pair.slave.session.has_unsent
+    assert not pair.master.session.has_unsent
+    pair.cut()
+    pair.finish()
+    assert pair.master.arrived == pair.slave.sent
+    assert pair.slave.arrived == pair.master.sent
 
 
 def test_a_welcome_alone_does_not_resume_a_session():
-    session = Session()
-    session.finish()
-    session.slave.send(10)
-    session.cut()
-    session.slave.send(10)
-    session.write(session.slave, 1 << 60)
-    session.slave.connection.receive(protocol.encode_frame(protocol.WELCOME, b"{}"))
-    assert not session.slave.connection.has_unsent
-    assert session.slave.connection.unsent() == []
-    session.slave.connection.resume(0)
-    assert session.slave.connection.has_unsent
+    pair = Pair()
+    pair.finish()
+    pair.slave.send(10)
+    pair.cut()
+    pair.slave.send(10)
+    pair.write(pair.slave, 1 << 60)
+    pair.slave.session.receive(protocol.encode_frame(protocol.WELCOME, b"{}"))
+    assert not pair.slave.session.has_unsent
+    assert pair.slave.session.unsent() == []
+    pair.slave.session.resume(0)
+    assert pair.slave.session.has_unsent
 
 
 def test_an_acknowledgement_that_was_due_is_not_written_to_the_next_stream():
-    session = Session()
-    session.finish()
+    pair = Pair()
+    pair.finish()
     for _ in range(3):
-        session.master.send(1)
-    session.bring(session.master, 1 << 60)
-    assert session.slave.connection.has_unsent
-    session.cut()
-    hello = write(session.slave.connection)
+        pair.master.send(1)
+    pair.bring(pair.master, 1 << 60)
+    assert pair.slave.session.has_unsent
+    pair.cut()
+    hello = write(pair.slave.session)
     assert [kind for kind, _ in Decoder().feed(hello)] == [protocol.HELLO]
 
 
 def test_what_a_lost_stream_brought_of_a_handshake_is_forgotten():
-    connection = Connection(resumable=True)
-    connection.receive(protocol.encode_frame(protocol.HELLO, b"old"))
-    connection.lost_stream()
-    connection.receive(protocol.encode_frame(protocol.HELLO, b"new"))
-    assert connection.take_handshake() == [(protocol.HELLO, b"new")]
+    session = Session(resumable=True)
+    session.receive(protocol.encode_frame(protocol.HELLO, b"old"))
+    session.lost_stream()
+    session.receive(protocol.encode_frame(protocol.HELLO, b"new"))
+    assert session.take_handshake() == [(protocol.HELLO, b"new")]

@@ -22,7 +22,7 @@ from imp_parallel_core._wire import descriptors, protocol, shared_memory
 from imp_parallel_core._wire.decoder import Decoder
 from imp_parallel_core._wire.link import Link
 from imp_parallel_core._wire.protocol import Message
-from imp_parallel_core._wire.session import Connection
+from imp_parallel_core._wire.session import Session
 from imp_parallel_core._wire.shared_memory import (
     LEAST_BYTES,
     SharedBytes,
@@ -94,14 +94,14 @@ class Pair:
                 greeted=lambda *_: None,
                 received=lambda _, message: self.received.append(message),
                 ended=lambda _, how: self.ended.append(how),
-                connection=Connection(adopt=adopt),
+                session=Session(adopt=adopt),
             )
             for end in self.sockets
         ]
         for link in self.links:
             assert link.can_pass_descriptors
-            link.connection.introduce()
-            link.connection.passes_descriptors = True
+            link.session.introduce()
+            link.session.passes_descriptors = True
 
     def run(self) -> None:
         """Let both read and write until nothing happens any more."""
@@ -139,8 +139,8 @@ def test_a_segment_arrives_in_memory_of_its_own_that_can_be_written_to(pair: Pai
 
 def test_only_the_descriptor_of_a_large_segment_goes_through_the_socket(pair: Pair) -> None:
     pair.links[0].send(7, b"", [content(SIZE), shared(content(SIZE))])
-    assert sum(map(len, pair.links[0].connection.unsent())) < 100
-    assert len(pair.links[0].connection.unsent_descriptors) == 2
+    assert sum(map(len, pair.links[0].session.unsent())) < 100
+    assert len(pair.links[0].session.unsent_descriptors) == 2
 
 
 def test_who_passes_on_neither_checks_nor_opens() -> None:
@@ -173,7 +173,7 @@ def test_who_passes_on_neither_checks_nor_opens() -> None:
 )
 def test_any_mixture_arrives_as_it_was(described: list[list[tuple[int, bool]]], by: bool) -> None:
     pair = Pair()
-    pair.links[0].connection.passes_descriptors = by
+    pair.links[0].session.passes_descriptors = by
     sent = []
     for number, segments in enumerate(described):
         parts = [content(size, number) for size, _ in segments]
@@ -332,11 +332,11 @@ def test_a_single_frame_can_not_claim_more_than_the_limit() -> None:
 
 
 def test_a_descriptor_comes_with_a_handshake_frame_and_waits_for_who_asks(pair: Pair) -> None:
-    pair.links[0].connection.send_control(protocol.HELLO, b"{}", shared_memory.proof())
-    assert pair.links[1].connection.claim_descriptor() is None
+    pair.links[0].session.send_control(protocol.HELLO, b"{}", shared_memory.proof())
+    assert pair.links[1].session.claim_descriptor() is None
     pair.run()
-    assert pair.links[1].connection.claim_descriptor() is not None
-    assert pair.links[1].connection.claim_descriptor() is None
+    assert pair.links[1].session.claim_descriptor() is not None
+    assert pair.links[1].session.claim_descriptor() is None
 
 
 def test_a_stream_that_can_be_made_again_takes_no_descriptors() -> None:

@@ -26,11 +26,10 @@ from imp_parallel_core import (
     Stream,
     hookimpl,
 )
-from imp_parallel_core._wire import heads as messages
-from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire import heads, protocol
 from imp_parallel_core._wire.handshake import hello_of, slave_identity
 from imp_parallel_core._wire.protocol import Message
-from imp_parallel_core._wire.session import Connection
+from imp_parallel_core._wire.session import Session
 
 _BEAT_S = 0.1
 RUNNING = LaunchState(LaunchPhase.RUNNING)
@@ -41,16 +40,16 @@ class Peer:
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
-        self.connection = Connection()
+        self.session = Session()
         self.pending: list[Message] = []
 
     def greet(self, body: bytes | None = None) -> None:
         """Introduce itself, and wait for the answer."""
         identity = {**slave_identity(0), "cloudpickle": cloudpickle.__version__}
         greeting = hello_of(identity, 0) if body is None else body
-        self.connection.send_control(protocol.HELLO, greeting)
+        self.session.send_control(protocol.HELLO, greeting)
         self.flush()
-        while not self.connection.take_handshake():
+        while not self.session.take_handshake():
             self.read()
 
     def greet_with_descriptors(self) -> None:
@@ -61,25 +60,25 @@ class Peer:
         frame = protocol.encode_frame(protocol.HELLO, hello)
         socket.send_fds(self.socket, [frame], [proof])
         os.close(proof)
-        while not self.connection.take_handshake():
+        while not self.session.take_handshake():
             self.read()
 
     def begin(self) -> int:
         """Say that a runner is ready, do the set-up, and return the number of the first item."""
-        self.send(protocol.RUNNER_READY, messages.pack_runner_ready(messages.RunnerReadyHead(1)))
-        setup = messages.unpack_setup(self.next(protocol.SETUP).head)
+        self.send(protocol.RUNNER_READY, heads.pack_runner_ready(heads.RunnerReadyHead(1)))
+        setup = heads.unpack_setup(self.next(protocol.SETUP).head)
         self.end_item(setup.item, [pickle.dumps(())])
-        return messages.unpack_tasks(self.next(protocol.TASKS).head).first_item
+        return heads.unpack_tasks(self.next(protocol.TASKS).head).first_item
 
     def end_item(
         self,
         item: int,
         segments: Sequence[bytes],
-        status: int = messages.VALUE,
+        status: int = heads.VALUE,
         duration_s: float = 0.0,
     ) -> None:
-        head = messages.OutcomeHead(item, status, duration_s)
-        self.send(protocol.OUTCOME, messages.pack_outcome(head), segments)
+        head = heads.OutcomeHead(item, status, duration_s)
+        self.send(protocol.OUTCOME, heads.pack_outcome(head), segments)
 
     def next(self, kind: int | None) -> Message:
         """Return the next message of a kind, or of any; drop those before it."""
@@ -91,7 +90,7 @@ class Peer:
             self.read()
 
     def send(self, kind: int, head: bytes = b"", segments: Sequence[bytes] = ()) -> None:
-        self.connection.send(kind, head, segments)
+        self.session.send(kind, head, segments)
         self.flush()
 
     def send_by_descriptor(self, kind: int, head: bytes, descriptor: int, size: int) -> None:
@@ -102,15 +101,15 @@ class Peer:
         socket.send_fds(self.socket, [frame], [descriptor])
 
     def flush(self) -> None:
-        while self.connection.has_unsent:
-            self.connection.wrote(self.socket.sendmsg(self.connection.unsent()))
+        while self.session.has_unsent:
+            self.session.wrote(self.socket.sendmsg(self.session.unsent()))
 
     def read(self) -> None:
         """Read once. Raises EOFError when the master has closed the stream."""
         data = self.socket.recv(1 << 16)
         if not data:
             raise EOFError
-        self.pending += self.connection.receive(data)
+        self.pending += self.session.receive(data)
 
     def beat(self, until: int | None = 0, limit_s: float = float("inf")) -> Message | None:
         """Send heartbeats until a message of a kind has come (None for any), and return it.
@@ -125,7 +124,7 @@ class Peer:
                 if until in (None, message.kind):
                     return message
             if now >= beats_at:
-                self.connection.send_control(protocol.PING)
+                self.session.send_control(protocol.PING)
                 self.flush()
                 beats_at = now + _BEAT_S
             if select.select([self.socket], [], [], _BEAT_S)[0]:

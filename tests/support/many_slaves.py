@@ -29,8 +29,7 @@ from imp_parallel_core import (
     SlaveArray,
     hookimpl,
 )
-from imp_parallel_core._wire import heads as messages
-from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire import heads, protocol
 from imp_parallel_core._wire.handshake import hello_of, slave_identity
 from imp_parallel_core._wire.link import Link
 from imp_parallel_core._wire.protocol import Message
@@ -108,8 +107,8 @@ class Peer:
             if time.monotonic() >= ping_at:
                 ping_at += _PING_S
                 for link in self._links:
-                    link.connection.acknowledge()
-                    link.connection.send_control(protocol.PING)
+                    link.session.acknowledge()
+                    link.session.send_control(protocol.PING)
                     link.flush()
 
     def _connect(self, index: int) -> None:
@@ -146,30 +145,30 @@ class Peer:
         )
         self._links.add(link)
         identity = {**slave_identity(index), "cloudpickle": cloudpickle.__version__}
-        link.connection.send_control(protocol.HELLO, hello_of(identity, 0))
+        link.session.send_control(protocol.HELLO, hello_of(identity, 0))
         link.flush()
 
     def _greeted(self, link: Link, kind: int, body: bytes) -> None:
         if kind != protocol.WELCOME:
             sys.exit(f"refused: {body!r}")
-        link.connection.resume(json.loads(body)["received"])
-        head = messages.pack_runner_ready(messages.RunnerReadyHead(1))
+        link.session.resume(json.loads(body)["received"])
+        head = heads.pack_runner_ready(heads.RunnerReadyHead(1))
         link.send(protocol.RUNNER_READY, head)
         link.flush()
 
     def _received(self, link: Link, message: Message) -> None:
         kind, head, _ = message
         if kind == protocol.TASKS:
-            pack = messages.VALUE_RECORD.pack
-            items = messages.unpack_tasks(head).items
+            pack = heads.VALUE_RECORD.pack
+            items = heads.unpack_tasks(head).items
             records = [pack(item, 1e-5, len(_NONE)) + _NONE for item in items]
             link.send(protocol.VALUES, b"", [b"".join(records)])
         elif kind == protocol.SETUP:
-            item = messages.unpack_setup(head).item
-            outcome = messages.OutcomeHead(item, messages.VALUE, 1e-5)
-            link.send(protocol.OUTCOME, messages.pack_outcome(outcome), [_NONE])
+            item = heads.unpack_setup(head).item
+            outcome = heads.OutcomeHead(item, heads.VALUE, 1e-5)
+            link.send(protocol.OUTCOME, heads.pack_outcome(outcome), [_NONE])
         elif kind == protocol.TAKE_BACK:
-            link.send(protocol.TAKEN_BACK, messages.pack_items([]))
+            link.send(protocol.TAKEN_BACK, heads.pack_items([]))
         elif kind == protocol.LEAVE:
             self._links.discard(link)
             link.close()

@@ -267,7 +267,7 @@ def test_payloads_arrive_where_something_on_the_way_drops_descriptors(
         for number in range(10):
             context.add_task(lambda block, number: block.data[number], second, number)
         assert list(context.get_results()) == list(data[:10])
-        assert manager._engine._fleet.records[0].link.connection.passes_descriptors is False
+        assert manager._engine._fleet.records[0].link.session.passes_descriptors is False
 
 
 def test_more_payloads_than_there_are_descriptors_arrive(

@@ -14,7 +14,7 @@ from waiting import wait_until
 
 from imp_parallel_core import Bootstrap, LaunchPhase, SocketStream, Stream
 from imp_parallel_core._wire import protocol
-from imp_parallel_core._wire.session import Connection
+from imp_parallel_core._wire.session import Session
 
 
 class FalseMaster:
@@ -30,7 +30,7 @@ class FalseMaster:
             sys_path=sys.path,
         )
         self.launch = LocalLaunch(bootstrap, self._accept)
-        self.connection = Connection()
+        self.session = Session()
 
     def _accept(self, index: int, stream: Stream) -> None:
         assert isinstance(stream, SocketStream)
@@ -39,8 +39,8 @@ class FalseMaster:
 
     def hear(self) -> dict[str, object]:
         """Return what the slave's HELLO says."""
-        while not (greetings := self.connection.take_handshake()):
-            self.connection.receive(self._socket.recv(1 << 16))
+        while not (greetings := self.session.take_handshake()):
+            self.session.receive(self._socket.recv(1 << 16))
         return dict(json.loads(greetings[0][1]))
 
     def welcome(self, body: bytes | None = None, **changes: object) -> None:
@@ -52,16 +52,16 @@ class FalseMaster:
             **{"heartbeat_timeout_s": 30.0, "reconnect_timeout_s": 60.0, **changes},
         }
         greeting = json.dumps(answer).encode() if body is None else body
-        self.connection.send_control(protocol.WELCOME, greeting)
+        self.session.send_control(protocol.WELCOME, greeting)
         self.flush()
 
     def send(self, kind: int, head: bytes) -> None:
-        self.connection.send(kind, head)
+        self.session.send(kind, head)
         self.flush()
 
     def flush(self) -> None:
-        while self.connection.has_unsent:
-            self.connection.wrote(self._socket.sendmsg(self.connection.unsent()))
+        while self.session.has_unsent:
+            self.session.wrote(self._socket.sendmsg(self.session.unsent()))
 
     def last_words(self) -> str:
         """Wait until the slave has left; return all that it has said."""

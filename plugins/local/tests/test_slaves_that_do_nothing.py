@@ -24,8 +24,7 @@ from waiting import wait_until
 
 from imp_parallel_core import Manager, TaskLostError
 from imp_parallel_core._scheduler.scheduler import Scheduler
-from imp_parallel_core._wire import heads as messages
-from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire import heads, protocol
 
 PATIENCE_S = 2.0
 
@@ -41,14 +40,14 @@ def manager(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> Iterator[M
         yield manager
 
 
-def next_tasks(peer: Peer) -> messages.TasksHead:
+def next_tasks(peer: Peer) -> heads.TasksHead:
     message = peer.beat(until=protocol.TASKS)
     assert message is not None
-    return messages.unpack_tasks(message.head)
+    return heads.unpack_tasks(message.head)
 
 
 def hand_back(peer: Peer, *items: int) -> None:
-    peer.send(protocol.TAKEN_BACK, messages.pack_items(list(items)))
+    peer.send(protocol.TAKEN_BACK, heads.pack_items(list(items)))
 
 
 def keeps_its_task(peer: Peer) -> None:
@@ -85,8 +84,8 @@ def loses_its_runner(peer: Peer) -> None:
     """Say of each task that the master has asked for the end of its runner."""
     peer.greet()
     while True:
-        lost = messages.RunnerLostHead(peer.begin(), 0, True)
-        peer.send(protocol.RUNNER_LOST, messages.pack_runner_lost(lost), [b"was ended"])
+        lost = heads.RunnerLostHead(peer.begin(), 0, True)
+        peer.send(protocol.RUNNER_LOST, heads.pack_runner_lost(lost), [b"was ended"])
         peer.beat(until=protocol.NEXT_RUNNER)
 
 
@@ -99,7 +98,7 @@ def leaves_out_a_task(peer: Peer) -> None:
         if message.kind == protocol.TAKE_BACK:
             hand_back(peer)
         elif message.kind == protocol.TASKS:
-            for item in messages.unpack_tasks(message.head).items:
+            for item in heads.unpack_tasks(message.head).items:
                 left_out = left_out or item
                 if item != left_out:
                     peer.end_item(item, [b"K\1."])
@@ -116,11 +115,11 @@ def stays_when_it_is_to_leave(peer: Peer) -> None:
 def takes_nothing(peer: Peer) -> None:
     """Read nothing any more of what it is sent."""
     peer.greet()
-    head = messages.RunnerReadyHead(1)
-    peer.send(protocol.RUNNER_READY, messages.pack_runner_ready(head))
-    peer.end_item(messages.unpack_setup(peer.next(protocol.SETUP).head).item, [b"N."])
+    head = heads.RunnerReadyHead(1)
+    peer.send(protocol.RUNNER_READY, heads.pack_runner_ready(head))
+    peer.end_item(heads.unpack_setup(peer.next(protocol.SETUP).head).item, [b"N."])
     while True:
-        peer.connection.send_control(protocol.PING)
+        peer.session.send_control(protocol.PING)
         peer.flush()
         time.sleep(0.1)
 
@@ -201,7 +200,7 @@ def test_a_slave_whose_answer_waits_behind_a_value_that_travels_slowly_is_waited
         peer.greet()
         pieces, size = round(4 * PATIENCE_S / 0.1), 1000
         value = pickle.dumps(bytes(pieces * size))
-        head = messages.pack_outcome(messages.OutcomeHead(peer.begin(), messages.VALUE, 0.0))
+        head = heads.pack_outcome(heads.OutcomeHead(peer.begin(), heads.VALUE, 0.0))
         start = protocol.PREFIX.pack(protocol.OUTCOME, 1, len(head)) + Struct("!Q").pack(len(value))
         peer.socket.sendall(protocol.encode_frame(protocol.PART, start + head))
         for at in range(0, len(value), size):

@@ -31,8 +31,7 @@ from imp_parallel_core import (
     SetupError,
     SocketStream,
 )
-from imp_parallel_core._wire import heads as messages
-from imp_parallel_core._wire import memory, protocol
+from imp_parallel_core._wire import heads, memory, protocol
 from imp_parallel_core._wire.handshake import hello_of, slave_identity
 
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -74,7 +73,7 @@ def ends_its_task_by_values_after(duration_s: float) -> Callable[[Peer], None]:
     def behave(peer: Peer) -> None:
         peer.greet()
         item = peer.begin()
-        peer.send(protocol.VALUES, segments=[messages.VALUE_RECORD.pack(item, duration_s, 0)])
+        peer.send(protocol.VALUES, segments=[heads.VALUE_RECORD.pack(item, duration_s, 0)])
         peer.stay()
 
     return behave
@@ -90,7 +89,7 @@ def sends_memory(kind: int, size: int, head: bytes = b"") -> Callable[[Peer], No
         os.ftruncate(memory, size)
         fcntl.fcntl(memory, fcntl.F_ADD_SEALS, SEALS)
         is_outcome = kind == protocol.OUTCOME
-        outcome = messages.pack_outcome(messages.OutcomeHead(item, messages.VALUE, 0.0))
+        outcome = heads.pack_outcome(heads.OutcomeHead(item, heads.VALUE, 0.0))
         peer.send_by_descriptor(kind, outcome if is_outcome else head, memory, size)
         os.close(memory)
         peer.stay()
@@ -145,8 +144,8 @@ def test_a_slave_that_sends_what_can_not_be_is_lost_and_nothing_else(
 def test_an_error_without_its_text_is_its_tasks_error_once(manager: Manager) -> None:
     def behave(peer: Peer) -> None:
         peer.greet()
-        peer.end_item(peer.begin(), [], messages.RAISED)
-        peer.end_item(messages.unpack_tasks(peer.next(protocol.TASKS).head).first_item, [b"K\1."])
+        peer.end_item(peer.begin(), [], heads.RAISED)
+        peer.end_item(heads.unpack_tasks(peer.next(protocol.TASKS).head).first_item, [b"K\1."])
         peer.stay()
 
     manager.add_slave(Liar(behave))
@@ -162,10 +161,10 @@ def test_an_error_without_its_text_is_its_tasks_error_once(manager: Manager) -> 
 def test_a_set_ups_error_without_its_text_is_a_set_up_error(manager: Manager) -> None:
     def behave(peer: Peer) -> None:
         peer.greet()
-        head = messages.RunnerReadyHead(1)
-        peer.send(protocol.RUNNER_READY, messages.pack_runner_ready(head))
-        setup = messages.unpack_setup(peer.next(protocol.SETUP).head)
-        peer.end_item(setup.item, [], messages.RAISED)
+        head = heads.RunnerReadyHead(1)
+        peer.send(protocol.RUNNER_READY, heads.pack_runner_ready(head))
+        setup = heads.unpack_setup(peer.next(protocol.SETUP).head)
+        peer.end_item(setup.item, [], heads.RAISED)
         peer.stay()
 
     manager.add_slave(Liar(behave))
@@ -179,7 +178,7 @@ def test_a_set_ups_error_without_its_text_is_a_set_up_error(manager: Manager) ->
 def begin_value(peer: Peer, size: int) -> None:
     """Announce a value of so many bytes as the outcome of the first task."""
     peer.greet()
-    head = messages.pack_outcome(messages.OutcomeHead(peer.begin(), messages.VALUE, 0.0))
+    head = heads.pack_outcome(heads.OutcomeHead(peer.begin(), heads.VALUE, 0.0))
     start = protocol.PREFIX.pack(protocol.OUTCOME, 1, len(head)) + Struct("!Q").pack(size)
     peer.socket.sendall(protocol.encode_frame(protocol.PART, start + head))
 
@@ -195,7 +194,7 @@ def test_a_value_for_which_the_master_has_no_memory_is_its_tasks_error_and_the_s
         for number in range(1, 401):
             kind = protocol.PART if number < 400 else protocol.WHOLE
             peer.socket.sendall(protocol.encode_frame(kind, PIECE))
-        peer.end_item(messages.unpack_tasks(peer.next(protocol.TASKS).head).first_item, [b"K\1."])
+        peer.end_item(heads.unpack_tasks(peer.next(protocol.TASKS).head).first_item, [b"K\1."])
         peer.stay()
 
     monkeypatch.setattr(memory, "has_room", lambda size_bytes: False)
@@ -236,7 +235,7 @@ def test_of_an_error_with_an_endless_text_the_begin_and_the_end_are_shown(
     def behave(peer: Peer) -> None:
         peer.greet()
         text = b"begin " + bytes(40_000_000).replace(b"\0", b"x") + b" end"
-        peer.end_item(peer.begin(), [text, b"line", b"no facts", b""], messages.RAISED)
+        peer.end_item(peer.begin(), [text, b"line", b"no facts", b""], heads.RAISED)
         peer.stay()
 
     manager.add_slave(Liar(behave))
@@ -310,7 +309,7 @@ def works(peer: Peer) -> None:
     item = peer.begin()
     while True:
         peer.end_item(item, [b"K\1."])
-        item = messages.unpack_tasks(peer.next(protocol.TASKS).head).first_item
+        item = heads.unpack_tasks(peer.next(protocol.TASKS).head).first_item
 
 
 @pytest.mark.parametrize("answer", [None, {0: "running"}, {0: RUNNING._replace(detail=None)}])
@@ -413,21 +412,21 @@ def test_what_is_sent_before_the_loss_of_a_runner_is_explained_is_sent_to_the_ne
         peer.greet()
         item = peer.begin()
         peer.end_item(item, [b"K\1."])
-        lost = messages.RunnerLostHead(item, 0, False)
+        lost = heads.RunnerLostHead(item, 0, False)
         is_lost.set()
-        peer.send(protocol.RUNNER_LOST, messages.pack_runner_lost(lost), [b"died"])
+        peer.send(protocol.RUNNER_LOST, heads.pack_runner_lost(lost), [b"died"])
         peer.next(protocol.NEXT_RUNNER)
-        head = messages.RunnerReadyHead(1)
-        peer.send(protocol.RUNNER_READY, messages.pack_runner_ready(head))
+        head = heads.RunnerReadyHead(1)
+        peer.send(protocol.RUNNER_READY, heads.pack_runner_ready(head))
         while protocol.SETUP not in kinds:
             message = peer.next(None)
             kinds.append(message.kind)
-        peer.end_item(messages.unpack_setup(message.head).item, [b"N."])
+        peer.end_item(heads.unpack_setup(message.head).item, [b"N."])
         while True:
             message = peer.next(None)
             kinds.append(message.kind)
             if message.kind == protocol.TASKS:
-                for item in messages.unpack_tasks(message.head).items:
+                for item in heads.unpack_tasks(message.head).items:
                     peer.end_item(item, [b"K\1."])
 
     is_lost = threading.Event()
@@ -451,8 +450,8 @@ def test_a_slave_that_is_heard_and_never_has_a_runner_is_given_up(
     def behave(peer: Peer) -> None:
         peer.greet()
         if begins:
-            lost = messages.RunnerLostHead(peer.begin(), 0, False)
-            peer.send(protocol.RUNNER_LOST, messages.pack_runner_lost(lost), [b"died"])
+            lost = heads.RunnerLostHead(peer.begin(), 0, False)
+            peer.send(protocol.RUNNER_LOST, heads.pack_runner_lost(lost), [b"died"])
         peer.beat()
 
     manager.connect_timeout, manager.heartbeat_timeout = 0.5, 4.0

@@ -78,7 +78,7 @@ def test_a_large_result_survives_a_break_in_its_middle(manager: Manager) -> None
     context.add_task(lambda: bytes(60_000_000))
     wait_until(lambda: manager.slaves[0].task == 0)
     record = manager._engine._fleet.records[0]
-    wait_until(lambda: record.link.connection._decoder._partial is not None)
+    wait_until(lambda: record.link.session._decoder._partial is not None)
     break_connection(manager)
     assert list(context.get_results_unordered()) == [bytes(60_000_000)]
 
@@ -178,7 +178,7 @@ def test_who_claims_the_place_of_a_living_slave_is_refused(
     claims = [
         identity,
         identity | {"session": "f" * 32},
-        identity | {"session": record.session},  # of another boot
+        identity | {"session": record.session_token},  # of another boot
         identity | {"boot": record.boot, "session": "f" * 32},
         identity | {"boot": record.boot},  # it has received messages already
     ]
@@ -204,7 +204,7 @@ def test_a_slave_that_comes_back_with_nonsense_is_lost_at_once_and_launched_agai
         wait_until(lambda: record.state is SlaveState.RECONNECTING)
         # (meanwhile the launch is asked whether it has ended)
         identity = slave_identity(0) | {"cloudpickle": cloudpickle.__version__}
-        claim = identity | {"session": record.session, "boot": record.boot}
+        claim = identity | {"session": record.session_token, "boot": record.boot}
         stream = dial(document, 10.0)
         stream.send([protocol.encode_frame(protocol.HELLO, hello_of(claim, 10**6))])
         wait_until(lambda: manager.slaves[0].pid not in (None, pid), 15.0)
@@ -238,7 +238,7 @@ def test_a_token_of_another_slave_or_for_a_slave_that_there_is_not_opens_nothing
     record = manager._engine._fleet.records[0]
     identity = slave_identity(1) | {
         "cloudpickle": cloudpickle.__version__,
-        "session": record.session,
+        "session": record.session_token,
         "boot": record.boot,
     }
     kind, _ = answer_to(document_of(manager, 1), identity)

@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 
 from imp_parallel_core._errors import ProtocolError
 from imp_parallel_core._wire import protocol
-from imp_parallel_core._wire import session as connections
 from imp_parallel_core._wire.decoder import Decoder
 from imp_parallel_core._wire.protocol import Message
-from imp_parallel_core._wire.session import Connection
+from imp_parallel_core._wire.session import _ACK_MESSAGES, Session
 
 from .wire import FRAME, bytes_of, content, cut, messages, plain, write, write_all
 
@@ -17,14 +16,14 @@ MIB = 1024 * 1024
 
 
 def introduced(*, resumable=False):
-    connection = Connection(resumable=resumable)
-    connection.introduce()
-    return connection
+    session = Session(resumable=resumable)
+    session.introduce()
+    return session
 
 
-def send(connection, *sent):
+def send(session, *sent):
     for message in sent:
-        connection.send(*message)
+        session.send(*message)
 
 
 def parsed(data):
@@ -61,50 +60,50 @@ def test_messages_arrive_in_order_however_little_is_taken_at_a_time(sent, limits
 
 
 def test_there_is_nothing_to_write_exactly_when_it_says_so():
-    connection = introduced()
-    assert not connection.has_unsent
-    assert connection.unsent() == []
-    send(connection, TINY)
-    assert connection.has_unsent
-    connection.wrote(len(connection.unsent()[0]) - 1)
-    assert connection.has_unsent
-    connection.wrote(1)
-    assert not connection.has_unsent
-    assert connection.unsent() == []
+    session = introduced()
+    assert not session.has_unsent
+    assert session.unsent() == []
+    send(session, TINY)
+    assert session.has_unsent
+    session.wrote(len(session.unsent()[0]) - 1)
+    assert session.has_unsent
+    session.wrote(1)
+    assert not session.has_unsent
+    assert session.unsent() == []
 
 
 def test_what_was_offered_is_offered_again_until_it_is_written():
-    connection = introduced()
-    send(connection, TINY)
-    offered = b"".join(connection.unsent())
-    connection.send_control(protocol.PING)
-    assert b"".join(connection.unsent()) == offered
-    connection.wrote(3)
-    assert b"".join(connection.unsent()) == offered[3:]
+    session = introduced()
+    send(session, TINY)
+    offered = b"".join(session.unsent())
+    session.send_control(protocol.PING)
+    assert b"".join(session.unsent()) == offered
+    session.wrote(3)
+    assert b"".join(session.unsent()) == offered[3:]
 
 
 def test_many_small_messages_are_one_buffer_to_write():
-    connection = introduced()
-    send(connection, *[TINY] * 1000)
-    (buffer,) = connection.unsent()
+    session = introduced()
+    send(session, *[TINY] * 1000)
+    (buffer,) = session.unsent()
     assert buffer == bytes_of(TINY) * 1000
 
 
 def test_a_large_segment_is_written_without_a_copy():
     segment = bytearray(8 * FRAME)
-    connection = introduced()
-    send(connection, Message(protocol.OUTCOME, b"", [segment]))
+    session = introduced()
+    send(session, Message(protocol.OUTCOME, b"", [segment]))
     segment[:] = b"x" * len(segment)
-    assert write_all(connection).count(b"x") == len(segment)
+    assert write_all(session).count(b"x") == len(segment)
 
 
 def test_no_write_has_more_buffers_than_a_system_takes():
-    connection = introduced()
+    session = introduced()
     for size in (10, 20_000) * 2000:
-        send(connection, Message(protocol.OUTCOME, b"", [bytes(size)]))
-    while connection.has_unsent:
-        assert len(connection.unsent()) <= 132
-        write(connection)
+        send(session, Message(protocol.OUTCOME, b"", [bytes(size)]))
+    while session.has_unsent:
+        assert len(session.unsent()) <= 132
+        write(session)
 
 
 # ---- heartbeats
@@ -112,13 +111,13 @@ def test_no_write_has_more_buffers_than_a_system_takes():
 
 @pytest.mark.parametrize("limit_bytes", [5000, 100_000, 1 << 60])
 def test_a_ping_overtakes_the_rest_of_a_large_message(limit_bytes):
-    connection = introduced()
-    send(connection, Message(protocol.OUTCOME, b"", [b"x" * (10 * MIB)]))
+    session = introduced()
+    send(session, Message(protocol.OUTCOME, b"", [b"x" * (10 * MIB)]))
     before = bytearray()
     while len(before) < 4.5 * MIB:
-        before += write(connection, limit_bytes)
-    connection.send_control(protocol.PING)
-    after = write_all(connection)
+        before += write(session, limit_bytes)
+    session.send_control(protocol.PING)
+    after = write_all(session)
     arrived = parsed(before + after)
     assert [kind for kind, _ in arrived] == [protocol.PING, protocol.WHOLE]
     ping = protocol.encode_frame(protocol.PING)
@@ -142,7 +141,7 @@ def test_a_ping_is_heard_between_the_parts_of_a_large_message_and_changes_nothin
 
 
 def test_messages_wait_for_the_welcome_at_both_ends():
-    slave, master = Connection(), Connection()
+    slave, master = Session(), Session()
     send(slave, TINY)
     send(master, TINY)
     assert not slave.has_unsent
@@ -163,7 +162,7 @@ def test_messages_wait_for_the_welcome_at_both_ends():
 
 
 def test_the_end_that_welcomes_may_speak_first():
-    supervisor, runner = Connection(), Connection()
+    supervisor, runner = Session(), Session()
     supervisor.send_control(protocol.WELCOME, b"{}")
     send(supervisor, TINY)
     assert len(runner.receive(write_all(supervisor))) == 1
@@ -175,7 +174,7 @@ def test_the_end_that_welcomes_may_speak_first():
 
 
 def test_a_slave_that_is_refused_sends_no_message():
-    slave = Connection()
+    slave = Session()
     send(slave, TINY)
     slave.receive(protocol.encode_frame(protocol.REFUSE, b"{}"))
     assert slave.take_handshake() == [(protocol.REFUSE, b"{}")]
@@ -184,25 +183,25 @@ def test_a_slave_that_is_refused_sends_no_message():
 
 def test_a_message_before_the_handshake_is_refused():
     with pytest.raises(ProtocolError):
-        Connection().receive(bytes_of(TINY))
+        Session().receive(bytes_of(TINY))
 
 
 def test_the_limit_of_a_message_is_kept():
-    connection = Connection(limit_bytes=4)
-    connection.introduce()
+    session = Session(limit_bytes=4)
+    session.introduce()
     with pytest.raises(ProtocolError):
-        connection.receive(bytes_of(TINY))
+        session.receive(bytes_of(TINY))
 
 
 @settings(deadline=None)
 @given(st.lists(st.binary(max_size=100), max_size=5), st.booleans(), st.booleans())
 def test_garbage_gives_a_protocol_error_or_nothing(pieces, resumable, is_introduced):
-    connection = Connection(resumable=resumable)
+    session = Session(resumable=resumable)
     if is_introduced:
-        connection.introduce()
+        session.introduce()
     try:
         for piece in pieces:
-            connection.receive(piece)
+            session.receive(piece)
     except ProtocolError:
         pass
 
@@ -210,8 +209,8 @@ def test_garbage_gives_a_protocol_error_or_nothing(pieces, resumable, is_introdu
 # ---- acknowledgement
 
 
-def kept(connection):
-    return len(connection._unacknowledged)
+def kept(session):
+    return len(session._unacknowledged)
 
 
 def test_what_the_peer_has_is_not_kept():
@@ -220,7 +219,7 @@ def test_what_the_peer_has_is_not_kept():
         send(sender, TINY)
         receiver.receive(write_all(sender))
         sender.receive(write_all(receiver))
-        assert kept(sender) < connections._ACK_MESSAGES, i
+        assert kept(sender) < _ACK_MESSAGES, i
     receiver.acknowledge()
     sender.receive(write_all(receiver))
     assert kept(sender) == 0
@@ -255,14 +254,14 @@ def test_nothing_new_is_not_acknowledged():
 @pytest.mark.parametrize("resumable", [False, True])
 @pytest.mark.parametrize("count", [0, 4, 2**64 - 1])
 def test_a_wrong_acknowledgement_is_a_protocol_error(resumable, count):
-    connection = introduced(resumable=resumable)
-    send(connection, TINY, TINY, TINY)
-    connection.receive(protocol.encode_ack(2))
-    connection.receive(protocol.encode_ack(2))
+    session = introduced(resumable=resumable)
+    send(session, TINY, TINY, TINY)
+    session.receive(protocol.encode_ack(2))
+    session.receive(protocol.encode_ack(2))
     with pytest.raises(ProtocolError, match="2 to 3 are possible"):
-        connection.receive(protocol.encode_ack(count))
+        session.receive(protocol.encode_ack(count))
     with pytest.raises(ProtocolError, match="2 to 3 are possible"):
-        connection.resume(count)
+        session.resume(count)
 
 
 def test_a_connection_that_can_not_be_resumed_keeps_nothing_and_acknowledges_nothing():
@@ -276,16 +275,16 @@ def test_a_connection_that_can_not_be_resumed_keeps_nothing_and_acknowledges_not
 
 def test_a_new_session_may_begin_with_a_resume_without_losing_what_is_queued():
     for resumable in (False, True):
-        connection = introduced(resumable=resumable)
-        send(connection, TINY)
-        connection.resume(0)
-        assert kinds(write_all(connection)) == [protocol.WHOLE]
+        session = introduced(resumable=resumable)
+        send(session, TINY)
+        session.resume(0)
+        assert kinds(write_all(session)) == [protocol.WHOLE]
 
 
 def test_messages_before_the_byte_that_is_wrong_are_received() -> None:
-    sender, receiver = Connection(), Connection()
-    for connection in (sender, receiver):
-        connection.introduce()
+    sender, receiver = Session(), Session()
+    for session in (sender, receiver):
+        session.introduce()
     sender.send(protocol.OUTCOME, b"head", [b"payload"])
     good = b"".join(bytes(buffer) for buffer in sender.unsent())
     (message,) = receiver.receive(good + b"\xff" * 64)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imp_parallel_core._slave.listening_stdin import Door
+from imp_parallel_core._slave.listening_stdin import ListeningStdin
 
 Visit = Callable[[], socket.socket]
 
@@ -33,14 +33,14 @@ def visit() -> socket.socket:
 def test_a_slave_waits_for_its_master_as_long_as_the_master_tries(
     listening: socket.socket,
 ) -> None:
-    door = Door(listening)
+    stdin = ListeningStdin(listening)
     master = visit()
-    door.welcome(door.first()).close()
+    stdin.stream_over(stdin.accept_first()).close()
     master.close()
     back: list[socket.socket] = []
     later = threading.Timer(0.5, lambda: back.append(visit()))
     later.start()
-    door.dial(60.0).close()
+    stdin.dial(60.0).close()
     later.join()
     back[0].close()
 
@@ -48,23 +48,23 @@ def test_a_slave_waits_for_its_master_as_long_as_the_master_tries(
 def test_a_slave_to_which_nobody_comes_leaves_and_says_so(
     listening: socket.socket, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    door = Door(listening)
+    stdin = ListeningStdin(listening)
     master = visit()
-    door.welcome(door.first()).close()
+    stdin.stream_over(stdin.accept_first()).close()
     master.close()
     begun_at = time.monotonic()
     with pytest.raises(SystemExit) as end:
-        door.dial(0.3)
+        stdin.dial(0.3)
     assert end.value.code == 0
     assert time.monotonic() - begun_at >= 0.3
     assert "nobody came for 0.3 s" in capfd.readouterr().err
 
 
 def test_a_stream_can_be_followed_by_another(listening: socket.socket) -> None:
-    door = Door(listening)
+    stdin = ListeningStdin(listening)
     for _ in range(3):
         master = visit()
-        stream = door.dial(10.0)
+        stream = stdin.dial(10.0)
         assert stream.resumable
         stream.close()
         master.close()
