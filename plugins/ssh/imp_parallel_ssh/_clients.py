@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+
+from imp_parallel_core import LaunchError
 
 from ._connection import Connect, Connection
 from ._target import parse_target
@@ -35,3 +38,11 @@ def check_client(name: str) -> None:
     if name not in CLIENTS:
         known = " or ".join(f'"{each}"' for each in CLIENTS)
         raise ValueError(f"client={name!r}: it must be {known}")
+
+
+def check_client_is_installed(name: str) -> None:
+    """Raise LaunchError if a client needs a program that is not there."""
+    if name == "openssh" and shutil.which("ssh") is None:
+        raise LaunchError(
+            'there is no ssh in the PATH. Install OpenSSH\'s client, or say client="paramiko"'
+        )

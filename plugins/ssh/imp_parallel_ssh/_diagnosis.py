@@ -23,7 +23,7 @@ _DROPPED = re.compile(
 _SPOKE = "Remote protocol version"
 
 
-class Words:
+class SshOutput:
     """The last lines of an ssh's standard error; those that tell its doings are kept apart."""
 
     def __init__(self) -> None:
@@ -80,7 +80,9 @@ def was_dropped(lines: Sequence[str]) -> bool:
     return any(_DROPPED.search(line) for line in lines)
 
 
-def why_not_connected(target: str, words: Words, settings: Mapping[str, str], by_hand: str) -> str:
+def why_not_connected(
+    target: str, words: SshOutput, settings: Mapping[str, str], by_hand: str
+) -> str:
     """Return the text of an error.
 
     Args:
@@ -103,7 +105,7 @@ def why_not_connected(target: str, words: Words, settings: Mapping[str, str], by
     return "\n    ".join(text)
 
 
-def _reason(words: Words) -> str:
+def _reason(words: SshOutput) -> str:
     return words.last() or "ssh does not say why"
 
 
@@ -116,7 +118,7 @@ def _place(target: str, settings: Mapping[str, str]) -> str:
     return f" ({place})"
 
 
-def _of_host_key(words: Words, settings: Mapping[str, str]) -> Sequence[str]:
+def _of_host_key(words: SshOutput, settings: Mapping[str, str]) -> Sequence[str]:
     files = " ".join(settings.get(f"{whose}knownhostsfile", "") for whose in ("user", "global"))
     key = words.host_key()
     if key:

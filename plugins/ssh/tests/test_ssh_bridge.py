@@ -20,7 +20,7 @@ import pytest
 from as_root import as_me, as_root, can_be_root
 from imp_parallel_ssh._shipped_modules import Archive, archive
 from imp_parallel_ssh._slaves import command_line as _command_line
-from imp_parallel_ssh._slaves.bridge_client import BridgeEnded, Talk
+from imp_parallel_ssh._slaves.bridge_client import BridgeClient, BridgeEnded
 from imp_parallel_ssh._slaves.command_line import VERSION, command_line, default_pythons, new_mark
 from imp_parallel_ssh._slaves.shared_host import Host, bridge_program
 from ordinary_user import OrdinaryUser, ordinary_user
@@ -62,12 +62,12 @@ def tmp_path() -> Iterator[Path]:
 
 
 @pytest.fixture
-def talk(tmp_path: Path) -> Iterator[Talk]:
-    """Talk with a bridge whose files go into a folder of the test's."""
+def bridge(tmp_path: Path) -> Iterator[BridgeClient]:
+    """Begin a bridge whose files go into a folder of the test's."""
     mark = new_mark()
     command = command_line(sys.executable, mark, bridge_program())
     with closing(LocalChannel(command, TMPDIR=str(tmp_path))) as channel:
-        made = Talk(channel, time.monotonic() + 20)
+        made = BridgeClient(channel, time.monotonic() + 20)
         there = made.introduce(mark, bridge_program())
         assert there.python == sys.executable
         yield made
@@ -77,7 +77,7 @@ def test_the_bridge_says_which_package_its_python_has(tmp_path: Path) -> None:
     mark = new_mark()
     command = command_line(sys.executable, mark, bridge_program())
     with closing(LocalChannel(command)) as channel:
-        there = Talk(channel, time.monotonic() + 20).introduce(mark, bridge_program())
+        there = BridgeClient(channel, time.monotonic() + 20).introduce(mark, bridge_program())
     import cloudpickle
 
     import imp_parallel_core
@@ -88,43 +88,45 @@ def test_the_bridge_says_which_package_its_python_has(tmp_path: Path) -> None:
 
 
 def test_an_archive_that_arrived_otherwise_than_it_was_sent_is_refused(
-    talk: Talk, tmp_path: Path
+    bridge: BridgeClient, tmp_path: Path
 ) -> None:
-    talk.say("prepare", "", "code", hashlib.sha256(b"sent").hexdigest(), more=[b"seen"])
+    bridge.say("prepare", "", "code", hashlib.sha256(b"sent").hexdigest(), more=[b"seen"])
     with pytest.raises(OSError, match="did not arrive as it was sent"):
-        talk.hear()
+        bridge.hear()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_archive_that_can_not_be_unpacked_leaves_no_folder(talk: Talk, tmp_path: Path) -> None:
+def test_an_archive_that_can_not_be_unpacked_leaves_no_folder(
+    bridge: BridgeClient, tmp_path: Path
+) -> None:
     content = b"no archive"
-    talk.say("prepare", "", "modules", hashlib.sha256(content).hexdigest(), more=[content])
+    bridge.say("prepare", "", "modules", hashlib.sha256(content).hexdigest(), more=[content])
     with pytest.raises(BridgeEnded):
-        talk.hear()
+        bridge.hear()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_has_gone_and_a_slave_that_has_ended_are_told_of(
-    talk: Talk, tmp_path: Path
+    bridge: BridgeClient, tmp_path: Path
 ) -> None:
     for order, more in (("join", []), ("start", [b"a document"]), ("end", [])):
-        talk.say(order, str(tmp_path / ".imp_parallel-slaves-gone"), "slave0", more=more)
-        assert talk.hear() == ["gone"]
-    talk.say("prepare", "")
-    _, folder = talk.hear()
+        bridge.say(order, str(tmp_path / ".imp_parallel-slaves-gone"), "slave0", more=more)
+        assert bridge.hear() == ["gone"]
+    bridge.say("prepare", "")
+    _, folder = bridge.hear()
     assert Path(folder).stat().st_mode & 0o777 == 0o700
-    talk.say("join", folder, "slave0")
-    assert talk.hear() == ["gone"]
+    bridge.say("join", folder, "slave0")
+    assert bridge.hear() == ["gone"]
 
 
-def test_a_bridge_that_lets_go_while_another_looks_looks_after_it(talk: Talk) -> None:
-    talk.say("prepare", "")
-    _, folder = talk.hear()
+def test_a_bridge_that_lets_go_while_another_looks_looks_after_it(bridge: BridgeClient) -> None:
+    bridge.say("prepare", "")
+    _, folder = bridge.hear()
     turn = os.open(f"{folder}/turn", os.O_RDONLY)
     fcntl.flock(turn, fcntl.LOCK_EX)
     held = os.open(folder, os.O_RDONLY)
-    assert isinstance(talk.channel, LocalChannel)
-    talk.channel.close_input()
+    assert isinstance(bridge.channel, LocalChannel)
+    bridge.channel.close_input()
     wait_until(lambda: can_lock(held), what="the bridge to let go")
     assert Path(folder).exists()
     os.close(held)
@@ -141,15 +143,15 @@ def can_lock(descriptor: int) -> bool:
 
 
 def test_a_slave_that_ends_before_it_has_read_a_word_is_told_of_with_its_output_and_exit_code(
-    talk: Talk,
+    bridge: BridgeClient,
 ) -> None:
-    talk.say("prepare", "")
-    _, folder = talk.hear()
+    bridge.say("prepare", "")
+    _, folder = bridge.hear()
     document = bytes(1 << 20)  # more than fits into its socket unread
-    talk.say("start", folder, "slave0", "1", "/no/such/program", more=[document])
-    assert talk.hear() == ["ready"]
-    assert talk.wait_for_end()
-    channel = talk.channel
+    bridge.say("start", folder, "slave0", "1", "/no/such/program", more=[document])
+    assert bridge.hear() == ["ready"]
+    assert bridge.wait_for_end()
+    channel = bridge.channel
     assert isinstance(channel, LocalChannel)
     _, output = channel.process.communicate(timeout=20)
     assert b"can't start /no/such/program" in output
@@ -162,10 +164,10 @@ def test_a_temporary_folder_with_too_long_a_path_for_a_socket_is_not_used(tmp_pa
     mark = new_mark()
     command = command_line(sys.executable, mark, bridge_program())
     with closing(LocalChannel(command, TMPDIR=str(long))) as channel:
-        talk = Talk(channel, time.monotonic() + 20)
-        talk.introduce(mark, bridge_program())
-        talk.say("prepare", "")
-        _, folder = talk.hear()
+        bridge = BridgeClient(channel, time.monotonic() + 20)
+        bridge.introduce(mark, bridge_program())
+        bridge.say("prepare", "")
+        _, folder = bridge.hear()
         assert Path(folder).parent != long
         with socket.socket(socket.AF_UNIX) as longest:
             longest.bind(f"{folder}/slave99999-99999.socket")
@@ -183,24 +185,24 @@ def test_a_temporary_folder_in_which_everybody_can_replace_what_is_sent_is_not_u
         everybodys.mkdir()
         everybodys.chmod(mode)
         with closing(LocalChannel(command, TMPDIR=str(everybodys), HOME=str(home))) as channel:
-            talk = Talk(channel, time.monotonic() + 20)
-            talk.introduce(mark, bridge_program())
-            talk.say("prepare", "")
-            _, folder = talk.hear()
+            bridge = BridgeClient(channel, time.monotonic() + 20)
+            bridge.introduce(mark, bridge_program())
+            bridge.say("prepare", "")
+            _, folder = bridge.hear()
             assert (Path(folder).parent == everybodys) == bool(mode & 0o1000)
 
 
 @pytest.mark.skipif(not Path("/proc/net/unix").exists(), reason="only Linux tells who listens")
 def test_a_slave_that_waits_for_its_master_is_not_disturbed_when_old_folders_are_looked_at(
-    talk: Talk, tmp_path: Path
+    bridge: BridgeClient, tmp_path: Path
 ) -> None:
     old = Path(make_private_folder(str(tmp_path), ".imp_parallel-slaves-"))
     with socket.socket(socket.AF_UNIX) as slave:
         slave.bind(str(old / "slave0.socket"))
         slave.listen()
         os.utime(old, (0, 0))
-        talk.say("prepare", "")
-        assert talk.hear()[0] == "folder"
+        bridge.say("prepare", "")
+        assert bridge.hear()[0] == "folder"
         assert old.exists()
         slave.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -213,11 +215,11 @@ def user() -> Iterator[OrdinaryUser]:
         yield made
 
 
-def talk_as(user: OrdinaryUser, mark: str) -> Talk:
-    """Talk with a bridge of a user who owns nothing but a scratch folder."""
+def bridge_as(user: OrdinaryUser, mark: str) -> BridgeClient:
+    """Begin a bridge of a user who owns nothing but a scratch folder."""
     command = command_line(user.python, mark, bridge_program())
     channel = LocalChannel(command, user.prefix, TMPDIR=str(user.scratch), HOME=str(user.scratch))
-    made = Talk(channel, time.monotonic() + 30)
+    made = BridgeClient(channel, time.monotonic() + 30)
     made.introduce(mark, bridge_program())
     return made
 
@@ -233,14 +235,14 @@ def test_a_bridge_that_is_told_a_folder_of_somebody_elses_removes_nothing(
     for path in (folder, folder / "slave0.lock"):
         user.give(path)
     words = {"start": ["slave1", "/", "1", "/bin/true"], "prepare": []}.get(order, ["slave0"])
-    talk = talk_as(user, new_mark())
-    with closing(talk.channel):
-        talk.say(order, str(folder), *words, more=[b""] if order == "start" else [])
+    bridge = bridge_as(user, new_mark())
+    with closing(bridge.channel):
+        bridge.say(order, str(folder), *words, more=[b""] if order == "start" else [])
         with pytest.raises(OSError, match="no private folder that imp_parallel made"):
-            talk.hear()
-        assert isinstance(talk.channel, LocalChannel)
-        talk.channel.close_input()
-        assert talk.channel.process.wait(20) == 0
+            bridge.hear()
+        assert isinstance(bridge.channel, LocalChannel)
+        bridge.channel.close_input()
+        assert bridge.channel.process.wait(20) == 0
     assert [path.name for path in folder.iterdir()] == ["slave0.lock"]
 
 
@@ -251,17 +253,17 @@ def test_a_slaves_files_are_in_its_folder_whatever_it_is_called(
     mine = user.scratch / "mine.lock"
     mine.write_text("1 1\n")
     user.give(mine)
-    talk = talk_as(user, new_mark())
-    with closing(talk.channel):
-        talk.say("prepare", "")
-        _, folder = talk.hear()
+    bridge = bridge_as(user, new_mark())
+    with closing(bridge.channel):
+        bridge.say("prepare", "")
+        _, folder = bridge.hear()
         words = ["1", "/bin/true"] if order == "start" else []
-        talk.say(order, folder, "../mine", *words, more=[b""] if order == "start" else [])
+        bridge.say(order, folder, "../mine", *words, more=[b""] if order == "start" else [])
         if order == "end":
-            assert talk.hear() == ["done"]
+            assert bridge.hear() == ["done"]
         else:
             with pytest.raises(OSError, match="no slave has such a name"):
-                talk.hear()
+                bridge.hear()
     assert mine.read_text() == "1 1\n"
 
 
@@ -280,17 +282,17 @@ def test_compiled_modules_go_where_they_can_be_loaded(
     mark = new_mark()
     command = command_line(user.python, mark, bridge_program())
     with closing(LocalChannel(command, noexec, TMPDIR="", HOME=str(user.scratch))) as channel:
-        talk = Talk(channel, time.monotonic() + 30)
-        talk.introduce(mark, bridge_program())
+        bridge = BridgeClient(channel, time.monotonic() + 30)
+        bridge.introduce(mark, bridge_program())
         host = Host("there", lambda target, timeout_s: pytest.fail("it is connected"))
-        first = host.folder(talk, [archive("code", b"the code"), modules("plain.py")])
+        first = host.folder(bridge, [archive("code", b"the code"), modules("plain.py")])
         assert Path(first).parent == Path("/tmp")
         archives = [archive("code", b"the code"), modules("package/compiled.cpython-311.so")]
-        folder = Path(host.folder(talk, archives))
+        folder = Path(host.folder(bridge, archives))
         assert folder.parent == user.scratch
         assert (folder / archives[1].digest / "package/compiled.cpython-311.so").exists()
         assert (folder / f"{archives[0].digest}.zip").read_bytes() == b"the code"
-        assert host.folder(talk, archives) == str(folder)
+        assert host.folder(bridge, archives) == str(folder)
     assert list(user.scratch.iterdir()) == []
 
 
@@ -319,18 +321,20 @@ def test_old_folders_are_removed_if_they_are_those_of_runs(user: OrdinaryUser) -
     user.give(mine)
     for path in (old, mine):
         os.utime(path, (0, 0))
-    talk = talk_as(user, new_mark())
-    with closing(talk.channel):
-        talk.say("prepare", "")
-        assert talk.hear()[0] == "folder"
+    bridge = bridge_as(user, new_mark())
+    with closing(bridge.channel):
+        bridge.say("prepare", "")
+        assert bridge.hear()[0] == "folder"
     assert sorted(user.scratch.iterdir()) == sorted([young, mine])
 
 
-def test_a_folder_that_nobody_used_is_removed_with_its_bridge(talk: Talk, tmp_path: Path) -> None:
-    talk.say("prepare", "")
-    assert talk.hear()[0] == "folder"
+def test_a_folder_that_nobody_used_is_removed_with_its_bridge(
+    bridge: BridgeClient, tmp_path: Path
+) -> None:
+    bridge.say("prepare", "")
+    assert bridge.hear()[0] == "folder"
     assert len(list(tmp_path.iterdir())) == 1
-    talk.channel.close()
+    bridge.channel.close()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -354,9 +358,9 @@ def test_what_is_said_before_the_mark_is_skipped_even_if_it_looks_like_it() -> N
     mark = "abcabcabd"
     said = "some noise abcabcabcabd  3 99"
     with closing(LocalChannel(f"printf '{said}'; cat >/dev/null")) as channel:
-        talk = Talk(channel, time.monotonic() + 20)
+        bridge = BridgeClient(channel, time.monotonic() + 20)
         with pytest.raises(Exception, match=r"the Python there is 3\.99"):
-            talk.introduce(mark, b"")
+            bridge.introduce(mark, b"")
 
 
 @pytest.mark.parametrize("words", ["MARKwhat?  ", "MARK{0:3d}{1:3d}what is no number"])
@@ -365,9 +369,9 @@ def test_what_a_login_shell_still_says_between_the_bridges_words_is_an_error_tha
 ) -> None:
     said = words.format(*sys.version_info)
     with closing(LocalChannel(f"printf '{said}'; cat >/dev/null")) as channel:
-        talk = Talk(channel, time.monotonic() + 20)
+        bridge = BridgeClient(channel, time.monotonic() + 20)
         with pytest.raises(OSError, match=r"can't be understood.* start-up files"):
-            talk.introduce("MARK", b"")
+            bridge.introduce("MARK", b"")
 
 
 class Answers:
@@ -406,22 +410,22 @@ HERE = b"MARK%3d%3d" % VERSION
 def test_an_answer_that_is_none_is_an_error_that_says_so(said: bytes, tmp_path: Path) -> None:
     (tmp_path / "said").write_bytes(HERE + said)
     with closing(LocalChannel(f"cat {tmp_path}/said; cat >/dev/null")) as channel:
-        talk = Talk(channel, time.monotonic() + 20)
+        bridge = BridgeClient(channel, time.monotonic() + 20)
         with pytest.raises(OSError, match="can't be understood"):
-            talk.introduce("MARK", b"")
+            bridge.introduce("MARK", b"")
 
 
 @pytest.mark.parametrize("said", [b"", b"folder", b"folder\0", b"folder\0tmp", b"ready", b"\xff"])
 def test_an_answer_that_names_no_folder_is_an_error(said: bytes) -> None:
     host = Host("there", lambda target, timeout_s: pytest.fail("it is connected"))
     with closing(Answers(said)) as channel, pytest.raises(OSError, match=r"understood|no folder"):
-        host.folder(Talk(channel, time.monotonic() + 20), [])
+        host.folder(BridgeClient(channel, time.monotonic() + 20), [])
 
 
 def test_a_shell_that_ends_instead_is_quoted() -> None:
     with closing(LocalChannel("echo this account is closed; exit 3")) as channel:
         with pytest.raises(BridgeEnded) as caught:
-            Talk(channel, time.monotonic() + 20).introduce(new_mark(), b"program")
+            BridgeClient(channel, time.monotonic() + 20).introduce(new_mark(), b"program")
         assert caught.value.noise == b"this account is closed\n"
 
 
@@ -429,14 +433,14 @@ def test_a_shell_that_reads_instead_is_sent_nothing(tmp_path: Path) -> None:
     in_time = pytest.raises(TimeoutError, match=r"said: 'hello'.* start-up files")
     command = f"echo hello; exec cat >{tmp_path / 'read'}"
     with closing(LocalChannel(command)) as channel, in_time:
-        Talk(channel, time.monotonic() + 0.5).introduce(new_mark(), b"program")
+        BridgeClient(channel, time.monotonic() + 0.5).introduce(new_mark(), b"program")
     assert (tmp_path / "read").read_bytes() == b""
 
 
 def test_a_host_that_says_nothing_is_given_up_in_time() -> None:
     with closing(LocalChannel("exec sleep 60")) as channel:
         with pytest.raises(TimeoutError):
-            Talk(channel, time.monotonic() + 0.2).introduce(new_mark(), b"program")
+            BridgeClient(channel, time.monotonic() + 0.2).introduce(new_mark(), b"program")
         channel.process.kill()
 
 
@@ -459,8 +463,8 @@ def test_a_python_that_somebody_else_may_have_put_there_is_not_run(
     monkeypatch.setattr(_command_line, "default_pythons", lambda: names)
     mark = new_mark()
     with closing(LocalChannel(command_line(None, mark, bridge_program()))) as channel:
-        talk = Talk(channel, time.monotonic() + 50)
-        there = talk.introduce(mark, bridge_program())
+        bridge = BridgeClient(channel, time.monotonic() + 50)
+        there = bridge.introduce(mark, bridge_program())
         assert there.python == sys.executable
         channel.close_input()
         _, errors = channel.process.communicate(timeout=20)

@@ -245,7 +245,7 @@ def test_a_lost_connection_is_an_oserror_and_made_again(
         wait_until((person.home / "begun").exists, 20.0)
         sshd.kill_sessions()
         assert "the connection was lost while a command ran" in str(running.exception(20.0))
-    wait_until(lambda: host._connection is not connection, 5.0)
+    wait_until(lambda: host._shared.existing() is not connection, 5.0)
     assert host.run(["echo", "2"], timeout_s=20.0).stdout == "2\n"
     host.close()
 

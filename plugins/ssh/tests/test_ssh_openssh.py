@@ -15,8 +15,8 @@ from batch import Batch, BatchArray
 from hosts import client
 from imp_parallel_ssh import SSHHost, SSHSlave
 from imp_parallel_ssh._connection import Channel
-from imp_parallel_ssh._diagnosis import Words
-from imp_parallel_ssh._login_node.forwarding import splicer
+from imp_parallel_ssh._diagnosis import SshOutput
+from imp_parallel_ssh._login_node.forwarding import forwarder
 from imp_parallel_ssh._openssh.connection import OpenSSHConnection
 from sshd import ME, Person, Sshd, make_key
 from waiting import wait_until
@@ -168,7 +168,7 @@ def test_a_connection_that_is_lost_tells_ssh_s_last_words_and_nothing_of_its_doi
 
 
 def test_words_that_come_in_pieces_are_put_together() -> None:
-    words = Words()
+    words = SshOutput()
     for piece in (
         b"debug1: Server host ",
         b"key: ssh-ed25519 SHA256:abc\r\nno ent",
@@ -254,7 +254,7 @@ def test_strangers_who_say_nothing_at_a_forwarded_port_take_few_descriptors(
 ) -> None:
     person.name(sshd, "there")
     with closing(OpenSSHConnection("there", 10.0)) as connection, ExitStack() as strangers:
-        joins = splicer()
+        joins = forwarder()
         port = connection.forward(lambda stream: joins.join(stream, socket.socket))
         before = number_of_descriptors()
         talks = []

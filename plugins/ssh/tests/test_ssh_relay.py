@@ -23,7 +23,7 @@ from hosts import client
 from imp_parallel_ssh import SSHHost
 from imp_parallel_ssh._connection import ForwardedStream
 from imp_parallel_ssh._login_node import relay as _relay
-from imp_parallel_ssh._login_node.relay import Relay, relay_program
+from imp_parallel_ssh._login_node.relay import SSHRelay, relay_program
 from ordinary_user import OrdinaryUser, ordinary_user
 from sshd import Daemons, Person, Sshd
 from waiting import wait_until
@@ -95,14 +95,14 @@ def host(
 
 
 @pytest.fixture
-def relay(host: SSHHost, echo: Echo, person: Person) -> Iterator[Relay]:
+def relay(host: SSHHost, echo: Echo, person: Person) -> Iterator[SSHRelay]:
     folder = host.make_private_folder(str(person.home), ".imp_parallel-")
     made = host.relay([echo.address], folder=folder, patience_s=30.0)
     yield made
     made.close()
 
 
-def dial(relay: Relay, timeout_s: float = 20.0) -> socket.socket:
+def dial(relay: SSHRelay, timeout_s: float = 20.0) -> socket.socket:
     host, _, port = relay.addresses[0].rpartition(":")
     return socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s)
 
@@ -121,7 +121,7 @@ def say(connected: socket.socket, data: bytes) -> bytes:
 
 
 @by_both
-def test_many_connections_pass_both_ways_at_once(relay: Relay, echo: Echo) -> None:
+def test_many_connections_pass_both_ways_at_once(relay: SSHRelay, echo: Echo) -> None:
     talks = [dial(relay) for _ in range(30)]
     for number, talk in enumerate(talks):
         data = b"x" + os.urandom(100_000 + number)
@@ -134,7 +134,7 @@ def test_many_connections_pass_both_ways_at_once(relay: Relay, echo: Echo) -> No
 
 
 @by_both
-def test_an_end_that_is_closed_closes_the_other(relay: Relay, echo: Echo) -> None:
+def test_an_end_that_is_closed_closes_the_other(relay: SSHRelay, echo: Echo) -> None:
     with dial(relay) as talk:
         assert say(talk, b"x") == b"x"
         talk.shutdown(socket.SHUT_WR)
@@ -142,7 +142,7 @@ def test_an_end_that_is_closed_closes_the_other(relay: Relay, echo: Echo) -> Non
     wait_until(lambda: echo.open == 0, 10.0)
 
 
-def test_it_has_an_address_in_each_network_the_loopback_last(relay: Relay) -> None:
+def test_it_has_an_address_in_each_network_the_loopback_last(relay: SSHRelay) -> None:
     assert relay.addresses[-1].startswith(("127.0.0.1", "[::1]"))
     assert len({address.rpartition(":")[2] for address in relay.addresses}) == 1
 
@@ -163,7 +163,7 @@ def test_a_relay_that_shall_listen_at_one_address_does(
 
 @by_both
 def test_it_ends_with_its_master_and_removes_its_folder(
-    relay: Relay, sshd: Sshd, person: Person
+    relay: SSHRelay, sshd: Sshd, person: Person
 ) -> None:
     assert any("relay.py" in line for line in sshd.started().values())
     assert list(person.home.glob(".imp_parallel-*"))
@@ -177,7 +177,7 @@ def test_it_ends_with_its_master_and_removes_its_folder(
 
 @by_both
 def test_it_is_attached_again_after_the_connection_was_lost(
-    relay: Relay, sshd: Sshd, echo: Echo
+    relay: SSHRelay, sshd: Sshd, echo: Echo
 ) -> None:
     before = dial(relay)
     assert say(before, b"x") == b"x"
@@ -191,7 +191,7 @@ def test_it_is_attached_again_after_the_connection_was_lost(
 
 @by_both
 def test_it_holds_connections_while_the_host_lets_nobody_in(
-    relay: Relay, sshd: Sshd, echo: Echo
+    relay: SSHRelay, sshd: Sshd, echo: Echo
 ) -> None:
     before = dial(relay)
     assert say(before, b"x") == b"x"
@@ -249,7 +249,7 @@ def test_a_host_that_forwards_nothing_is_an_error_that_says_so(
 
 
 @by_both
-def test_once_attached_again_it_stays_so(relay: Relay, sshd: Sshd) -> None:
+def test_once_attached_again_it_stays_so(relay: SSHRelay, sshd: Sshd) -> None:
     before = dial(relay)
     assert say(before, b"x") == b"x"
     sshd.kill_sessions()
@@ -264,7 +264,7 @@ def test_once_attached_again_it_stays_so(relay: Relay, sshd: Sshd) -> None:
 
 
 @pytest.fixture
-def small_relay(sshd: Sshd, host: SSHHost, echo: Echo, person: Person) -> Iterator[Relay]:
+def small_relay(sshd: Sshd, host: SSHHost, echo: Echo, person: Person) -> Iterator[SSHRelay]:
     """Start a relay that may have few descriptors, for a master that is at "echo"."""
     (sshd.home / ".bashrc").write_text("ulimit -n 128\n")
     folder = host.make_private_folder(str(person.home), ".imp_parallel-")
@@ -275,7 +275,7 @@ def small_relay(sshd: Sshd, host: SSHHost, echo: Echo, person: Person) -> Iterat
     assert not list(person.home.glob(".imp_parallel-*"))
 
 
-def dial_many(relay: Relay, number: int, word: bytes = b"") -> list[socket.socket]:
+def dial_many(relay: SSHRelay, number: int, word: bytes = b"") -> list[socket.socket]:
     found = []
     for _ in range(number):
         found.append(dial(relay))
@@ -292,7 +292,7 @@ def pid_of(sshd: Sshd) -> int:
 
 @by_both
 def test_those_who_say_nothing_neither_stop_it_nor_reach_the_master(
-    small_relay: Relay, echo: Echo
+    small_relay: SSHRelay, echo: Echo
 ) -> None:
     idle = dial_many(small_relay, 500)
     with dial(small_relay) as talk:
@@ -302,7 +302,7 @@ def test_those_who_say_nothing_neither_stop_it_nor_reach_the_master(
         each.close()
 
 
-def test_those_whom_the_master_does_not_answer_give_way(small_relay: Relay, echo: Echo) -> None:
+def test_those_whom_the_master_does_not_answer_give_way(small_relay: SSHRelay, echo: Echo) -> None:
     with dial(small_relay) as before:
         assert say(before, b"x") == b"x"
         unanswered = dial_many(small_relay, 100, b"\0")
@@ -314,7 +314,7 @@ def test_those_whom_the_master_does_not_answer_give_way(small_relay: Relay, echo
 
 
 def test_out_of_descriptors_it_rests_and_still_goes_without_a_trace(
-    small_relay: Relay, sshd: Sshd
+    small_relay: SSHRelay, sshd: Sshd
 ) -> None:
     with dial(small_relay) as before:
         assert say(before, b"x") == b"x"
@@ -508,7 +508,7 @@ def test_a_bug_in_a_relay_costs_one_connection_and_is_reported(tmp_path: Path) -
 
 
 def test_what_a_relay_reports_is_logged_once_and_not_without_end(
-    relay: Relay, caplog: pytest.LogCaptureFixture
+    relay: SSHRelay, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines = [json.dumps({"trouble": f"trouble {number}\n"}).encode() for number in range(1000)]
     relay._take_reports(b"\n".join([b"nonsense", *lines]) + b"\n")
@@ -577,12 +577,12 @@ def test_a_relay_finds_a_place_where_the_usual_one_has_a_long_name(
 
 @by_both
 def test_closing_it_does_not_wait_for_a_host_that_is_silent(
-    relay: Relay, host: SSHHost, sshd: Sshd
+    relay: SSHRelay, host: SSHHost, sshd: Sshd
 ) -> None:
     sshd.signal(signal.SIGSTOP)
     try:
         sshd.kill_sessions()
-        wait_until(lambda: host._attempt is not None, 10.0)
+        wait_until(lambda: host._shared.is_being_made, 10.0)
         begun = time.monotonic()
         relay.close()
         host.close()
@@ -590,19 +590,19 @@ def test_closing_it_does_not_wait_for_a_host_that_is_silent(
     finally:
         sshd.signal(signal.SIGCONT)
     # nobody needs the connection any more, which is made at last
-    wait_until(lambda: host._attempt is None and host._connection is None, 20.0)
+    wait_until(lambda: not host._shared.is_being_made and host._shared.existing() is None, 20.0)
     wait_until(lambda: not sshd.sessions(), 10.0)
 
 
 @by_both
 def test_closing_it_does_not_wait_for_a_session_that_is_silent(
-    relay: Relay, host: SSHHost, sshd: Sshd
+    relay: SSHRelay, host: SSHHost, sshd: Sshd
 ) -> None:
     sshd.signal_sessions(signal.SIGSTOP)
     begun = time.monotonic()
     relay.close()
     assert time.monotonic() - begun < 4.5
-    assert host._connection is None
+    assert host._shared.existing() is None
     sshd.signal_sessions(signal.SIGCONT)
 
 

@@ -14,7 +14,7 @@ import pytest
 from batch import Batch, BatchArray
 from hosts import client
 from imp_parallel_ssh import SSHHost
-from imp_parallel_ssh._login_node.relay import Relay
+from imp_parallel_ssh._login_node.relay import SSHRelay
 from sshd import Person, Sshd
 from waiting import wait_until
 
@@ -47,7 +47,7 @@ STRANGERS = {"silent": 600, "garbage": 1000, "polite": 400}  # these make TLS ha
 class WatchedHost(SSHHost):
     """One that keeps its relay for the test to look at."""
 
-    def relay(self, addresses: Sequence[str], *, folder: str, patience_s: float) -> Relay:
+    def relay(self, addresses: Sequence[str], *, folder: str, patience_s: float) -> SSHRelay:
         self.made = super().relay(addresses, folder=folder, patience_s=patience_s)
         return self.made
 

@@ -8,8 +8,8 @@ import select
 import time
 from typing import NamedTuple
 
+from .._channel_wait import StreamWait, exit_status_at_end
 from .._connection import Channel, Connection
-from .._waiter import Waiter, exit_status_at_end
 from .scripts import COMMAND, end_told, plain_script, told_apart
 
 _READ_BYTES = 1 << 18
@@ -109,7 +109,7 @@ class _Command:
         self.stdout, self.stderr = bytearray(), bytearray()
         self.channel: Channel = connection.start(COMMAND, self.stderr.extend)
         self._stream = self.channel.stream
-        self._waiter = Waiter(self._stream)
+        self._waiter = StreamWait(self._stream)
         self._unsent = memoryview(given)
         self._mark = mark
         self._is_end_told, self._looked_bytes = False, 0

@@ -27,7 +27,7 @@ _READ_BYTES = 1 << 18
 _SILENT = 256  # channels in which nobody has spoken, at a time; the oldest gives way to a new one
 _SILENT_WITH_DESCRIPTORS = 64  # as many if each takes a descriptor
 _WAITING = 256  # channels in which somebody has spoken, and that wait; one more is closed
-_UNPROVED = 32  # joints that have proved nothing, at a time; each takes two or three descriptors
+_UNPROVED = 32  # pairs that have proved nothing, at a time; each takes two or three descriptors
 _UNDISTURBED_S = 1.0  # when there are so many, an older one gives way
 _PROVED_S = 15.0  # a transport tolerates nobody for so long who does not belong to the run
 _LOOK_S = 0.1  # how often one looks for room, while any wait
@@ -36,7 +36,7 @@ Connect = Callable[[], socket.socket]
 _Selectable = Any  # a socket, or a stream that has a descriptor: typeshed knows none that may not
 
 
-class _Joint:
+class _Pair:
     """A channel and a socket that are joined.
 
     Args:
@@ -58,7 +58,7 @@ class _Joint:
         self.is_over = False
 
 
-class Splicer:
+class Forwarder:
     """The thread, and what it joins."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Splicer:
         # the oldest first
         self._silent: dict[ForwardedStream, Connect] = {}
         self._waiting: deque[tuple[ForwardedStream, Connect, bytes]] = deque()  # they have spoken
-        self._unproved: dict[_Joint, None] = {}
+        self._unproved: dict[_Pair, None] = {}
         self._posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="imp_parallel ssh relay", daemon=True).start()
 
@@ -79,9 +79,9 @@ class Splicer:
 
         Args:
             stream: the channel's.
-            connect: makes the socket, in the splicer's thread; raises OSError if it can't.
+            connect: makes the socket, in the forwarder's thread; raises OSError if it can't.
         """
-        self._post(lambda: self._knocks(stream, connect))
+        self._post(lambda: self._opened(stream, connect))
 
     def _post(self, function: Callable[[], None]) -> None:
         self._posted.put(function)
@@ -97,11 +97,11 @@ class Splicer:
                 self._woken.recv(4096)
             while not self._posted.empty():
                 self._posted.get()()
-            self._let_in()
+            self._join_waiting()
 
     # ---- those who have proved nothing
 
-    def _knocks(self, stream: ForwardedStream, connect: Connect) -> None:
+    def _opened(self, stream: ForwardedStream, connect: Connect) -> None:
         has_descriptor = stream.fileno() is not None
         if len(self._silent) >= (_SILENT_WITH_DESCRIPTORS if has_descriptor else _SILENT):
             oldest = next(iter(self._silent))
@@ -109,12 +109,12 @@ class Splicer:
             self._give_up(oldest)
         self._silent[stream] = connect
         if has_descriptor:
-            self._select(stream, True, False, lambda: self._speaks(stream))
+            self._select(stream, True, False, lambda: self._take_first_word(stream))
         else:
-            stream.on_wake_up(lambda: self._post(lambda: self._speaks(stream)))
-        self._speaks(stream)
+            stream.on_wake_up(lambda: self._post(lambda: self._take_first_word(stream)))
+        self._take_first_word(stream)
 
-    def _speaks(self, stream: ForwardedStream) -> None:
+    def _take_first_word(self, stream: ForwardedStream) -> None:
         """Somebody has spoken in a channel for the first time, perhaps, or has gone."""
         if stream not in self._silent:
             return
@@ -131,10 +131,10 @@ class Splicer:
         else:
             self._give_up(stream)
 
-    def _let_in(self) -> None:
+    def _join_waiting(self) -> None:
         """Join those who have spoken, as far as there is room for them."""
         while self._waiting and self._has_room(time.monotonic()):
-            self._begin(*self._waiting.popleft())
+            self._join(*self._waiting.popleft())
 
     def _has_room(self, now: float) -> bool:
         """Return whether one more may be there; the oldest gives way if that is necessary."""
@@ -148,85 +148,85 @@ class Splicer:
                 return False
         return True
 
-    def _proved(self, joint: _Joint) -> None:
-        if joint in self._unproved:
-            del self._unproved[joint]
-            proofs.expect_none(joint.address)
+    def _proved(self, pair: _Pair) -> None:
+        if pair in self._unproved:
+            del self._unproved[pair]
+            proofs.expect_none(pair.address)
 
-    # ---- joints
+    # ---- pairs
 
-    def _begin(self, stream: ForwardedStream, connect: Connect, word: bytes) -> None:
+    def _join(self, stream: ForwardedStream, connect: Connect, word: bytes) -> None:
         try:
             connected = connect()
             connected.setblocking(False)
-            joint = _Joint(stream, connected, word)
+            pair = _Pair(stream, connected, word)
         except OSError:
             self._give_up(stream)
             return
-        self._unproved[joint] = None
-        proofs.expect_proof(joint.address, lambda: self._post(lambda: self._proved(joint)))
-        if not joint.has_descriptor:
-            stream.on_wake_up(lambda: self._post(lambda: self._serve(joint)))
-        self._serve(joint)
+        self._unproved[pair] = None
+        proofs.expect_proof(pair.address, lambda: self._post(lambda: self._proved(pair)))
+        if not pair.has_descriptor:
+            stream.on_wake_up(lambda: self._post(lambda: self._serve(pair)))
+        self._serve(pair)
 
-    def _serve(self, joint: _Joint) -> None:
+    def _serve(self, pair: _Pair) -> None:
         """Move what can be moved, in both directions."""
-        if joint.is_over:
+        if pair.is_over:
             return
         try:
-            self._from_stream(joint)
-            self._from_socket(joint)
+            self._from_stream(pair)
+            self._from_socket(pair)
         except OSError:
-            joint.stream_ended = joint.socket_ended = True
-            joint.to_socket = joint.to_stream = memoryview(b"")
-        is_done = (joint.stream_ended and not joint.to_socket) or (
-            joint.socket_ended and not joint.to_stream
+            pair.stream_ended = pair.socket_ended = True
+            pair.to_socket = pair.to_stream = memoryview(b"")
+        is_done = (pair.stream_ended and not pair.to_socket) or (
+            pair.socket_ended and not pair.to_stream
         )
         if is_done:
-            self._end(joint)
+            self._end(pair)
         else:
-            self._watch(joint)
+            self._watch(pair)
 
-    def _from_stream(self, joint: _Joint) -> None:
+    def _from_stream(self, pair: _Pair) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                if joint.to_socket:
-                    joint.to_socket = joint.to_socket[joint.socket.send(joint.to_socket) :]
+                if pair.to_socket:
+                    pair.to_socket = pair.to_socket[pair.socket.send(pair.to_socket) :]
                     continue
-                if joint.stream_ended:
+                if pair.stream_ended:
                     return
-                data = joint.stream.receive(_READ_BYTES)
-                joint.stream_ended = not data
-                joint.to_socket = memoryview(data)
+                data = pair.stream.receive(_READ_BYTES)
+                pair.stream_ended = not data
+                pair.to_socket = memoryview(data)
 
-    def _from_socket(self, joint: _Joint) -> None:
+    def _from_socket(self, pair: _Pair) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                if joint.to_stream:
-                    joint.to_stream = joint.to_stream[joint.stream.send([joint.to_stream]) :]
+                if pair.to_stream:
+                    pair.to_stream = pair.to_stream[pair.stream.send([pair.to_stream]) :]
                     continue
-                if joint.socket_ended:
+                if pair.socket_ended:
                     return
-                data = joint.socket.recv(_READ_BYTES)
-                joint.socket_ended = not data
-                joint.to_stream = memoryview(data)
+                data = pair.socket.recv(_READ_BYTES)
+                pair.socket_ended = not data
+                pair.to_stream = memoryview(data)
 
-    def _watch(self, joint: _Joint) -> None:
+    def _watch(self, pair: _Pair) -> None:
         def serve() -> None:
-            self._serve(joint)
+            self._serve(pair)
 
-        wants_of_socket = not joint.to_stream and not joint.socket_ended, bool(joint.to_socket)
-        self._select(joint.socket, *wants_of_socket, serve)
-        if joint.has_descriptor:
-            wants_of_stream = not joint.to_socket and not joint.stream_ended, bool(joint.to_stream)
-            self._select(joint.stream, *wants_of_stream, serve)
+        wants_of_socket = not pair.to_stream and not pair.socket_ended, bool(pair.to_socket)
+        self._select(pair.socket, *wants_of_socket, serve)
+        if pair.has_descriptor:
+            wants_of_stream = not pair.to_socket and not pair.stream_ended, bool(pair.to_stream)
+            self._select(pair.stream, *wants_of_stream, serve)
 
-    def _end(self, joint: _Joint) -> None:
-        joint.is_over = True
-        self._proved(joint)
-        self._forget(joint.socket)
-        joint.socket.close()
-        self._give_up(joint.stream)
+    def _end(self, pair: _Pair) -> None:
+        pair.is_over = True
+        self._proved(pair)
+        self._forget(pair.socket)
+        pair.socket.close()
+        self._give_up(pair.stream)
 
     # ---- what is waited for
 
@@ -252,22 +252,22 @@ class Splicer:
         stream.give_up()
 
 
-_splicer: Splicer | None = None
+_forwarder: Forwarder | None = None
 _lock = threading.Lock()
 
 
-def splicer() -> Splicer:
+def forwarder() -> Forwarder:
     """Return the one of this process."""
-    global _splicer
+    global _forwarder
     with _lock:
-        if _splicer is None:
-            _splicer = Splicer()
-        return _splicer
+        if _forwarder is None:
+            _forwarder = Forwarder()
+        return _forwarder
 
 
 def _forked() -> None:
-    global _splicer, _lock
-    _splicer = None  # its thread is the parent's
+    global _forwarder, _lock
+    _forwarder = None  # its thread is the parent's
     _lock = threading.Lock()
 
 

@@ -9,19 +9,18 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from imp_parallel_core import Error, LaunchError
 from imp_parallel_core.private_folders import with_private_folders
 
-from .._waiter import Waiter
+from .._channel_wait import StreamWait
 from .commands import new_mark
-from .forwarding import splicer
+from .forwarding import forwarder
 from .scripts import BEGIN_PYTHON, COMMAND, PYTHONS, plain_script, told_apart
 
 if TYPE_CHECKING:
     from .._connection import Channel, Connection, ForwardedStream
-    from .ssh_host import SSHHost
 
 _logger = logging.getLogger("imp_parallel.ssh")
 
@@ -43,11 +42,27 @@ def relay_program() -> bytes:
     return with_private_folders((Path(__file__).parents[1] / "_programs/relay.py").read_bytes())
 
 
+class RelayHost(Protocol):
+    """What a relay needs of the host that it runs on, such as :class:`.ssh_host.SSHHost`."""
+
+    def connection(self) -> Connection:
+        """Return the connection, and make it if there is none. Raises LaunchError."""
+
+    def write_file(self, path: str, data: bytes) -> None:
+        """Make a new file."""
+
+    def relay_ended(self) -> None:
+        """Note the end of this relay: the connection may not be needed any more."""
+
+    def close_unless_relayed(self) -> None:
+        """Close the connection if no relay needs it."""
+
+
 class RelayGoneError(LaunchError):
     """The relay has ended, and removed its files: it can't be reached any more."""
 
 
-class Relay:
+class SSHRelay:
     """A relay on a host: it outlives the SSH connection, which is made again when it is lost.
 
     Args:
@@ -62,7 +77,7 @@ class Relay:
 
     def __init__(
         self,
-        host: SSHHost,
+        host: RelayHost,
         targets: Sequence[str],
         *,
         folder: str,
@@ -81,7 +96,7 @@ class Relay:
         self.addresses: Sequence[str] = said["addresses"]
         """The addresses at which slaves reach the master."""
         self._socket = str(said["socket"])
-        self._waiter = Waiter(self._channel.stream)
+        self._waiter = StreamWait(self._channel.stream)
         self._thread = threading.Thread(
             target=self._stay_attached, name=f"imp_parallel ssh relay on {host!r}", daemon=True
         )
@@ -148,7 +163,7 @@ class Relay:
             ) from problem
 
     def _first_line(self, channel: Channel, mark: str, errors: bytearray) -> dict[str, Any]:
-        waiter = Waiter(channel.stream)
+        waiter = StreamWait(channel.stream)
         deadline = time.monotonic() + _START_S
         text, has_ended = b"", False
         while (
@@ -199,7 +214,7 @@ class Relay:
 
     def _connected(self, stream: ForwardedStream) -> None:
         """Somebody has connected there; called in the connection's thread."""
-        splicer().join(stream, self._dial)
+        forwarder().join(stream, self._dial)
 
     def _dial(self) -> socket.socket:
         problem = OSError("there is no address to connect to")
@@ -219,7 +234,7 @@ class Relay:
     def _stay_attached(self) -> None:
         """Tell the relay, again and again, that we are here; find it again when SSH was lost."""
         while True:
-            self._waiter = Waiter(self._channel.stream)
+            self._waiter = StreamWait(self._channel.stream)
             while not self._is_closed.is_set() and self._is_heard():
                 self._waiter.wait(_ALIVE_S)
             if self._is_closed.is_set():

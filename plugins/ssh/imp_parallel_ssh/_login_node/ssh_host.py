@@ -9,14 +9,13 @@ import secrets
 import stat
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from imp_parallel_core import CommandResult, LaunchError, printable_lines
 from imp_parallel_core.private_folders import MARK
 
 from .._clients import CLIENTS, check_client
-from .._crowd import persist
+from .._shared_connection import SharedConnection
 from .._shipped_modules import pack_modules
 from .._target import parse_target
 from .commands import Done, NotStarted, new_mark, output_of, run
@@ -34,7 +33,7 @@ from .scripts import (
 if TYPE_CHECKING:
     from .._connection import Connection
     from .._shipped_modules import Modules
-    from .relay import Relay
+    from .relay import SSHRelay
 
 _logger = logging.getLogger("imp_parallel.ssh")
 
@@ -118,9 +117,8 @@ class SSHHost:
         self._folder = folder
         self._modules = ship_modules
         self._relay_host = relay_host
-        self._lock = threading.Lock()
-        self._connection: Connection | None = None
-        self._attempt: Future[Connection] | None = None
+        self._shared = SharedConnection(target, CLIENTS[client])
+        self._lock = threading.Lock()  # of what follows
         self._environment: dict[bytes, bytes] | None = None
         self._relays = 0
 
@@ -132,46 +130,11 @@ class SSHHost:
 
     def connection(self) -> Connection:
         """Return the connection, and make it if there is none. Raises LaunchError."""
-        with self._lock:
-            if self._connection is not None:
-                return self._connection
-            attempt, is_ours = self._attempt, self._attempt is None
-            if attempt is None:
-                attempt = self._attempt = Future()
-        if is_ours:
-            self._connect(attempt)
-        return attempt.result()
-
-    def _connect(self, attempt: Future[Connection]) -> None:
-        """Connect for all who wait for it; no lock is held, which others may need meanwhile."""
-        connect = CLIENTS[self._client]
-        try:
-            made = persist(lambda: connect(self._name, self._timeout_s), self._timeout_s)
-        except BaseException as problem:
-            with self._lock:
-                self._attempt = None
-            if not isinstance(problem, Exception):  # it concerns this thread only
-                attempt.set_exception(LaunchError(f"connecting to {self._name} was broken off"))
-                raise
-            attempt.set_exception(problem)
-            return
-        with self._lock:
-            self._connection, self._attempt = made, None
-        made.on_loss(lambda how: self._lost(made))  # (which may call back at once)
-        attempt.set_result(made)
-
-    def _lost(self, connection: Connection) -> None:
-        with self._lock:
-            if self._connection is connection:
-                self._connection = None
-        connection.close()
+        return self._shared.get(self._timeout_s, patience_s=self._timeout_s)
 
     def close(self) -> None:
         """Close the connection; it is made again if it is needed."""
-        with self._lock:
-            connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._shared.close()
 
     # ---- commands
 
@@ -337,14 +300,14 @@ class SSHHost:
         self._check(done, archive)
         return [f"{folder}/modules"]
 
-    def relay(self, addresses: Sequence[str], *, folder: str, patience_s: float) -> Relay:
+    def relay(self, addresses: Sequence[str], *, folder: str, patience_s: float) -> SSHRelay:
         """Let what runs there and beyond reach addresses of this process; see ``Gateway``."""
-        from .relay import Relay
+        from .relay import SSHRelay
 
         with self._lock:
             self._relays += 1
         try:
-            return Relay(
+            return SSHRelay(
                 self, addresses, folder=folder, patience_s=patience_s, listen_at=self._relay_host
             )
         except BaseException:

@@ -26,8 +26,8 @@ from imp_parallel_core import LaunchError
 from imp_parallel_core.private_folders import make_private_folder, remove_private_folder
 
 from .._connection import Channel, ForwardedStream
-from .._crowd import Dropped, gate
-from .._diagnosis import Words, was_dropped, why_not_connected
+from .._diagnosis import SshOutput, was_dropped, why_not_connected
+from .._throttling import Dropped, connecting_slot
 from .channel import OpenSSHChannel, kill, read_errors
 from .forward import OpenSSHForward
 from .program import SshProgram
@@ -58,13 +58,13 @@ class OpenSSHConnection:
         self._lock = threading.Lock()
         self._lost: str | None = None
         self._is_closed = False
-        self._said = Words()
+        self._said = SshOutput()
         self._channels: list[OpenSSHChannel] = []
         self._forwards: dict[int, OpenSSHForward] = {}
         self._numbers = itertools.count()
         try:
             self._socket = "" if self._ssh.users_connection_is_open() else self._new_socket()
-            with gate(self._ssh.way):
+            with connecting_slot(self._ssh.way):
                 self._connect(timeout_s)
         except BaseException:
             self.close()

@@ -10,12 +10,12 @@ import paramiko
 
 from imp_parallel_core import LaunchError
 
-from .._crowd import Dropped, gate
 from .._deadline import Deadline
 from .._diagnosis import was_dropped
 from .._identity.authentication import AuthenticationRefused, authenticate
 from .._identity.host_keys import HostKeyRefused, HostKeys, ssh_command
 from .._target import Target
+from .._throttling import Dropped, connecting_slot
 from .._user_config.settings import HostSettings, SshConfig
 from .connection import ParamikoConnection
 from .proxy_command import ProxyCommand
@@ -86,7 +86,7 @@ class _Attempt:
             for hop in self._route:
                 self._hop, self._tried = hop, []
                 # hosts that are reached by commands may share a gateway that only those know of
-                gated = gate("a command" if hop.proxy_command else (hop.host, hop.port))
+                gated = connecting_slot("a command" if hop.proxy_command else (hop.host, hop.port))
                 with self._deadline.paused():
                     gated.acquire()
                 try:

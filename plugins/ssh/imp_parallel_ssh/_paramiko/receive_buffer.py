@@ -14,7 +14,7 @@ from collections.abc import Callable
 _REPORT_BYTES = 128 * 1024  # what was taken is told when there is so much of it
 
 
-class Intake:
+class ReceiveBuffer:
     """Bytes of one channel; the methods that paramiko calls are those of its ``BufferedPipe``.
 
     Args:
@@ -105,8 +105,8 @@ class Intake:
         self._has_room()
 
 
-class Drain:
-    """Passes on what arrives at once, such as a command's errors; otherwise as :class:`Intake`."""
+class PassThrough:
+    """Passes on at once what arrives, such as a command's errors; see :class:`ReceiveBuffer`."""
 
     def __init__(self, take: Callable[[bytes], None], has_room: Callable[[], None]) -> None:
         self._take = take

@@ -14,7 +14,7 @@ from typing import Any
 
 import paramiko
 
-from .receive_buffer import Drain, Intake
+from .receive_buffer import PassThrough, ReceiveBuffer
 
 _QUEUED_BYTES = 1024 * 1024  # so much may wait to be written
 _TURN = 16  # packets of one channel before the next one has its turn
@@ -43,10 +43,10 @@ class ParamikoStream:
         self._is_closed = False
         self._is_given_up = False
         self._packet_bytes = max(1024, channel.out_max_packet_size - 64)
-        self._intake = Intake(self._woken, self.ask_to_be_served)
-        intake: Any = self._intake
-        errors: Any = Drain(take_errors, self.ask_to_be_served)
-        channel.in_buffer, channel.in_stderr_buffer = intake, errors
+        self._received = ReceiveBuffer(self._woken, self.ask_to_be_served)
+        received: Any = self._received
+        errors: Any = PassThrough(take_errors, self.ask_to_be_served)
+        channel.in_buffer, channel.in_stderr_buffer = received, errors
         channel.out_buffer_cv = _Notice(channel.lock, self._has_window)
         channel.settimeout(0.0)
 
@@ -61,7 +61,7 @@ class ParamikoStream:
 
     def receive(self, limit_bytes: int) -> bytes:
         """Return what has arrived; see the core's Stream."""
-        return self._intake.take(limit_bytes)
+        return self._received.take(limit_bytes)
 
     def send(self, buffers: Sequence[_Buffer]) -> int:
         """Take what there is room for, to be written by the connection's thread."""
@@ -98,7 +98,7 @@ class ParamikoStream:
         """
         with self._lock:
             self._is_closed = True
-        self._intake.drop()
+        self._received.drop()
 
     # ---- called from any thread
 

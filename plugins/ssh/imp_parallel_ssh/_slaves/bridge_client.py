@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from .._channel_wait import StreamWait
 from .._connection import Channel
-from .._waiter import Waiter
 from .command_line import VERSION
 
 _logger = logging.getLogger("imp_parallel.ssh")
@@ -57,7 +57,7 @@ class WrongPython(Exception):
     """The Python there has another minor version."""
 
 
-class Talk:
+class BridgeClient:
     """A talk over one channel.
 
     Args:
@@ -69,7 +69,7 @@ class Talk:
         self.channel = channel
         self._stream = channel.stream
         self._deadline = deadline
-        self._waiter = Waiter(self._stream)
+        self._waiter = StreamWait(self._stream)
         self._reminder: tuple[float, Callable[[], None]] | None = None
 
     # ---- what is said

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from imp_parallel_core import LaunchError, Slave, SlaveArray
 
-from .._clients import check_client
+from .._clients import check_client, check_client_is_installed
 from .._shipped_modules import Modules, pack_modules
 from .._target import parse_target
 
@@ -30,10 +29,7 @@ class _Options:
             pack_modules(self.ship_modules)
         except (ValueError, OSError) as problem:
             raise LaunchError(str(problem)) from problem
-        if self.client == "openssh" and shutil.which("ssh") is None:
-            raise LaunchError(
-                'there is no ssh in the PATH. Install OpenSSH\'s client, or say client="paramiko"'
-            )
+        check_client_is_installed(self.client)
 
     def __str__(self) -> str:
         words = []

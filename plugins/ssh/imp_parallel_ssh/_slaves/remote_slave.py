@@ -19,12 +19,12 @@ from imp_parallel_core import (
     read_tail,
 )
 
+from .._channel_wait import exit_status_at_end
 from .._connection import Channel, Connection
 from .._programs.bridge import ENDED_UNSEEN, FAILED, STREAM_ENDED
 from .._shipped_modules import Archive
-from .._waiter import exit_status_at_end
 from . import output_files as _output
-from .bridge_client import BridgeEnded, Talk, There, WrongPython
+from .bridge_client import BridgeClient, BridgeEnded, There, WrongPython
 from .shared_host import Host, core_archive
 from .watched_stream import WatchedStream
 
@@ -114,7 +114,7 @@ class RemoteSlave:
         stream = self._stream
         if stream is None or self.has_ended:
             return
-        if Talk(stream.channel, deadline).wait_for_end():
+        if BridgeClient(stream.channel, deadline).wait_for_end():
             self._note_end(stream.channel)
 
     def close(self) -> None:
@@ -181,16 +181,16 @@ class RemoteSlave:
 
     def _start_by_bridge(self, connection: Connection, deadline: float) -> None:
         """Start the slave; or reach it, if an earlier bridge may have started it."""
-        talk, there = self._begin_bridge(connection, deadline)
+        bridge, there = self._begin_bridge(connection, deadline)
         if self._may_be_there:
-            talk.say("join", self.folder, self.name)
-            if talk.hear()[0] != "gone":
-                self._hand_over(talk)
+            bridge.say("join", self.folder, self.name)
+            if bridge.hear()[0] != "gone":
+                self._hand_over(bridge)
                 return
             self.name = _new_name(self.index)
-        self._start_slave(talk, there)
+        self._start_slave(bridge, there)
 
-    def _begin_bridge(self, connection: Connection, deadline: float) -> tuple[Talk, There]:
+    def _begin_bridge(self, connection: Connection, deadline: float) -> tuple[BridgeClient, There]:
         return self.host.begin_bridge(
             connection, self.python, self._take_errors, deadline, started=self._began
         )
@@ -201,7 +201,7 @@ class RemoteSlave:
         if self.is_cancelled.is_set():
             channel.close()
 
-    def _start_slave(self, talk: Talk, there: There) -> None:
+    def _start_slave(self, bridge: BridgeClient, there: There) -> None:
         code_path, archives = there.core_path, []
         if not _fits(there):
             archives.append(core_archive())
@@ -210,7 +210,7 @@ class RemoteSlave:
         answer = "gone"
         while answer == "gone" and not self.is_cancelled.is_set():
             try:
-                folder = self.host.folder(talk, archives)
+                folder = self.host.folder(bridge, archives)
             except FileNotFoundError:
                 continue  # the last slave that was in it has just ended
             if not _fits(there):
@@ -218,11 +218,11 @@ class RemoteSlave:
             words, document = self._order(folder, there.python, code_path)
             self.folder = folder
             self._may_be_there = True
-            talk.say("start", folder, self.name, *words, more=[document])
-            answer = talk.hear_one_of("ready", "gone")[0]
+            bridge.say("start", folder, self.name, *words, more=[document])
+            answer = bridge.hear_one_of("ready", "gone")[0]
             if answer == "gone":
                 self.host.forget_folder(folder)
-        self._hand_over(talk)
+        self._hand_over(bridge)
 
     def _order(self, folder: str, python: str, code_path: str) -> tuple[list[str], bytes]:
         sent_path = () if self._modules is None else (f"{folder}/{self._modules.digest}",)
@@ -233,8 +233,8 @@ class RemoteSlave:
         environment = [f"{name}={value}" for name, value in bootstrap.environment.items()]
         return [str(len(argv)), *argv, *environment], bootstrap.document()
 
-    def _hand_over(self, talk: Talk) -> None:
-        stream = WatchedStream(talk.channel, self._stream_ended, self._stream_closed)
+    def _hand_over(self, bridge: BridgeClient) -> None:
+        stream = WatchedStream(bridge.channel, self._stream_ended, self._stream_closed)
         with self._lock:
             if self.is_cancelled.is_set():
                 return
@@ -306,8 +306,8 @@ class RemoteSlave:
         while not self.is_cancelled.is_set():
             try:
                 connection = self.host.connection_again(deadline, _CONNECT_S, self.is_cancelled)
-                talk, _ = self._begin_bridge(connection, deadline)
-                self._join(talk)
+                bridge, _ = self._begin_bridge(connection, deadline)
+                self._join(bridge)
             except Error as problem:
                 _logger.warning("%s on %s: %s", self.name, self.host.target, problem)
             except (BridgeEnded, OSError, WrongPython):
@@ -317,13 +317,13 @@ class RemoteSlave:
                     continue
             return  # the core gives it up in time, if it can't be reached
 
-    def _join(self, talk: Talk) -> None:
-        talk.say("join", self.folder, self.name)
-        if talk.hear_one_of("ready", "gone")[0] == "gone":
+    def _join(self, bridge: BridgeClient) -> None:
+        bridge.say("join", self.folder, self.name)
+        if bridge.hear_one_of("ready", "gone")[0] == "gone":
             self._end("it ended while it could not be reached")
-            talk.channel.close()
+            bridge.channel.close()
         else:
-            self._hand_over(talk)
+            self._hand_over(bridge)
 
     # ---- states
 

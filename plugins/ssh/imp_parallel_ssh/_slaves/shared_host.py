@@ -11,13 +11,13 @@ import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from imp_parallel_core import Error, LaunchError
+from imp_parallel_core import Error
 from imp_parallel_core.private_folders import with_private_folders
 
 from .._connection import Channel, Connect, Connection
-from .._crowd import persist
+from .._shared_connection import SharedConnection
 from .._shipped_modules import Archive, archive
-from .bridge_client import Talk, There
+from .bridge_client import BridgeClient, There
 from .command_line import command_line, new_mark
 
 _FIRST_PAUSE_S = 0.2
@@ -50,18 +50,9 @@ class Host:
     def __init__(self, target: str, connect: Connect) -> None:
         self.target = target
         self.users = 0
-        self._connect = connect
-        self._changed = threading.Condition()
-        self._connection: Connection | None = None
-        self._full: list[Connection] = []
-        """Earlier connections, on which sshd allows no more channels (see its MaxSessions)."""
+        self._shared = SharedConnection(target, connect)
         self._of_use: weakref.WeakSet[Connection] = weakref.WeakSet()
         """Those on which a channel was had."""
-        self._is_connecting = False
-        self._is_closed = False
-        self._closing = threading.Event()
-        self._failure: Error | None = None
-        self._failures = 0
         self._folder_lock = threading.Lock()
         self._folder = ""
         self._in_folder: set[str] = set()
@@ -69,52 +60,8 @@ class Host:
     # ---- the connection
 
     def connection(self, timeout_s: float, patience_s: float = 0.0) -> Connection:
-        """Return the connection; whoever comes first makes it, and the others wait.
-
-        Args:
-            timeout_s: how long one attempt may take.
-            patience_s: for how long to try again when the host drops connections before login.
-
-        Raises Error if it can't be made.
-        """
-        with self._changed:
-            failures = self._failures
-            while self._connection is None and self._is_connecting:
-                self._changed.wait()
-                if self._failures != failures and self._failure is not None:
-                    raise self._failure
-            if self._is_closed:
-                raise self._not_needed()
-            if self._connection is not None:
-                return self._connection
-            self._is_connecting = True
-        try:
-            made = persist(lambda: self._connect(self.target, timeout_s), patience_s, self._closing)
-        except Exception as problem:
-            failure = problem if isinstance(problem, Error) else _unknown(self.target, problem)
-            with self._changed:
-                self._is_connecting = False
-                self._failure = failure
-                self._failures += 1
-                self._changed.notify_all()
-            raise failure from problem
-        if not self._keep(made):
-            made.close()
-            raise self._not_needed()
-        made.on_loss(lambda how: self._lost(made))
-        return made
-
-    def _keep(self, made: Connection) -> bool:
-        """Have a new connection be the one that all share, if it is still needed."""
-        with self._changed:
-            self._is_connecting = False
-            self._changed.notify_all()
-            if not self._is_closed:
-                self._connection = made
-            return not self._is_closed
-
-    def _not_needed(self) -> LaunchError:
-        return LaunchError(f"{self.target} is not needed any more")
+        """Return the connection that all share; see :meth:`SharedConnection.get`."""
+        return self._shared.get(timeout_s, patience_s)
 
     def connection_again(
         self, deadline: float, timeout_s: float, is_cancelled: threading.Event
@@ -132,31 +79,9 @@ class Host:
                     raise
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    def _lost(self, connection: Connection) -> None:
-        with self._changed:
-            if self._connection is connection:
-                self._connection = None
-            elif connection in self._full:
-                self._full.remove(connection)
-        connection.close()
-
-    def _note_full(self, connection: Connection) -> None:
-        with self._changed:
-            if self._connection is connection:
-                self._connection = None
-                self._full.append(connection)
-
     def close(self) -> None:
-        """Close the connection."""
-        self._closing.set()
-        with self._changed:
-            self._is_closed = True
-            connections, self._full = self._full, []
-            if self._connection is not None:
-                connections.append(self._connection)
-            self._connection = None
-        for connection in connections:
-            connection.close()
+        """Close the connection for good."""
+        self._shared.end()
 
     # ---- on the host
 
@@ -168,7 +93,7 @@ class Host:
         deadline: float,
         *,
         started: Callable[[Channel], None] = lambda channel: None,
-    ) -> tuple[Talk, There]:
+    ) -> tuple[BridgeClient, There]:
         """Start a bridge; return the talk with it and what it says of its host.
 
         If the connection has as many channels as sshd allows, another one is made.
@@ -191,14 +116,16 @@ class Host:
                 refusals += connection not in self._of_use
                 if problem.errno != errno.EAGAIN or refusals > _REFUSALS:
                     raise
-                self._note_full(connection)
+                self._shared.set_aside(
+                    connection
+                )  # sshd allows no more channels on it (MaxSessions)
                 connection = self.connection(max(1.0, deadline - time.monotonic()))
         self._of_use.add(connection)
         started(channel)
-        talk = Talk(channel, deadline)
-        return talk, talk.introduce(mark, bridge_program(), self.target)
+        bridge = BridgeClient(channel, deadline)
+        return bridge, bridge.introduce(mark, bridge_program(), self.target)
 
-    def folder(self, talk: Talk, archives: Sequence[Archive]) -> str:
+    def folder(self, bridge: BridgeClient, archives: Sequence[Archive]) -> str:
         """Return the run's folder there, when it has these archives: each is sent once.
 
         Raises OSError if there is no room for them.
@@ -206,8 +133,8 @@ class Host:
         with self._folder_lock:
             while (missing := self._missing(archives)) or not self._folder:
                 names = [name for one in missing for name in (one.kind, one.digest)]
-                talk.say("prepare", self._folder, *names, more=[one.content for one in missing])
-                answer, *words = talk.hear_one_of("folder", "gone")
+                bridge.say("prepare", self._folder, *names, more=[one.content for one in missing])
+                answer, *words = bridge.hear_one_of("folder", "gone")
                 if answer == "gone":
                     self._forget()
                     raise FileNotFoundError(self.target)
@@ -237,23 +164,19 @@ class Host:
         self, python: str | None, folder: str, names: Sequence[str], wait_s: float
     ) -> bool:
         """Kill slaves and what they started; return whether that was done."""
-        connection = self._connection or (self._full[-1] if self._full else None)
+        connection = self._shared.existing()
         if connection is None:
             return False
         deadline = time.monotonic() + wait_s
         try:
-            talk, _ = self.begin_bridge(connection, python, lambda data: None, deadline)
+            bridge, _ = self.begin_bridge(connection, python, lambda data: None, deadline)
             try:
-                talk.say("end", folder, *names)
-                return talk.hear()[0] in ("done", "gone")
+                bridge.say("end", folder, *names)
+                return bridge.hear()[0] in ("done", "gone")
             finally:
-                talk.channel.close()
+                bridge.channel.close()
         except Exception:  # whatever it was: they may be left, and that is said
             return False
-
-
-def _unknown(target: str, problem: Exception) -> LaunchError:
-    return LaunchError(f"can't connect to {target}: {type(problem).__name__}: {problem}")
 
 
 _hosts: dict[tuple[str, str], Host] = {}

@@ -45,12 +45,12 @@ _gates: defaultdict[Hashable, threading.BoundedSemaphore] = defaultdict(
 )
 
 
-def gate(place: Hashable) -> threading.BoundedSemaphore:
+def connecting_slot(place: Hashable) -> threading.BoundedSemaphore:
     """Return what to hold while a connection to a place is made, until the user is logged in."""
     return _gates[place]
 
 
-def persist(
+def connect_patiently(
     connect: Callable[[], _Made], patience_s: float, is_cancelled: threading.Event | None = None
 ) -> _Made:
     """Connect; if the connection is dropped before login, connect again for ``patience_s``.

@@ -14,7 +14,7 @@ _POLL_S = 0.005
 _LOOK_S = 0.2  # how often one looks whether one was woken: no other thread can end a poll
 
 
-class Waiter:
+class StreamWait:
     """Waits until a stream can be read or written, whether it has a descriptor or calls back.
 
     Args:
