@@ -1,8 +1,9 @@
 """What the user holds: a Manager, its contexts, and the iterators over their results.
 
-Everything here runs in the user's threads: tasks are pickled here, and results unpickled. What has
-to be done goes to the engine (:mod:`.._engine`) as opaque bytes.
+Everything here runs in the user's threads. Tasks are pickled here, and results are unpickled here.
+What has to be done goes to the engine (:mod:`.._engine`) as opaque bytes.
 
 Read :mod:`.manager` first, which has the picture of the whole package, then :mod:`.context` and
-:mod:`.map`; :mod:`.opening` and :mod:`.failed_tasks` turn what has arrived into values and errors.
+:mod:`.map`. :mod:`.opening` and :mod:`.failed_tasks` turn what has arrived into values and errors.
+:mod:`.nesting` refuses a Manager that a slave would make by importing the user's script.
 """

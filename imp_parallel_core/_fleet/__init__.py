@@ -8,5 +8,6 @@ Read :mod:`.fleet` first, then :mod:`.record` (one slave) and :mod:`.state`. A s
 from :mod:`.launches` through :mod:`.admission` and :mod:`.inbound`; :mod:`.heartbeats`,
 :mod:`.absences` and :mod:`.attendance` watch over those that are there; :mod:`.inquiries` find out
 how a slave ended, :mod:`.losses` say so, and :mod:`.withdrawals` take back slaves that nobody
-needs.
+needs. :mod:`.readable_error` makes the errors that slaves send fit to be read, and :mod:`.info` is
+what ``Manager.slaves`` returns.
 """

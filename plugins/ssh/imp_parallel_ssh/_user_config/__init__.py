@@ -1,1 +1,4 @@
-"""What ``~/.ssh/config`` says of a host. Read :mod:`.settings` first."""
+"""What ``~/.ssh/config`` says of a host.
+
+Read :mod:`.settings` first, then :mod:`.text`, which makes one text of the files.
+"""
