@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
-import re
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from .._light_typing import NamedTuple
 
-if TYPE_CHECKING:
-    pass
-
-
-_PLAIN_WORD = re.compile(r"[\w@%+=:,./-]+")
+_NOT_TO_BE_QUOTED = dict.fromkeys(map(ord, "_@%+=:,./-"), "a")  # besides letters and digits
 
 
 class Bootstrap(NamedTuple):
@@ -97,11 +88,14 @@ class Bootstrap(NamedTuple):
             version=tuple(sys.version_info[:2]),
             code_path=code_path or self.code_path or _code_path(),
         )
-        if _PLAIN_WORD.fullmatch(self.python) or os.path.exists(self.python):
+        is_plain_word = self.python.translate(_NOT_TO_BE_QUOTED).isalnum()
+        if is_plain_word or os.path.exists(self.python):
             return [self.python, *self._options(), "-c", program, *arguments]
         # a line for a shell; -e: a part that fails ends it, with its own words (a profile's may)
         line = f'{self.python} "$@"'
         if in_login_shell:
+            import shlex  # few slaves are started so
+
             go_back = f"cd {shlex.quote(self.cwd)} 2>/dev/null || :"  # a profile may have left it
             shell = ["bash", "-lc", f"{go_back}\nset -e\n{line}"]
         else:
@@ -133,6 +127,9 @@ class Bootstrap(NamedTuple):
         It holds the secret, if there is one: hand it over by standard input, or in a file of mode
         0600 in a folder of mode 0700; never by argv, a job script or the environment.
         """
+        import json  # a local slave's process has been started when this is called
+        from binascii import b2a_base64
+
         document = {
             "index": self.index,
             "argv": list(self.argv),
@@ -145,7 +142,7 @@ class Bootstrap(NamedTuple):
             "library": _library_paths(),
             "dial": self.dial,
             "addresses": list(self.addresses),
-            "secret": base64.b64encode(self.secret).decode(),
+            "secret": b2a_base64(self.secret, newline=False).decode(),
         }
         return json.dumps(document).encode() + b"\n"
 

@@ -8,7 +8,6 @@ read here; if there is anything else that may hold distributions, it is asked af
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -17,7 +16,7 @@ from typing import Any
 
 from .._light_typing import NamedTuple
 
-_FOLDER = re.compile(r"([^-]+).*\.(?:dist|egg)-info")
+_SUFFIXES = (".dist-info", ".egg-info")
 
 
 class EntryPoint(NamedTuple):
@@ -73,20 +72,20 @@ def _read(folder: str) -> Iterator[tuple[str, str]]:
     except OSError:
         return
     for name in names:
-        match = _FOLDER.fullmatch(name)
-        if match is None:
+        if not name.endswith(_SUFFIXES):
             continue
         try:
             with open(f"{folder}/{name}/entry_points.txt", encoding="utf-8") as file:
                 text = file.read()
         except OSError:
             text = ""  # it has none
-        yield _canonical(match[1]), text
+        yield _canonical(name.rpartition(".")[0].partition("-")[0]), text
 
 
 def _canonical(name: str) -> str:
     """Return the one spelling of a distribution's name that is used to compare."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    words = name.lower().replace("_", "-").replace(".", "-").split("-")
+    return "-".join(filter(None, words))
 
 
 def _values(text: str, group: str) -> Iterator[str]:

@@ -11,20 +11,13 @@ from __future__ import annotations
 import enum
 import errno
 import os
-import shlex
 import stat
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from .._light_typing import NamedTuple
 
-if TYPE_CHECKING:
-    pass
-
-
 _TAIL_BYTES = 8192
-
-
 _TAIL_LINES = 20
 
 
@@ -160,4 +153,6 @@ def open_to_read(path: str | os.PathLike[str]) -> BinaryIO:
 
 def describe_command(command: Sequence[str]) -> str:
     """Return a command line as it would be typed; the slave program itself is left out."""
+    import shlex  # no slave has failed yet when this module is imported
+
     return shlex.join("…" if "\n" in word else word for word in command)
