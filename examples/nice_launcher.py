@@ -5,22 +5,9 @@ with an entry point in the group ``imp_parallel``; here it is given to the Manag
 """
 
 import os
-import signal
-import socket
-import subprocess
 import sys
 
-from imp_parallel_core import (
-    LaunchPhase,
-    LaunchState,
-    Manager,
-    Slave,
-    SocketStream,
-    hookimpl,
-    open_output,
-    read_tail,
-    start_failure,
-)
+from imp_parallel_core import Manager, Slave, hookimpl, start_processes
 
 
 class NiceSlave(Slave):
@@ -37,61 +24,18 @@ class NiceSlave(Slave):
         return f"NiceSlave({self.niceness})"
 
 
-class NiceLaunch:
-    """One slave: a child process whose standard input is one end of a socket pair."""
-
-    def __init__(self, slave, bootstrap, accept):
-        self.command = ["nice", "-n", str(slave.niceness), *bootstrap.command("stdin")]
-        self._bootstrap = bootstrap
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs, open_output(bootstrap.output_path) as output:
-                self._process = subprocess.Popen(
-                    self.command,
-                    stdin=theirs,
-                    stdout=output,
-                    stderr=output,
-                    env=bootstrap.local_environment(),
-                    start_new_session=True,  # Ctrl-C is for the script alone
-                )
-        except OSError as problem:
-            ours.close()
-            raise start_failure(problem, self.command) from problem
-        ours.settimeout(10)
-        try:
-            ours.sendall(bootstrap.document())
-        except OSError:
-            pass  # it has ended without reading: poll() and log_tail() tell how
-        accept(bootstrap.index, SocketStream(ours))
-
-    def poll(self):
-        """Say whether the process runs."""
-        code = self._process.poll()
-        phase = LaunchPhase.RUNNING if code is None else LaunchPhase.ENDED
-        return {self._bootstrap.index: LaunchState(phase, exit_code=code)}
-
-    def cancel(self, grace_s):
-        """Wait for it to leave, then end it."""
-        try:
-            self._process.wait(grace_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-
-    def log_tail(self, index):
-        """Return the end of its output."""
-        return read_tail(self._bootstrap.output_path)
-
-
 @hookimpl
 def imp_parallel_launch(slaves, bootstraps, accept):
-    """Launch what is ours."""
-    return NiceLaunch(slaves, bootstraps[0], accept) if isinstance(slaves, NiceSlave) else None
+    """Launch slaves of the class above."""
+    if isinstance(slaves, NiceSlave):
+        nice = ["nice", "-n", str(slaves.niceness)]
+        return start_processes(bootstraps, accept, lambda argv, bootstrap: [*nice, *argv])
+    return None
 
 
 @hookimpl
 def imp_parallel_slave_types():
-    """Name our class."""
+    """Name the class above."""
     return {"NiceSlave": NiceSlave}
 
 

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         read_tail,
     )
     from ._plugins.output_files import open_output
+    from ._plugins.processes import start_processes
     from ._plugins.slave_archive import slave_archive
     from ._plugins.slaves import Slave, SlaveArray
     from ._plugins.start_failure import start_failure
@@ -101,6 +102,7 @@ _MODULES = {
     ),
     "_api.manager": ("Manager",),
     "_plugins.output_files": ("open_output",),
+    "_plugins.processes": ("start_processes",),
     "_printable": ("printable", "printable_lines"),
     "_plugins.slave_archive": ("slave_archive",),
     "_fleet.info": ("SlaveInfo",),
@@ -160,6 +162,7 @@ __all__ = [
     "read_tail",
     "slave_archive",
     "start_failure",
+    "start_processes",
 ]
 
 

@@ -64,6 +64,7 @@ PUBLIC = {
         "read_tail",
         "slave_archive",
         "start_failure",
+        "start_processes",
     ],
     "imp_parallel_core.compat": [
         "Context",

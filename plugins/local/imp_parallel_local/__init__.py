@@ -18,9 +18,9 @@ def imp_parallel_launch(
     """Start local slaves."""
     if not isinstance(slaves, LocalSlave):
         return None
-    from ._local_launch import LocalLaunch
+    from imp_parallel_core import start_processes  # not before a slave is started
 
-    return LocalLaunch(bootstraps[0], accept)
+    return start_processes(bootstraps, accept)
 
 
 @hookimpl

@@ -1,11 +1,11 @@
-"""The local launcher and the example of one do what the core expects of a launcher."""
+"""The local launcher, the example of one and one made by hand do what the core expects of one."""
 
 from __future__ import annotations
 
 import gc
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -13,13 +13,23 @@ import pytest
 from harness import Processes
 from imp_parallel_local import LocalSlave
 
-from imp_parallel_core import testing
+from imp_parallel_core import (
+    Accept,
+    Bootstrap,
+    Launch,
+    Slave,
+    SlaveArray,
+    hookimpl,
+    start_processes,
+    testing,
+)
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "nice_launcher.py"
+HANDMADE = Path(__file__).with_name("handmade_launcher.py")
 
 
-def load_example(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -37,17 +47,41 @@ def test_the_local_launcher_conforms(
     check(LocalSlave, output_folder=tmp_path)
 
 
-def test_the_example_of_a_launcher_conforms(processes: Processes, tmp_path: Path) -> None:
-    example = load_example("nice_launcher")
+@pytest.mark.parametrize("path", [EXAMPLE, HANDMADE], ids=lambda path: path.stem)
+def test_a_launcher_that_is_given_to_the_manager_conforms(
+    processes: Processes, tmp_path: Path, path: Path
+) -> None:
+    plugin = load(path)
     folder = tmp_path / "out"
     folder.mkdir()
-    testing.check_launcher(lambda: example.NiceSlave(3), output_folder=folder, plugins=[example])
+    testing.check_launcher(lambda: plugin.NiceSlave(3), output_folder=folder, plugins=[plugin])
+
+
+class NiceSlaves(SlaveArray):
+    """Several slaves that one launch starts as processes of this machine."""
+
+
+class NiceSlavesPlugin:
+    @hookimpl
+    def imp_parallel_launch(
+        self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept
+    ) -> Launch | None:
+        if isinstance(slaves, NiceSlaves):
+            return start_processes(bootstraps, accept, lambda argv, _: ["nice", *argv])
+        return None
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_launcher_that_starts_several_processes_for_one_array_conforms(
+    processes: Processes, tmp_path: Path, check: Callable[..., None]
+) -> None:
+    check(lambda: NiceSlaves(3), output_folder=tmp_path, plugins=[NiceSlavesPlugin()])
 
 
 def test_the_example_of_a_launcher_runs_as_it_says(
     processes: Processes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    example = load_example("nice_launcher")
+    example = load(EXAMPLE)
     monkeypatch.setitem(sys.modules, "nice_launcher", example)
     example.main()
     assert capsys.readouterr().out == "niceness: 7\n"
@@ -77,7 +111,7 @@ def test_the_example_of_a_launcher_runs_as_it_says(
 def test_the_kit_finds_a_launcher_that_is_wrong_in_one_thing(
     processes: Processes, tmp_path: Path, right: str, wrong: str, check: Callable[..., None]
 ) -> None:
-    source = (EXAMPLES / "nice_launcher.py").read_text()
+    source = HANDMADE.read_text()
     assert right in source
     example = ModuleType("wrong_launcher")
     exec(source.replace(right, wrong), vars(example))
@@ -89,7 +123,7 @@ def test_the_kit_finds_a_launcher_that_is_wrong_in_one_thing(
 def test_the_kit_finds_a_launcher_that_leaves_its_slaves_behind(
     processes: Processes, tmp_path: Path
 ) -> None:
-    example = load_example("nice_launcher")
+    example = load(HANDMADE)
     cancel = example.NiceLaunch.cancel
     left = []
 

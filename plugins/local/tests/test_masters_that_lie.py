@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from imp_parallel_local._local_launch import LocalLaunch
 from waiting import wait_until
 
-from imp_parallel_core import Bootstrap, LaunchPhase, SocketStream, Stream
+from imp_parallel_core import Bootstrap, LaunchPhase, SocketStream, Stream, start_processes
 from imp_parallel_core._wire import protocol
 from imp_parallel_core._wire.session import Session
 
@@ -29,7 +28,7 @@ class FalseMaster:
             output_path=str(self.output),
             sys_path=sys.path,
         )
-        self.launch = LocalLaunch(bootstrap, self._accept)
+        self.launch = start_processes([bootstrap], self._accept)
         self.session = Session()
 
     def _accept(self, index: int, stream: Stream) -> None:
