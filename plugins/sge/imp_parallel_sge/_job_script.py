@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from imp_parallel_core import Bootstrap
 
+from ._quoting import quote
 from ._safe_start import masters_files, safe_start
-from ._words import quote
 
 _TEMPLATE = """\
 #!/bin/bash

@@ -1,16 +1,12 @@
-"""Slaves on the slots of a parallel environment: the first is local, qrsh starts the others."""
+"""Slaves on the slots of a parallel environment: the first runs here, qrsh starts the others."""
 
 from __future__ import annotations
 
 import os
 import posixpath
 import shlex
-import signal
-import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
-
-import imp_parallel_local
 
 from imp_parallel_core import (
     Accept,
@@ -19,8 +15,7 @@ from imp_parallel_core import (
     LaunchPhase,
     LaunchState,
     LocalHost,
-    open_output,
-    start_failure,
+    start_processes,
 )
 
 from ._documents import Documents
@@ -28,21 +23,23 @@ from ._grid_engine import GridEngine
 from ._job_script import NOTIFY
 from ._leftovers import note_job, sweep
 from ._pe_array import SGEPESlaveArray
+from ._quoting import quote
 from ._reach import warn_if_only_here
 from ._safe_start import masters_files, safe_start
-from ._words import quote
 
-_TERMINATED_S = 2.0
+_TERMINATED_S = 2.0  # for qrsh to end its slave
 _NOT_ACCEPTED = "didn't accept task"  # says qrsh, where control_slaves is FALSE
 
 
 class PELaunch:
-    """The slaves of one parallel environment. Raises LaunchError if qrsh can't be started.
+    """The slaves of one parallel environment: local processes, of which all but one are qrsh.
 
     Args:
         array: their description.
         bootstraps: one for each slot.
         accept: is given the stream of the first; the others come through the transport.
+
+    Raises LaunchError if a process can't be started.
     """
 
     def __init__(
@@ -50,59 +47,52 @@ class PELaunch:
     ) -> None:
         if len(bootstraps) > 1:
             warn_if_only_here(bootstraps[1].addresses)
-        hosts = [grant.host for grant in array.grants() for _ in range(grant.slots)]
-        first, others = bootstraps[0], bootstraps[1:]
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._tasks = {bootstrap.index: n for n, bootstrap in enumerate(bootstraps, 1)}
-        self._bootstraps = {bootstrap.index: bootstrap for bootstrap in bootstraps}
+        slots = [grant.host for grant in array.grants() for _ in range(grant.slots)]
+        self._hosts = {each.index: host for each, host in zip(bootstraps, slots, strict=True)}
+        self._tasks = {each.index: number for number, each in enumerate(bootstraps, 1)}
+        self._bootstraps = {each.index: each for each in bootstraps}
         self._documents = _documents_of_this_job(bootstraps)
-        self._first: Launch | None = None
-        self.command: Sequence[str] = ()
+        self._launches: list[Launch] = []
         try:
-            local = imp_parallel_local.LocalSlave()
-            self._first = imp_parallel_local.imp_parallel_launch(local, [first], accept)
-            for host, bootstrap in zip(hosts[1:], others, strict=True):
-                self._start(host, bootstrap)
+            self._launches.append(start_processes(bootstraps[:1], accept))
+            self._launches.append(
+                start_processes(
+                    bootstraps[1:],
+                    accept,
+                    self._behind_qrsh,
+                    document="file",
+                    terminate_s=_TERMINATED_S,
+                )
+            )
         except BaseException:
             self.cancel(0.0)
             raise
+        self.command = {index: self._shown_command(index) for index in self._tasks}
 
-    def _start(self, host: str, bootstrap: Bootstrap) -> None:
-        document = f"{self._documents.folder}/{self._tasks[bootstrap.index]}"
-        self.command = ["qrsh", "-inherit", host, *bootstrap.command("file", document)]
-        try:
-            with open_output(bootstrap.output_path) as output:
-                self._processes[bootstrap.index] = subprocess.Popen[bytes](
-                    ["qrsh", "-inherit", host, remote_line(bootstrap, document)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,  # Ctrl-C is for the script alone
-                )
-        except OSError as problem:
-            advice = "It must be in the PATH of the job."
-            raise start_failure(problem, self.command, advice) from problem
+    def _behind_qrsh(self, argv: Sequence[str], bootstrap: Bootstrap) -> Sequence[str]:
+        line = remote_line(bootstrap, self._document(bootstrap.index))
+        return ["qrsh", "-inherit", self._hosts[bootstrap.index], line]
+
+    def _shown_command(self, index: int) -> Sequence[str]:
+        """Return what errors show: the lines that only guard the start are left out."""
+        bootstrap = self._bootstraps[index]
+        if self._tasks[index] == 1:
+            return bootstrap.command("stdin")
+        argv = bootstrap.command("file", self._document(index))
+        return ["qrsh", "-inherit", self._hosts[index], *argv]
+
+    def _document(self, index: int) -> str:
+        return f"{self._documents.folder}/{self._tasks[index]}"
 
     def poll(self) -> Mapping[int, LaunchState]:
         """Return which slaves run, and how the others ended: as their qrsh did."""
-        states = dict(self._first.poll()) if self._first is not None else {}
-        for index, process in self._processes.items():
-            code = process.poll()
-            if code is None:
-                states[index] = LaunchState(LaunchPhase.RUNNING)
-            elif _NOT_ACCEPTED in self.log_tail(index):
-                states[index] = LaunchState(LaunchPhase.ENDED, self._not_accepted(code))
-            else:
-                states[index] = LaunchState(LaunchPhase.ENDED, exit_code=code)
+        states: dict[int, LaunchState] = {}
+        for launch in self._launches:
+            states.update(launch.poll())
+        for index, state in states.items():
+            if state.phase is LaunchPhase.ENDED and _NOT_ACCEPTED in self.log_tail(index):
+                states[index] = LaunchState(LaunchPhase.ENDED, _not_accepted(state.exit_code))
         return states
-
-    def _not_accepted(self, code: int) -> str:
-        name = os.environ.get("PE", "NAME")
-        return (
-            f"exit code {code}: its host takes no tasks of this job. The parallel environment must "
-            f"have control_slaves TRUE (qconf -sp {name} shows it; an administrator sets it by "
-            f"qconf -mp {name}); or use SGEQsubSlaveArray"
-        )
 
     def note_connections(self, connected: Collection[int], parted: Collection[int]) -> None:
         """Remove the documents of slaves that have connected; qrsh starts none of them anew."""
@@ -111,22 +101,22 @@ class PELaunch:
     def cancel(self, grace_s: float) -> None:
         """Let the slaves leave, then end them: a slave ends with its qrsh."""
         deadline = time.monotonic() + grace_s
-        if self._first is not None:
-            self._first.cancel(grace_s)
-        for number in (None, signal.SIGTERM, signal.SIGKILL):
-            left = [process for process in self._processes.values() if process.poll() is None]
-            for process in left:
-                if number is not None:
-                    os.killpg(process.pid, number)
-            if number is not None:
-                deadline = time.monotonic() + _TERMINATED_S
-            for process in left:
-                _wait(process, deadline)
+        for launch in self._launches:
+            launch.cancel(max(0.0, deadline - time.monotonic()))
         self._documents.remove()
 
     def log_tail(self, index: int) -> str:
         """Return the end of a slave's output."""
         return self._documents.tail(self._tasks[index], self._bootstraps[index])
+
+
+def _not_accepted(code: int | None) -> str:
+    name = os.environ.get("PE", "NAME")
+    return (
+        f"exit code {code}: its host takes no tasks of this job. The parallel environment must "
+        f"have control_slaves TRUE (qconf -sp {name} shows it; an administrator sets it by "
+        f"qconf -mp {name}); or use SGEQsubSlaveArray"
+    )
 
 
 def _documents_of_this_job(bootstraps: Sequence[Bootstrap]) -> Documents:
@@ -160,10 +150,3 @@ def remote_line(bootstrap: Bootstrap, document: str) -> str:
     )
     # one more pair of quotes: the shell that qrsh hands it to may be any
     return shlex.join(["/bin/bash", "-c", script])
-
-
-def _wait(process: subprocess.Popen[bytes], deadline: float) -> None:
-    try:
-        process.wait(max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        pass

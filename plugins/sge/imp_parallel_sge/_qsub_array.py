@@ -10,7 +10,7 @@ from imp_parallel_core import Bootstrap, CommandHost, LocalHost, SlaveArray
 
 from ._grid_engine import GridEngine
 from ._job_script import parts_of, render
-from ._words import split_options
+from ._qsub_options import split_options
 
 _HERE = LocalHost()
 _NAME = "imp_parallel"

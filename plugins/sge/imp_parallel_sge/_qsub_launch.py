@@ -16,10 +16,10 @@ from ._job_script import parts_of, render
 from ._leftovers import note_job, sweep
 from ._qsub_array import SGEQsubSlaveArray
 from ._queue_list import Task, ranges_of
+from ._queue_reminder import QueueReminder
 from ._queue_watch import Snapshot, watch_of
 from ._reach import warn_if_only_here
 from ._submission import Submission
-from ._waiting import Waiting
 
 _logger = logging.getLogger("imp_parallel.sge")
 
@@ -64,7 +64,7 @@ class QsubLaunch:
         note_job(array.host, self._documents.folder, self.job)
         self._is_over = sweep(array.host, self._documents.folder, self._grid_engine.queue)
         self._submitted_at = time.monotonic()
-        self._waiting = Waiting(self.job, len(bootstraps), self._submitted_at)
+        self._reminder = QueueReminder(self.job, len(bootstraps), self._submitted_at)
         self._watch.expect_change()
         _logger.info("job %d: %d slaves submitted", self.job, len(bootstraps))
 
@@ -97,7 +97,7 @@ class QsubLaunch:
             self._restore_documents()
         phases = {task.phase() for task in tasks.values()}
         if phases == {LaunchPhase.QUEUED} and len(tasks) == len(self._bootstraps):
-            self._waiting.goes_on(now, self._why_queued)
+            self._reminder.remind(now, self._why_queued)
         return {
             bootstrap.index: self._state(number, tasks.get(number))
             for number, bootstrap in self._bootstraps.items()
@@ -109,7 +109,7 @@ class QsubLaunch:
             return self._ended.get(number) or self._listed.get(number, unknown)
         self._missing_since.pop(number, None)
         is_queued = task.phase() is LaunchPhase.QUEUED
-        reason = self._waiting.reason if is_queued else self._reasons.get(number, "")
+        reason = self._reminder.reason if is_queued else self._reasons.get(number, "")
         state = task.launch_state(reason)
         state = state._replace(detail=f"job {self.job} task {number}: {state.detail}")
         self._listed[number] = state

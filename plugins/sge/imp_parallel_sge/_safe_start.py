@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from imp_parallel_core import Bootstrap
 from imp_parallel_core.trusted_paths import SHELL_FUNCTION
 
-from ._words import quote
+from ._quoting import quote
 
 # What is at the output's path is looked at before it is opened, since opening a link or a FIFO has
 # effects; and what has been opened is looked at before anything is written, since somebody may have

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from imp_parallel_sge import SGEQsubSlaveArray
 from imp_parallel_sge._job_script import ScriptParts, render
+from imp_parallel_sge._qsub_options import split_options
+from imp_parallel_sge._quoting import quote
 from imp_parallel_sge._safe_start import masters_files
-from imp_parallel_sge._words import quote, split_options
 
 import imp_parallel_core
 from imp_parallel_core import Bootstrap, trusted_paths

@@ -1,11 +1,10 @@
-"""Words for qsub and for bash: splitting the user's options, quoting any folder's name."""
+"""The options for qsub that a user gives to an array."""
 
 from __future__ import annotations
 
-import os
 import shlex
 
-# what qsub is given by this plugin alone: another value would break the array or qsub's answer
+# This plugin sets these itself: another value would break the array, or qsub's answer.
 _RESERVED = {
     "-t": "the array's size is its first argument",
     "-b": "the job is a script, not a program",
@@ -32,20 +31,3 @@ def split_options(options: str) -> list[str]:
         if word in _RESERVED:
             raise ValueError(f"the qsub option {word} can't be used here: {_RESERVED[word]}")
     return words
-
-
-def quote(text: str) -> str:
-    """Return text as one word of bash, in printable ASCII and on one line, if it is in one."""
-    if text.isascii() and text.isprintable():
-        return shlex.quote(text)
-    return "$'" + "".join(map(_escape, os.fsencode(text))) + "'"
-
-
-def _escape(byte: int) -> str:
-    character = chr(byte)
-    if character in "\\'":
-        return "\\" + character
-    if character == "\n":
-        return "\\n"
-    # three octal digits: unlike \xHH they can't swallow a digit that follows
-    return character if 32 <= byte < 127 else f"\\{byte:03o}"

@@ -1,4 +1,4 @@
-"""Saying, now and then, that an array is still queued, and why."""
+"""Warnings that an array is still queued, and why: ever more seldom."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _GROWTH = 3.0
 _LONGEST_S = 900.0
 
 
-class Waiting:
-    """The wait of a whole array.
+class QueueReminder:
+    """Reminds the user of an array of which all slaves are queued.
 
     Args:
         job: the job's number.
@@ -25,15 +25,20 @@ class Waiting:
 
     def __init__(self, job: int, count: int, since: float) -> None:
         self.reason = ""
-        """Why it waits, when last looked at."""
+        """Why the array waits, as the scheduler said for the last warning."""
         self._job = job
         self._count = count
         self._since = since
         self._pause_s = _FIRST_S
         self._due = since + _FIRST_S
 
-    def goes_on(self, now: float, why: Callable[[], str]) -> None:
-        """Note that all slaves are queued; when it is time, ask why and say so."""
+    def remind(self, now: float, why: Callable[[], str]) -> None:
+        """Warn if a warning is due; called whenever all slaves are seen to be queued.
+
+        Args:
+            now: the monotonic time.
+            why: asks for the reason; called only for a warning.
+        """
         if now < self._due:
             return
         self._pause_s = min(self._pause_s * _GROWTH, _LONGEST_S)
