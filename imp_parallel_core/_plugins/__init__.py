@@ -6,7 +6,8 @@ guide. The user's thread, the fleet and the threads of launches call into this r
 Read :mod:`.hookspecs` first, then :mod:`.slaves` (descriptions), :mod:`.bootstrap` and
 :mod:`.launch` (what a launcher gets, and what it returns), :mod:`.transport`, :mod:`.command_host`,
 :mod:`.gateway` and :mod:`.events`. :mod:`.registry` and :mod:`.entry_points` find plugins;
-:mod:`.transports` keeps those of a Manager. The rest helps launchers: :mod:`.output_files`,
+:mod:`.transports` keeps those of a Manager. The rest helps launchers: :mod:`.processes`,
+:mod:`.output_files`,
 :mod:`.start_failure`, :mod:`.slave_archive`, and :mod:`.guardian`, which ends a command that this
 process would leave behind.
 """
