@@ -32,7 +32,7 @@ def parse_target(text: str) -> Target:
     word. Raises ValueError, which says what is wrong.
     """
     user, at, place = text.rpartition("@")
-    if at and not _USER.fullmatch(user):
+    if at and not (_USER.fullmatch(user) and user.isprintable()):
         raise ValueError(f"the host {text!r} begins with a bad user name: {user!r}")
     host, port = _split_port(place, text)
     if not (_HOST.fullmatch(host) or _ADDRESS.fullmatch(host)):

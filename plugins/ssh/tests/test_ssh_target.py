@@ -43,7 +43,7 @@ def test_a_host_is_read_as_it_is_written_for_ssh(text: str, expected: Target) ->
             "-oX=y",
         ),
         *("-l@host", "u@-host", "[host]:22", "[::1", "[::1]22", "::1]:22", "host;ls", "$(ls)", "é"),
-        *("-oX=y", "host\n", "u\n@host", "ssh://host", "host/path", "u;ls@host"),
+        *("-oX=y", "host\n", "u\n@host", "ssh://host", "host/path", "u;ls@host", "u\u200b@host"),
     ],
 )
 def test_what_can_not_be_a_host_is_refused_with_the_way_to_write_one(text: str) -> None:
