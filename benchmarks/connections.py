@@ -26,9 +26,8 @@ from tasks import Noop
 
 from imp_parallel_core import Manager, SlaveArray
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
-import file_launcher
-import many_slaves
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.support import file_launcher, many_slaves
 
 _ECHO_BYTES = 100 * MEGABYTE
 _MANY, _FEW = 2000, 10

@@ -19,13 +19,13 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/support"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from grid_engine import Cell, install
 from imp_parallel_local import LocalSlave
 from imp_parallel_sge import SGEQsubSlaveArray
 
 from imp_parallel_core import Manager, Slave
+from tests.support.grid_engine import Cell, install
 
 SLAVES = 4
 

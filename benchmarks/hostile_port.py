@@ -21,12 +21,11 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/support"))
-
-import file_launcher
-from file_launcher import FileSlave
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from imp_parallel_core import Manager
+from tests.support import file_launcher
+from tests.support.file_launcher import FileSlave
 
 SLAVES, TASKS, TASK_S = 4, 1000, 0.02
 

@@ -21,13 +21,13 @@ import time
 import venv
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from imp_parallel_ssh import SSHSlave
 from imp_parallel_ssh._paramiko.connect import connect
 from imp_parallel_ssh._target import parse_target
-from sshd import Daemons, Person, install
 
 from imp_parallel_core import Manager
+from tests.support.sshd import Daemons, Person, install
 
 CLIENTS = ("paramiko", "openssh")
 PAYLOAD_BYTES = 24 << 20

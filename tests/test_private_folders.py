@@ -9,10 +9,10 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from as_root import as_me, as_root, can_be_root
-from ordinary_user import OrdinaryUser, ordinary_user
 
 from imp_parallel_core.private_folders import with_private_folders
+from tests.support.as_root import as_me, as_root, can_be_root
+from tests.support.ordinary_user import OrdinaryUser, ordinary_user
 
 REMOVING = """
 made = private_folders.make_private_folder(scratch, ".imp_parallel-")

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from as_root import can_be_root, run_as_root
 
 from imp_parallel_core._slave.program import _go_to, _paths
 from imp_parallel_core.trusted_paths import SHELL_FUNCTION, why_not
+from tests.support.as_root import can_be_root, run_as_root
 
 SOMEBODY = 65534
 

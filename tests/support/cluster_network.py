@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import grid_engine
-import networks
 import pytest
-from grid_engine import Cell
-from networks import Network
-from packages import need
+
+from tests.support import grid_engine, networks
+from tests.support.grid_engine import Cell
+from tests.support.networks import Network
+from tests.support.packages import need
 
 LAPTOP, LOGIN = "laptop", "login"
 NODES = ("node1", "node2")

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from as_root import as_root, can_be_root, run_as_root, signal_as_root
-from grid_engine_files import (
+from tests.support.as_root import as_root, can_be_root, run_as_root, signal_as_root
+from tests.support.grid_engine_files import (
     BOOTSTRAP,
     ENVIRONMENT,
     GLOBAL,
@@ -22,8 +22,8 @@ from grid_engine_files import (
     STARTER,
     changed,
 )
-from packages import CanNotBeHad, need_programs
-from waiting import is_alive, wait_until
+from tests.support.packages import CanNotBeHad, need_programs
+from tests.support.waiting import is_alive, wait_until
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DAEMONS = "/usr/sbin"

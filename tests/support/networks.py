@@ -9,8 +9,8 @@ import sys
 import uuid
 from collections.abc import Sequence
 
-from as_root import as_me, as_root, can_be_root, run_as_root
-from packages import CanNotBeHad, need_programs
+from tests.support.as_root import as_me, as_root, can_be_root, run_as_root
+from tests.support.packages import CanNotBeHad, need_programs
 
 
 @functools.cache

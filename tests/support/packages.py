@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Callable, Mapping
 
 import pytest
-from as_root import can_be_root, run_as_root
+
+from tests.support.as_root import can_be_root, run_as_root
 
 _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 # Other processes, and other test runs, may install packages at the same time. Debian must not start

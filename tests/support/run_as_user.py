@@ -24,11 +24,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import as_root
-import root_helper
+from tests.support import as_root, root_helper
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _PYTEST = (sys.executable, "-m", "pytest")
+_THIS = (sys.executable, "-m", "tests.support.run_as_user")  # (in the folder of the checkout)
 _NOT_COPIED = (".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", "build", "dist")
 _KEPT = (".coverage", ".hypothesis", ".pytest_cache")  # what a test run leaves for the next
 _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
@@ -51,8 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGINT, _leave_it_to_pytest)
     with _folder() as folder, _user(folder) as user:
         _copy_checkout(folder, user)
-        inside = [sys.executable, __file__, "--inside", str(folder), user.pw_name, *arguments]
-        with subprocess.Popen([*unshare, *inside]) as process:
+        inside = [*_THIS, "--inside", str(folder), user.pw_name, *arguments]
+        with subprocess.Popen([*unshare, *inside], cwd=CHECKOUT) as process:
             try:
                 code = process.wait()
             finally:

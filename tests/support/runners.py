@@ -12,9 +12,8 @@ import signal
 import sys
 from pathlib import Path
 
-from waiting import wait_until
-
 from imp_parallel_core import Manager, Slave
+from tests.support.waiting import wait_until
 
 
 def surroundings() -> dict[str, object]:

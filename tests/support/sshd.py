@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from as_root import (
+from tests.support.as_root import (
     as_root,
     can_be_root,
     comment,
@@ -27,8 +27,8 @@ from as_root import (
     run_as_root,
     signal_as_root,
 )
-from packages import CanNotBeHad, need, need_programs
-from waiting import is_alive, wait_until
+from tests.support.packages import CanNotBeHad, need, need_programs
+from tests.support.waiting import is_alive, wait_until
 
 SSHD = "/usr/sbin/sshd"  # it insists on being called by its whole path
 ME = pwd.getpwuid(os.geteuid()).pw_name

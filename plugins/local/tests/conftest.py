@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from harness import Processes, RunScript, processes
 from imp_parallel_local import LocalSlave
 
 from imp_parallel_core import Manager
+from tests.support.harness import Processes, RunScript, processes
 
 __all__ = ["processes"]  # a fixture
 

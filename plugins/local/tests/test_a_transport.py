@@ -8,11 +8,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from harness import Processes
 from unix_transport import DialingSlave, Plugin, WakingStream
-from waiting import wait_until
 
 from imp_parallel_core import Manager, PluginError, SocketStream, testing
+from tests.support.harness import Processes
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize("make_stream", [SocketStream, WakingStream])

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Processes
 from imp_parallel_local import LocalSlave
 from test_ctrl_c import Interrupter, interrupted, places
-from waiting import wait_until
 
 from imp_parallel_core import (
     ClosedError,
@@ -23,6 +21,8 @@ from imp_parallel_core import (
     RemoteError,
     UnreadResultsWarning,
 )
+from tests.support.harness import Processes
+from tests.support.waiting import wait_until
 
 
 def wait_for(gate: Path) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import RunScript
 
 from imp_parallel_core import Manager, PicklingError, RemoteError
+from tests.support.harness import RunScript
 
 MODEL: Any = None
 FACTOR = 1

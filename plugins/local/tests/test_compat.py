@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness import Processes
 
 import imp_parallel_core
 from imp_parallel_core import compat
+from tests.support.harness import Processes
 
 SCRIPT = """
 import sys

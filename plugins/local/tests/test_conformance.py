@@ -10,7 +10,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from harness import Processes
 from imp_parallel_local import LocalSlave
 
 from imp_parallel_core import (
@@ -23,6 +22,7 @@ from imp_parallel_core import (
     start_processes,
     testing,
 )
+from tests.support.harness import Processes
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "nice_launcher.py"
 HANDMADE = Path(__file__).with_name("handmade_launcher.py")

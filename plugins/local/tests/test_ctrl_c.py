@@ -16,11 +16,11 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from harness import Processes
 from imp_parallel_local import LocalSlave
-from waiting import wait_until
 
 from imp_parallel_core import Context, Manager
+from tests.support.harness import Processes
+from tests.support.waiting import wait_until
 
 _CALLS = {
     dis.opmap[name] for name in ("CALL", "CALL_FUNCTION_EX", "JUMP_BACKWARD") if name in dis.opmap

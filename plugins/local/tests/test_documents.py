@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import Processes
 
 from imp_parallel_core import Error, Manager
+from tests.support.harness import Processes
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from imp_parallel_local import LocalSlave
-from waiting import wait_until
 
 from imp_parallel_core import Manager, TaskLostError
+from tests.support.waiting import wait_until
 
 TASKS = 600
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from imp_parallel_local import LocalSlave
-from waiting import wait_until
 
 from imp_parallel_core import (
     Context,
@@ -25,6 +24,7 @@ from imp_parallel_core import (
     SetupError,
     TaskLostError,
 )
+from tests.support.waiting import wait_until
 
 
 class NoWayThere:

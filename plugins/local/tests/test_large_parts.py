@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import wait_until
 
 from imp_parallel_core import Manager, RemoteError
 from imp_parallel_core._wire import protocol
+from tests.support.waiting import wait_until
 
 MB = 1 << 20
 

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Processes, RunScript
-from waiting import wait_until
 
 from imp_parallel_core import (
     Accept,
@@ -29,6 +27,8 @@ from imp_parallel_core import (
     TaskLostError,
     hookimpl,
 )
+from tests.support.harness import Processes, RunScript
+from tests.support.waiting import wait_until
 
 MB = 1_000_000
 SUPERVISOR_BYTES = 60 * MB  # a supervisor without any payload has some 20

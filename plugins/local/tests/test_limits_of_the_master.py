@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import Processes, RunScript
+from tests.support.harness import Processes, RunScript
 
 SCRIPT = """
 import pathlib, resource

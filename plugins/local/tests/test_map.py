@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import wait_until
 
 from imp_parallel_core import ClosedError, Context, Manager, PicklingError, RemoteError
+from tests.support.waiting import wait_until
 
 both = pytest.mark.parametrize("map_", [Context.map, Context.map_unordered])
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from waiting import wait_until
 
 from imp_parallel_core import Bootstrap, LaunchPhase, SocketStream, Stream, start_processes
 from imp_parallel_core._wire import protocol
 from imp_parallel_core._wire.session import Session
+from tests.support.waiting import wait_until
 
 
 class FalseMaster:

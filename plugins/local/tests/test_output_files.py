@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from as_root import can_be_root, run_as_root
-from harness import Processes, RunScript
 from imp_parallel_local import LocalSlave
-from waiting import wait_until
 
 from imp_parallel_core import LaunchError, Manager, open_output, read_tail
+from tests.support.as_root import can_be_root, run_as_root
+from tests.support.harness import Processes, RunScript
+from tests.support.waiting import wait_until
 
 
 def run(manager: Manager, task: Callable[[], object]) -> object:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import is_alive, wait_until
 
 from imp_parallel_core import Bootstrap, LaunchError, LaunchPhase, Stream, start_processes
 from imp_parallel_core._plugins.processes import ProcessLaunch
+from tests.support.waiting import is_alive, wait_until
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import Processes
 from imp_parallel_local import LocalSlave
 
 from imp_parallel_core import Manager, NetworkError, NoSlaveStartedError
+from tests.support.harness import Processes
 
 
 def failure_of(python: str) -> str:

@@ -16,14 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from as_root import as_root, can_be_root, run_as_root
-from harness import Processes
 from imp_parallel_local import LocalSlave
-from runners import (
-    check_that_a_runner_is_like_the_one_before,
-    check_that_what_a_task_registers_for_the_end_is_done,
-)
-from waiting import wait_until
 
 from imp_parallel_core import (
     Context,
@@ -33,6 +26,13 @@ from imp_parallel_core import (
     TaskLostError,
 )
 from imp_parallel_core._fleet import losses as _losses
+from tests.support.as_root import as_root, can_be_root, run_as_root
+from tests.support.harness import Processes
+from tests.support.runners import (
+    check_that_a_runner_is_like_the_one_before,
+    check_that_what_a_task_registers_for_the_end_is_done,
+)
+from tests.support.waiting import wait_until
 
 
 class Logged:

@@ -15,16 +15,16 @@ from pathlib import Path
 from struct import Struct
 from typing import Any
 
-import liar
 import pytest
-from harness import Processes
 from imp_parallel_local import LocalSlave
-from liar import Liar, Peer
-from waiting import wait_until
 
 from imp_parallel_core import Manager, TaskLostError
 from imp_parallel_core._scheduler.scheduler import Scheduler
 from imp_parallel_core._wire import heads, protocol
+from tests.support import liar
+from tests.support.harness import Processes
+from tests.support.liar import Liar, Peer
+from tests.support.waiting import wait_until
 
 PATIENCE_S = 2.0
 

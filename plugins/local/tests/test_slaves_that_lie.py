@@ -15,12 +15,8 @@ from pathlib import Path
 from struct import Struct
 from typing import Any
 
-import liar
 import pytest
-from harness import Processes
 from imp_parallel_local import LocalSlave
-from liar import RUNNING, Liar, Peer
-from waiting import wait_until
 
 from imp_parallel_core import (
     LaunchPhase,
@@ -33,6 +29,10 @@ from imp_parallel_core import (
 )
 from imp_parallel_core._wire import heads, memory, protocol
 from imp_parallel_core._wire.handshake import hello_of, slave_identity
+from tests.support import liar
+from tests.support.harness import Processes
+from tests.support.liar import RUNNING, Liar, Peer
+from tests.support.waiting import wait_until
 
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 NAN, INFINITY = float("nan"), float("inf")

@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import Processes
 from imp_parallel_local import LocalSlave
-from waiting import wait_until
 
 from imp_parallel_core import ClosedError, Manager
+from tests.support.harness import Processes
+from tests.support.waiting import wait_until
 
 PRELUDE = """
 import os, signal, sys, time

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import imp_parallel_local
 import pytest
-from harness import Processes, RunScript
 from imp_parallel_local import LocalSlave
-from waiting import wait_until
 
 from imp_parallel_core import Bootstrap, LaunchError, Manager, start_failure
+from tests.support.harness import Processes, RunScript
+from tests.support.waiting import wait_until
 
 
 def all_of(manager: Manager, name: str) -> dict[int, str | None]:

@@ -13,8 +13,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from file_launcher import FileLaunch, FileSlave
-
 from imp_parallel_core import (
     Bootstrap,
     Slave,
@@ -22,6 +20,7 @@ from imp_parallel_core import (
     Stream,
     hookimpl,
 )
+from tests.support.file_launcher import FileLaunch, FileSlave
 
 
 def dial(document: dict[str, Any], patience_s: float) -> SocketStream:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster_network import LOGIN, ClusterNetwork, cluster_network
-from grid_engine import Cell, install
-from packages import need
-from scripts import Scripts
+
+from tests.support.cluster_network import LOGIN, ClusterNetwork, cluster_network
+from tests.support.grid_engine import Cell, install
+from tests.support.packages import need
+from tests.support.scripts import Scripts
 
 __all__ = ["cluster_network"]  # a fixture
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from grid_engine import Cell
 from imp_parallel_sge import SGEQsubSlaveArray
-from waiting import wait_until
 
 from imp_parallel_core import Context, Manager
+from tests.support.grid_engine import Cell
+from tests.support.waiting import wait_until
 
 
 @contextmanager

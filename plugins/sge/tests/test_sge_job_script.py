@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from as_root import run_as_root
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imp_parallel_sge import SGEQsubSlaveArray
@@ -21,6 +20,7 @@ from imp_parallel_sge._safe_start import masters_files
 
 import imp_parallel_core
 from imp_parallel_core import Bootstrap, trusted_paths
+from tests.support.as_root import run_as_root
 
 HOSTILE = [
     "a b",

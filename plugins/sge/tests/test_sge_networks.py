@@ -11,9 +11,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from cluster_network import LOGIN, NODES, ClusterNetwork
-from scripts import Scripts, finish
-from waiting import wait_until
+
+from tests.support.cluster_network import LOGIN, NODES, ClusterNetwork
+from tests.support.scripts import Scripts, finish
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

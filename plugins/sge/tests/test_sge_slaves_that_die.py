@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from as_root import as_root
-from grid_engine import Cell
 from harness_sge import manager_of, pids_of_task, squared, squares, wait_for
-from scripts import Scripts
-from waiting import wait_until
+
+from tests.support.as_root import as_root
+from tests.support.grid_engine import Cell
+from tests.support.scripts import Scripts
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from grid_engine import Cell
 from harness_sge import manager_of, squared, squares, states, wait_for
 from imp_parallel_sge import SGEQsubSlaveArray
-from scripts import Scripts, finish
-from waiting import wait_until
 
 from imp_parallel_core import Context, Manager, testing
+from tests.support.grid_engine import Cell
+from tests.support.scripts import Scripts, finish
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from as_root import signal_as_root
-from grid_engine import Cell
-from scripts import Scripts, finish
-from waiting import wait_until
+
+from tests.support.as_root import signal_as_root
+from tests.support.grid_engine import Cell
+from tests.support.scripts import Scripts, finish
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from as_root import as_me, as_root, helper_environment
-from grid_engine import Cell
 from harness_sge import manager_of, pids_of_task, squared, squares, wait_for
 from imp_parallel_sge import SGEPESlaveArray, SGEQsubSlaveArray
-from waiting import wait_until
 
 import imp_parallel_core
 from imp_parallel_core import LaunchError, Manager, NoSlaveStartedError
+from tests.support.as_root import as_me, as_root, helper_environment
+from tests.support.grid_engine import Cell
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 

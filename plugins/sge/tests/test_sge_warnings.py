@@ -8,9 +8,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from grid_engine import Cell
-from scripts import Scripts, finish
-from waiting import wait_until
+
+from tests.support.grid_engine import Cell
+from tests.support.scripts import Scripts, finish
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -7,13 +7,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import networks
 import pytest
-from cluster_network import cluster_network
-from harness import Processes, processes
-from networks import Network
-from packages import need
-from sshd import Daemons, Person, Sshd, install
+
+from tests.support import networks
+from tests.support.cluster_network import cluster_network
+from tests.support.harness import Processes, processes
+from tests.support.networks import Network
+from tests.support.packages import need
+from tests.support.sshd import Daemons, Person, Sshd, install
 
 __all__ = ["cluster_network", "processes"]  # fixtures
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from imp_parallel_ssh import SSHSlave
-from sshd import Daemons, Person, Sshd
+
+from tests.support.sshd import Daemons, Person, Sshd
 
 CLIENTS = ("paramiko", "openssh")
 MakeSlave = Callable[..., SSHSlave]

@@ -17,17 +17,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from as_root import as_me, as_root, can_be_root
 from imp_parallel_ssh._shipped_modules import Archive, archive
 from imp_parallel_ssh._slaves import command_line as _command_line
 from imp_parallel_ssh._slaves.bridge_client import BridgeClient, BridgeEnded
 from imp_parallel_ssh._slaves.command_line import VERSION, command_line, default_pythons, new_mark
 from imp_parallel_ssh._slaves.shared_host import Host, bridge_program
-from ordinary_user import OrdinaryUser, ordinary_user
-from waiting import wait_until
 
 from imp_parallel_core import SocketStream
 from imp_parallel_core.private_folders import make_private_folder, with_private_folders
+from tests.support.as_root import as_me, as_root, can_be_root
+from tests.support.ordinary_user import OrdinaryUser, ordinary_user
+from tests.support.waiting import wait_until
 
 
 class LocalChannel:

@@ -15,9 +15,10 @@ from imp_parallel_ssh._paramiko.connect import connect
 from imp_parallel_ssh._paramiko.connection import ParamikoConnection
 from imp_parallel_ssh._paramiko.stream import ParamikoStream
 from imp_parallel_ssh._target import Target
-from networks import Network
-from sshd import Daemons, Person, Sshd
-from waiting import wait_until
+
+from tests.support.networks import Network
+from tests.support.sshd import Daemons, Person, Sshd
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from imp_parallel_ssh._target import parse_target
 from imp_parallel_ssh._user_config import text as _config_text
 from imp_parallel_ssh._user_config.settings import HostSettings, SshConfig, Strictness
-from sshd import Person
 
 from imp_parallel_core import LaunchError
+from tests.support.sshd import Person
 
 CONFIGURATION = """\
 ConnectTimeout 7

@@ -16,11 +16,11 @@ import pytest
 from imp_parallel_ssh._paramiko.connect import connect
 from imp_parallel_ssh._paramiko.connection import ParamikoConnection
 from imp_parallel_ssh._target import parse_target
-from networks import Network
-from sshd import ME, Daemons, Person, Sshd, make_key, run
-from waiting import wait_until
 
 from imp_parallel_core import LaunchError
+from tests.support.networks import Network
+from tests.support.sshd import ME, Daemons, Person, Sshd, make_key, run
+from tests.support.waiting import wait_until
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from networks import Network
-from sshd import Daemons, Person, Sshd
-from waiting import wait_until
+
+from tests.support.networks import Network
+from tests.support.sshd import Daemons, Person, Sshd
+from tests.support.waiting import wait_until
 
 
 def ssh(person: Person, *arguments: str) -> subprocess.CompletedProcess[str]:

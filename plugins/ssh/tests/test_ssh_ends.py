@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from hosts import MakeSlave, client, folders, make_slave, there
 from imp_parallel_ssh import SSHSlaveArray
-from sshd import Sshd
-from waiting import wait_until
 
 from imp_parallel_core import Manager
+from tests.support.sshd import Sshd
+from tests.support.waiting import wait_until
 
 __all__ = ["client", "make_slave", "there"]  # fixtures
 

@@ -21,11 +21,11 @@ from imp_parallel_ssh._login_node.ssh_host import SSHHost
 from imp_parallel_ssh._paramiko import connect as _connect
 from imp_parallel_ssh._paramiko.connection import ParamikoConnection
 from imp_parallel_ssh._target import Target
-from sshd import Daemons, Person, Sshd
-from waiting import is_alive, wait_until
 
 from imp_parallel_core import CommandHost, LaunchError
 from imp_parallel_core.private_folders import MARK
+from tests.support.sshd import Daemons, Person, Sshd
+from tests.support.waiting import is_alive, wait_until
 
 __all__ = ["client"]  # fixtures
 

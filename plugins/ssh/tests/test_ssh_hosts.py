@@ -10,14 +10,14 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from as_root import as_root, can_be_root
 from hosts import MakeSlave, client, make_slave, there, why_no_common_python
 from imp_parallel_ssh import SSHSlave
-from packages import CanNotBeHad, need
-from sshd import Daemons, LoginUser, Person, Sshd
-from waiting import wait_until
 
 from imp_parallel_core import Manager, NoSlaveStartedError
+from tests.support.as_root import as_root, can_be_root
+from tests.support.packages import CanNotBeHad, need
+from tests.support.sshd import Daemons, LoginUser, Person, Sshd
+from tests.support.waiting import wait_until
 
 __all__ = ["client", "make_slave", "there"]  # fixtures
 

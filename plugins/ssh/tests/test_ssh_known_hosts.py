@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from imp_parallel_ssh._identity.known_hosts import add_known_key, known_keys, name_of
-from sshd import make_key, run
+
+from tests.support.sshd import make_key, run
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBX0Z3sz9A3rGJH0J5G3h0w0Yq9kq0mYk7ZRJ0h0w0Yq"
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster_network import LAPTOP, LOGIN, NODES, ClusterNetwork
 from hosts import client
-from scripts import Scripts, finish
-from sshd import Daemons, Person, Sshd
-from waiting import wait_until
+
+from tests.support.cluster_network import LAPTOP, LOGIN, NODES, ClusterNetwork
+from tests.support.scripts import Scripts, finish
+from tests.support.sshd import Daemons, Person, Sshd
+from tests.support.waiting import wait_until
 
 __all__ = ["client"]  # fixtures
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from hosts import client, why_no_common_python
-from networks import Network
-from sshd import Daemons, Person, Sshd
-from waiting import wait_until
+
+from tests.support.networks import Network
+from tests.support.sshd import Daemons, Person, Sshd
+from tests.support.waiting import wait_until
 
 __all__ = ["client"]  # a fixture
 

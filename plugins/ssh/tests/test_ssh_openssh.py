@@ -11,17 +11,17 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from batch import Batch, BatchArray
 from hosts import client
 from imp_parallel_ssh import SSHHost, SSHSlave
 from imp_parallel_ssh._connection import Channel
 from imp_parallel_ssh._diagnosis import SshOutput
 from imp_parallel_ssh._login_node.forwarding import forwarder
 from imp_parallel_ssh._openssh.connection import OpenSSHConnection
-from sshd import ME, Person, Sshd, make_key
-from waiting import wait_until
 
 from imp_parallel_core import LaunchError, Manager
+from tests.support.batch import Batch, BatchArray
+from tests.support.sshd import ME, Person, Sshd, make_key
+from tests.support.waiting import wait_until
 
 __all__ = ["client"]  # fixtures
 

@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from sshd import Daemons, Person, Sshd, make_key
+
+from tests.support.sshd import Daemons, Person, Sshd, make_key
 
 SCRIPT = """
 import os, sys, threading

@@ -15,9 +15,9 @@ import paramiko
 import pytest
 from imp_parallel_ssh._paramiko.connect import connect
 from imp_parallel_ssh._target import parse_target
-from sshd import Person
 
 from imp_parallel_core import LaunchError
+from tests.support.sshd import Person
 
 
 class _Host(paramiko.ServerInterface):

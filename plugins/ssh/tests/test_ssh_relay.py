@@ -18,19 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import parent_of
 from hosts import client
 from imp_parallel_ssh import SSHHost
 from imp_parallel_ssh._connection import ForwardedStream
 from imp_parallel_ssh._login_node import relay as _relay
 from imp_parallel_ssh._login_node.relay import SSHRelay, relay_program
-from ordinary_user import OrdinaryUser, ordinary_user
-from sshd import Daemons, Person, Sshd
-from waiting import wait_until
 
 from imp_parallel_core import LaunchError
 from imp_parallel_core.private_folders import with_private_folders
 from imp_parallel_core.proofs import note_proof
+from tests.support.harness import parent_of
+from tests.support.ordinary_user import OrdinaryUser, ordinary_user
+from tests.support.sshd import Daemons, Person, Sshd
+from tests.support.waiting import wait_until
 
 __all__ = ["client"]  # fixtures
 

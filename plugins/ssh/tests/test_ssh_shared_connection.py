@@ -9,9 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 from imp_parallel_ssh._connection import Channel, Connection, ForwardedStream
 from imp_parallel_ssh._shared_connection import SharedConnection
-from waiting import wait_until
 
 from imp_parallel_core import LaunchError
+from tests.support.waiting import wait_until
 
 
 class MadeConnection:

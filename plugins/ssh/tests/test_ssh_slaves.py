@@ -14,12 +14,6 @@ from pathlib import Path
 import pytest
 from hosts import MakeSlave, bare_python, client, folders, make_slave, there
 from imp_parallel_ssh import SSHSlaveArray
-from runners import (
-    check_that_a_runner_is_like_the_one_before,
-    check_that_what_a_task_registers_for_the_end_is_done,
-)
-from sshd import Daemons, Person, Sshd
-from waiting import Lives, wait_until
 
 from imp_parallel_core import (
     Event,
@@ -31,6 +25,12 @@ from imp_parallel_core import (
     testing,
 )
 from imp_parallel_core.private_folders import make_private_folder
+from tests.support.runners import (
+    check_that_a_runner_is_like_the_one_before,
+    check_that_what_a_task_registers_for_the_end_is_done,
+)
+from tests.support.sshd import Daemons, Person, Sshd
+from tests.support.waiting import Lives, wait_until
 
 __all__ = ["bare_python", "client", "make_slave", "there"]  # fixtures
 

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from batch import Batch, BatchArray
 from hosts import client
 from imp_parallel_ssh import SSHHost
 from imp_parallel_ssh._login_node.relay import SSHRelay
-from sshd import Person, Sshd
-from waiting import wait_until
 
 from imp_parallel_core import Manager
+from tests.support.batch import Batch, BatchArray
+from tests.support.sshd import Person, Sshd
+from tests.support.waiting import wait_until
 
 __all__ = ["client"]  # fixtures
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from hosts import MakeSlave, client, make_slave
 from imp_parallel_ssh import SSHSlaveArray
-from sshd import Daemons, Person, Sshd
 
 from imp_parallel_core import Manager, NoSlaveStartedError
+from tests.support.sshd import Daemons, Person, Sshd
 
 __all__ = ["client", "make_slave"]  # fixtures
 

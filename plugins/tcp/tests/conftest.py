@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import file_launcher
 import pytest
-from harness import Processes, processes
-from networks import Network, install
-from packages import need
 
 from imp_parallel_core import Manager
+from tests.support import file_launcher
+from tests.support.harness import Processes, processes
+from tests.support.networks import Network, install
+from tests.support.packages import need
 
 __all__ = ["processes"]  # a fixture
 

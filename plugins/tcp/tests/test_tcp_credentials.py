@@ -8,15 +8,15 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import file_launcher
 import pytest
 from cryptography import x509
-from file_launcher import FileSlave
 from imp_parallel_tcp._credentials import RunCredentials
 from imp_parallel_tcp._tls import TOKEN_BYTES
-from packages import need, need_programs
 
 from imp_parallel_core import Manager
+from tests.support import file_launcher
+from tests.support.file_launcher import FileSlave
+from tests.support.packages import need, need_programs
 
 
 def test_a_certificate_is_valid_in_every_year_that_a_clock_may_show() -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-import many_slaves
-from harness import Processes
-from waiting import wait_until
-
 from imp_parallel_core import Manager
+from tests.support import many_slaves
+from tests.support.harness import Processes
+from tests.support.waiting import wait_until
 
 SLAVES, TASKS = 200, 2000
 

@@ -16,18 +16,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import file_launcher
 import pytest
-from harness import Processes
-from networks import Network
-from waiting import wait_until
+
+from tests.support import file_launcher
+from tests.support.harness import Processes
+from tests.support.networks import Network
+from tests.support.waiting import wait_until
 
 PROLOGUE = """
 import json, os, sys, time
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-import file_launcher
-from file_launcher import FileSlave
+sys.path.insert(0, {checkout!r})
+from tests.support import file_launcher
+from tests.support.file_launcher import FileSlave
 from imp_parallel_core import Manager
 
 class Impatient(Manager):
@@ -86,7 +87,8 @@ def start(network: Network, tmp_path: Path) -> Start:
     def run(body: str, *arguments: str, reconnect_timeout_s: float = 20.0) -> Iterator[Script]:
         path = tmp_path / "master.py"
         prologue = PROLOGUE.format(
-            tests=str(Path(file_launcher.__file__).parent), reconnect_timeout_s=reconnect_timeout_s
+            checkout=str(Path(file_launcher.__file__).parents[2]),
+            reconnect_timeout_s=reconnect_timeout_s,
         )
         path.write_text(prologue + textwrap.dedent(body))
         process = subprocess.Popen(

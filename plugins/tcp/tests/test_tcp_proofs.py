@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import serialization
 from imp_parallel_tcp._credentials import RunCredentials
 from imp_parallel_tcp._tls import PROOF, TOKEN_BYTES, SlaveCredentials
 from imp_parallel_tcp._transport import TcpTransport
-from waiting import wait_until
 
 from imp_parallel_core import Stream
+from tests.support.waiting import wait_until
 
 BOMB = b"cos\nsystem\n(S'touch pwned'\ntR."  # a pickle that makes a file
 

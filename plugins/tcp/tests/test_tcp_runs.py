@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import file_launcher
 import pytest
-from file_launcher import FileSlave
-from harness import Processes
 from imp_parallel_tcp._tls import TOKEN_BYTES
-from waiting import wait_until
 
 from imp_parallel_core import LaunchError, Manager, testing
+from tests.support import file_launcher
+from tests.support.file_launcher import FileSlave
+from tests.support.harness import Processes
+from tests.support.waiting import wait_until
 
 CHECKS = [getattr(testing, name) for name in testing.__all__ if name != "check_launcher"]
 
@@ -177,8 +177,8 @@ def test_when_the_master_is_killed_its_slaves_are_gone_soon(
     script.write_text(
         textwrap.dedent(f"""
             import sys, time
-            sys.path.insert(0, {str(Path(file_launcher.__file__).parent)!r})
-            import file_launcher
+            sys.path.insert(0, {str(Path(file_launcher.__file__).parents[2])!r})
+            from tests.support import file_launcher
             from imp_parallel_core import Manager
             with Manager(host="localhost", plugins=[file_launcher]) as manager:
                 for _ in range(2):

@@ -15,12 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import cloudpickle
-import file_launcher
 import pytest
-from file_launcher import FileSlave
-from harness import Processes
 from imp_parallel_tcp._dial import dial
-from waiting import wait_until
 
 from imp_parallel_core import LaunchPhase, LaunchState, Manager
 from imp_parallel_core._fleet.state import SlaveState
@@ -28,6 +24,10 @@ from imp_parallel_core._slave.process import kill_quietly
 from imp_parallel_core._wire import protocol
 from imp_parallel_core._wire.decoder import Decoder
 from imp_parallel_core._wire.handshake import hello_of, slave_identity
+from tests.support import file_launcher
+from tests.support.file_launcher import FileSlave
+from tests.support.harness import Processes
+from tests.support.waiting import wait_until
 
 
 def break_connection(manager: Manager, slave: int = 0) -> None:

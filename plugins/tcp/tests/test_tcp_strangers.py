@@ -13,15 +13,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import file_launcher
 import pytest
-from file_launcher import FileSlave
-from harness import Processes
 from imp_parallel_tcp import _listener
 from imp_parallel_tcp._dial import dial
-from waiting import wait_until
 
 from imp_parallel_core import Manager
+from tests.support import file_launcher
+from tests.support.file_launcher import FileSlave
+from tests.support.harness import Processes
+from tests.support.waiting import wait_until
 
 BOMB = b"cos\nsystem\n(S'touch pwned'\ntR."  # a pickle that makes a file
 

@@ -7,9 +7,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from batch import Batch, BatchArray
-from harness import Processes
-from waiting import wait_until
 
 from imp_parallel_core import (
     Bootstrap,
@@ -23,6 +20,9 @@ from imp_parallel_core import (
     WithdrawingLaunch,
 )
 from imp_parallel_core._launch.gateway_launch import launch_via
+from tests.support.batch import Batch, BatchArray
+from tests.support.harness import Processes
+from tests.support.waiting import wait_until
 
 
 class HereRelay:

@@ -13,7 +13,7 @@ from imp_parallel_core._wire.decoder import Decoder
 from imp_parallel_core._wire.protocol import Message, encode_frame, encode_message
 from imp_parallel_core._wire.segments import DroppedSegments
 
-from .wire import FRAME, bytes_of, content, cut, introduced, messages, plain, sizes
+from .frames import FRAME, bytes_of, content, cut, introduced, messages, plain, sizes
 
 HANDSHAKE = [protocol.HELLO, protocol.WELCOME, protocol.REFUSE]
 HANDSHAKE_LIMIT = protocol.HANDSHAKE_LIMIT_BYTES

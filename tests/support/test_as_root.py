@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from as_root import HELPER, as_me, as_root, run_as_root
-from waiting import is_alive, wait_until
+
+from tests.support.as_root import HELPER, as_me, as_root, run_as_root
+from tests.support.waiting import is_alive, wait_until
 
 pytestmark = pytest.mark.skipif(
     HELPER not in os.environ, reason="NOT TESTED with a helper: root has not started ./test"

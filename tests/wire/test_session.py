@@ -10,7 +10,7 @@ from imp_parallel_core._wire.decoder import Decoder
 from imp_parallel_core._wire.protocol import Message
 from imp_parallel_core._wire.session import _ACK_MESSAGES, Session
 
-from .wire import FRAME, bytes_of, content, cut, messages, plain, write, write_all
+from .frames import FRAME, bytes_of, content, cut, messages, plain, write, write_all
 
 MIB = 1024 * 1024
 

@@ -12,7 +12,7 @@ import pytest
 
 import imp_parallel_core
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 PUBLIC = {
     "imp_parallel_core": [

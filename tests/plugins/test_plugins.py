@@ -120,7 +120,7 @@ def test_the_plugin_that_brings_a_class_is_asked_first_to_launch_it() -> None:
 def test_every_hook_is_documented(hook: str) -> None:
     specification = getattr(_hookspecs, hook)
     assert inspect.getdoc(specification)
-    page = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
     arguments = ", ".join(inspect.signature(specification).parameters)
     assert f"`{hook}({arguments})" in page
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from waiting import is_alive, wait_until
 
 from imp_parallel_core import CommandHost, LocalHost
+from tests.support.waiting import is_alive, wait_until
 
 HOST: CommandHost = LocalHost()
 

@@ -33,7 +33,7 @@ from imp_parallel_core._wire.shared_memory import (
     share,
 )
 
-from .wire import content, plain
+from .frames import content, plain
 
 pytestmark = pytest.mark.skipif(not shared_memory.IS_AVAILABLE, reason="Linux has it")
 

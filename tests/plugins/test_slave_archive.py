@@ -14,13 +14,13 @@ from pathlib import Path
 
 import cloudpickle
 import pytest
-from waiting import wait_until
 
 import imp_parallel_core
 from imp_parallel_core import Bootstrap, slave_archive
 from imp_parallel_core._plugins import slave_archive as _slave_archive
 from imp_parallel_core._wire import protocol
 from imp_parallel_core._wire.handshake import welcome
+from tests.support.waiting import wait_until
 
 PACKAGE = Path(imp_parallel_core.__file__).parent
 

@@ -10,7 +10,7 @@ from imp_parallel_core._wire import protocol
 from imp_parallel_core._wire.decoder import Decoder
 from imp_parallel_core._wire.session import Session
 
-from .wire import content, plain, write
+from .frames import content, plain, write
 
 
 @pytest.fixture(autouse=True, scope="module")
