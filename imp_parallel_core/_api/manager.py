@@ -1,17 +1,24 @@
 """The Manager, where a script begins.
 
-The way of a task, and the rooms through which it goes:
+The rooms of the package, in the processes and threads that they work in:
 
-    user's threads               engine's thread                     slave
-    ──────────────               ───────────────                     ─────
-    _api                         _engine                             _slave
-      Manager, Context   ──────>   Engine, Performer                   Supervisor
-    _definitions                 _scheduler decides                      │  ↑
-      code that travels            Scheduler                             ↓  │
-    _engine.inbox        <──────  _fleet                <── _wire ──>  Runner
-      outcomes                     the slaves                        _code
-                                 _launch, _plugins
-                                   how slaves are started
+    the master: the script's process                         a slave: two processes
+    ┌────────────────────────────────────────────┐           ┌───────────────────────────┐
+    │ user's threads    _api ────> _definitions  │           │ runner       _slave       │
+    │                    │ ↑       _code         │           │               ↑    _code  │
+    │              tasks │ │ outcomes            │           │               │ _wire     │
+    ├────────────────────│─│─────────────────────┤           ├───────────────│───────────┤
+    │                    ↓ │                     │           │               ↓           │
+    │ engine's thread   _engine <───> _scheduler │           │ supervisor   _slave       │
+    │                    │ ↑                     │           │               ↑           │
+    │                    ↓ │                     │           │               │           │
+    │                   _fleet <─────────────────── _wire ───────────────────┘           │
+    │                    │ ↑                     │           └───────────────────────────┘
+    ├────────────────────│─│─────────────────────┤                      ↑
+    │                    ↓ │                     │                      │
+    │ a thread for      _launch ───> _plugins ───── starts the slave ───┘
+    │ each launch                                │
+    └────────────────────────────────────────────┘
 
 The user's threads pickle and unpickle; the engine's thread moves bytes; the scheduler is pure.
 Slaves are launched by plugins, each launch in a thread of its own. The docstring of each room says
