@@ -5,7 +5,7 @@ from __future__ import annotations
 from .._light_typing import TYPE_CHECKING, Any
 from .._wire import heads
 from .._wire.shared_memory import SharedBytes, open_segment
-from .references import bytes_of, text_of
+from .references import text_of
 
 if TYPE_CHECKING:
     from .._wire.shared_memory import Segment
@@ -22,20 +22,20 @@ class KeptPart:
     def __init__(self, kind: int, content: Segment) -> None:
         self._kind = kind
         self._content: Any = content
-        self._is_made = False
 
     def open(self) -> Any:
-        """Return what a task finds in its place.
+        """Return what a task finds in its place: for each task memory of its own.
 
-        What can't be changed is made once, for all of them. Anything else is a view of its own of
-        the shared memory, of which the system copies the pages that the task writes to; or a copy.
+        A text alone is made once, for all of them. Bytes are not: numpy takes the memory of large
+        bytes that it finds in a pickle for its own, and writes to it
+        (:func:`.references.bytes_of` copies them). Anything else is a view of its own of the shared
+        memory, of which the system copies the pages that the task writes to; or a copy.
         """
-        if self._kind == heads.BUFFER:
-            if isinstance(self._content, SharedBytes):
-                return self._content.open()
-            return bytearray(self._content)
-        if not self._is_made:
-            raw = open_segment(self._content)
-            self._content = (text_of if self._kind == heads.TEXT else bytes_of)(raw)
-            self._is_made = True
-        return self._content
+        content = self._content
+        if self._kind == heads.TEXT:
+            if type(content) is not str:
+                content = self._content = text_of(open_segment(content))
+            return content
+        if self._kind == heads.BUFFER and not isinstance(content, SharedBytes):
+            return bytearray(content)
+        return open_segment(content)

@@ -120,8 +120,12 @@ def change_path(path: list[str], new: list[str], old: list[str]) -> None:
 
 
 def bytes_of(found: Any) -> bytes:
-    """Return bytes that travelled out of band."""
-    return found if type(found) is bytes else bytes(found)
+    """Return bytes that travelled out of band, as an object that nothing else refers to.
+
+    An array that is not contiguous is pickled as such bytes. When numpy rebuilds it, the array
+    takes over the memory of the bytes, and can be written to.
+    """
+    return bytes(memoryview(found))  # bytes(found) would be the same object, were it bytes
 
 
 def text_of(found: Any) -> str:

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
+from imp_parallel_local import LocalSlave
 
 from imp_parallel_core import Manager, RemoteError
-from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire import protocol, shared_memory
 from tests.support.waiting import wait_until
 
 MB = 1 << 20
@@ -110,6 +112,84 @@ def test_a_task_that_writes_to_its_argument_changes_nothing_for_the_others(
     for number in range(20):
         context.add_task(spoil, block, number)
     assert set(context.get_results()) == {0}
+
+
+def _arrays() -> dict[str, Any]:
+    """Return arrays of 2 MiB and more that numpy pickles as bytes: they are not contiguous."""
+    square = numpy.ones((600, 600))
+    masked = numpy.ma.array(square[:, 1:], mask=numpy.zeros((600, 599), bool))
+    return {
+        "a part of each row": square[:, 1:],
+        "a column": numpy.ones((300_000, 2))[:, 0],
+        "a row of a transposed array": numpy.ones((300_000, 2)).T[0],
+        "backwards": numpy.ones(300_000)[::-1],
+        "masked": masked,
+        "contiguous": square,
+    }
+
+
+@pytest.mark.parametrize("name", _arrays())
+@pytest.mark.parametrize("by_descriptor", [True, False], ids=["shared memory", "plain bytes"])
+def test_a_task_that_writes_to_an_array_changes_nothing_for_the_others(
+    manager: Manager, name: str, by_descriptor: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not by_descriptor:
+        monkeypatch.setattr(shared_memory, "IS_AVAILABLE", False)
+    array = _arrays()[name]
+
+    def total_and_spoil(array: Any) -> float:
+        total = float(array.sum())
+        array *= 2
+        return total
+
+    manager.add_slave(LocalSlave())
+    context = manager.get_context()
+    assert list(context.map(total_and_spoil, [array] * 6)) == [float(array.size)] * 6
+
+
+@pytest.mark.parametrize("name", _arrays())
+def test_arrays_that_are_equal_are_two_in_a_task(one_slave: Manager, name: str) -> None:
+    def spoil_one(one: Any, other: Any) -> float:
+        one += 1
+        return float(other.max())
+
+    context = one_slave.get_context()
+    for _ in range(4):
+        context.add_task(spoil_one, _arrays()[name], _arrays()[name])
+    assert list(context.get_results()) == [1.0] * 4
+
+
+def test_arrays_that_are_equal_are_two_globals(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    namespace = {"one": _arrays()["a column"], "other": _arrays()["a column"]}
+    source = "def spoil():\n    global one\n    one += 1\n    return float(other.max())"
+    exec(source, namespace)
+    for _ in range(4):
+        context.add_task(namespace["spoil"])
+    assert list(context.get_results()) == [1.0] * 4
+
+
+def test_the_task_of_an_error_can_be_written_to_without_changing_what_waits(
+    one_slave: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_memory, "IS_AVAILABLE", False)
+    array = _arrays()["a part of each row"]
+
+    class Sum:
+        def __init__(self, array: Any) -> None:
+            self.array = array
+
+        def __call__(self, divisor: int) -> float:
+            return float(self.array.max()) / divisor
+
+    context = one_slave.get_context()
+    results = context.map(Sum(array), [0, 1, 1], on_error="return")
+    error = next(results)
+    assert isinstance(error, RemoteError)
+    error.task.array *= 2
+    context.add_task(Sum(array), 1)
+    assert list(results) == [1.0, 1.0]
+    assert list(context.get_results()) == [1.0]
 
 
 def test_what_is_changed_in_place_between_two_tasks_is_seen_by_the_second(
