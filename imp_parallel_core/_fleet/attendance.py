@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .._wire.link import Link
 
 _BUFFERED = 4  # times as long, for a slave that may not have got what was written
+_LEAST_BYTES_PER_S = 512  # of something large that is on its way: a slow modem manages more
 
 
 class Attendance:
@@ -69,7 +70,9 @@ class Attendance:
             return False
         record.not_taken = 0
         if signs.unfinished_bytes and signs.unfinished_bytes != before.unfinished_bytes:
-            return False  # its answer waits behind something large
+            least = _LEAST_BYTES_PER_S * record.heartbeat_timeout_s / LOOKS
+            if signs.read_bytes - before.read_bytes >= least:
+                return False  # its answer waits behind something large
         record.not_acknowledged = 0 if session.is_acknowledged else record.not_acknowledged + 1
         return record.not_acknowledged % _BUFFERED == 0  # the network's buffers may hold much
 

@@ -124,6 +124,18 @@ def takes_nothing(peer: Peer) -> None:
         time.sleep(0.1)
 
 
+def trickles(peer: Peer) -> None:
+    """Begin to send a large value, and send a byte of it now and then."""
+    peer.greet()
+    head = heads.pack_outcome(heads.OutcomeHead(peer.begin(), heads.VALUE, 0.0))
+    start = protocol.PREFIX.pack(protocol.OUTCOME, 1, len(head)) + Struct("!Q").pack(100_000_000)
+    peer.socket.sendall(protocol.encode_frame(protocol.PART, start + head))
+    peer.socket.sendall(protocol.encode_frame(protocol.PART, bytes(60_000))[:100])
+    while True:
+        peer.socket.sendall(b"\0")
+        time.sleep(0.05)
+
+
 LIES: dict[str, tuple[Callable[[Peer], None], str]] = {
     "keeps its task": (keeps_its_task, "has not answered"),
     "hands back what it is given when it is asked": (hands_back_when_asked, "3 times in a row"),
@@ -131,6 +143,7 @@ LIES: dict[str, tuple[Callable[[Peer], None], str]] = {
     "loses its runner again and again": (loses_its_runner, "10 times in a row"),
     "leaves out a task": (leaves_out_a_task, "has left out a task"),
     "stays when it is to leave": (stays_when_it_is_to_leave, "told to leave"),
+    "sends a byte of something large now and then": (trickles, "has not answered"),
     "takes nothing": (takes_nothing, "has taken nothing"),
 }
 
