@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import sys
 import warnings
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from .._definitions.book import DefinitionBook
-from .._definitions.import_path import ImportPath
-from .._definitions.large_parts import LargeParts
-from .._engine.engine import Engine
-from .._engine.served_context import ServedContext
-from .._errors import ClosedError, Error, PicklingError, UnreadResultsWarning
-from .._scheduler.actions import Deliver
-from .._scheduler.tasks import Task
-from .map import Map
-from .opening import Opener
+from .._errors import ClosedError, UnreadResultsWarning
+from .open_context import OpenContext, not_callable
 
 if TYPE_CHECKING:
-    from .._engine.inbox import Inbox
-    from .manager import Manager
-
-# called, it gives no argument; and no slave must import a module for it
-_NO_SETUP: Callable[[], Any] = tuple
+    from .map import Map
 
 OnError = Literal["raise", "return"]
 
@@ -35,21 +22,6 @@ _of_sys = vars(sys)  # for each result: to ask a module for what it hasn't takes
 def _last_shown() -> int:
     """Return what tells the last error that an interactive session has shown from others."""
     return id(_of_sys.get("last_value"))
-
-
-def _name_of_setup(startup: Any) -> str:
-    name: str = getattr(startup, "__qualname__", "") or ("none" if startup is None else "")
-    if name:
-        return name
-    from .._code.reprs import describe
-
-    return describe(startup)
-
-
-def _not_callable(task: Any) -> TypeError:
-    from .._code.reprs import describe
-
-    return TypeError(f"a task must be callable, and {describe(task)} is not")
 
 
 def _check_on_error(on_error: OnError) -> bool:
@@ -66,36 +38,10 @@ class Context:
     closed, or no longer referred to.
     """
 
-    def __init__(
-        self,
-        manager: Manager,
-        engine: Engine,
-        id: int,
-        startup: Callable[[], Any] | None,
-        *,
-        task_timeout_s: float | None,
-        setup_timeout_s: float | None,
-        max_attempts: int,
-        import_path: ImportPath,
-    ) -> None:
-        self._manager = manager  # it must live as long as its contexts
-        self._engine = engine
-        self._is_closed = False
+    def __init__(self, opened: OpenContext) -> None:
+        self._open = opened
         self._left_when: int | None = None
         """If a reading has been left: what error had been shown by then, or _INTERRUPTED."""
-        released = engine.released_parts
-        book = DefinitionBook(
-            LargeParts(lambda number: released.append((id, number))),
-            import_path,
-        )
-        setup = self._pickle_setup(book, startup or _NO_SETUP)
-        # it alone refers to the book, which it lets go of at the end: the book holds what is the
-        # script's, and a thread may keep this context beyond the interpreter's end
-        self._served = ServedContext(id, book, setup, setup_timeout_s or 0.0, task_timeout_s or 0.0)
-        self._opener = Opener(engine, self._served, _name_of_setup(startup))
-        engine.open_context(self._served, max_attempts)
-        self._finalizer = weakref.finalize(self, engine.close_context, id)
-        self._finalizer.atexit = False  # the Manager ends everything then
 
     def add_task(self, task: Callable[..., Any], *args: Any) -> None:
         """Add a task: ``task(*values_of_the_setup, *args)`` is called on some slave.
@@ -118,12 +64,12 @@ class Context:
             PicklingError: something in it can't be pickled; the message names it.
             ClosedError: the Context or its Manager has been closed.
         """
-        self._check_open()
+        self._open.check()
         if not callable(task):
-            raise _not_callable(task)
+            raise not_callable(task)
         if self._left_when is not None:
             self._warn_of_what_is_left()
-        self.add_made(self.make_task(self._served.inbox, task, args))
+        self._open.add(self._open.make_task(self._open.inbox, task, args))
 
     def map(
         self,
@@ -223,18 +169,16 @@ class Context:
 
         Raises ClosedError if the Context or its Manager has been closed.
         """
-        self._check_open()
+        self._open.check()
         self._left_when = None
-        self._engine.renew_inbox(self._served)
+        self._open.clear()
 
     def close(self) -> None:
         """Forget the tasks, end those that run, and drop the set-up's values on the slaves.
 
         Done by itself when the context is no longer referred to. May be called twice.
         """
-        if not self._is_closed:
-            self._is_closed = True
-            self._finalizer()
+        self._open.close()
 
     def __enter__(self) -> Context:
         return self
@@ -243,72 +187,22 @@ class Context:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Context {self._served.id} of {self._manager!r}>"
-
-    # ---- from here on, private
-
-    def _check_open(self) -> None:
-        self._engine.check_open()
-        if self._is_closed:
-            raise ClosedError("this Context has been closed")
-
-    def _pickle_setup(self, book: DefinitionBook, startup: Callable[[], Any]) -> Any:
-        try:
-            return book.pickle((startup, ()))
-        except Exception as problem:
-            raise self._pickling_error(startup, (), "the set-up", problem) from problem
-
-    def _pickling_error(
-        self, function: Callable[..., Any], args: tuple[Any, ...], name: str, problem: Exception
-    ) -> PicklingError:
-        from .._code.culprit import explain
-
-        what, part = (name, function) if not self._can_pickle(function) else ("args", args)
-        culprit, advice = explain(part, what, self._can_pickle)
-        reason = f"{type(problem).__name__}: {problem}"
-        return PicklingError(f"{culprit} can't be pickled: {reason}{advice}", culprit=culprit)
-
-    def _can_pickle(self, thing: Any) -> bool:
-        try:
-            DefinitionBook().pickle(thing)  # what is tried must not be sent
-        except Exception:
-            return False
-        return True
-
-    def make_task(self, inbox: Inbox, task: Callable[..., Any], args: tuple[Any, ...]) -> Task:
-        """Return a task whose outcome goes to an inbox. Called by :meth:`add_task` and by a Map."""
-        try:
-            payload, bundle = self._served.book.pickle_task(task, args)
-        except Exception as problem:
-            raise self._pickling_error(task, args, "the task", problem) from problem
-        return Task(self._served.id, payload, bundle, inbox=inbox)
-
-    def add_made(self, task: Task) -> None:
-        """Add a task that has been made."""
-        task.inbox.offer()
-        self._engine.add_task(task)
-
-    def add_again(self, task: Task) -> None:
-        """Add a task unless it has been: a Ctrl-C interrupted :meth:`add_made`. Called by a Map."""
-        task.inbox.offer()
-        self._engine.add_task_again(task)
-
-    def count_slaves(self) -> int:
-        """Return how many slaves there are, or are to come. Called by a Map."""
-        return self._engine.count_slaves()
+        return f"<Context {self._open.id} of {self._open.manager!r}>"
 
     def _map(
         self,
         function: Callable[..., Any],
-        iterables: Sequence[Iterable[Any]],
+        iterables: tuple[Iterable[Any], ...],
         on_error: OnError,
         ahead: int,
         *,
         in_order: bool,
     ) -> Map:
-        self._check_open()
+        from .map import Map  # most scripts add tasks one by one
+
+        self._open.check()
         if not callable(function):
-            raise _not_callable(function)
+            raise not_callable(function)
         returns_errors = _check_on_error(on_error)
         if type(ahead) is not int or ahead < 1:
             raise ValueError(f"ahead={ahead!r}: it must be an int of at least 1")
@@ -316,14 +210,10 @@ class Context:
             raise TypeError(
                 "there is nothing to call the function with: give at least one iterable"
             )
-        iterators = tuple(map(iter, iterables))
-        inbox, engine, served = self._engine.open_inbox(self._served), self._engine, self._served
         return Map(
-            self,
-            inbox,
-            lambda: engine.forget_inbox(served, inbox),
+            self._open,
             function,
-            iterators,
+            tuple(map(iter, iterables)),
             in_order=in_order,
             returns_errors=returns_errors,
             ahead=ahead,
@@ -331,22 +221,22 @@ class Context:
 
     def _results(self, on_error: OnError, *, in_order: bool) -> Iterator[Any]:
         returns_errors = _check_on_error(on_error)
-        self._check_open()
+        self._open.check()
         return self._iterate(returns_errors, in_order=in_order)
 
     def _iterate(self, returns_errors: bool, *, in_order: bool) -> Iterator[Any]:
         try:
             while True:
                 self._left_when = None
-                inbox = self._served.inbox
+                inbox = self._open.inbox
                 try:
-                    opened = self.open_next(inbox, in_order=in_order)
+                    opened = self._open.take_next(inbox, in_order=in_order)
                 except ClosedError:
-                    if inbox is self._served.inbox:
+                    if inbox is self._open.inbox:
                         raise
                     continue  # another thread has cleared the context
                 if opened is None:
-                    if inbox is self._served.inbox:
+                    if inbox is self._open.inbox:
                         return
                     continue
                 delivery, value, failure = opened
@@ -372,29 +262,10 @@ class Context:
         left_when, self._left_when = self._left_when, None
         if left_when == _last_shown():
             self._left_when = left_when
-        elif self._served.inbox.has_unread:
+        elif self._open.inbox.has_unread:
             warnings.warn(
                 "reading the results of this context was cut short, and what it left unread will "
                 "come among the results of the new tasks; context.clear() forgets it",
                 UnreadResultsWarning,
                 stacklevel=3,
             )
-
-    def open_next(
-        self, inbox: Inbox, *, in_order: bool, waits: bool = True
-    ) -> tuple[Deliver, Any, Error | None] | None:
-        """Return the next delivery with its value, or its error twice; None if there is none (yet).
-
-        Called by iterators, which claim it before they hand it to the user.
-        """
-        self._engine.check_open()
-        delivery = inbox.take(in_order=in_order, waits=waits)
-        if delivery is None:
-            return None
-        try:
-            return delivery, self._opener.open(delivery), None
-        except Error as error:
-            return delivery, error, error
-        except BaseException:  # a Ctrl-C: whoever reads next shall have it
-            inbox.give_back(delivery)
-            raise

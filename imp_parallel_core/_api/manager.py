@@ -38,7 +38,7 @@ from .._definitions.import_path import ImportPath, absolute_path
 from .._engine.engine import Engine
 from .._errors import LaunchError
 from .._fleet.record import SlaveRecord
-from .._plugins.bootstrap import Bootstrap
+from .._plugins.bootstrap import Bootstrap, script_arguments
 from .._plugins.output_files import OutputFiles
 from .._plugins.registry import Plugins
 from .._plugins.slaves import Slave
@@ -146,7 +146,7 @@ class Manager:
         if not isinstance(slave, Slave):
             raise TypeError(f"{slave!r} describes no slave (such as LocalSlave() does)")
         slave.check()
-        environment, argv = dict(os.environ), _script_arguments()
+        environment, argv = dict(os.environ), script_arguments()
         records = [self._new_record(slave, environment, argv) for _ in range(len(slave))]
         self._engine.launch(records)
 
@@ -182,6 +182,7 @@ class Manager:
             ClosedError: the Manager has been closed.
         """
         from .context import Context  # takes a while, in which slaves can start already
+        from .open_context import OpenContext
 
         self._engine.check_open()
         if startup is not None and not callable(startup):
@@ -192,7 +193,7 @@ class Manager:
             raise ValueError("max_attempts must be at least 1")
         _check_limit("task_timeout_s", task_timeout_s)
         _check_limit("setup_timeout_s", setup_timeout_s)
-        return Context(
+        opened = OpenContext(
             self,
             self._engine,
             next(self._context_numbers),
@@ -202,6 +203,7 @@ class Manager:
             max_attempts=max_attempts,
             import_path=ImportPath(self._told_path),
         )
+        return Context(opened)
 
     @property
     def slaves(self) -> list[SlaveInfo]:
@@ -289,19 +291,6 @@ def _check_limit(name: str, limit_s: float | None) -> None:
         raise TypeError(f"{name}={limit_s!r}: it must be a number of seconds, or None")
     if not limit_s > 0:
         raise ValueError(f"{name}={limit_s!r}: it must be more than 0")
-
-
-def _script_arguments() -> list[str]:
-    """Return the script's arguments, as texts that can travel whatever it made of them."""
-    words = map(str, getattr(sys, "argv", []))  # an embedded Python may have none
-    return [word if _can_be_argument(word) else ascii(word) for word in words]
-
-
-def _can_be_argument(word: str) -> bool:
-    try:
-        return b"\0" not in os.fsencode(word)
-    except UnicodeEncodeError:
-        return False
 
 
 def _working_folder() -> str:

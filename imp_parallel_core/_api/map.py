@@ -19,9 +19,8 @@ from .._definitions.large_parts import LargePart
 from .._errors import ClosedError, PicklingError
 
 if TYPE_CHECKING:
-    from .._engine.inbox import Inbox
     from .._scheduler.tasks import Task
-    from .context import Context
+    from .open_context import OpenContext
 
 
 _AHEAD_BYTES = 1 << 26
@@ -66,24 +65,21 @@ def _counted_once(segment: Any) -> int:
 
 
 class Map(Iterator[Any]):
-    """The results of ``Context.map``. Its tasks have an inbox of their own.
+    """The results of ``Context.map`` or ``Context.map_unordered``, which return it.
 
-    Args:
-        context: whose tasks they are.
-        inbox: where their outcomes arrive.
-        forget: called when nobody is left to read them.
-        function: what is called with an item of each row.
-        rows: where the items come from.
-        in_order: whether results keep the order of the items.
-        returns_errors: whether an error is a result like others.
-        ahead: how many items may be on their way; fewer if they are large.
+    It is an iterator. Its tasks are apart from others of the context.
     """
 
+    # Args:
+    #     context: whose tasks they are.
+    #     function: what is called with an item of each row.
+    #     rows: where the items come from.
+    #     in_order: whether results keep the order of the items.
+    #     returns_errors: whether an error is a result like others.
+    #     ahead: how many items may be on their way; fewer if they are large.
     def __init__(
         self,
-        context: Context,
-        inbox: Inbox,
-        forget: Callable[[], None],
+        context: OpenContext,
         function: Callable[..., Any],
         rows: tuple[Iterator[Any], ...],
         *,
@@ -92,7 +88,7 @@ class Map(Iterator[Any]):
         ahead: int,
     ) -> None:
         self._context = context
-        self._inbox = inbox
+        self._inbox, forget = context.open_inbox()
         self._function = function
         self._rows: tuple[Iterator[Any], ...] | None = rows
         self._width = len(rows)
@@ -118,7 +114,7 @@ class Map(Iterator[Any]):
         while not self._is_closed:
             waits = not self._may_take_up()
             try:
-                opened = self._context.open_next(inbox, in_order=self._in_order, waits=waits)
+                opened = self._context.take_next(inbox, in_order=self._in_order, waits=waits)
             except ClosedError:
                 if self._finalizer.alive:
                     raise
@@ -175,7 +171,7 @@ class Map(Iterator[Any]):
             elif self._take_items():
                 self._task = self._make_task()
                 self._under_way.add(self._task)
-                self._context.add_made(self._task)
+                self._context.add(self._task)
             self._begin_anew()
 
     def _take_items(self) -> bool:

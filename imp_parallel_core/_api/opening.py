@@ -1,4 +1,4 @@
-"""Turns the deliveries of a context into the user's values, in the user's thread."""
+"""Unpickles what tasks have returned, in the user's thread."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._code.references import refers, resolving
-from .._errors import Error, RemoteError
+from .._errors import RemoteError
 from .._scheduler.actions import Deliver
-from .._scheduler.tasks import OutcomeKind
 from .._wire.shared_memory import open_segment
 
 if TYPE_CHECKING:
@@ -36,35 +35,21 @@ class Opener:
         self.served = served
         self.setup_name = setup_name
 
-    def open(self, delivery: Deliver) -> Any:
-        """Return a task's value, or raise its error."""
+    def value_of(self, delivery: Deliver) -> Any:
+        """Return a task's value. Raises RemoteError if it can't be unpickled."""
         outcome = delivery.outcome
-        if outcome.kind is OutcomeKind.VALUE:
-            try:
-                return self.unpickle(outcome.content)
-            except CODE_OF_OTHERS as problem:
-                name, host = self.engine.slave_names(outcome.slave)
-                raise RemoteError(
-                    f"the value of task {delivery.task.number}, which ran on "
-                    f"{place(name, host)}, can't be unpickled on the master: "
-                    f"{type(problem).__name__}: {problem}",
-                    exc=problem,
-                    slave=name,
-                    host=host,
-                    number=delivery.task.number,
-                ) from problem
         try:
-            from .failed_tasks import error_of  # most tasks give a value
-
-            raise error_of(delivery, self)
-        except Error:
-            raise
-        except Exception as problem:  # no memory, say: it is told once, and not for ever
-            number = delivery.task.number
+            return self.unpickle(outcome.content)
+        except CODE_OF_OTHERS as problem:
+            name, host = self.engine.slave_names(outcome.slave)
             raise RemoteError(
-                f"the error of task {number} can't be read: {type(problem).__name__}: {problem}",
+                f"the value of task {delivery.task.number}, which ran on "
+                f"{place(name, host)}, can't be unpickled on the master: "
+                f"{type(problem).__name__}: {problem}",
                 exc=problem,
-                number=number,
+                slave=name,
+                host=host,
+                number=delivery.task.number,
             ) from problem
 
     def unpickle(self, segments: Sequence[Any]) -> Any:

@@ -155,6 +155,19 @@ class Bootstrap(NamedTuple):
         return facts_of(self.sys_path, self.cwd)
 
 
+def script_arguments() -> list[str]:
+    """Return the script's arguments, as texts that can travel whatever it made of them."""
+    words = map(str, getattr(sys, "argv", []))  # an embedded Python may have none
+    return [word if _can_be_argument(word) else ascii(word) for word in words]
+
+
+def _can_be_argument(word: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(word)
+    except UnicodeEncodeError:
+        return False
+
+
 # Must run on any Python, also one that is too old for the rest of the package. What lies in the
 # working directory is not what it imports.
 _PROGRAM = """\

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import imp_parallel_core
+from imp_parallel_core import Bootstrap, CommandResult, LaunchState, SlaveInfo
+from imp_parallel_core._api.map import Map
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,6 +83,64 @@ PUBLIC = {
     "imp_parallel_ssh": ["SSHHost", "SSHSlave", "SSHSlaveArray"],
 }
 
+HOST = [
+    *("find_program", "home", "make_private_folder", "read_file", "remove_files", "remove_folder"),
+    *("run", "search_path", "write_file", "write_files"),
+]
+LAUNCH = ["cancel", "command", "log_tail", "poll"]
+SLAVE = ["check", "is_relaunchable", "transport", "via"]
+STREAM = ["close", "fileno", "on_wake_up", "receive", "resumable", "send"]
+
+# What help() shows of each public class: what its users call, or what they implement. Errors are
+# not here: they have attributes, and no methods.
+MEMBERS = {
+    "Bootstrap": [*Bootstrap._fields, "command", "document", "local_environment"],
+    "CommandHost": HOST,
+    "CommandResult": [*CommandResult._fields, "words"],
+    "Context": [
+        *("add_task", "clear", "close", "get_results", "get_results_unordered"),
+        *("map", "map_unordered"),
+    ],
+    "ContextDone": ["context"],
+    "EndingLaunch": [*LAUNCH, "end_slave"],
+    "Event": ["at"],
+    "EventsMissed": ["count"],
+    "Gateway": [*HOST, "read_files", "relay", "ship_modules"],
+    "InformedLaunch": [*LAUNCH, "note_connections"],
+    "Launch": LAUNCH,
+    "LaunchPhase": ["ENDED", "QUEUED", "RUNNING", "SUSPENDED"],
+    "LaunchState": list(LaunchState._fields),
+    "LocalHost": HOST,
+    "LocalSlave": SLAVE,
+    "Manager": [
+        *("add_slave", "close", "connect_timeout", "get_context", "heartbeat_timeout"),
+        *("reconnect_timeout", "slaves", "surplus_timeout"),
+        "add_worker",  # of compat
+    ],
+    "Map": ["close"],
+    "Relay": ["addresses", "close"],
+    "RemoteError": ["worker"],
+    "SGEPESlaveArray": SLAVE,
+    "SGEQsubSlaveArray": [*SLAVE, "job_script", "standard_options"],
+    "SSHHost": [
+        *(*HOST, "read_files", "relay", "ship_modules", "close"),
+        *("connection", "relay_ended", "close_unless_relayed"),  # called by its relay
+    ],
+    "SSHSlave": SLAVE,
+    "SSHSlaveArray": [*SLAVE, "from_file"],
+    "SetupError": ["worker"],
+    "Slave": SLAVE,
+    "SlaveArray": SLAVE,
+    "SlaveChanged": ["detail", "slave", "state"],
+    "SlaveInfo": list(SlaveInfo.__annotations__),
+    "SocketStream": [*STREAM, "send_with", "take_descriptors"],
+    "Stream": STREAM,
+    "TaskDone": ["context", "outcome", "slave", "task"],
+    "TaskStarted": ["context", "slave", "task"],
+    "Transport": ["close", "dial", "listen", "secret", "slave_modules"],
+    "WithdrawingLaunch": [*LAUNCH, "withdraw"],
+}
+
 PUBLIC_MODULES = ["private_folders", "proofs", "testing", "trusted_paths"]  # of the core
 
 WITHOUT_DOCSTRING = {"Accept", "__version__", "hookimpl"}  # of builtin types, which have their own
@@ -122,6 +182,26 @@ def test_a_public_class_is_shown_with_a_docstring_on_each_public_method(package:
         if callable(value) and not name.startswith("_") and not value.__doc__
     ]
     assert undescribed == []
+
+
+PUBLIC_CLASSES = {
+    thing: None
+    for package in PUBLIC
+    for name in PUBLIC[package]
+    if isinstance(thing := getattr(importlib.import_module(package), name), type)
+}
+
+
+@pytest.mark.parametrize("kind", [*PUBLIC_CLASSES, Map], ids=lambda kind: kind.__name__)
+def test_a_public_class_shows_only_what_users_call(kind: type) -> None:
+    shown = {
+        name
+        for base in kind.__mro__
+        if base.__module__.startswith("imp_parallel")
+        for name in vars(base)
+        if not name.startswith("_")
+    }
+    assert sorted(shown - set(MEMBERS.get(kind.__name__, ()))) == []
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

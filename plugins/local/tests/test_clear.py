@@ -167,15 +167,15 @@ def test_a_closed_context_can_not_be_cleared(one_slave: Manager) -> None:
 
 def interrupt_reading(context: Context) -> None:
     """Be interrupted while waiting for a result, as by a Ctrl-C."""
-    take = context._served.inbox.take
+    take = context._open.inbox.take
 
     def interrupt(**_: object) -> None:
         raise KeyboardInterrupt
 
-    context._served.inbox.take = interrupt  # type: ignore[method-assign,assignment]  # a signal's moment can't be chosen
+    context._open.inbox.take = interrupt  # type: ignore[method-assign,assignment]  # a signal's moment can't be chosen
     with pytest.raises(KeyboardInterrupt):
         list(context.get_results())
-    context._served.inbox.take = take  # type: ignore[method-assign]
+    context._open.inbox.take = take  # type: ignore[method-assign]
 
 
 def test_adding_tasks_behind_an_interrupted_reading_warns_once(one_slave: Manager) -> None:

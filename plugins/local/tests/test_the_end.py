@@ -459,9 +459,8 @@ def test_a_reader_of_a_context_that_another_thread_closes_first_is_told_so(
     with pytest.raises(ClosedError):
         next(results)
     late = one_slave.get_context()
-    served, engine = late._served, late._engine
     late.close()
-    inbox = engine.open_inbox(served)  # as by a thread that has just found the context open
+    inbox, _ = late._open.open_inbox()  # as by a thread that has just found the context open
     inbox.offer()
     with pytest.raises(ClosedError, match="Context has been closed"):
         inbox.take()

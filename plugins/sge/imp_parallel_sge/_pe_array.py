@@ -23,28 +23,29 @@ class SGEPESlaveArray(SlaveArray):
     def __init__(self) -> None:
         super().__init__(1)  # how many there are is known when they are added
 
-    def grants(self) -> list[Grant]:
-        """Return what was granted. Raises LaunchError."""
-        path = os.environ.get("PE_HOSTFILE")
-        if path is None:
-            raise LaunchError(
-                "PE_HOSTFILE is not set: this script does not run in a Grid Engine parallel "
-                "environment. Submit it with qsub -pe NAME SLOTS (qconf -spl lists the names), or "
-                "use SGEQsubSlaveArray."
-            )
-        try:
-            return parse_hostfile(Path(path).read_text())
-        except (OSError, ValueError) as problem:
-            raise LaunchError(f"the host file of this job, {path}: {problem}") from problem
-
     def check(self) -> None:
         """Raise LaunchError if this is no parallel environment, or has no qrsh."""
-        if sum(grant.slots for grant in self.grants()) > 1:
+        if sum(grant.slots for grant in granted_slots()) > 1:
             GridEngine(LocalHost()).check("qrsh")
 
     def __len__(self) -> int:
         """Return how many slots were granted. Raises LaunchError."""
-        return sum(grant.slots for grant in self.grants())
+        return sum(grant.slots for grant in granted_slots())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def granted_slots() -> list[Grant]:
+    """Return which slots the parallel environment of this job has granted. Raises LaunchError."""
+    path = os.environ.get("PE_HOSTFILE")
+    if path is None:
+        raise LaunchError(
+            "PE_HOSTFILE is not set: this script does not run in a Grid Engine parallel "
+            "environment. Submit it with qsub -pe NAME SLOTS (qconf -spl lists the names), or "
+            "use SGEQsubSlaveArray."
+        )
+    try:
+        return parse_hostfile(Path(path).read_text())
+    except (OSError, ValueError) as problem:
+        raise LaunchError(f"the host file of this job, {path}: {problem}") from problem

@@ -22,7 +22,7 @@ from ._documents import Documents
 from ._grid_engine import GridEngine
 from ._job_script import NOTIFY
 from ._leftovers import note_job, sweep
-from ._pe_array import SGEPESlaveArray
+from ._pe_array import granted_slots
 from ._quoting import quote
 from ._reach import warn_if_only_here
 from ._safe_start import masters_files, safe_start
@@ -35,19 +35,16 @@ class PELaunch:
     """The slaves of one parallel environment: local processes, of which all but one are qrsh.
 
     Args:
-        array: their description.
         bootstraps: one for each slot.
         accept: is given the stream of the first; the others come through the transport.
 
     Raises LaunchError if a process can't be started.
     """
 
-    def __init__(
-        self, array: SGEPESlaveArray, bootstraps: Sequence[Bootstrap], accept: Accept
-    ) -> None:
+    def __init__(self, bootstraps: Sequence[Bootstrap], accept: Accept) -> None:
         if len(bootstraps) > 1:
             warn_if_only_here(bootstraps[1].addresses)
-        slots = [grant.host for grant in array.grants() for _ in range(grant.slots)]
+        slots = [grant.host for grant in granted_slots() for _ in range(grant.slots)]
         self._hosts = {each.index: host for each, host in zip(bootstraps, slots, strict=True)}
         self._tasks = {each.index: number for number, each in enumerate(bootstraps, 1)}
         self._bootstraps = {each.index: each for each in bootstraps}

@@ -21,7 +21,7 @@ def imp_parallel_launch(
     if isinstance(slaves, SGEPESlaveArray):
         from ._pe_launch import PELaunch
 
-        return PELaunch(slaves, bootstraps, accept)
+        return PELaunch(bootstraps, accept)
     return None
 
 

@@ -13,7 +13,6 @@ from ._job_script import parts_of, render
 from ._qsub_options import split_options
 
 _HERE = LocalHost()
-_NAME = "imp_parallel"
 
 
 class SGEQsubSlaveArray(SlaveArray):
@@ -40,7 +39,7 @@ class SGEQsubSlaveArray(SlaveArray):
     def __init__(self, numslave: int, options: str = "", *, via: CommandHost | None = None) -> None:
         super().__init__(numslave)
         self._options = options
-        self._words = split_options(options)
+        self.qsub_options = split_options(options)
         self.via = via
         self.host = via or _HERE
 
@@ -51,25 +50,6 @@ class SGEQsubSlaveArray(SlaveArray):
         """
         split_options(self.standard_options)
         GridEngine(self.host).check("qsub", "qstat", "qdel")
-
-    def qsub_command(
-        self, early_output: str, *, name: str = _NAME, in_working_folder: bool = True
-    ) -> list[str]:
-        """Return the command line that submits the array; the script is its standard input.
-
-        Args:
-            early_output: where a task's output goes until its script has opened the slave's.
-            name: the job's name, unless the options hold another.
-            in_working_folder: whether Grid Engine shall start the job where the script runs.
-        """
-        place = ["-cwd"] if in_working_folder else []
-        return [
-            *("qsub", "-terse", "-C", "", "-S", "/bin/bash", "-N", name, *place),
-            *("-r", "n", "-j", "y", "-o", early_output),
-            *(*split_options(self.standard_options), *self._words),
-            *("-b", "n", "-sync", "n", "-now", "n"),  # whatever a site or ~/.sge_request sets
-            *("-t", f"1-{len(self)}"),
-        ]
 
     def job_script(self, bootstraps: Sequence[Bootstrap] = ()) -> str:
         """Return a job script such as would be submitted now, to look at.
@@ -87,3 +67,8 @@ class SGEQsubSlaveArray(SlaveArray):
     def __repr__(self) -> str:
         options = f", {self._options!r}" if self._options else ""
         return f"{type(self).__name__}({len(self)}{options})"
+
+
+def options_of(array: SGEQsubSlaveArray) -> list[str]:
+    """Return the words of all options that users give to an array. Raises ValueError."""
+    return [*split_options(array.standard_options), *array.qsub_options]

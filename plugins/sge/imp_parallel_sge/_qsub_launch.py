@@ -14,7 +14,8 @@ from ._documents import Documents, can_be_working_folder
 from ._grid_engine import Deletion, GridEngine
 from ._job_script import parts_of, render
 from ._leftovers import note_job, sweep
-from ._qsub_array import SGEQsubSlaveArray
+from ._qsub_array import SGEQsubSlaveArray, options_of
+from ._qsub_options import qsub_command
 from ._queue_list import Task, ranges_of
 from ._queue_reminder import QueueReminder
 from ._queue_watch import Snapshot, watch_of
@@ -71,14 +72,18 @@ class QsubLaunch:
     def _submit(
         self, array: SGEQsubSlaveArray, bootstraps: Sequence[Bootstrap]
     ) -> tuple[Sequence[str], int]:
-        cwd = bootstraps[0].cwd
-        is_plain = can_be_working_folder(cwd)
+        cwd, count = bootstraps[0].cwd, len(bootstraps)
         documents = self._documents
-        token = documents.token
-        command = array.qsub_command(documents.early_output, name=token, in_working_folder=is_plain)
+        command = qsub_command(
+            options_of(array),
+            count,
+            early_output=documents.early_output,
+            name=documents.token,
+            in_working_folder=can_be_working_folder(cwd),
+        )
         script = render(parts_of(bootstraps, documents.folder))
-        count = len(bootstraps)
-        submission = Submission(self._grid_engine, command, script, cwd, count=count, mark=token)
+        mark = documents.token
+        submission = Submission(self._grid_engine, command, script, cwd, count=count, mark=mark)
         return command, submission.submit()
 
     def poll(self) -> Mapping[int, LaunchState]:

@@ -1,8 +1,9 @@
-"""The options for qsub that a user gives to an array."""
+"""The options of qsub: those that a user gives to an array, and those that every array has."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 # This plugin sets these itself: another value would break the array, or qsub's answer.
 _RESERVED = {
@@ -31,3 +32,30 @@ def split_options(options: str) -> list[str]:
         if word in _RESERVED:
             raise ValueError(f"the qsub option {word} can't be used here: {_RESERVED[word]}")
     return words
+
+
+def qsub_command(
+    options: Sequence[str],
+    count: int,
+    *,
+    early_output: str,
+    name: str = "imp_parallel",
+    in_working_folder: bool = True,
+) -> list[str]:
+    """Return the command line that submits an array; the job script is its standard input.
+
+    Args:
+        options: the words of the user's options.
+        count: how many slaves the array has.
+        early_output: where a task's output goes until its script has opened the slave's.
+        name: the job's name, unless the options hold another.
+        in_working_folder: whether Grid Engine shall start the job in the folder of the script.
+    """
+    place = ["-cwd"] if in_working_folder else []
+    return [
+        *("qsub", "-terse", "-C", "", "-S", "/bin/bash", "-N", name, *place),
+        *("-r", "n", "-j", "y", "-o", early_output),
+        *options,
+        *("-b", "n", "-sync", "n", "-now", "n"),  # whatever a site or ~/.sge_request sets
+        *("-t", f"1-{count}"),
+    ]

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from imp_parallel_sge import SGEQsubSlaveArray
 from imp_parallel_sge._job_script import ScriptParts, render
-from imp_parallel_sge._qsub_options import split_options
+from imp_parallel_sge._qsub_array import options_of
+from imp_parallel_sge._qsub_options import qsub_command, split_options
 from imp_parallel_sge._quoting import quote
 from imp_parallel_sge._safe_start import masters_files
 
@@ -307,9 +308,13 @@ def test_a_script_can_be_looked_at_before(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+def command_of(array: SGEQsubSlaveArray) -> list[str]:
+    return qsub_command(options_of(array), len(array), early_output="early")
+
+
 def test_the_options_arrive_as_the_words_that_were_written() -> None:
     array = SGEQsubSlaveArray(7, "-l arch=linux-x64 -q lab.q -l hostname=\"i*\" -P 'my project'")
-    command = array.qsub_command("early")
+    command = command_of(array)
     words = ["-l", "arch=linux-x64", "-q", "lab.q", "-l", "hostname=i*", "-P", "my project"]
     start = command.index("arch=linux-x64") - 1
     assert command[start : start + len(words)] == words
@@ -340,7 +345,7 @@ def test_the_standard_options_of_a_subclass_come_before_those_of_an_array() -> N
     class LabArray(SGEQsubSlaveArray):
         standard_options = "-q lab.q -l 'h_rt=1:00:00'"
 
-    command = LabArray(3, "-l h_rt=24:00:00").qsub_command("early")
+    command = command_of(LabArray(3, "-l h_rt=24:00:00"))
     begin = command.index("-q")
     assert command[begin : begin + 6] == [
         *("-q", "lab.q", "-l", "h_rt=1:00:00"),

@@ -1,0 +1,214 @@
+"""An open context, as the Context and the iterators of its maps use it.
+
+Tasks are pickled here and handed to the engine; results come back from it and are opened here. All
+of that happens in the user's threads.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .._definitions.book import DefinitionBook
+from .._definitions.import_path import ImportPath
+from .._definitions.large_parts import LargeParts
+from .._engine.engine import Engine
+from .._engine.served_context import ServedContext
+from .._errors import ClosedError, Error, PicklingError, RemoteError
+from .._scheduler.actions import Deliver
+from .._scheduler.tasks import OutcomeKind, Task
+from .opening import Opener
+
+if TYPE_CHECKING:
+    from .._engine.inbox import Inbox
+
+# Called, it gives no argument; and no slave must import a module for it.
+_NO_SETUP: Callable[[], Any] = tuple
+
+
+class OpenContext:
+    """A context that the engine serves until it is closed, or nobody refers to this any more.
+
+    Args:
+        manager: only held, since it must live as long as its contexts.
+        engine: the Manager's.
+        id: the context's number.
+        startup: the set-up.
+        task_timeout_s: how long a task may take; None for any time.
+        setup_timeout_s: how long the set-up may take, likewise.
+        max_attempts: how often a task may end its runner.
+        import_path: the path that slaves have been started with.
+
+    Raises PicklingError for a set-up that can't be pickled, ClosedError.
+    """
+
+    def __init__(
+        self,
+        manager: object,
+        engine: Engine,
+        id: int,
+        startup: Callable[[], Any] | None,
+        *,
+        task_timeout_s: float | None,
+        setup_timeout_s: float | None,
+        max_attempts: int,
+        import_path: ImportPath,
+    ) -> None:
+        self.manager = manager
+        self._engine = engine
+        self._is_closed = False
+        released = engine.released_parts
+        book = DefinitionBook(
+            LargeParts(lambda number: released.append((id, number))),
+            import_path,
+        )
+        setup = _pickle_setup(book, startup or _NO_SETUP)
+        # Nothing else refers to the book, which the engine lets go of at the end: the book holds
+        # objects of the script, and a thread may keep this context beyond the interpreter's end.
+        self._served = ServedContext(id, book, setup, setup_timeout_s or 0.0, task_timeout_s or 0.0)
+        self._opener = Opener(engine, self._served, _name_of_setup(startup))
+        engine.open_context(self._served, max_attempts)
+        self._finalizer = weakref.finalize(self, engine.close_context, id)
+        self._finalizer.atexit = False  # the Manager ends everything then
+
+    @property
+    def id(self) -> int:
+        """The context's number."""
+        return self._served.id
+
+    @property
+    def inbox(self) -> Inbox:
+        """Where outcomes arrive that are not those of a map; another one after each clear."""
+        return self._served.inbox
+
+    def check(self) -> None:
+        """Raise ClosedError if the Context or its Manager has been closed."""
+        self._engine.check_open()
+        if self._is_closed:
+            raise ClosedError("this Context has been closed")
+
+    def close(self) -> None:
+        """Forget the tasks, end those that run, and drop the set-up's values on the slaves."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._finalizer()
+
+    def clear(self) -> None:
+        """Forget all tasks whose results have not been read, but for those of maps."""
+        self.check()
+        self._engine.renew_inbox(self._served)
+
+    def open_inbox(self) -> tuple[Inbox, Callable[[], None]]:
+        """Return an inbox for a map, and the function that forgets its tasks.
+
+        The function does not refer to this object, so that it can be a finalizer.
+        """
+        inbox = self._engine.open_inbox(self._served)
+        return inbox, partial(self._engine.forget_inbox, self._served, inbox)
+
+    def count_slaves(self) -> int:
+        """Return how many slaves there are, or are to come."""
+        return self._engine.count_slaves()
+
+    # ---- tasks
+
+    def make_task(self, inbox: Inbox, task: Callable[..., Any], args: tuple[Any, ...]) -> Task:
+        """Return a task whose outcome goes to an inbox. Raises PicklingError."""
+        try:
+            payload, bundle = self._served.book.pickle_task(task, args)
+        except Exception as problem:
+            raise _pickling_error(task, args, "the task", problem) from problem
+        return Task(self._served.id, payload, bundle, inbox=inbox)
+
+    def add(self, task: Task) -> None:
+        """Add a task that has been made."""
+        task.inbox.offer()
+        self._engine.add_task(task)
+
+    def add_again(self, task: Task) -> None:
+        """Add a task unless it has been added: a Ctrl-C interrupted :meth:`add`."""
+        task.inbox.offer()
+        self._engine.add_task_again(task)
+
+    # ---- results
+
+    def take_next(
+        self, inbox: Inbox, *, in_order: bool, waits: bool = True
+    ) -> tuple[Deliver, Any, Error | None] | None:
+        """Return the next delivery with its value, or its error twice; None if there is none (yet).
+
+        An iterator claims the delivery before it hands the value to the user.
+        """
+        self._engine.check_open()
+        delivery = inbox.take(in_order=in_order, waits=waits)
+        if delivery is None:
+            return None
+        try:
+            if delivery.outcome.kind is OutcomeKind.VALUE:
+                return delivery, self._opener.value_of(delivery), None
+            error = self._error_of(delivery)
+        except Error as problem:
+            error = problem
+        except BaseException:  # a Ctrl-C: the next one that reads shall have the delivery
+            inbox.give_back(delivery)
+            raise
+        return delivery, error, error
+
+    def _error_of(self, delivery: Deliver) -> Error:
+        try:
+            from .failed_tasks import error_of  # most tasks give a value
+
+            return error_of(delivery, self._opener)
+        except Error as error:  # the Manager has been closed meanwhile
+            return error
+        except Exception as problem:  # no memory, say: this is raised once, and not for ever
+            number = delivery.task.number
+            reason = f"{type(problem).__name__}: {problem}"
+            text = f"the error of task {number} can't be read: {reason}"
+            unreadable = RemoteError(text, exc=problem, number=number)
+            unreadable.__cause__ = problem
+            return unreadable
+
+
+def not_callable(task: Any) -> TypeError:
+    """Return the error for what was given as a task and can't be called."""
+    from .._code.reprs import describe
+
+    return TypeError(f"a task must be callable, and {describe(task)} is not")
+
+
+def _name_of_setup(startup: Any) -> str:
+    name: str = getattr(startup, "__qualname__", "") or ("none" if startup is None else "")
+    if name:
+        return name
+    from .._code.reprs import describe
+
+    return describe(startup)
+
+
+def _pickle_setup(book: DefinitionBook, startup: Callable[[], Any]) -> Any:
+    try:
+        return book.pickle((startup, ()))
+    except Exception as problem:
+        raise _pickling_error(startup, (), "the set-up", problem) from problem
+
+
+def _pickling_error(
+    function: Callable[..., Any], args: tuple[Any, ...], name: str, problem: Exception
+) -> PicklingError:
+    from .._code.culprit import explain
+
+    what, part = (name, function) if not _can_pickle(function) else ("args", args)
+    culprit, advice = explain(part, what, _can_pickle)
+    reason = f"{type(problem).__name__}: {problem}"
+    return PicklingError(f"{culprit} can't be pickled: {reason}{advice}", culprit=culprit)
+
+
+def _can_pickle(thing: Any) -> bool:
+    try:
+        DefinitionBook().pickle(thing)  # one of its own: what is tried must not be sent
+    except Exception:
+        return False
+    return True
