@@ -11,6 +11,8 @@ from .contexts import ContextState
 from .slaves import ScheduledSlave, SetupItem
 from .tasks import Task
 
+_NEVER = float("inf")
+
 
 def fill_idle(board: Board, now: float) -> None:
     """Give work to idle slaves, as far as there is any."""
@@ -96,22 +98,23 @@ def _room(board: Board, slave: ScheduledSlave, context: ContextState) -> int:
     return max(0, room)
 
 
-def next_take_back(board: Board) -> float | None:
+def next_take_back(board: Board) -> float:
     """Return when a slave will have been at one item for too long, with an idle one to help."""
-    if not board.idle:
-        return None
-    for slave in board.backlogged.values():
-        if _can_be_helped(board, slave):
-            return slave.progress_at + board.policy.patience_s
-    return None
+    if board.idle:
+        for slave in board.backlogged.values():
+            if _can_be_helped(board, slave):
+                return max(slave.progress_at, board.asked_at) + board.policy.patience_s
+    return _NEVER
 
 
-def take_back_for_idle(board: Board, now: float) -> bool:
-    """No task waits behind a long one while another slave is idle.
+def take_back_for_idle(board: Board, now: float) -> None:
+    """See to it that no task waits behind a long one while another slave is idle.
 
-    As many slaves are asked as are idle. Who asks again after the answers may have come does
-    not have to know how many tasks they bring, nor which slave will never answer.
+    At most one slave is asked for each idle one. If their answers bring too few tasks, or do not
+    come, the next tick asks again.
     """
+    if next_take_back(board) > now:
+        return
     latest = now - board.policy.patience_s
     asked: list[ScheduledSlave] = []
     for slave in board.backlogged.values():
@@ -121,7 +124,8 @@ def take_back_for_idle(board: Board, now: float) -> bool:
             asked.append(slave)
     for slave in asked:
         board.take_back(slave)
-    return bool(asked)
+    if asked:
+        board.asked_at = now
 
 
 def _can_be_helped(board: Board, slave: ScheduledSlave) -> bool:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from itertools import count
 
-from .._light_typing import TYPE_CHECKING
+from .._light_typing import NamedTuple
 from .actions import Action, TakeBack
 from .contexts import ContextState
 from .policy import Policy
 from .slaves import Phase, ScheduledSlave
 
-if TYPE_CHECKING:
-    from .health import Death
+
+class Death(NamedTuple):
+    """Where a task has died, and until when another slave is waited for."""
+
+    slaves: tuple[int, ...]
+    until: float
 
 
 class Board:
@@ -27,10 +31,11 @@ class Board:
         self.backlogged: dict[int, ScheduledSlave] = {}
         self.alive = 0  # how many slaves run or may still come
         self.actions: list[Action] = []
-        # of tasks without an outcome, by context and id: where they died (_scheduler_health)
+        self.asked_at = float("-inf")  # when slaves were last asked to hand back for idle ones
+        # of tasks that have died and have no outcome, by context and id (see :mod:`.health`)
         self.deaths: dict[tuple[int, int], Death] = {}
-        self.aside: dict[int, ScheduledSlave] = {}  # set aside
-        self.look_at = float("inf")  # when to look at these two again
+        self.aside: dict[int, ScheduledSlave] = {}  # those that are set aside
+        self.look_at = float("inf")  # when to look at the deaths and these slaves again
         self._items = 0  # how many have been given out
         self._turns = count(1)
 

@@ -10,17 +10,9 @@ from .policy import Policy
 from .tasks import Outcome, Task
 
 _AHEAD_S = 0.03  # short tasks are sent ahead for about this long …
-
-
 _AHEAD_LIMIT = 1024  # … but no more than so many …
-
-
 _AHEAD_BYTES = 1 << 20  # … or so many bytes at a time
-
-
 _MESSAGE_S = 0.0005  # what one more message costs, both ends and the runner's wire together
-
-
 _ONE_AHEAD_BELOW_S = 0.1  # a round trip matters to tasks shorter than this
 
 
@@ -165,7 +157,7 @@ class ContextState:
 
     @property
     def worth_a_message(self) -> int:
-        """How many tasks are over before another slave would have got some of them."""
+        """How many tasks end in the time that one more message costs: to share fewer costs more."""
         if self.mean_s is None:
             return 1
         return max(1, int(_MESSAGE_S / max(self.mean_s, 1e-6)))

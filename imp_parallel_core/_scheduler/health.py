@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from itertools import islice
 
-from .._light_typing import NamedTuple
 from .actions import SetAside, TakeUp
-from .board import Board
+from .board import Board, Death
 from .contexts import ContextState
 from .slaves import Phase, ScheduledSlave
 from .tasks import Task
@@ -21,13 +20,6 @@ _LOOK_AT = 64  # so many retries, to find one that a slave may take
 _FEW_S = 300.0  # for another slave, while nobody knows how long a task takes
 _GROWTH = 6  # of the patience, with each death on the same slave
 _NEVER = float("inf")
-
-
-class Death(NamedTuple):
-    """Where a task has died, and until when another slave is waited for."""
-
-    slaves: tuple[int, ...]
-    until: float
 
 
 def note_death(

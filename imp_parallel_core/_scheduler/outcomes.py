@@ -1,18 +1,47 @@
-"""What becomes of items that a slave no longer has, and how tasks end."""
+"""How tasks and set-ups end, and how those end that nobody wants any more."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .actions import CloseContext, Deliver, EndAttempt
 from .board import Board
 from .contexts import ContextState
-from .health import note_death, trust
+from .health import trust
 from .slaves import Phase, ScheduledSlave, SetupItem
 from .tasks import Outcome, OutcomeKind, Task
 
 
-def task_ended(
+def items_ended(
+    board: Board,
+    slave: ScheduledSlave,
+    ended: Sequence[tuple[int, Outcome, float]],
+    now: float,
+) -> None:
+    """A slave has written outcomes: for each its item, and how long that took (s)."""
+    held = len(slave.items)
+    has_worked = False
+    for item, outcome, duration_s in ended:
+        what = slave.items.pop(item, None)
+        if what is None:
+            continue  # of an attempt that has been given up already
+        if isinstance(what, SetupItem):
+            _setup_ended(board, slave, what, outcome)
+        else:
+            _task_ended(board, slave, what, outcome, duration_s)
+            has_worked = True
+    if has_worked and slave.relaunches:
+        _note_worth(board, slave, now)
+    if len(slave.items) != held:
+        board.note_progress(slave, now)
+        if what is not None:
+            slave.last_ended = item
+        if slave.fruitless and isinstance(what, Task):
+            slave.fruitless = 0
+    board.settle(slave)
+
+
+def _task_ended(
     board: Board, slave: ScheduledSlave, task: Task, outcome: Outcome, duration_s: float
 ) -> None:
     """A slave has written a task's outcome."""
@@ -20,12 +49,12 @@ def task_ended(
         trust(slave)
     context = board.contexts.get(task.context)
     if context is None:
-        _let_go(slave, task)
+        let_go(slave, task)
         return
     context.note_duration(duration_s)
     if task.done or len(task.slaves) != 1:
-        _let_go(slave, task)
-        _finish(board, context, task, outcome)
+        let_go(slave, task)
+        finish(board, context, task, outcome)
         return
     # nearly always: what the two calls do for a task that only this slave has
     task.slaves = ()
@@ -41,7 +70,7 @@ def task_ended(
         board.deaths.pop((task.context, task.id), None)
 
 
-def note_worth(board: Board, slave: ScheduledSlave, now: float) -> None:
+def _note_worth(board: Board, slave: ScheduledSlave, now: float) -> None:
     """A slave that was launched again has ended a task: perhaps that was worth it.
 
     Then what it was lost of before is over, and counts no more.
@@ -50,7 +79,7 @@ def note_worth(board: Board, slave: ScheduledSlave, now: float) -> None:
         slave.relaunches = 0
 
 
-def setup_ended(board: Board, slave: ScheduledSlave, item: SetupItem, outcome: Outcome) -> None:
+def _setup_ended(board: Board, slave: ScheduledSlave, item: SetupItem, outcome: Outcome) -> None:
     """A slave has written how a set-up ended."""
     context = board.contexts.get(item.context)
     if context is None:
@@ -59,82 +88,29 @@ def setup_ended(board: Board, slave: ScheduledSlave, item: SetupItem, outcome: O
         slave.contexts.add(item.context)
         context.note_setup_managed()
     else:
-        _setup_failed(board, slave, context, outcome, is_loss=False)
+        setup_failed(board, slave, context, outcome, is_loss=False)
 
 
-def hand_back(
-    board: Board,
-    slave: ScheduledSlave,
-    items: dict[int, Task | SetupItem],
-    charged: int,
-    cause: str,
-    now: float,
-    *,
-    is_loss: bool = False,
-) -> None:
-    """Put items that a slave no longer has back into their queues; charge the one to blame.
-
-    Args:
-        board: the board.
-        slave: the slave that had them.
-        items: by number, in the order in which they were sent.
-        charged: the one to blame; 0 for none.
-        cause: for its history.
-        now: when it is known.
-        is_loss: the whole slave was lost.
-    """
-    for item, what in reversed(items.items()):
-        if isinstance(what, Task):
-            _let_go(slave, what)
-        context = board.contexts.get(what.context)
-        if context is None:
-            continue  # closed: nobody waits for it
-        if isinstance(what, SetupItem):
-            if item == charged:
-                failure = Outcome(OutcomeKind.SETUP_FAILED, (cause,), slave.id)
-                _setup_failed(board, slave, context, failure, is_loss=is_loss)
-            elif context.is_doubtful:
-                judge_setup(board, context)
-            continue
-        if item == charged and not what.done:
-            what.history += (cause,)
-            if len(what.history) >= context.max_attempts:
-                lost = Outcome(OutcomeKind.LOST, what.history, slave.id)
-                _finish(board, context, what, lost)
-            note_death(board, slave, context, what, now)
-        _queue_again(board, context, what)
-        if context.is_broken:
-            judge_setup(board, context)
+def close_context(board: Board, context: int) -> None:
+    """Forget a context that has been closed, with all that is known of its tasks."""
+    for key in [key for key in board.deaths if key[0] == context]:
+        del board.deaths[key]
+    for slave in board.slaves.values():
+        if slave.serves == context:
+            slave.serves = None
+        if slave.phase is Phase.READY:
+            _withdraw(board, slave, context)
+        slave.excluded.discard(context)
+        slave.kept.drop_context(context)
 
 
-def double(board: Board, slave: ScheduledSlave) -> None:
-    """Let the tasks of a suspected slave begin elsewhere too."""
-    for what in reversed(slave.items.values()):
-        context = board.contexts.get(what.context)
-        # nobody else may begin what is left of a broken context
-        if isinstance(what, Task) and context is not None and not context.is_broken:
-            _queue_again(board, context, what)
-
-
-def go_on(board: Board, slave: ScheduledSlave) -> None:
-    """A slave keeps what it has, but for tasks that have ended elsewhere in the meantime."""
-    begun = next(iter(slave.items), 0)
-    for item, what in slave.items.items():
-        if not isinstance(what, Task) or (what.is_forgotten and item == begun):
-            continue
-        if what.done:
-            _end_attempt(board, slave, item)
-        else:
-            board.contexts[what.context].retry.pop(what.id, None)
-
-
-def withdraw(board: Board, slave: ScheduledSlave, context: int) -> None:
+def _withdraw(board: Board, slave: ScheduledSlave, context: int) -> None:
     """Take a closed context's items off a slave, its values, and what a failed set-up left."""
     for item, what in slave.items.items():
         if what.context == context:
             if isinstance(what, Task):
                 what.done = True
-            _end_attempt(board, slave, item)
+            end_attempt(board, slave, item)
     if context in slave.contexts or context in slave.excluded:
         slave.contexts.discard(context)
         board.actions.append(CloseContext(slave.id, context))
@@ -179,7 +155,7 @@ def judge_setup(board: Board, context: ContextState) -> None:
     waiting = [*context.retry.values(), *context.fresh]
     context.fresh.clear()
     for task in waiting:
-        _finish(board, context, task, context.last_setup_failure)
+        finish(board, context, task, context.last_setup_failure)
 
 
 def _is_tried(board: Board, context: ContextState) -> bool:
@@ -190,7 +166,7 @@ def _is_tried(board: Board, context: ContextState) -> bool:
     )
 
 
-def _setup_failed(
+def setup_failed(
     board: Board,
     slave: ScheduledSlave,
     context: ContextState,
@@ -198,26 +174,22 @@ def _setup_failed(
     *,
     is_loss: bool,
 ) -> None:
+    """A set-up has failed on a slave; ``is_loss`` if the whole slave was lost in it."""
     outcome = outcome._replace(kind=OutcomeKind.SETUP_FAILED)
     if context.note_setup_failed(slave.id, outcome, is_loss=is_loss):
         slave.excluded.add(context.id)
     judge_setup(board, context)
 
 
-def _let_go(slave: ScheduledSlave, task: Task) -> None:
+def let_go(slave: ScheduledSlave, task: Task) -> None:
+    """Take note that a slave does not have a task any more."""
     if len(task.slaves) <= 1:  # nearly always
         task.slaves = ()
     else:
         task.slaves = tuple(id for id in task.slaves if id != slave.id)
 
 
-def _queue_again(board: Board, context: ContextState, task: Task) -> None:
-    """Put a task in front of its queue, unless it has ended or a slave that is heard has it."""
-    if not task.done and all(board.slaves[id].is_suspected for id in task.slaves):
-        context.queue_again(task)
-
-
-def _finish(board: Board, context: ContextState, task: Task, outcome: Outcome) -> None:
+def finish(board: Board, context: ContextState, task: Task, outcome: Outcome) -> None:
     """Deliver a task's outcome, unless it has one; end its other attempts."""
     if task.done:
         return
@@ -234,10 +206,10 @@ def _finish(board: Board, context: ContextState, task: Task, outcome: Outcome) -
         slave = board.slaves[id]
         if not slave.is_suspected:  # otherwise when it is heard will do
             item = next(item for item, what in slave.items.items() if what is task)
-            _end_attempt(board, slave, item)
+            end_attempt(board, slave, item)
 
 
-def _end_attempt(board: Board, slave: ScheduledSlave, item: int) -> None:
+def end_attempt(board: Board, slave: ScheduledSlave, item: int) -> None:
     """Free a slave from an item that nobody needs any more."""
     if item == next(iter(slave.items)):
         slave.unneeded = item

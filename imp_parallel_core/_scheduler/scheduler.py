@@ -3,8 +3,9 @@
 The engine calls one method for each thing that happens, with the time of it, and performs the
 actions that come back. Each added task is delivered exactly once, whatever the order of events.
 
-Events are here. What they change is next door: who gets work (:mod:`.assignment`), what becomes of
-it (:mod:`.outcomes`), and the state that both share (:mod:`.board`).
+Events are here. Other modules say what follows from them: which slave gets which tasks
+(:mod:`.assignment`), how tasks end (:mod:`.outcomes`), and what becomes of the tasks of slaves that
+are lost (:mod:`.losses`). The state that they share is the :mod:`.board`.
 """
 
 from __future__ import annotations
@@ -13,17 +14,14 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
 
-from . import assignment as work
-from . import health, patience
-from . import outcomes as ends
-from .actions import Action, ForgetPart, NextRunner, Relaunch
+from . import assignment, health, losses, outcomes, patience
+from .actions import Action, ForgetPart
 from .board import Board
 from .contexts import ContextState
 from .policy import Policy
 from .slaves import Phase, ScheduledSlave, SetupItem
 from .tasks import Outcome, Task
 
-_context_of = attrgetter("context")
 _NEVER = float("inf")
 
 
@@ -38,7 +36,6 @@ class Scheduler:
         self._board = Board(policy or Policy())
         self._slaves = self._board.slaves
         self._contexts = self._board.contexts
-        self._asked_at = float("-inf")  # when slaves were last asked to hand back for idle ones
 
     # ---- what can be asked
 
@@ -74,16 +71,8 @@ class Scheduler:
 
     def next_tick(self) -> float | None:
         """Return when :meth:`tick` wants to be called, if nothing else happens before."""
-        due, look_at = self._next_take_back(), self._board.look_at
-        if look_at == _NEVER:
-            return due
-        return look_at if due is None else min(due, look_at)
-
-    def _next_take_back(self) -> float | None:
-        due = work.next_take_back(self._board)
-        if due is None:
-            return None
-        return max(due, self._asked_at + self._board.policy.patience_s)
+        due = min(assignment.next_take_back(self._board), self._board.look_at)
+        return None if due == _NEVER else due
 
     # ---- events: contexts and tasks
 
@@ -95,17 +84,17 @@ class Scheduler:
         task_limit_s: float = 0.0,
     ) -> list[Action]:
         """A context exists from now on. Slaves see to its time limits (s; 0 for none)."""
-        state = ContextState(context, max_attempts, setup_limit_s, task_limit_s)
-        self._contexts[context] = state
+        limits = setup_limit_s, task_limit_s
+        self._contexts[context] = ContextState(context, max_attempts, *limits)
         return self._board.flush()
 
     def tasks_added(self, tasks: list[Task], now: float) -> list[Action]:
         """The user has added tasks of open contexts."""
-        for id, some in groupby(tasks, _context_of):
+        for id, some in groupby(tasks, attrgetter("context")):
             context = self._contexts.get(id)
             if context is not None:  # closed in the meantime: nobody is left to be told
                 context.fresh.extend(some)
-        self._judge_setups()
+        losses.judge_setups(self._board)
         return self._decide(now)
 
     def outcomes_read(
@@ -122,31 +111,21 @@ class Scheduler:
     def reader_waits(self, context: int, now: float) -> list[Action]:
         """A thread of the user waits, and nothing that has arrived is what it waits for.
 
-        Called once when it begins to wait, after what was read before has been reported by
-        :meth:`outcomes_read`. Until the next such report, lack of credit does not stop the context:
+        Called once when the thread begins to wait, after :meth:`outcomes_read` has reported what
+        was read before. Until the next such report, lack of credit does not stop the context:
         its oldest unfinished task is started whenever nothing of it runs or is to be tried again.
         It takes more than one such start if outcomes come that are not what the reader waits for.
         """
         state = self._contexts.get(context)
-        if state is None:
-            return self._board.flush()
-        state.has_waiting_reader = True
+        if state is not None:
+            state.has_waiting_reader = True
         return self._decide(now)
 
     def context_closed(self, context: int, now: float) -> list[Action]:
         """The user has closed or dropped a context: its tasks are forgotten, running ones ended."""
         if self._contexts.pop(context, None) is None:
             return self._board.flush()
-        deaths = self._board.deaths
-        for key in [key for key in deaths if key[0] == context]:
-            del deaths[key]
-        for slave in self._slaves.values():
-            if slave.serves == context:
-                slave.serves = None
-            if slave.phase is Phase.READY:
-                ends.withdraw(self._board, slave, context)
-            slave.excluded.discard(context)
-            slave.kept.drop_context(context)
+        outcomes.close_context(self._board, context)
         return self._decide(now)
 
     def tasks_forgotten(
@@ -158,7 +137,7 @@ class Scheduler:
         """
         state = self._contexts.get(context)
         if state is not None:
-            ends.forget(self._board, state, are_forgotten)
+            outcomes.forget(self._board, state, are_forgotten)
         return self._decide(now)
 
     def part_released(self, context: int, number: int) -> list[Action]:
@@ -177,22 +156,14 @@ class Scheduler:
         return self._board.flush()
 
     def slave_restarted(self, slave: int, cause: str, now: float) -> list[Action]:
-        """A slave's batch system has started it anew; it may have been lost before, or not.
+        """A slave's batch system has started it anew, whether it had been lost before or not.
 
-        Args:
-            slave: which one.
-            cause: what to say of that in the history of tasks; none is charged.
-            now: when it is known.
+        No task is charged; ``cause`` is what the history of its tasks says of the restart.
         """
         state = self._slaves[slave]
         if state.phase is Phase.GONE:
             return self.slave_added(slave, state.relaunchable)
-        items = state.items
-        state.phase = Phase.STARTING
-        state.forget_runner()
-        state.forget_connection()
-        self._board.settle(state)
-        ends.hand_back(self._board, state, items, 0, cause, now)
+        losses.restart(self._board, state, cause, now)
         return self._decide(now)
 
     def runner_ready(self, slave: int, now: float) -> list[Action]:
@@ -225,10 +196,7 @@ class Scheduler:
         state = self._slaves[slave]
         if state.phase is Phase.GONE or state.is_suspected:
             return self._board.flush()
-        state.is_suspected = True
-        self._board.settle(state)
-        ends.double(self._board, state)
-        self._judge_setups()
+        losses.suspect(self._board, state)
         return self._decide(now)
 
     def slave_heard(self, slave: int, now: float) -> list[Action]:
@@ -236,9 +204,7 @@ class Scheduler:
         state = self._slaves[slave]
         if not state.is_suspected:
             return self._board.flush()
-        state.is_suspected = False
-        ends.go_on(self._board, state)
-        self._board.settle(state)
+        losses.trust_again(self._board, state)
         return self._decide(now, state)
 
     def slave_present(self, slave: int, patience_s: float, now: float) -> list[Action]:
@@ -263,27 +229,20 @@ class Scheduler:
         """A slave's runner has died; its supervisor starts another.
 
         Args:
-            slave: whose runner it was.
+            slave: the slave.
             charged: the item that is to blame; 0 for none. Nothing is charged on a slave that
                 is leaving: whoever ends it may end its runner first.
             cause: how it died, for the history of that item's task.
             now: when it is known.
         """
-        state = self._slaves[slave]
-        items = state.items
-        state.phase = Phase.STARTING
-        patience.note_runner_lost(self._board, state, charged)
-        state.forget_runner()
-        self._board.settle(state)
-        self._board.actions.append(NextRunner(slave))
-        ends.hand_back(self._board, state, items, 0 if state.is_leaving else charged, cause, now)
+        losses.lose_runner(self._board, self._slaves[slave], charged, cause, now)
         return self._decide(now)
 
     def slave_lost(self, slave: int, is_charged: bool, cause: str, now: float) -> list[Action]:
         """A slave has gone for good, with its supervisor.
 
         Args:
-            slave: which one.
+            slave: the slave.
             is_charged: whether the item that it was running may be to blame. Nothing is charged
                 on a slave that was leaving.
             cause: how it went, for that item's history.
@@ -292,24 +251,8 @@ class Scheduler:
         state = self._slaves[slave]
         if state.phase is Phase.GONE:
             return self._board.flush()
-        items = state.items
-        charged = next(iter(items), 0) if is_charged and not state.is_leaving else 0
-        self._launch_again_or_forget(state)
-        state.forget_runner()
-        state.forget_connection()
-        self._board.settle(state)
-        ends.hand_back(self._board, state, items, charged, cause, now, is_loss=True)
-        self._judge_setups()
+        losses.lose_slave(self._board, state, is_charged=is_charged, cause=cause, now=now)
         return self._decide(now)
-
-    def _launch_again_or_forget(self, slave: ScheduledSlave) -> None:
-        if slave.can_return and slave.relaunches < self._board.policy.max_relaunches:
-            slave.relaunches += 1
-            slave.ready_since = None
-            slave.phase = Phase.STARTING
-            self._board.actions.append(Relaunch(slave.id))
-        else:
-            self._board.forget_slave(slave)
 
     # ---- events: what becomes of items
 
@@ -324,44 +267,18 @@ class Scheduler:
     ) -> list[Action]:
         """A runner has written outcomes: for each its item, and how long that took (s)."""
         state = self._slaves[slave]
-        held = len(state.items)
-        has_worked = False
-        for item, outcome, duration_s in ended:
-            what = state.items.pop(item, None)
-            if what is None:
-                continue  # of an attempt that has been given up already
-            if isinstance(what, SetupItem):
-                ends.setup_ended(self._board, state, what, outcome)
-            else:
-                ends.task_ended(self._board, state, what, outcome, duration_s)
-                has_worked = True
-        if has_worked and state.relaunches:
-            ends.note_worth(self._board, state, now)
-        if len(state.items) != held:
-            self._board.note_progress(state, now)
-            if what is not None:
-                state.last_ended = item
-            if state.fruitless and isinstance(what, Task):
-                state.fruitless = 0
-        self._board.settle(state)
+        outcomes.items_ended(self._board, state, ended, now)
         return self._decide(now, state)
 
     def items_returned(self, slave: int, items: list[int], now: float) -> list[Action]:
         """A slave has handed back items that it had not begun: the answer to a TakeBack."""
         state = self._slaves[slave]
-        may_be_refilled = patience.note_return(self._board, state, items)
-        returned = {item: state.items.pop(item) for item in items if item in state.items}
-        ends.hand_back(self._board, state, returned, 0, "", now)
-        ends.go_on(self._board, state)
-        self._board.settle(state)
-        # nothing is sent behind an item that takes long
+        may_be_refilled = losses.return_items(self._board, state, items, now)
         return self._decide(now, state if may_be_refilled else None)
 
     def tick(self, now: float) -> list[Action]:
         """Time has passed (see :meth:`next_tick`)."""
-        due = self._next_take_back()
-        if due is not None and due <= now and work.take_back_for_idle(self._board, now):
-            self._asked_at = now
+        assignment.take_back_for_idle(self._board, now)
         if self._board.look_at > now:
             return self._board.flush()
         health.look(self._board, now)
@@ -375,11 +292,7 @@ class Scheduler:
             health.take_up_if_needed(self._board)
         if busy is not None and not busy.items:
             busy = None
-        work.fill_idle(self._board, now)
+        assignment.fill_idle(self._board, now)
         if busy is not None:
-            work.fill(self._board, busy, now)
+            assignment.fill(self._board, busy, now)
         return self._board.flush()
-
-    def _judge_setups(self) -> None:
-        for context in list(self._contexts.values()):
-            ends.judge_setup(self._board, context)

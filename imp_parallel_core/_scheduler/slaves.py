@@ -24,7 +24,7 @@ class SetupItem(NamedTuple):
 
 
 class Vigil:
-    """What a slave that is heard has been seen to do; see ``_scheduler.patience``.
+    """What a slave that is heard has been seen to do; see :mod:`.patience`.
 
     Args:
         item: the item that it is at, 0 for none.
