@@ -1,10 +1,12 @@
-"""Bytes, frames, messages, sessions: what both ends of a connection share.
+"""Bytes, frames, messages and sessions: the code of the protocol that both ends share.
 
-docs/protocol.md describes it and is authoritative. The fleet and the supervisor hold links.
+docs/protocol.md describes the protocol and is authoritative. The fleet has a link to each slave;
+a supervisor has one to its master and one to its runner.
 
 Read :mod:`.stream` first (bytes), then :mod:`.protocol` and :mod:`.decoder` (frames and messages,
-sans-I/O), :mod:`.heads` (what each kind of message carries), :mod:`.session` (numbered messages
-that survive a broken stream), :mod:`.handshake` and :mod:`.link` (a session over a stream in a
-loop). :mod:`.shared_memory`, :mod:`.descriptors`, :mod:`.segments` and :mod:`.memory` are for large
-payloads. :mod:`.types` holds types that the others share.
+sans-I/O), :mod:`.heads` (the layout of each kind of message), :mod:`.session` (numbered messages
+that survive a broken stream), :mod:`.handshake`, and :mod:`.link` (a session over a stream in an
+event loop). Large payloads need :mod:`.partial_message`, :mod:`.segments`, :mod:`.shared_memory`,
+:mod:`.descriptors` and :mod:`.memory` (how much is left). :mod:`.types` holds types that the other
+modules share.
 """

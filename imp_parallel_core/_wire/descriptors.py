@@ -1,6 +1,6 @@
-"""Passing descriptors beside the bytes of a Unix socket.
+"""Pass descriptors beside the bytes of a Unix socket.
 
-They arrive with the first of the bytes that they were sent with, never later.
+Descriptors arrive with the first of the bytes that they were sent with, never later.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _PAUSE_S = 0.01
 
 
 def send(connected: socket.socket, buffers: Sequence[Buffer], passed: Sequence[SharedBytes]) -> int:
-    """Write the start of some buffers, and pass descriptors with the first byte.
+    """Write the start of these buffers, and pass descriptors with the first byte.
 
-    Returns how many bytes were taken. Raises what ``sendmsg`` raises; BlockingIOError also if so
-    many descriptors of this user's are under way that the system takes no more.
+    Returns how many bytes were taken. Raises what ``sendmsg`` raises, and BlockingIOError if so
+    many descriptors of this user are in flight that the system takes no more.
     """
     if not passed:
         return connected.sendmsg(buffers)
@@ -38,16 +38,16 @@ def send(connected: socket.socket, buffers: Sequence[Buffer], passed: Sequence[S
     except OSError as problem:
         if problem.errno != errno.ETOOMANYREFS:
             raise
-        time.sleep(_PAUSE_S)  # nothing tells when there is room; don't keep a core busy with it
+        time.sleep(_PAUSE_S)  # no event tells when there is room; don't keep a core busy asking
         raise BlockingIOError from problem
 
 
 def receive(
     connected: socket.socket, limit_bytes: int, flags: int = 0
 ) -> tuple[bytes, list[SharedBytes]]:
-    """Return what has arrived, and the descriptors that came with it.
+    """Return the bytes that have arrived, and the descriptors that came with them.
 
-    Raises what ``recvmsg`` raises; OSError also if descriptors came that can't be taken.
+    Raises what ``recvmsg`` raises, and OSError if descriptors came that can't be taken.
     """
     data, ancillary, said, _ = connected.recvmsg(limit_bytes, _ROOM, flags | _CLOSE_ON_EXEC)
     if not ancillary:

@@ -1,4 +1,4 @@
-"""What the two ends of a connection tell each other first, and whether they fit together."""
+"""The handshake of master and slave: HELLO, WELCOME and REFUSE, and the comparison of versions."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from .._version import __version__
 from .protocol import VERSION
 
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What reading JSON of somebody else may raise, and taking out of it what should be there."""
+"""The exceptions that reading a peer's JSON may raise, including the access to its values."""
 
 PYTHON = [sys.version_info[0], sys.version_info[1]]
 
-
 _COMPARED = {"protocol": "protocol", "python": "Python", "cloudpickle": "cloudpickle"}
-_TEXT_LIMIT = 255  # of what people are shown
+_TEXT_LIMIT = 255  # characters of a peer's text that people are shown
 
 
 def slave_identity(index: int) -> dict[str, Any]:
-    """Return what a slave says of itself, but for what its runner adds (cloudpickle's version)."""
+    """Return a slave's part of its HELLO. Its runner adds the version of cloudpickle."""
     return {
         "protocol": VERSION,
         "package": __version__,
@@ -43,7 +42,7 @@ def hello_of(identity: dict[str, Any], received: int, *, passes_descriptors: boo
 
 
 class Hello(NamedTuple):
-    """What a slave says of itself."""
+    """The contents of a HELLO."""
 
     versions: dict[str, Any]
     host: str
@@ -55,19 +54,19 @@ class Hello(NamedTuple):
 
 
 def read_hello(body: bytes) -> Hello:
-    """Return what a HELLO says. Raises ValueError if it can't be read."""
+    """Return the contents of a HELLO. Raises ValueError if they can't be read."""
     try:
         said = json.loads(body)
         versions = {key: said.get(key) for key in _COMPARED}
         if len(repr(versions)) > _TEXT_LIMIT:
             raise ValueError("its versions are too long to be any")
-        session = said.get("session")
+        token = said.get("session")
         return Hello(
             versions,
             printable(str(said["host"])[:_TEXT_LIMIT]),
             int(said["pid"]),
             str(said.get("boot")),
-            None if session is None else str(session),
+            None if token is None else str(token),
             int(said.get("received", 0)),
             said.get("descriptors") is True,
         )
@@ -76,7 +75,7 @@ def read_hello(body: bytes) -> Hello:
 
 
 def new_session_token() -> str:
-    """Return a token that nobody can guess, by which a session can be resumed."""
+    """Return a token that nobody can guess. A slave shows it to resume its session."""
     return os.urandom(16).hex()
 
 
@@ -111,10 +110,10 @@ def refusal(reason: str) -> bytes:
 
 
 def refusal_of(master: dict[str, Any], slave: dict[str, Any]) -> str | None:
-    """Return why two ends don't fit together; None if they do.
+    """Return why master and slave don't fit together; None if they do.
 
-    Both ends ask, before either has unpickled anything: pickles of another minor version of Python
-    or another cloudpickle would fail much later, and in stranger ways.
+    Both ends call this before either unpickles anything: pickles of another minor version of Python
+    or of another cloudpickle would fail much later, and in stranger ways.
     """
     differences = [
         f"{name} {_version(master.get(key))} on the master, {_version(slave.get(key))} on the slave"

@@ -1,7 +1,7 @@
-"""The heads of messages: what each kind carries (docs/protocol.md), packed and unpacked.
+"""The heads of messages (docs/protocol.md), packed and unpacked.
 
-An *item* is what a runner does one at a time: a context's set-up or an attempt of a task. Item 0
-is none.
+An *item* is a unit of a runner's work: the set-up of a context, or an attempt of a task. A runner
+does one item at a time. Item 0 means that there is none.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ _RUNNER_READY = Struct("!I")  # pid
 _OUTCOME = Struct("!QBd")  # item, VALUE or RAISED, duration (s)
 VALUE_RECORD = Struct("!QdI")  # item, duration (s), length of the pickle that follows
 _RUNNER_LOST = Struct("!QQ?")  # item to blame, peak memory (bytes), whether the master asked
-
 _KEEP = Struct("!IIB")  # context, number of the part, BUFFER, BYTES or TEXT
 _FORGET = Struct("!II")  # context, number of the part
-_PART = Struct("!I")  # its number, in place of a segment of a task
+_PART = Struct("!I")  # number of a part, in the place of a segment of a task
 
 VALUE, RAISED = 0, 1
 BUFFER, BYTES, TEXT = range(3)
@@ -37,10 +36,10 @@ _FOREVER = float("inf")
 
 
 class TasksHead(NamedTuple):
-    """What the master says of the tasks in a TASKS message, which are alike."""
+    """The head of a TASKS message, whose tasks have all this in common."""
 
     first_item: int
-    """The number of the first; the others follow without a gap."""
+    """The item of the first task; those of the other tasks follow without a gap."""
     context: int
     bundle: int
     timeout_s: float
@@ -49,7 +48,7 @@ class TasksHead(NamedTuple):
 
     @property
     def items(self) -> range:
-        """The tasks' numbers."""
+        """The items of all tasks."""
         return range(self.first_item, self.first_item + len(self.counts))
 
 
@@ -70,23 +69,23 @@ class BundleHead(NamedTuple):
 
 
 class KeepHead(NamedTuple):
-    """The head of a KEEP; its one segment is the part."""
+    """The head of a KEEP message; its one segment is the part."""
 
     context: int
     number: int
     kind: int
-    """What the runner makes of it: BUFFER, BYTES or TEXT."""
+    """What the runner makes of the part: BUFFER, BYTES or TEXT."""
 
 
 class ForgetHead(NamedTuple):
-    """The head of a FORGET: which part."""
+    """The head of a FORGET message: which part to drop."""
 
     context: int
     number: int
 
 
 class OutcomeHead(NamedTuple):
-    """The head of an OUTCOME: how an item ended, and how long it ran.
+    """The head of an OUTCOME message: how an item ended, and how long it ran.
 
     The segments are the pickled value (VALUE), or the traceback as UTF-8, a line that names the
     exception, and the pickled exception (RAISED).
@@ -98,7 +97,7 @@ class OutcomeHead(NamedTuple):
 
 
 class RunnerLostHead(NamedTuple):
-    """The head of a RUNNER_LOST; its one segment is a sentence that says how the runner ended."""
+    """The head of a RUNNER_LOST message; its one segment says how the runner ended, in words."""
 
     item: int
     peak_memory_bytes: int
@@ -106,7 +105,7 @@ class RunnerLostHead(NamedTuple):
 
 
 class RunnerReadyHead(NamedTuple):
-    """The head of a RUNNER_READY."""
+    """The head of a RUNNER_READY message."""
 
     pid: int
 
@@ -139,7 +138,7 @@ def _counts_layout(count: int) -> Struct:
 
 
 def unpack_values(records: bytes) -> list[tuple[int, float, bytes]]:
-    """Return what VALUES holds: item, duration (s) and pickle. Raises ProtocolError."""
+    """Return the records of a VALUES: item, duration (s) and pickle. Raises ProtocolError."""
     values: list[tuple[int, float, bytes]] = []
     unpack, size = VALUE_RECORD.unpack_from, VALUE_RECORD.size
     at, end, total_s = 0, len(records), 0.0
@@ -154,7 +153,7 @@ def unpack_values(records: bytes) -> list[tuple[int, float, bytes]]:
         raise ProtocolError("a record of VALUES is not complete") from problem
     if at != end:
         raise ProtocolError("the last record of VALUES is not complete")
-    if not -_FOREVER < total_s < _FOREVER:  # otherwise none is infinite, or no number
+    if not -_FOREVER < total_s < _FOREVER:  # if the sum is finite, so is each duration
         for _, duration_s, _ in values:
             if not -_FOREVER < duration_s < _FOREVER:
                 raise ProtocolError(f"a duration of {duration_s} s")
@@ -205,13 +204,13 @@ def unpack_forget(head: bytes) -> ForgetHead:
 
 
 def reference_to(part: int) -> bytes:
-    """Return what stands in a task for a part that the runner keeps, by its number."""
+    """Return the segment that stands in a task for a part that the runner keeps."""
     return _PART.pack(part)
 
 
 def referred_part(segment: Segment) -> int:
-    """Return the number of the part that a segment of a task stands for; 0 if it is itself."""
-    # what a task holds out of band is never so short
+    """Return the number of the part that a task's segment stands for; 0 if it stands for none."""
+    # a buffer that a task holds out of band is never so short
     return _PART.unpack(segment)[0] if len(segment) == _PART.size else 0  # type: ignore[arg-type]  # too short to be shared
 
 

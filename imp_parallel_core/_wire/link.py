@@ -1,6 +1,6 @@
-"""A stream in an event loop, and the session over it: one end of a wire.
+"""A link: a stream in an event loop, and the session over that stream.
 
-The master has one for each slave; a slave's supervisor has one to the master and one to its runner.
+The master has a link to each slave. A supervisor has one to the master and one to its runner.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 
 
 class Link:
-    """One end of a wire.
+    """One end of a stream, and of the session over it.
 
     Args:
-        stream: the bytes.
-        selector: the loop's; the data that it is registered with is called with the events.
-        greeted: called with the kind and body of each handshake frame.
+        stream: the stream.
+        selector: the selector of the loop, which calls the data of each key with the events.
+        greeted: called with the kind and the body of each handshake frame.
         received: called with each message.
-        ended: called once, with how, when the stream has ended or broken; not after :meth:`close`.
-        wake: runs a function in the loop's thread; needed for streams without a descriptor only.
-        session: the session to go on with, if it began over another stream; or the one to
-            begin, if it is to be of a particular kind.
+        ended: called once with the reason when the stream ends or breaks; never after
+            :meth:`close`.
+        wake: runs a function in the loop's thread. Only streams without a descriptor need this.
+        session: a session that began over another stream, or a new one with options of its own.
+            By default, a new session begins.
     """
 
     def __init__(
@@ -56,20 +57,21 @@ class Link:
         self._ended = ended
         can_pass: bool = getattr(stream, "passes_descriptors", False)
         self.can_pass_descriptors = can_pass and not stream.resumable
-        """Whether this end of the stream can; see ``passes_descriptors`` of the session."""
+        """Whether this end of the stream can pass descriptors. See
+        :attr:`.session.Session.passes_descriptors` for both ends."""
         self._descriptor = stream.fileno()
         if self._descriptor is not None:
             selector.register(self._descriptor, selectors.EVENT_READ, self._ready)
         elif wake is not None:
             stream.on_wake_up(lambda: wake(self._woken))
-            wake(self._woken)  # something may have arrived before it could say so
+            wake(self._woken)  # bytes may have arrived before the callback was set
 
     def send(self, kind: int, head: bytes = b"", segments: Sequence[Segment] = ()) -> None:
-        """Queue a message, to be written by :meth:`flush`."""
+        """Queue a message; :meth:`flush` writes it."""
         self.session.send(kind, head, segments)
 
     def flush(self) -> None:
-        """Write what is queued, as far as it is taken without waiting; the rest follows."""
+        """Write as much as the stream takes without waiting; the loop writes the rest."""
         if not self.is_open:
             return
         session, is_done = self.session, True
@@ -79,8 +81,8 @@ class Link:
         except BlockingIOError:
             is_done = False
         except OSError:
-            return  # reading will tell, and first give what the peer still had to say
-        except Exception as problem:  # a plugin's
+            return  # reading returns what the peer still had to say, and then fails, too
+        except Exception as problem:  # the stream may be a plugin's
             self._end(_failure("its stream failed", problem))
             return
         self._want_to_write(not is_done)
@@ -90,18 +92,18 @@ class Link:
         descriptors = self.session.unsent_descriptors
         if not descriptors:
             return self._stream.send(buffers)
-        count: int = self._stream.send_with(buffers, descriptors)  # type: ignore[attr-defined]  # its capability was asked for
+        count: int = self._stream.send_with(buffers, descriptors)  # type: ignore[attr-defined]  # both ends can pass descriptors
         return count
 
     def read_rest(self) -> None:
-        """Read what has arrived: the peer has ended, but what it said before counts."""
+        """Read all that has arrived: what a peer sent before its end counts."""
         while self.is_open and self._read():
             pass
 
     def resume(self, earlier: Link, peer_received: int) -> None:
-        """Go on with the session of an earlier link, over this one's stream, after its HELLO.
+        """Take over the session of an earlier link. This link has received a HELLO, no more.
 
-        Raises ProtocolError if the peer can't have received so many messages of it.
+        Raises ProtocolError if the peer can't have received that many messages of the session.
         """
         earlier.close()
         earlier.session.continue_over(self.session)
@@ -116,10 +118,10 @@ class Link:
                 self._selector.unregister(self._descriptor)
             close_quietly(self._stream)
             if not self.session.resumable:
-                self.session.lost_stream()  # what it holds is needed no more, and may be large
+                self.session.lost_stream()  # frees queued messages, which may be large
 
     def abandon(self) -> None:
-        """Close this process's end of the stream, and leave the selector as it is."""
+        """Close the stream, but leave the selector alone: a forked child shares it."""
         self.is_open = False
         close_quietly(self._stream)
 
@@ -142,7 +144,7 @@ class Link:
         self.flush()
 
     def _read(self) -> bool:
-        """Read once, and pass on what has come; return whether there may be more."""
+        """Read once, and pass on what has arrived; return whether there may be more."""
         try:
             data = self._stream.receive(self._read_bytes)
         except BlockingIOError:
@@ -150,7 +152,7 @@ class Link:
         except OSError as problem:
             self._end(f"its connection broke: {problem}")
             return False
-        except Exception as problem:  # a plugin's
+        except Exception as problem:  # the stream may be a plugin's
             self._end(_failure("its stream failed", problem))
             return False
         if not data:
@@ -163,7 +165,7 @@ class Link:
         except ProtocolError as problem:
             self._end(f"it broke the protocol: {problem}")
             return False
-        except Exception as problem:  # no memory for it; or a stream that gives something else
+        except Exception as problem:  # no memory is left, or the stream did not return bytes
             self._end(_failure("what it sent can't be taken", problem))
             return False
         for kind, body in self.session.take_handshake():
@@ -178,7 +180,7 @@ class Link:
     def _take_descriptors(self) -> Sequence[SharedBytes]:
         if not self.can_pass_descriptors:
             return ()
-        descriptors: Sequence[SharedBytes] = self._stream.take_descriptors()  # type: ignore[attr-defined]  # likewise
+        descriptors: Sequence[SharedBytes] = self._stream.take_descriptors()  # type: ignore[attr-defined]  # this end can pass descriptors
         return descriptors
 
     def _end(self, how: str) -> None:
@@ -187,10 +189,10 @@ class Link:
 
 
 def close_quietly(stream: Stream) -> None:
-    """Close a stream, which may be a plugin's and fail."""
+    """Close a stream, whatever its plugin's code raises."""
     try:
         stream.close()
-    except Exception:  # noqa: S110  it is of no use any more, in whatever state
+    except Exception:  # noqa: S110  nobody uses the stream any more, whatever its state is
         pass
 
 

@@ -1,16 +1,16 @@
-"""How much memory there is left for what slaves send. Linux where it can tell."""
+"""How much memory is left for what slaves send. Only Linux tells."""
 
 from __future__ import annotations
 
 import os
 import re
 
-_RESERVE_PART = 16  # of what there is, one part of so many is left for all else
+_RESERVE_PART = 16  # one part in so many of the free memory is left for everything else
 _GROUPS = "/sys/fs/cgroup"
 
 
 def has_room(size_bytes: int) -> bool:
-    """Whether this process may take so many more bytes, without having anything killed for it."""
+    """Whether this process can take so many more bytes before the system kills a process."""
     answers = (_left_in_system(), _left_in_group(), _left_to_process())
     left = min((answer for answer in answers if answer is not None), default=None)
     return left is None or size_bytes <= left - left // _RESERVE_PART
@@ -25,7 +25,7 @@ def _left_in_system() -> int | None:
 
 
 def _left_in_group() -> int | None:
-    """Return how much is left to this process's control group, or the nearest one with a limit."""
+    """Return how much is left to this process's control group and to those around it."""
     path = _read("/proc/self/cgroup").partition("0::")[2].partition("\n")[0]
     folder = _GROUPS + path.rstrip("/")
     lefts: list[int] = []
@@ -39,7 +39,7 @@ def _left_in_group() -> int | None:
 
 
 def _left_to_process() -> int | None:
-    """Return how much is left of this process's own limit (ulimit -v), if it has one."""
+    """Return how much is left of this process's own limit (ulimit -v); None without a limit."""
     import resource
 
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)

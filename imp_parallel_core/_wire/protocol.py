@@ -1,14 +1,14 @@
-"""The protocol, sans-I/O: frames and messages, and how they are written.
+"""The protocol, sans-I/O: the layouts of frames and messages, and how messages are written.
 
-``docs/protocol.md`` describes them, and :mod:`.decoder` reads them.
+``docs/protocol.md`` describes the protocol, and :mod:`.decoder` reads streams.
 
-A stream of bytes is cut into *frames*; a frame is at most 256 KiB, so that a heartbeat passes
-between the pieces of a large payload. A *message* is a kind, a small head and any number of
-segments (opaque payloads); it travels in one frame, or in several PART frames and a last one.
-A segment in shared memory may travel beside the bytes, as a descriptor. Nothing here knows what a
-segment holds, and nothing here pickles.
+A stream of bytes is cut into *frames* of at most 256 KiB, so that a heartbeat passes between the
+pieces of a large payload. A *message* is a kind, a small head and any number of segments (opaque
+payloads). It travels in one WHOLE frame, or in several PART frames and a WHOLE one. A segment in
+shared memory may travel beside the bytes, as a descriptor. This module does not know what a segment
+holds, and never pickles.
 
-This module is imported by every slave at its start: it needs the standard library's lightest only.
+Every slave imports this module at its start, so it imports light modules only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Frame = tuple[Segment, ...]
 
 VERSION = 1
-"""Numbered apart from the package: it grows when two ends could misunderstand each other."""
+"""The protocol's own version. It grows when two ends could misunderstand each other."""
 
 FRAME_LIMIT_BYTES = 256 * 1024
 """The largest body of a frame."""
@@ -42,7 +42,8 @@ MESSAGE_LIMIT_BYTES = 1 << 40
 SEGMENT_COUNT_LIMIT = 8192
 
 DESCRIPTOR_LIMIT = 128
-"""How many segments of a message may travel as descriptors; and how many may wait for theirs."""
+"""How many segments of a message may travel as descriptors, and how many descriptors may wait for
+their message."""
 
 BY_DESCRIPTOR = 1 << 63
 """Set in the length of a segment that travels as a descriptor."""
@@ -60,7 +61,7 @@ PAUSED, RESUMED = range(39, 41)
 
 FRAME_HEADER = Struct("!IB")  # length of the body, kind of frame
 PREFIX = Struct("!BHI")  # kind of message, number of segments, length of the head
-_LENGTHS = [Struct(f"!{count}Q") for count in range(16)]  # of the segments; more are rare
+_LENGTHS = [Struct(f"!{count}Q") for count in range(16)]  # of segments; more than 15 are rare
 ACK_BODY = Struct("!Q")  # how many messages have been received in this session
 
 HANDSHAKE = (HELLO, WELCOME, REFUSE)
@@ -83,7 +84,7 @@ class Message(NamedTuple):
 
 
 def encode_frame(kind: int, body: bytes = b"") -> bytes:
-    """Return one frame as bytes. Raises ValueError if its kind may not have such a large body."""
+    """Return one frame as bytes. Raises ValueError if the body is too large for its kind."""
     limit_bytes = BODY_LIMITS_BYTES.get(kind, FRAME_LIMIT_BYTES)
     if len(body) > limit_bytes:
         raise ValueError(
@@ -93,7 +94,7 @@ def encode_frame(kind: int, body: bytes = b"") -> bytes:
 
 
 def encode_ack(received: int) -> bytes:
-    """Return the frame that says how many messages have been received in this session."""
+    """Return an ACK frame, with the number of messages received in this session."""
     return encode_frame(ACK, ACK_BODY.pack(received))
 
 
@@ -105,25 +106,26 @@ def decode_ack(body: bytes) -> int:
 
 
 def lengths_layout(count: int) -> Struct:
-    """Return how the lengths of so many segments are written."""
+    """Return the layout of the lengths of ``count`` segments."""
     return _LENGTHS[count] if count < len(_LENGTHS) else Struct(f"!{count}Q")
 
 
 def encode_message(
     message: tuple[int, bytes, Sequence[Segment]], *, by_descriptor: bool = False
 ) -> list[Frame]:
-    """Return a message as frames, each a tuple of buffers to be written in turn.
+    """Return a message as frames, each a tuple of buffers to write in turn.
 
-    A small message is one frame of one buffer. The segments of a large one are not copied: they
-    must not be changed as long as the frames are in use. If any may travel as descriptors, the
-    large ones are in shared memory then, and the first in the first frame's tuple.
-    Raises ValueError if its head and the lengths of its segments don't fit in one frame.
+    A small message is one frame of one buffer. The segments of a large one are not copied: do not
+    change them as long as the frames are in use. With ``by_descriptor``, large segments are put in
+    shared memory, and stand first in the tuple of the first frame.
+
+    Raises ValueError if the head and the lengths of the segments don't fit in one frame.
     """
     kind, head, segments = message
     count = len(segments)
     if count > SEGMENT_COUNT_LIMIT:
         raise ValueError(f"{count} segments: at most {SEGMENT_COUNT_LIMIT} are allowed")
-    if type(segments) is PackedSegments:  # passed on as they came
+    if type(segments) is PackedSegments:  # they are passed on as they came
         lengths = list(segments.lengths)
         segments = (segments.body,)
     else:
@@ -153,12 +155,33 @@ def encode_message(
     return frames
 
 
+def read_message_start(data: bytes, at: int, end: int) -> tuple[int, bytes, tuple[int, ...], int]:
+    """Return a message's kind, head and lengths of segments, and where these begin in data.
+
+    Raises ProtocolError if data[at:end], the body of its first frame, can't be the start of one.
+    """
+    if end - at < PREFIX.size:
+        raise ProtocolError(f"a message that begins with only {end - at} bytes")
+    kind, count, head_length = PREFIX.unpack_from(data, at)
+    lengths_at = at + PREFIX.size
+    head_at = lengths_at + 8 * count
+    segments_at = head_at + head_length
+    if count > SEGMENT_COUNT_LIMIT:
+        raise ProtocolError(f"a message of {count} segments")
+    if segments_at > end:
+        raise ProtocolError(
+            f"a message whose head ends at byte {segments_at - at} is not in its first frame"
+        )
+    lengths = lengths_layout(count).unpack_from(data, lengths_at)
+    return kind, data[head_at:segments_at], lengths, segments_at
+
+
 def _length(segment: Segment) -> int:
     return len(segment) if isinstance(segment, SharedBytes) else memoryview(segment).nbytes
 
 
 def _cut_into_parts(start: bytes, segments: Iterable[Buffer]) -> list[Frame]:
-    """Cut a large message into frames that are full, but for the last."""
+    """Cut a large message into frames, of which all but the last are full."""
     bodies: list[list[Buffer]] = [[start]]
     room = FRAME_LIMIT_BYTES - len(start)
     for segment in segments:
@@ -180,4 +203,4 @@ def _frame_of(kind: int, pieces: list[Buffer]) -> Frame:
     header = FRAME_HEADER.pack(sum(map(len, pieces)), kind)
     if len(pieces) <= 2:
         return (header, *pieces)
-    return (b"".join((header, *pieces)),)  # a short copy costs less than many buffers to a write
+    return (b"".join((header, *pieces)),)  # one copy costs less than many buffers in a write

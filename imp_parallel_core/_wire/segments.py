@@ -1,4 +1,4 @@
-"""Segments of a message that are no list: many in one piece, or none for lack of memory."""
+"""Two sequences of segments besides a list: uncut ones, and ones dropped for lack of memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class PackedSegments(Sequence[bytes]):
-    """Segments that are cut when somebody reads them; whoever passes them on need not.
+    """Segments in one piece, which is cut when somebody reads them. Passing them on cuts nothing.
 
     Args:
-        lengths: their lengths.
-        body: their bytes, one segment after the other.
+        lengths: the lengths of the segments.
+        body: the bytes of all segments, one after the other.
     """
 
     __slots__ = ("_cut", "body", "lengths")
@@ -47,7 +47,7 @@ class PackedSegments(Sequence[bytes]):
         return repr(self.cut())
 
     def cut(self) -> list[bytes]:
-        """Return the segments as a list, which is made once."""
+        """Return the segments as a list. The list is made once."""
         if self._cut is None:
             body, at = self.body, 0
             self._cut = cut = []
@@ -59,6 +59,7 @@ class PackedSegments(Sequence[bytes]):
 
 
 class DroppedSegments(tuple[()]):
-    """No segments: they were more than there is memory for, and were let go as they came."""
+    """Stands for segments that were too large for the memory, and were dropped as they arrived."""
 
     size_bytes = 0
+    """How large the segments were, together."""

@@ -1,15 +1,24 @@
-"""One end of a wire: the session of numbered messages that both ends share.
+"""One end of a session: numbered messages, each delivered once and in order.
 
-Sans-I/O: :meth:`Session.receive` takes the bytes that came, :meth:`Session.unsent` gives
-those to write. The same class serves master and supervisor, supervisor and runner.
+Sans-I/O: :meth:`Session.receive` takes the bytes that arrived, and :meth:`Session.unsent` returns
+the bytes to write. Master and supervisor use this class, and so do supervisor and runner.
 
-Each stream begins with a handshake, of frames that are no messages; messages wait until a WELCOME
-has been sent or received.
+Each stream begins with a handshake, which consists of frames that are not messages. A session
+outlives its stream if the transport can make another one (``resumable``): both ends count messages
+and keep what they have sent until the peer acknowledges it. On a new stream, each end says how many
+messages it has received, and the peer sends the later ones again.
 
-A session outlives its stream if the stream's transport can make another (``resumable``): messages
-are counted in both directions and kept until the peer acknowledges them; after a new stream is
-made, each end says how many it has received, and the other sends again what is missing. So each
-message is delivered once and in order, wherever the bytes were cut.
+    ==========  ==================  ==================  =========================================
+    state       messages to send    messages received   next state
+    ==========  ==================  ==================  =========================================
+    new         wait                are refused         open, by a WELCOME in either direction
+    open        are written         are returned        lost, by :meth:`~Session.lost_stream`
+    lost        wait                are refused         open, by a WELCOME and by
+                                                        :meth:`~Session.resume`, in either order
+    ==========  ==================  ==================  =========================================
+
+PINGs and handshake frames are written in every state. A session that is not resumable is never used
+again after it has lost its stream.
 """
 
 from __future__ import annotations
@@ -31,13 +40,14 @@ if TYPE_CHECKING:
     from .shared_memory import Segment
     from .types import Buffer
 
-# How much its owner asks the stream for: memory for more than 128 KiB is mapped anew for each read,
-# which is worth it only while much arrives.
+# How many bytes the owner asks the stream for. The C library maps memory for more than 128 KiB anew
+# for each read, which pays only while a lot arrives.
 READ_BYTES, LARGE_READ_BYTES = 1 << 16, 1 << 18
-_WRITE_BYTES = 1024 * 1024  # how much is committed to one write; a heartbeat waits for no more
-# Buffers up to this size are joined: a copy costs less than one more buffer to a write. So a write
-# has some 130 of them at most; the system's limit (IOV_MAX) is 1024.
+_WRITE_BYTES = 1024 * 1024  # committed to one write; a heartbeat waits for no more than this
+# Buffers up to this size are joined, since a copy costs less than one more buffer in a write. So a
+# write has some 130 buffers at most; the system's limit (IOV_MAX) is 1024.
 _JOIN_BYTES = 16 * 1024
+# An ACK is due after so many messages or bytes, whichever comes first.
 _ACK_MESSAGES = 64
 _ACK_BYTES = 1024 * 1024
 
@@ -46,11 +56,9 @@ class Session:
     """The messages of one session, over one stream or several in turn.
 
     Args:
-        resumable: keep what was sent until the peer has it, for a stream that can be made again.
-        limit_bytes: the largest message that is accepted.
-        adopt: called with each segment that came as a descriptor (see the Decoder).
-        shares: gather large segments in shared memory, likewise.
-        has_room: says whether there is memory for so many more bytes, likewise.
+        resumable: whether another stream can follow: then messages are kept until the peer has
+            acknowledged them.
+        limit_bytes, adopt, shares, has_room: see :class:`.decoder.Decoder`.
     """
 
     def __init__(
@@ -64,22 +72,22 @@ class Session:
     ) -> None:
         self.resumable = resumable
         self.passes_descriptors = False
-        """Whether segments in shared memory are sent as descriptors: both ends have said so."""
+        """Whether segments in shared memory are sent as descriptors. True if both ends can."""
         self.received = 0
         """How many messages have been received in this session."""
         self.read_bytes = self.written_bytes = 0
-        """How much has been, whatever it was."""
+        """All bytes of this session's streams, whatever they were."""
         self._handshake: list[tuple[int, bytes]] = []
         self._decoder = Decoder(limit_bytes, adopt=adopt, shares=shares, has_room=has_room)
         self._sent = 0
         self._peer_received = 0
         self._unacknowledged: deque[list[Frame]] = deque()
-        self._control: deque[bytes] = deque()  # passes between the frames of messages
-        self._control_descriptors: list[SharedBytes] = []  # to be passed with it
+        self._control: deque[bytes] = deque()  # frames that overtake those of messages
+        self._control_descriptors: list[SharedBytes] = []  # pass with the control frames
         self._frames: deque[Frame] = deque()
         self._committed: deque[memoryview] = deque()  # whole frames, perhaps half written
         self.unsent_descriptors: list[SharedBytes] = []
-        """To be passed with the first byte of :meth:`unsent`."""
+        """Pass these with the first byte of :meth:`unsent`."""
         self._since_ack_messages = 0
         self._since_ack_bytes = 0
         self._is_ack_due = False
@@ -88,9 +96,9 @@ class Session:
     # ---- sending
 
     def send(self, kind: int, head: bytes = b"", segments: Sequence[Segment] = ()) -> None:
-        """Queue a message. Raises ValueError if its head is too large, or its segments too many.
+        """Queue a message. Raises ValueError if its head is too large or its segments too many.
 
-        Large segments are not copied: they must not be changed afterwards.
+        Large segments are not copied: do not change them afterwards.
         """
         frames = protocol.encode_message(
             (kind, head, segments), by_descriptor=self.passes_descriptors
@@ -103,9 +111,9 @@ class Session:
     def send_control(
         self, kind: int, body: bytes = b"", descriptors: Sequence[SharedBytes] = ()
     ) -> None:
-        """Queue a frame that is no message (handshake, PING); it overtakes queued messages.
+        """Queue a frame that is not a message (handshake, PING). It overtakes queued messages.
 
-        Descriptors that are given are passed with it. After a WELCOME, this end sends and accepts
+        The descriptors are passed with the frame. After a WELCOME, this end sends and accepts
         messages. Raises ValueError if the body is too large.
         """
         self._control.append(protocol.encode_frame(kind, body))
@@ -114,7 +122,7 @@ class Session:
             self.introduce()
 
     def introduce(self) -> None:
-        """Send and accept messages from now on: done by a WELCOME, in either direction."""
+        """Send and accept messages from now on. A WELCOME in either direction does this too."""
         self._decoder.introduce()
 
     @property
@@ -129,13 +137,13 @@ class Session:
         return self._decoder.is_introduced and not self._awaits_resume
 
     def unsent(self) -> list[memoryview]:
-        """Return buffers to write next, in order; then tell :meth:`wrote` how much was taken."""
+        """Return the buffers to write next, in order. Call :meth:`wrote` after the write."""
         if not self._committed:
             self._commit()
         return list(self._committed)
 
     def _commit(self) -> None:
-        """Choose what to write next; once begun, it is written to its end."""
+        """Choose what to write next. Committed frames are written completely, in this order."""
         committed = self._committed
         small: list[Buffer] = list(self._control)  # to be joined
         self._control.clear()
@@ -145,7 +153,7 @@ class Session:
             self._is_ack_due = False
         size = 0
         frames = self._frames if self._may_send else ()
-        # those of two messages never wait together at the other end, which bounds their number
+        # Send one message's descriptors at a time, so that the peer never holds more than 128.
         while frames and size < _WRITE_BYTES and not self.unsent_descriptors:
             for buffer in frames.popleft():
                 length = len(buffer)
@@ -164,7 +172,7 @@ class Session:
             committed.append(memoryview(b"".join(small)))
 
     def wrote(self, count: int) -> None:
-        """Take note that the first ``count`` bytes of :meth:`unsent` have been written."""
+        """Drop the first ``count`` bytes of :meth:`unsent`: the stream has taken them."""
         committed = self._committed
         self.written_bytes += count
         if count and self.unsent_descriptors:
@@ -180,10 +188,10 @@ class Session:
     # ---- receiving
 
     def receive(self, data: Buffer, descriptors: Sequence[SharedBytes] = ()) -> list[Message]:
-        """Take the bytes that arrived, and descriptors with them; return the completed messages.
+        """Take the bytes that arrived, and their descriptors; return the completed messages.
 
-        Raises ProtocolError if the peer breaks the protocol; drop the stream then. If messages
-        came before that, they are returned first, and :attr:`error` says that there is no more.
+        Raises ProtocolError if the peer breaks the protocol; drop the stream then. If messages were
+        completed before that, this call returns them, sets :attr:`error`, and the next call raises.
         """
         messages: list[Message] = []
         self.read_bytes += len(data)
@@ -201,25 +209,25 @@ class Session:
 
     @property
     def unfinished_bytes(self) -> int:
-        """How much has come of a message of which the rest has not."""
+        """How many bytes of an incomplete message have arrived."""
         return self._decoder.unfinished_bytes
 
     @property
     def is_acknowledged(self) -> bool:
-        """Whether the peer is known to have all that was sent; True if it would not say so."""
+        """Whether the peer has acknowledged all messages; True if this session has no ACKs."""
         return not (self.resumable and self._unacknowledged)
 
     @property
     def error(self) -> ProtocolError | None:
-        """How the peer has broken the protocol, if it has."""
+        """How the peer has broken the protocol; None if it has not."""
         return self._decoder.error
 
     def claim_descriptor(self) -> SharedBytes | None:
-        """Return a descriptor that came with a handshake frame; None if none did."""
+        """Return a descriptor that came with a handshake frame; None if there was none."""
         return self._decoder.claim_descriptor()
 
     def take_handshake(self) -> list[tuple[int, bytes]]:
-        """Return the handshake frames that have arrived since the last call: kind and body."""
+        """Return kind and body of each handshake frame that arrived since the last call."""
         frames, self._handshake = self._handshake, []
         return frames
 
@@ -230,10 +238,10 @@ class Session:
             self.acknowledge()
 
     def acknowledge(self) -> None:
-        """Tell the peer now what has been received.
+        """Make an ACK due, if messages have arrived since the last one.
 
-        Also done every so many messages and bytes; the owner calls it now and then, so that the
-        peer need not keep the last few.
+        :meth:`receive` does this every 64 messages or 1 MiB. The owner calls it with each
+        heartbeat, so that the peer need not keep the last few messages.
         """
         if self.resumable and self._since_ack_messages:
             self._is_ack_due = True
@@ -253,10 +261,10 @@ class Session:
     # ---- the stream's end, and another stream
 
     def lost_stream(self) -> None:
-        """The stream has gone: forget what was half received and half written.
+        """Forget what was half received and half written: the stream has gone.
 
-        Call it before :attr:`received` is told over another stream. Messages may still be queued;
-        they wait for :meth:`resume`.
+        Call this before telling the peer :attr:`received` over another stream. Messages that are
+        sent from now on wait for :meth:`resume`.
         """
         self._decoder.reset()
         self._handshake.clear()
@@ -268,18 +276,18 @@ class Session:
         self._awaits_resume = True
 
     def continue_over(self, newcomer: Session) -> None:
-        """Go on over the stream on which another connection has received its HELLO, and no more.
+        """Go on over the stream of another session, which has received nothing but a HELLO.
 
-        This one's own stream has gone, or is given up. :meth:`resume` follows.
+        This session's own stream has gone or is given up. Call :meth:`resume` next.
         """
         self.lost_stream()
-        self._decoder = newcomer._decoder  # the beginning of a frame may be in it
+        self._decoder = newcomer._decoder  # it may hold the beginning of a frame
 
     def resume(self, peer_received: int) -> None:
-        """A new stream is there, and the peer has said what it had received: send the rest.
+        """Send all messages again after the first ``peer_received``, over a new stream.
 
-        Called once for each new stream, before anything but the handshake is written to it.
-        Raises ProtocolError if that number is impossible.
+        Call this once for each stream, before anything but the handshake is written to it.
+        Raises ProtocolError if the peer can't have received that many messages.
         """
         self._acknowledged(peer_received)
         if self.resumable:

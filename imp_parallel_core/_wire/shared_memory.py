@@ -1,16 +1,16 @@
 """Large segments in memory that the processes of one machine share.
 
-Such a segment is written once, into anonymous memory that the system knows by a descriptor
-(memfd). The descriptor is what travels (:mod:`.descriptors`); who needs the bytes maps them, and
-nobody copies them. The memory is sealed when it is written: nobody can change or shrink it under
-its reader, however badly he behaves. It is freed when the last process has let go of it, whatever
-way that came about.
+Such a segment is written once, into anonymous memory that has a descriptor (memfd). Only the
+descriptor travels (:mod:`.descriptors`). The process that needs the bytes maps them; no process
+copies them. The memory is sealed after it has been written, so that no process can change or shrink
+it under its reader. The system frees the memory when the last descriptor and the last mapping have
+gone, however the processes end.
 
-A mapping is private: what a task writes to an array over it is copied then, page by page, and
-nobody else sees it.
+A mapping is private: when a task writes to an array over it, the system copies that page, and no
+other process sees the change.
 
-Where the system has no such memory, or too many descriptors are held already, segments are plain
-bytes, which travel in the stream.
+Where the system has no such memory, or this process holds too many descriptors already, segments
+are plain bytes, which travel in the stream.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 IS_AVAILABLE = hasattr(os, "memfd_create")  # on Linux
 
 LEAST_BYTES = 256 * 1024
-"""Shorter ones cost more by descriptor than in the stream."""
+"""Shorter segments cost more as descriptors than in the stream."""
 
-_HELD_LIMIT = 4096  # descriptors; and no more than this part of those that the process may open:
-_HELD_PART = 4
+_HELD_LIMIT = 4096  # descriptors that this process holds for segments at most, and …
+_HELD_PART = 4  # … one in so many of the descriptors that it may open
 
-_PIECE_BYTES = 1 << 16  # of a comparison: it stays in the processor's cache
+_PIECE_BYTES = 1 << 16  # compared at a time: so many bytes stay in the processor's cache
 
 
 class SharedBytes:
-    """Bytes in shared memory, as long as this object lives; the descriptor is its own."""
+    """Bytes in shared memory. This object owns the descriptor, and closes it in the end."""
 
     __slots__ = ("__weakref__", "_close", "_descriptor", "size")
 
@@ -47,7 +47,7 @@ class SharedBytes:
         self._close = os.close  # the module may be gone at the end of the process
         self._descriptor = descriptor
         self.size = size
-        """How many bytes there are; 0 while a received descriptor has not been claimed."""
+        """The number of bytes; 0 for a received descriptor until a message claims it."""
         _held.add(self)
 
     def __del__(self) -> None:
@@ -61,7 +61,7 @@ class SharedBytes:
         return self._descriptor
 
     def check(self) -> None:
-        """Raise ProtocolError unless the bytes are there to stay: as many as said, and sealed."""
+        """Raise ProtocolError unless the memory is sealed and has the size that was announced."""
         if not self.size:
             raise ProtocolError("shared memory without a byte")
         import fcntl
@@ -77,10 +77,10 @@ class SharedBytes:
             raise ProtocolError(f"shared memory of {size} bytes instead of {self.size}")
 
     def open(self) -> Buffer:
-        """Return the bytes, to be read and written; what is written stays in this process.
+        """Return the bytes, for reading and writing; what is written stays in this process.
 
-        They are mapped, or copied if too many descriptors are held: a mapping holds one, for as
-        long as anything refers to it. Raises OSError or MemoryError.
+        The bytes are mapped, or copied if this process holds too many descriptors: a mapping holds
+        one for as long as anything refers to it. Raises OSError or MemoryError.
         """
         if not _has_room():
             return self._read()
@@ -93,11 +93,11 @@ class SharedBytes:
         return memoryview(mapped)
 
     def is_same(self, raw: memoryview) -> bool:
-        """Whether it holds the very same bytes. Raises OSError."""
+        """Whether the memory holds exactly these bytes. Raises OSError."""
         piece = bytearray(_PIECE_BYTES)
         for at in range(0, self.size, _PIECE_BYTES):
             count = os.preadv(self._descriptor, [piece], at)
-            # (a bytearray compares itself with any buffer as the system's library does)
+            # a bytearray compares itself with any buffer by memcmp
             if (piece if count == _PIECE_BYTES else piece[:count]) != raw[at : at + count]:
                 return False
         return len(raw) == self.size
@@ -111,7 +111,7 @@ class SharedBytes:
 
 
 class SharedWriter:
-    """Bytes that are being written to shared memory. Raises OSError if there can't be any."""
+    """Writes bytes to new shared memory. Raises OSError if the system grants none."""
 
     def __init__(self) -> None:
         flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
@@ -122,7 +122,7 @@ class SharedWriter:
         return self._written
 
     def extend(self, data: Buffer) -> None:
-        """Write more of them."""
+        """Append bytes."""
         view = memoryview(data)
         while view:  # one write takes 2 GiB at most
             count = os.write(self._bytes.fileno(), view)
@@ -130,7 +130,7 @@ class SharedWriter:
             view = view[count:]
 
     def finish(self) -> SharedBytes:
-        """Return what was written; from now on nobody can change it."""
+        """Seal the memory, and return the bytes that were written."""
         import fcntl
 
         fcntl.fcntl(self._bytes.fileno(), fcntl.F_ADD_SEALS, _seals())
@@ -139,11 +139,14 @@ class SharedWriter:
 
 
 _held: WeakSet[SharedBytes | mmap.mmap] = WeakSet()
-"""All that holds a descriptor."""
+"""All objects of this process that hold a descriptor of shared memory."""
 
 
 def share(data: Segment) -> SharedBytes | None:
-    """Return a segment in shared memory, copied if need be; None if it does not pay or can't be."""
+    """Return a segment in shared memory, copied if need be.
+
+    None if the segment is too small, or if shared memory is unavailable.
+    """
     if isinstance(data, SharedBytes):
         return data
     writer = new_writer(len(data))
@@ -152,12 +155,15 @@ def share(data: Segment) -> SharedBytes | None:
     try:
         writer.extend(data)
         return writer.finish()
-    except OSError:  # a limit that a task has set
+    except OSError:  # a task may have set a limit on the size of files
         return None
 
 
 def proof() -> list[SharedBytes]:
-    """Return a segment that shows, when it arrives, that a stream passes descriptors; or none."""
+    """Return an empty segment to send with a HELLO: if it arrives, the stream passes descriptors.
+
+    Returns an empty list if there is no shared memory.
+    """
     try:
         return [SharedWriter().finish()]
     except OSError:
@@ -165,12 +171,12 @@ def proof() -> list[SharedBytes]:
 
 
 def kept(data: Buffer) -> bytes | SharedBytes:
-    """Return a copy of a segment that nobody changes any more: in shared memory, if that pays."""
+    """Return a copy of a segment that nobody will change; in shared memory if that pays."""
     return share(data) or bytes(data)
 
 
 def new_writer(size: int) -> SharedWriter | None:
-    """Return where to write a segment of that size, under the same conditions."""
+    """Return a writer for a segment of that size; None as for :func:`share`."""
     if size < LEAST_BYTES or not IS_AVAILABLE or not _has_room():
         return None
     try:
@@ -180,31 +186,31 @@ def new_writer(size: int) -> SharedWriter | None:
 
 
 def opened(segments: Iterable[Segment]) -> list[Buffer]:
-    """Return segments as the bytes that they are. Raises OSError or MemoryError."""
+    """Return the bytes of segments. Raises OSError or MemoryError."""
     return [open_segment(segment) for segment in segments]
 
 
 def open_segment(segment: Any) -> Any:
-    """Return a segment as the bytes that it is. Raises OSError or MemoryError."""
+    """Return the bytes of a segment. Raises OSError or MemoryError."""
     return segment if isinstance(segment, (bytes, bytearray, memoryview)) else segment.open()
 
 
 def checked(received: SharedBytes) -> SharedBytes:
-    """Check a segment that came by descriptor, for an end that opens it later. Like adopt."""
+    """Return a segment that came as a descriptor, to be opened later. Raises ProtocolError."""
     received.check()
     return received
 
 
 def adopt(received: SharedBytes) -> Segment:
-    """Check a segment that came by descriptor, and open it if that is possible now.
+    """Return the bytes of a segment that came as a descriptor. Raises ProtocolError.
 
-    For the end at which it is used. Raises ProtocolError.
+    If the bytes can't be opened now, returns the segment itself.
     """
     received.check()
     try:
         return received.open()
     except (OSError, MemoryError):
-        return received  # who uses it will see why
+        return received  # opening it later raises the reason
 
 
 def _has_room() -> bool:

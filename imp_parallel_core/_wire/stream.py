@@ -1,4 +1,4 @@
-"""Bytes to and from a peer: the Stream protocol, one made of a socket, and how both ends use it."""
+"""Bytes to and from a peer: the Stream protocol, and a stream over a socket."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ if TYPE_CHECKING:
 
 
 class Stream(Protocol):
-    """One slave's bytes, in both directions. A transport or a launch makes it.
+    """The bytes to and from one slave. A transport or a launch makes the stream.
 
-    Called by the engine thread only (on a slave: by the supervisor); no method may wait.
+    Only the engine's thread calls a stream (on a slave: the supervisor). No method may wait.
     """
 
     resumable: bool
-    """Whether another stream can take its place when it ends or breaks, so that the session goes on
-    over that one. If not, its end is the slave's."""
+    """Whether another stream can follow when this one ends or breaks, so that the session goes on
+    over that one. If not, the slave ends with its stream."""
 
     def fileno(self) -> int | None:
         """Return a descriptor that can be selected for reading and writing.
 
-        None if there is no such thing; then the stream calls :meth:`on_wake_up`'s callback.
+        A stream that returns None calls the callback of :meth:`on_wake_up` instead.
         """
 
     def on_wake_up(self, callback: Callable[[], None]) -> None:
-        """Take a function to call, from any thread, when there may be something to read or write.
+        """Take a function to call, from any thread, when bytes may be there to read or write.
 
-        A stream that has a descriptor never calls it.
+        A stream that has a descriptor never calls the function.
         """
 
     def receive(self, limit_bytes: int) -> bytes:
-        """Return what has arrived, up to a limit; ``b""`` at the end of the stream.
+        """Return the bytes that have arrived, up to a limit; ``b""`` at the end of the stream.
 
-        Raises BlockingIOError if nothing is there, another OSError if the stream is broken.
+        Raises BlockingIOError if nothing has arrived, another OSError if the stream is broken.
         """
 
     def send(self, buffers: Sequence[Buffer]) -> int:
-        """Write the start of these buffers, and return how many bytes were taken.
+        """Write the start of these buffers; return how many bytes were taken.
 
-        Raises BlockingIOError if nothing can be taken now, another OSError if it is broken.
+        Raises BlockingIOError if nothing can be taken now, another OSError if the stream is broken.
         """
 
     def close(self) -> None:
-        """Close it; may be called twice."""
+        """Close the stream; may be called twice."""
 
 
 Accept = Callable[[int, Stream], None]
-"""Takes a slave's index and a stream whose peer is that slave; may be called from any thread."""
+"""A function that takes a slave's index and the stream to that slave. Any thread may call it."""
 
 
 class SocketStream:
-    """A Stream that is a connected stream socket, and can't be made again.
+    """A Stream over a connected stream socket; no other stream can follow.
 
-    Over a Unix socket it can pass descriptors beside the bytes.
+    Over a Unix socket, the stream can pass descriptors beside the bytes.
     """
 
     resumable = False
@@ -70,8 +70,8 @@ class SocketStream:
         self.passes_descriptors = (
             IS_AVAILABLE and connected.family == socket.AF_UNIX and not self.resumable
         )
-        """Whether ``take_descriptors`` and ``send_with`` may be called: an optional capability, for
-        streams that can't be made again."""
+        """Whether ``take_descriptors`` and ``send_with`` may be called. This is an optional
+        capability of streams that no other stream can follow."""
         self._passed: list[SharedBytes] = []
 
     def fileno(self) -> int | None:
@@ -82,7 +82,7 @@ class SocketStream:
         """Do nothing: the descriptor can be selected."""
 
     def receive(self, limit_bytes: int) -> bytes:
-        """Return what has arrived; see :class:`Stream`."""
+        """Return the bytes that have arrived; see :class:`Stream`."""
         if not self.passes_descriptors:
             return self._socket.recv(limit_bytes)
         data, passed = descriptors.receive(self._socket, limit_bytes)
@@ -91,18 +91,18 @@ class SocketStream:
         return data
 
     def take_descriptors(self) -> Sequence[SharedBytes]:
-        """Return the descriptors that came with what was received since the last call."""
+        """Return the descriptors that have arrived since the last call."""
         if not self._passed:
             return ()
         passed, self._passed = self._passed, []
         return passed
 
     def send(self, buffers: Sequence[Buffer]) -> int:
-        """Write what can be written; see :class:`Stream`."""
+        """Write the start of these buffers; see :class:`Stream`."""
         return self._socket.sendmsg(buffers)
 
     def send_with(self, buffers: Sequence[Buffer], passed: Sequence[SharedBytes]) -> int:
-        """Write what can be written, and pass descriptors with the first byte."""
+        """Write the start of these buffers, and pass descriptors with the first byte."""
         return descriptors.send(self._socket, buffers, passed)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Types that this room's modules share. Only type checkers import this."""
+"""Types that the modules of this room share. Only type checkers import this module."""
 
 from __future__ import annotations
 
