@@ -1,10 +1,13 @@
 """The slave program: a supervisor, which talks to the master, and a runner, which runs tasks.
 
-It imports nothing of this package but this room, :mod:`.._code`, :mod:`.._wire` and a few modules
-at the top; so an archive of these is all that a bare machine needs.
+This room imports only :mod:`.._code`, :mod:`.._wire` and a few modules at the top of the package,
+so that an archive of these is all that a bare machine needs.
 
-Read :mod:`.program` first, then :mod:`.supervisor` with :mod:`.master_link` (its session, over one
-stream or several in turn), :mod:`.redial`, :mod:`.listening_stdin` and :mod:`.signals`; then
-:mod:`.runner_start`, :mod:`.runner_process` (the supervisor's hold on the runner) and
-:mod:`.runner`. Both processes ask the operating system through :mod:`.process`.
+Read :mod:`.program` first. The supervisor's process is :mod:`.supervisor` with :mod:`.availability`
+(whether the slave takes tasks), :mod:`.master_link` (the session with the master),
+:mod:`.redial` and :mod:`.listening_stdin` (other streams for that session), and :mod:`.signals`.
+:mod:`.runner_start` starts the runner's process, and :mod:`.runner_process` is the supervisor's end
+of it. The runner is :mod:`.runner` with :mod:`.assignments` (its items and contexts) and
+:mod:`.task_signals`. Both processes use :mod:`.process` (the operating system), and the supervisor
+writes lines for people with :mod:`.output`.
 """

@@ -1,4 +1,4 @@
-"""The master comes to the slave: connections that arrive, in turn, at a listening socket."""
+"""Standard input as a listening socket, at which the master connects to the slave."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import socket
 import sys
 
 from .._wire.stream import SocketStream
+from .output import say
 
-_FIRST_S = 10.0  # the process that started this slave connects at once, or has gone
+_FIRST_S = 10.0  # the process that has started this slave connects at once, or has gone
 
 
 class ListeningStdin:
-    """Standard input, when it is a listening socket: whoever can connect to it gets in.
+    """Makes streams of the connections to standard input, one after another.
 
-    A stream that ends makes room for the next one. So whoever wants to replace a connection ends
-    it first; the next may be waiting by then.
+    Access is whoever may connect to this socket: its folder has mode 0700. The slave accepts a
+    connection when the stream before it has ended. So a master that replaces a connection ends the
+    old one; the new one may be waiting by then.
 
     Args:
         listening: the socket.
@@ -29,28 +31,26 @@ class ListeningStdin:
         return self._accept(_FIRST_S)
 
     def stream_over(self, connected: socket.socket) -> SocketStream:
-        """Return a connection as the slave's stream."""
+        """Return the slave's stream over a connection."""
         connected.setblocking(False)
         return _ReplaceableStream(connected)
 
     def dial(self, patience_s: float) -> SocketStream:
-        """Return the next stream; end the process if none comes for so long.
+        """Return the next stream; end the process if nobody connects within so many seconds.
 
-        From here a master that was killed looks like one whose connection has broken. So the slave
-        waits for as long as a master tries to reach it.
+        The slave can't tell a master that was killed from one whose connection has broken. So it
+        waits for as long as a master would try to connect.
         """
         return self.stream_over(self._accept(patience_s))
 
     def _accept(self, patience_s: float) -> socket.socket:
         if not select.select([self._listening], [], [], patience_s)[0]:
-            from .master_link import say
-
             say(f"the master has gone, this slave leaves (nobody came for {patience_s:g} s)")
             sys.exit(0)
         return self._listening.accept()[0]
 
 
 class _ReplaceableStream(SocketStream):
-    """A connection that another can follow."""
+    """A stream that another one can follow."""
 
     resumable = True

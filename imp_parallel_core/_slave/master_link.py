@@ -1,16 +1,14 @@
-"""The supervisor's way home: its session with the master, over one stream or several in turn.
+"""The supervisor's session with the master, over one stream or several in turn.
 
-Introduces the slave, sends heartbeats and listens for the master's, and dials again when a stream
-that can be made again has gone. The supervisor looks after its runner meanwhile; what it has to say
-waits in the session.
+A MasterLink introduces the slave, sends heartbeats and listens for the master's, and dials again
+when a resumable stream has gone. Meanwhile the supervisor looks after its runner, and its messages
+wait in the session.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import selectors
-import stat
 import time
 from collections.abc import Callable, Sequence
 
@@ -22,6 +20,7 @@ from .._wire.link import Link
 from .._wire.protocol import Message
 from .._wire.session import Session
 from .._wire.stream import Stream
+from .output import say, write
 
 if TYPE_CHECKING:
     from .._wire.shared_memory import Segment
@@ -29,47 +28,21 @@ if TYPE_CHECKING:
 EXIT_OK, EXIT_NO_RUNNER, EXIT_REFUSED = 0, 1, 3
 
 _NEVER = float("inf")
-_HEARTBEAT_TIMEOUT_S = 30.0  # until the master has said how long it is
-_RECONNECT_TIMEOUT_S = 60.0
-_SHORT_S = 1.0  # a stream that did not live longer is not followed by another at once …
-_LONGEST_PAUSE_S = 5.0  # … but after a pause that grows
-
-
-def say(text: str) -> None:
-    """Write a line for people into the slave's output.
-
-    If that is a pipe that nobody empties, the line is lost: the supervisor must not wait.
-    """
-    _write(f"imp_parallel: {text}\n")
-
-
-def _write(text: str) -> None:
-    descriptor, is_own = 2, False
-    try:
-        if stat.S_ISFIFO(os.fstat(2).st_mode):
-            # opened again, since the runner, whose writing may wait, shares descriptor 2
-            path, flags = "/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK
-            descriptor, is_own = os.open(path, flags), True
-    except OSError:
-        pass  # no such path on this system
-    try:
-        os.write(descriptor, text.encode(errors="replace"))
-    except OSError:
-        pass  # full, or nobody reads it any more
-    finally:
-        if is_own:
-            os.close(descriptor)
+_HEARTBEAT_TIMEOUT_S = 30.0  # until the master's WELCOME says otherwise
+_RECONNECT_TIMEOUT_S = 60.0  # likewise
+_SHORT_S = 1.0  # after a stream that did not live longer, dial only after a pause, which grows …
+_LONGEST_PAUSE_S = 5.0  # … up to this
 
 
 class MasterLink:
     """The session with the master.
 
     Args:
-        stream: the bytes to and from the master.
-        dial: makes another stream within so many seconds, or ends the process with SystemExit.
-        identity: what the slave says of itself in its HELLO (see docs/protocol.md).
-        selector: the supervisor's loop.
-        welcomed: called once, when the master has let the slave in.
+        stream: the stream to the master.
+        dial: makes another stream within so many seconds, or raises SystemExit.
+        identity: the slave's part of its HELLO (see docs/protocol.md).
+        selector: the selector of the supervisor's loop.
+        welcomed: called once, when the master has welcomed the slave.
         received: called with each message.
         over: called with an exit code when the slave has to leave.
     """
@@ -95,14 +68,14 @@ class MasterLink:
         self._heartbeat_timeout_s = _HEARTBEAT_TIMEOUT_S
         self._reconnect_timeout_s = _RECONNECT_TIMEOUT_S
         self._ping_at = _NEVER
-        self._greeted_at = _NEVER  # when this stream's HELLO was sent; the master is silent before
+        self._greeted_at = _NEVER  # when this stream's HELLO was sent; no PING comes before that
         self._dialled_at = time.monotonic()
         self._pause_s = 0.0
         self._dial = dial
         self._link = self._new_link(stream, None)
 
     def _new_link(self, stream: Stream, session: Session | None) -> Link:
-        # what is large is only passed on: it is gathered where the runner can have it by descriptor
+        # large segments are gathered in shared memory, since they are passed on to the runner
         session = session or Session(resumable=stream.resumable, shares=True)
         return Link(
             stream,
@@ -116,30 +89,30 @@ class MasterLink:
     # ---- for the supervisor
 
     def introduce(self, cloudpickle: str) -> None:
-        """The runner is ready, with this version of cloudpickle: the slave can say what it is."""
+        """Introduce the slave to the master: its runner is ready, and has this cloudpickle."""
         self._identity["cloudpickle"] = cloudpickle
         self._say_hello()
 
     def send(self, kind: int, head: bytes = b"", segments: Sequence[Segment] = ()) -> None:
-        """Queue a message; it waits if there is no stream."""
+        """Queue a message. It waits while there is no stream."""
         self._link.send(kind, head, segments)
 
     def flush(self) -> None:
-        """Write what can be written without waiting."""
+        """Write as much as the stream takes without waiting."""
         self._link.flush()
 
     @property
-    def has_all(self) -> bool:
-        """Whether all that was sent is on its way."""
+    def has_sent_everything(self) -> bool:
+        """Whether the stream has taken all messages."""
         return self._link.is_open and not self._link.session.has_unsent
 
     @property
     def deadline(self) -> float:
-        """When :meth:`by_the_clock` wants to be called (monotonic s; may be infinite)."""
+        """When to call :meth:`by_the_clock` (monotonic s; may be infinite)."""
         return min(self._ping_at, self._silent_at())
 
     def by_the_clock(self, now: float) -> None:
-        """Send a heartbeat if it is due; dial again if the master's have not come."""
+        """Send a heartbeat if one is due; dial again if the master's have not arrived."""
         if now >= self._silent_at():
             self._dial_again(f"not heard for {self._heartbeat_timeout_s:g} s")
         if now >= self._ping_at:
@@ -148,7 +121,7 @@ class MasterLink:
             self._link.session.send_control(protocol.PING)
 
     def finish(self) -> None:
-        """Write what is left as far as possible, and dial no more; :meth:`close` follows."""
+        """Write as much as the stream takes, and never dial again. Call :meth:`close` next."""
         self._is_over = True
         self._link.flush()
 
@@ -157,7 +130,7 @@ class MasterLink:
         self._link.close()
 
     def give_up(self, how: str) -> None:
-        """Leave, since the master can't be worked with."""
+        """Leave: the master has gone or has broken the protocol."""
         say(f"the master has gone ({how}); this slave leaves")
         self._link.close()
         self._over(EXIT_OK)
@@ -212,7 +185,7 @@ class MasterLink:
     # ---- the end of a stream, and another
 
     def _silent_at(self) -> float:
-        """Return when the master will have been silent for too long."""
+        """Return the time at which the master will have been silent for too long."""
         if self._greeted_at == _NEVER or not self._link.session.resumable:
             return _NEVER
         return max(self._greeted_at, self._link.heard_at) + self._heartbeat_timeout_s
@@ -245,9 +218,9 @@ class MasterLink:
         self._say_hello()
 
     def _gone(self, end: SystemExit) -> None:
-        """The transport has given up, and would end the process."""
+        """Leave: the transport can't reach the master, and has raised SystemExit."""
         if isinstance(end.code, str):
-            _write(end.code + "\n")
+            write(end.code + "\n")
             self._over(1)
         else:
             self._over(end.code or EXIT_OK)

@@ -1,4 +1,4 @@
-"""What a slave asks of the operating system beyond Python's own modules. Linux where it says so."""
+"""Calls of the operating system that Python's own modules don't offer. Some work on Linux only."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import signal
 import sys
 import time
 
+from .._light_typing import NamedTuple
+
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _PR_SET_CHILD_SUBREAPER = 36
 _REAP_S = 0.001
-_RUNNER_OOM_SCORE = 500  # of 1000: the system kills a runner rather than what else is there
+_RUNNER_OOM_SCORE = 500  # of 1000: the system kills a runner rather than another process
 
 
 def _prctl(option: int, argument: int) -> None:
@@ -18,12 +20,12 @@ def _prctl(option: int, argument: int) -> None:
         return
     try:
         from _ctypes import call_function, dlopen, dlsym
-    except ImportError:  # not CPython as it is now
+    except ImportError:  # this Python is no CPython, or a later one
         import ctypes
 
         ctypes.CDLL(None).prctl(option, argument, 0, 0, 0)
-    else:  # what ctypes does, without its import: every start of a slave waits for it twice
-        library = dlopen(None, 0)  # type: ignore[arg-type]  # what is loaded already, as for CDLL
+    else:  # as ctypes does, without importing it: each start of a slave would wait twice for that
+        library = dlopen(None, 0)  # type: ignore[arg-type]  # None: this process, as for CDLL
         call_function(dlsym(library, "prctl"), (option, argument, 0, 0, 0))
 
 
@@ -33,14 +35,14 @@ def name_this(name: str) -> None:
         with open("/proc/self/comm", "w") as file:
             file.write(name)
     except OSError:
-        pass  # not Linux: it is for people only
+        pass  # not Linux; only people look at the name
 
 
 def die_with_parent(parent: int) -> None:
     """Have this process killed when its parent ends, even while C code holds the interpreter lock.
 
     Args:
-        parent: the parent's pid; if that has gone already, this process ends at once.
+        parent: the parent's pid. If the parent has gone already, this process ends at once.
     """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -48,7 +50,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent has died, so that they can be ended."""
+    """Become the parent of descendants whose own parent dies, so that this process can end them."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
@@ -58,16 +60,37 @@ def prefer_for_out_of_memory_kill() -> None:
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write(str(_RUNNER_OOM_SCORE))
     except OSError:
-        pass  # not Linux, or not allowed: it is a preference only
+        pass  # not Linux, or not allowed; nothing depends on this preference
 
 
 def children_of(pid: int) -> list[int]:
-    """Return the pids of a process's children; none where the system can't tell."""
+    """Return the pids of a process's children; an empty list where the system can't tell."""
     try:
         with open(f"/proc/{pid}/task/{pid}/children") as file:
             return [int(child) for child in file.read().split()]
     except OSError:
         return []
+
+
+class EndedChild(NamedTuple):
+    """A child of this process that has ended and has been waited for."""
+
+    pid: int
+    status: int
+    """The wait status; see :func:`describe_exit`."""
+    peak_memory_bytes: int
+
+
+def wait_for_ended_child() -> EndedChild | None:
+    """Return a child that has ended; None if there is none."""
+    try:
+        pid, status, usage = os.wait4(-1, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    if pid == 0:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return EndedChild(pid, status, usage.ru_maxrss * unit)
 
 
 def kill_quietly(pid: int, signal_number: int = signal.SIGKILL) -> None:
@@ -79,7 +102,7 @@ def kill_quietly(pid: int, signal_number: int = signal.SIGKILL) -> None:
 
 
 def kill_orphans(limit_s: float) -> None:
-    """Kill all children, and whatever those leave, which becomes ours in turn; within a time."""
+    """Kill all children, and then their children, which this process adopts; up to a time limit."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         orphans = children_of(os.getpid())
@@ -92,11 +115,11 @@ def kill_orphans(limit_s: float) -> None:
                 pass
         except ChildProcessError:
             return
-        time.sleep(_REAP_S)  # not longer for one that can't be killed
+        time.sleep(_REAP_S)
 
 
 def describe_exit(status: int) -> str:
-    """Say in words how a process ended, from its wait status."""
+    """Return in words how a process ended, from its wait status."""
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return f"exited with code {code}"

@@ -2,13 +2,13 @@
 
 ``warned SECONDS`` may follow; see :meth:`Bootstrap.command`.
 
-It reads its bootstrap document (one line of JSON), reaches the master by the transport that the
-document names, and becomes the slave's supervisor.
+The program reads its bootstrap document (one line of JSON), reaches the master by the transport
+that the document names, and becomes the slave's supervisor.
 
-With ``stdin``, standard input is a socket that brings the document's line, and then is the stream.
-If the document names a function that dials the master, that makes the stream instead. If the socket
-is one that listens, the first connection to it does all that; when it ends, the next one takes its
-place.
+With ``stdin``, standard input is a socket. It brings the document's line, and is the stream to the
+master after that. If the document names a function that dials the master, that function makes the
+stream instead. If the socket listens, its first connection is used in the same way; when that
+connection ends, the next one takes its place.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ EXIT_BAD_BOOTSTRAP = 4
 
 def main() -> None:
     """Become a slave; end the process with its exit code."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what the script blocks is its own affair
-    gc.disable()  # while modules are loaded it finds nothing, and takes a tenth of the time
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # undo what the process around may have blocked
+    gc.disable()  # it finds nothing while modules are loaded, and takes a tenth of the time
     code_path = os.path.abspath(__file__).rpartition("/imp_parallel_core/")[0]
     arguments, notify_s = _split_off_warned(sys.argv[1:])
     if arguments != ["stdin"] and (len(arguments) != 2 or arguments[0] != "file"):
@@ -46,11 +46,11 @@ def main() -> None:
     is_file = arguments[0] == "file"
     connected = None if is_file else _take_over_stdin()
     is_warned = notify_s is not None
-    # it begins while this one goes on
+    # the runner starts while this process goes on
     runner = StartedRunner.first(connected, code_path, is_warned=is_warned)
     try:
         supervisor = _supervisor(runner, connected, arguments, code_path, notify_s)
-    except SystemExit:  # there is no master any more, or none that can be understood
+    except SystemExit:  # the master has gone, or its document can't be read
         runner.wire.close()
         raise
     sys.exit(supervisor.run())
@@ -64,7 +64,7 @@ def _supervisor(
     notify_s: float | None,
 ) -> Supervisor:
     """Reach the master; return the supervisor that serves it. Raises SystemExit."""
-    # not before the runner has begun: no task shall have its keys
+    # read the document after the fork: it holds keys, which no task shall have
     text = _read_file(arguments[1]) if connected is None else None
     listening = None
     if connected is not None and connected.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
@@ -90,7 +90,7 @@ def _supervisor(
     stream: Stream
     if connected is None or document["dial"]:
         if connected is not None:
-            connected.detach()  # it stays open: its end would be taken for this slave's
+            connected.detach()  # it stays open: the launch would take its end for the slave's
         stream = dial(_DIAL_S)
     elif listening is not None:
         stream, dial = listening.stream_over(connected), listening.dial
@@ -102,7 +102,7 @@ def _supervisor(
 
 
 def _split_off_warned(arguments: list[str]) -> tuple[list[str], float | None]:
-    """Return what comes before ``warned``, and the seconds after it, if they are there."""
+    """Return the arguments before ``warned``, and the seconds after it; None if it is not there."""
     if arguments[-2:-1] != ["warned"]:
         return arguments, None
     seconds = arguments[-1]
@@ -110,7 +110,7 @@ def _split_off_warned(arguments: list[str]) -> tuple[list[str], float | None]:
 
 
 def _read_file(path: str) -> bytes:
-    """Read the bootstrap document from a file; end the process if it has gone with its run."""
+    """Return the bootstrap document in a file; end the process if the file has been removed."""
     try:
         with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_uid != os.geteuid():
@@ -124,7 +124,7 @@ def _read_file(path: str) -> bytes:
 
 
 def _dialler(document: dict[str, Any]) -> Callable[[float], Stream]:
-    """Return what reaches the master as the transport's plugin does it; see ``Transport.dial``."""
+    """Return the function of the transport that dials the master; see ``Transport.dial``."""
 
     def dial(patience_s: float) -> Stream:
         from importlib import import_module
@@ -137,9 +137,10 @@ def _dialler(document: dict[str, Any]) -> Callable[[float], Stream]:
 
 
 def _take_over_stdin() -> socket.socket:
-    """Return standard input as a socket, and leave the null device in its place.
+    """Return standard input as a socket, and put the null device in its place.
 
-    So no wrapper between the launch and this process can close it, and no task can read from it.
+    So a program between the launch and this process can't close the socket, and no task can read
+    from it.
     """
     try:
         connected = socket.socket(fileno=os.dup(0))
@@ -152,11 +153,11 @@ def _take_over_stdin() -> socket.socket:
 
 
 def _paths(document: dict[str, Any]) -> list[str]:
-    """Return the ``sys.path`` for the tasks: the master's, but with this Python's own library.
+    """Return the ``sys.path`` for tasks: the master's, but with this Python's own library.
 
-    What the launch has sent follows the master's. Nobody asks whether the folders around it are to
-    be trusted: it is in a private folder, as is the code of this slave.
-    A Python that isn't the master's has all of its own path behind that.
+    The folders that the launch has sent follow. They are trusted, since they are in a private
+    folder, as is the code of this slave. If this Python is not the master's, all of its own path
+    comes last.
     """
     paths: list[str] = document["sys_path"]
     if document["has_own_files"]:
@@ -176,7 +177,7 @@ def _paths(document: dict[str, Any]) -> list[str]:
 
 
 def _is_trusted(path: str) -> bool:
-    """Whether something of another machine's is here too, and is nobody else's doing."""
+    """Whether a path of the master's exists here, and no other user can have made it."""
     from ..trusted_paths import why_not
 
     if not os.path.exists(path):
@@ -188,16 +189,16 @@ def _is_trusted(path: str) -> bool:
 
 
 def _say_untrusted(path: str, reason: str) -> None:
-    from .master_link import say
+    from .output import say
 
     say(f"{path} is not imported from, since somebody else may be behind it: {reason}")
 
 
 def _go_to(folder: str, *, has_own_files: bool) -> str:
-    """Work in the master's folder, or in the user's home if it is not there; return where.
+    """Change to the master's folder, or to the user's home if that is not there; return which.
 
-    A launcher may have begun elsewhere, and a login shell's profile may have gone elsewhere. On a
-    machine with files of its own, what is there must be nobody else's doing.
+    The launch may have started this process elsewhere, and a login shell's profile may have changed
+    the folder. On a machine with files of its own, no other user may have made the folder.
     """
     try:
         os.chdir(folder)
@@ -216,14 +217,14 @@ def _go_to(folder: str, *, has_own_files: bool) -> str:
     except OSError:
         home = "/"
         os.chdir(home)
-    from .master_link import say
+    from .output import say
 
     say(f"can't work in {folder} ({reason}), so this slave works in {home}")
     return home
 
 
 def _read_line(connected: socket.socket) -> bytes:
-    """Read the first line and not a byte more: what follows is the protocol."""
+    """Read the first line and not a byte more: the bytes after it belong to the protocol."""
     line = bytearray()
     while len(line) < _LINE_LIMIT_BYTES:
         waiting = connected.recv(4096, socket.MSG_PEEK)

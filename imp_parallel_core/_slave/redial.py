@@ -1,4 +1,4 @@
-"""Dialling again, in a thread of its own: it waits, and the supervisor must not."""
+"""Dial the master again, in a thread of its own: dialling waits, and the supervisor must not."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .._wire.stream import Stream
 
 
 class Redial:
-    """Calls a transport's ``dial``, and brings what comes of it into the supervisor's loop.
+    """Calls a transport's ``dial``, and reports the result in the supervisor's loop.
 
     Args:
         dial: makes a stream within so many seconds, or raises SystemExit.
-        selector: the loop's.
-        dialled: called with the stream.
-        gone: called with the SystemExit.
+        selector: the selector of the loop.
+        dialled: called in the loop with the stream.
+        gone: called in the loop with the SystemExit.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Redial:
         self._gone = gone
 
     def start(self, pause_s: float, patience_s: float) -> None:
-        """Dial, after a pause; not to be called again before there is an answer."""
+        """Dial after a pause, for so many seconds. Call this once for each Redial."""
         ours, theirs = socket.socketpair()
         self._selector.register(ours, selectors.EVENT_READ, lambda events: self._answered(ours))
         self._answer: Stream | SystemExit | None = None
@@ -42,13 +42,13 @@ class Redial:
         threading.Thread(target=self._run, args=arguments, daemon=True).start()
 
     def _run(self, done: socket.socket, pause_s: float, patience_s: float) -> None:
-        with done:  # its end tells the loop
+        with done:  # closing it wakes the loop
             try:
                 time.sleep(pause_s)
                 self._answer = self._dial(patience_s)
             except SystemExit as end:
                 self._answer = end
-            except Exception as problem:  # a plugin's bug must not leave the slave waiting
+            except Exception as problem:  # a fault of the plugin must not leave the slave waiting
                 text = f"imp_parallel: can't dial again: {type(problem).__name__}: {problem}"
                 self._answer = SystemExit(text)
 

@@ -1,4 +1,4 @@
-"""The supervisor's hold on its runner: give it items, take them back, learn its end."""
+"""The supervisor's end of a runner: give it items, take items back, and say how it ended."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from .runner_start import StartedRunner, Surroundings
 
 _NEVER = float("inf")
 _TOKEN = Struct("!Q")
-_TOKENS_BYTES = 8 * 8192  # all that can be under way
-_VALUES_BYTES = 1 << 16  # all that a pipe holds
-_ITEM_S = 1e-5  # what there is to do around an item, at least
+_TOKENS_BYTES = 8 * 8192  # the pipe never holds more
+_VALUES_BYTES = 1 << 16  # the pipe never holds more
+_ITEM_S = 1e-5  # the time that a runner needs around an item, at least
 _RECORD_BYTES = heads.VALUE_RECORD.size
-_LINGER_S = 0.2  # how long a runner may live without its wire
+_LINGER_S = 0.2  # a runner whose wire has ended is killed after this
 
 
 class RunnerEnd(NamedTuple):
     """How a runner ended."""
 
     blamed_item: int
-    """The item that it was at; 0 if it was at none."""
+    """The item that was running; 0 if there was none."""
     description: str
     peak_memory_bytes: int
     was_asked: bool
-    """Whether the master had asked for this end."""
+    """Whether the master has asked for this end."""
 
 
 class RunnerProcess:
-    """One runner, from its start to the moment that it has been reaped.
+    """One runner, from its start until it has been waited for.
 
     Args:
         started: the runner, which has just been started.
-        surroundings: what its tasks are to find.
-        selector: the supervisor's loop.
-        became_ready: called once, with the version of cloudpickle that the runner has.
-        reported: called with each OUTCOME, and with VALUES made of what came by the pipe, when
-            they have been taken note of here.
+        surroundings: the surroundings of its tasks.
+        selector: the selector of the supervisor's loop.
+        became_ready: called once with the version of the runner's cloudpickle.
+        reported: called with each OUTCOME, and with a VALUES made of the records that came by the
+            pipe.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class RunnerProcess:
         self._go_ahead: int | None = started.go_ahead
         self._taken_tokens = started.taken_tokens
         self._values = started.values
-        self._value_begun = b""  # a record of which the rest has not come
-        self._work_left_s = 0.0  # after the last value that came by the pipe; 0 if none has since
+        self._value_begun = b""  # the beginning of a record
+        self._work_left_s = 0.0  # see take_work_left_s()
         self._selector = selector
         self._items: dict[int, float] = {}  # given, without an outcome yet: their time limits
-        self._deadline = _NEVER  # of the item that runs, or of a runner without its wire
+        self._deadline = _NEVER  # of the item that runs, or of a runner whose wire has ended
         self._timed_item = 0
-        self._overdue = ""  # what to say of it then
+        self._overdue = ""  # why the runner is killed at the deadline
         self._killed_because = ""
         self._was_asked = False
         self._wire = Link(
@@ -81,13 +81,13 @@ class RunnerProcess:
             received=self._received,
             ended=self._wire_ended,
         )
-        # the runner is of the same package, on the same system
+        # the runner has the same package, on the same system
         self._wire.session.passes_descriptors = self._wire.can_pass_descriptors
         selector.register(self._values, selectors.EVENT_READ, self._values_ready)
-        # no JSON: the runner starts faster
+        # no JSON, so that the runner starts faster
         welcome = b"\0".join(map(os.fsencode, (surroundings.folder, *surroundings.sys_path)))
         self._wire.session.send_control(protocol.WELCOME, welcome)
-        argv = b"\0".join(map(os.fsencode, surroundings.argv))  # may be longer than a WELCOME
+        argv = b"\0".join(map(os.fsencode, surroundings.argv))  # too long for a WELCOME, perhaps
         self._wire.send(protocol.ARGUMENTS, segments=[argv])
         self.flush()
 
@@ -95,25 +95,28 @@ class RunnerProcess:
 
     @property
     def is_busy(self) -> bool:
-        """Whether it has any item without an outcome."""
+        """Whether the runner has an item without an outcome."""
         return bool(self._items)
 
     def give(self, message: Message, items: Sequence[int], timeout_s: float = 0.0) -> None:
-        """Pass a message on; begin its items (each with a time limit, 0 for none) in turn.
+        """Pass a message on, and let the runner begin its items in turn.
 
-        A message without items is read when the runner is next between two items.
+        Args:
+            message: the message.
+            items: its items. The runner reads a message without items between two items.
+            timeout_s: the time limit of each item; 0 for none.
         """
         self.pass_on(message)
         self._items.update(dict.fromkeys(items, timeout_s))
-        self.flush()  # a token says that it is there
+        self.flush()  # before the tokens: they say that the message is there
         self._allow(items or [0])
 
     def pass_on(self, message: Message) -> None:
-        """Pass a message on that is only needed by the items that follow it."""
+        """Pass a message on that only the items after it need."""
         self._wire.send(message.kind, message.head, message.segments)
 
     def flush(self) -> None:
-        """Write what can be written without waiting."""
+        """Write as much as the wire takes without waiting."""
         self._wire.flush()
 
     def _allow(self, items: Sequence[int]) -> None:
@@ -122,10 +125,10 @@ class RunnerProcess:
         try:
             os.write(self._go_ahead, Struct(f"!{len(items)}Q").pack(*items))
         except OSError:
-            pass  # it has died; the items are found without a token then
+            pass  # the pipe is full: no master gives a slave so many items ahead
 
     def take_back(self) -> list[int]:
-        """Take back and return the items that the runner has not begun, in order."""
+        """Take back the items that the runner has not begun; return them in order."""
         tokens = self._take_tokens()
         if 0 in tokens:
             self._allow([0])
@@ -141,7 +144,7 @@ class RunnerProcess:
             return []
         return [number for (number,) in _TOKEN.iter_unpack(data)]
 
-    # ---- what it says
+    # ---- what the runner says
 
     def _greeted(self, link: Link, kind: int, body: bytes) -> None:
         self.is_ready = True
@@ -150,7 +153,7 @@ class RunnerProcess:
     def _received(self, link: Link, message: Message) -> None:
         try:
             self._take(message)
-        except ProtocolError as problem:  # a task has written to the wire
+        except ProtocolError as problem:  # a task may have written to the wire
             self.kill(f"broke the protocol: {problem}")
 
     def _take(self, message: Message) -> None:
@@ -164,7 +167,7 @@ class RunnerProcess:
             self._began(heads.unpack_item(message.head))
 
     def _began(self, item: int) -> None:
-        """An item with a time limit has begun: its time counts from now."""
+        """Count the time of an item with a time limit from now."""
         limit_s = self._items.get(item)
         if limit_s:
             self._timed_item = item
@@ -175,13 +178,13 @@ class RunnerProcess:
         self._read_values()
 
     def _read_values(self) -> bool:
-        """Pass on values that have come by the pipe, all in one; return whether any had."""
+        """Pass on the records that came by the pipe, in one message; return whether bytes came."""
         try:
             data = os.read(self._values, _VALUES_BYTES)
         except BlockingIOError:
             return False
         if not data:
-            self._listen_no_more()  # its wire has ended too
+            self._listen_no_more()  # the wire has ended, too
             return False
         data = self._value_begun + data
         items, unpack, size = self._items, heads.VALUE_RECORD.unpack_from, _RECORD_BYTES
@@ -208,53 +211,59 @@ class RunnerProcess:
             self._selector.unregister(self._values)
 
     def take_work_left_s(self) -> float:
-        """Return how long it is going to be busy, if values have come since the last call; or 0."""
+        """Return for how long the runner has work; 0 if no value came since the last call."""
         left_s, self._work_left_s = self._work_left_s, 0.0
         return left_s
 
     def _wire_ended(self, link: Link, how: str) -> None:
-        """It has died, which its parent will be told at once; or a task has closed its wire."""
+        """Let the runner live for a moment: it has died, as SIGCHLD will tell, or it is killed."""
         if not self._killed_because:
             self._deadline = time.monotonic() + _LINGER_S
             self._overdue = f"lost its wire to the supervisor: {how}"
 
-    # ---- its end
+    # ---- the end of the runner
 
     @property
     def deadline(self) -> float:
-        """When :meth:`kill_if_overdue` wants to be called (monotonic s; may be infinite)."""
+        """When to call :meth:`kill_if_overdue` (monotonic s; may be infinite)."""
         return self._deadline
 
     def kill_if_overdue(self, now: float) -> None:
-        """Kill the runner if its item has overrun its limit, or if its wire has gone."""
+        """Kill the runner if its item has overrun its time limit, or if its wire has ended."""
         if now >= self._deadline:
             self.kill(self._overdue)
 
     def was_stopped(self, stopped_s: float) -> None:
-        """The slave was stopped for so long, which is not to be counted."""
+        """Don't count this time, during which the slave was stopped, against a time limit."""
         self._deadline += stopped_s
 
     def end_item(self, item: int) -> None:
-        """Kill the runner if it is at this item: the master needs it no more."""
+        """Kill the runner if this item runs: nobody needs its outcome any more."""
         if next(iter(self._items), None) == item:
             self._was_asked = True
             self.kill("was ended by the master")
 
     def kill(self, because: str) -> None:
-        """Kill the runner; :meth:`reaped` will say why."""
+        """Kill the runner; :meth:`reaped` gives this reason."""
         self._deadline = _NEVER
-        if not self._killed_because and not self.has_ended:  # its pid may be another's by then
+        # after its end, another process may have its pid
+        if not self._killed_because and not self.has_ended:
             self._killed_because = because
             process.kill_quietly(self.pid)
 
     def ask_to_exit(self) -> None:
-        """Let the runner end by itself when it is between two items."""
+        """Let the runner exit by itself when it is between two items."""
         if self._go_ahead is not None:
             os.close(self._go_ahead)
             self._go_ahead = None
 
     def reaped(self, status: int, peak_memory_bytes: int) -> RunnerEnd:
-        """The runner has been waited for: read its last words, and say how it ended."""
+        """Return how the runner ended, after reading all that it has written.
+
+        Args:
+            status: its wait status. It has been waited for.
+            peak_memory_bytes: the most memory that it has used.
+        """
         self._wire.read_rest()
         while self._read_values():
             pass

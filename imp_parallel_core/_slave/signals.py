@@ -1,4 +1,4 @@
-"""Signals as something that an event loop can wait for."""
+"""Signals as events of a selector's loop."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 
 
 class Signals:
-    """Has a function called, in the loop, with the numbers of signals that have arrived.
+    """Catches signals, and calls a function in the loop with their numbers.
 
     Args:
         numbers: the signals to catch.
-        selector: the loop's; the data that it is registered with is called with the events.
-        arrived: what to call.
+        selector: the selector of the loop, which calls the data of each key with the events.
+        arrived: the function.
     """
 
     def __init__(
@@ -29,11 +29,13 @@ class Signals:
             end.setblocking(False)
         signal.set_wakeup_fd(self._written.fileno(), warn_on_full_buffer=False)
         for number in numbers:
-            signal.signal(number, lambda *_: None)  # without a handler nothing is written
+            signal.signal(
+                number, lambda *_: None
+            )  # Python writes to the socket only if there is a handler
         selector.register(self._read, selectors.EVENT_READ, self._ready)
 
     def close(self) -> None:
-        """Hear no more of signals."""
+        """Stop reporting signals."""
         signal.set_wakeup_fd(-1)
         self._written.close()
         self._read.close()

@@ -1,17 +1,25 @@
-"""The supervisor: holds the connection to the master, and outlives the runner.
+"""The supervisor: keeps the session with the master, and outlives its runners.
 
-Single-threaded, never runs or unpickles anything of the user's: so it answers the master even
-while a C extension holds the runner's interpreter lock for an hour, and can say how a runner died.
-The loop waits for the master, the runner, a signal or the clock, and handles one at a time.
+The supervisor has a single thread, and never runs or unpickles anything of the user's. So it
+answers the master even while a C extension holds the runner's interpreter lock for an hour, and it
+can tell how a runner has died. Its loop waits for the master, the runner, a signal or the clock.
+
+    ===========  ============================================================================
+    state        next state
+    ===========  ============================================================================
+    starting     serving, when a runner is ready and the master has welcomed the slave;
+                 the end, if the master refuses the slave, or if a runner dies
+    serving      replacing, when the runner dies; the end, by the master's LEAVE, when the
+                 master has gone for good, or when :mod:`.availability` says so
+    replacing    serving, when the master says NEXT_RUNNER (its messages are ignored before);
+                 the end, if too many runners have died that no item is to blame for
+    ===========  ============================================================================
 """
 
 from __future__ import annotations
 
-import os
-import resource
 import selectors
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -21,18 +29,17 @@ from .._wire import heads, protocol
 from .._wire.protocol import Message
 from .._wire.stream import Stream
 from . import process
-from .master_link import EXIT_NO_RUNNER, EXIT_OK, MasterLink, say
+from .availability import Availability
+from .master_link import EXIT_NO_RUNNER, EXIT_OK, MasterLink
+from .output import say
 from .runner_process import RunnerEnd, RunnerProcess
 from .runner_start import StartedRunner, Surroundings
 from .signals import Signals
 
-_START_LIMIT = 2  # runners that may die in a row before they are ready
-_IDLE_LOSS_LIMIT = 10  # runners that may die in a row while they are at nothing
+_START_LIMIT = 2  # so many runners in a row that die before they are ready are the slave's end
+_IDLE_LOSS_LIMIT = 10  # so many runners in a row may die while they have no item
 _EXIT_GRACE_S = 0.5
-_FAREWELL_S = 5.0
-_LATE_STOP_S = 10.0  # a stop that was announced may come later by this much
-_NEVER = float("inf")
-_PAUSE_S, _SHORTEST_PAUSE_S = 0.001, 0.0001
+_PAUSE_S, _SHORTEST_PAUSE_S = 0.001, 0.0001  # between two readings of small values
 _WARNINGS = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU, signal.SIGHUP}
 
 
@@ -40,15 +47,14 @@ class Supervisor:
     """One slave's supervisor.
 
     Args:
-        stream: the bytes to and from the master.
-        dial: makes another stream within so many seconds, or ends the process with SystemExit; for
-            streams that are resumable.
-        identity: what the slave says of itself in its HELLO (see docs/protocol.md).
-        surroundings: what tasks are to find.
+        stream: the stream to the master.
+        dial: makes another stream within so many seconds, or raises SystemExit.
+        identity: the slave's part of its HELLO (see docs/protocol.md).
+        surroundings: the surroundings of tasks.
         code_path: the folder that this package is in.
         runner: the first runner, which has been started already.
-        notify_s: how long before it stops or ends the slave a batch system warns it; None if there
-            is no batch system.
+        notify_s: how long before the slave's stop or end a batch system warns it; None if there is
+            no batch system.
     """
 
     def __init__(
@@ -66,13 +72,10 @@ class Supervisor:
         self._code_path = code_path
         self._selector = selectors.DefaultSelector()
         self._exit_code: int | None = None
-        self._is_leaving = False
-        self._leaves_at = _NEVER  # if the master does not say LEAVE before
-        self._pauses_until = _NEVER  # if it does not go on before; _NEVER when it is not paused
-        self._turned_at = time.monotonic()
-        self._discards = False  # what the master sends is still meant for the runner that died
-        self._failed_starts = 0
-        self._idle_losses = 0
+        self._availability = Availability()
+        self._turned_at = time.monotonic()  # when the loop turned last
+        self._discards = False  # the master's messages are still meant for a runner that has died
+        self._failed_starts = self._idle_losses = 0  # of runners, in a row
         self._runner = self._hold(runner)
         process.adopt_orphans()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the master's
@@ -87,25 +90,25 @@ class Supervisor:
             received=self._read,
             over=self._leave,
         )
-        self._reap()  # it may have died before its end was watched for
+        self._reap()  # the runner may have died before SIGCHLD was caught
 
     def run(self) -> int:
-        """Work until the master says so or has gone; return the exit code."""
+        """Serve the master until the slave has to leave; return the exit code."""
         while self._exit_code is None:
-            # (when its time is over, it may have been stopped: then the signal says so)
+            # select() may return nothing because this process was stopped; then SIGCONT is there
             for key, events in self._selector.select(self._wait_s()) or self._selector.select(0):
                 key.data(events)
             now = self._turned_at = time.monotonic()
             self._runner.kill_if_overdue(now)
             self._master.by_the_clock(now)
-            if now >= self._pauses_until:
-                self._begin_to_leave(_warned_by(signal.SIGUSR1))  # so it was no stop's
+            if self._availability.is_pause_over(now):
+                self._begin_to_leave(_warned_by(signal.SIGUSR1))
             self._master.flush()
             self._runner.flush()
             self._leave_if_done()
             pause_s = min(self._runner.take_work_left_s() / 4, _PAUSE_S)
             if pause_s > _SHORTEST_PAUSE_S:
-                time.sleep(pause_s)  # more values come meanwhile, and are passed on as one
+                time.sleep(pause_s)  # meanwhile more values arrive, which travel in one message
         self._master.finish()
         self._end_runner()
         self._master.close()
@@ -114,9 +117,8 @@ class Supervisor:
         return self._exit_code
 
     def _wait_s(self) -> float:
-        ends = min(self._leaves_at, self._pauses_until)
-        due = min(self._master.deadline, self._runner.deadline, ends) - time.monotonic()
-        return max(0.0, min(due, 3600.0))
+        deadlines = self._master.deadline, self._runner.deadline, self._availability.deadline
+        return max(0.0, min(min(deadlines) - time.monotonic(), 3600.0))
 
     def _leave(self, exit_code: int) -> None:
         if self._exit_code is None:
@@ -156,10 +158,10 @@ class Supervisor:
             self._master.give_up(f"it sent a message of the unknown kind {kind}")
 
     def _give(self, message: Message, items: Sequence[int], timeout_s: float) -> None:
-        if self._is_leaving or self._pauses_until != _NEVER:
-            self._hand_back(items)  # sent before the master knew
-        else:
+        if self._availability.takes_tasks:
             self._runner.give(message, items, timeout_s)
+        else:
+            self._hand_back(items)  # the master sent them before it knew
 
     def _hand_back(self, items: Sequence[int]) -> None:
         self._master.send(protocol.TAKEN_BACK, heads.pack_items(items))
@@ -200,70 +202,62 @@ class Supervisor:
         self._reap()
 
     def _pause(self, notify_s: float) -> None:
-        """The slave will be stopped or ended soon, nobody knows which: be prepared for both."""
-        if self._is_leaving or self._pauses_until != _NEVER:
+        """Hand tasks back: the slave will be stopped or ended soon, and nobody knows which."""
+        if not self._availability.pause(time.monotonic(), notify_s):
             return
-        self._pauses_until = time.monotonic() + notify_s + _LATE_STOP_S
         reason = _warned_by(signal.SIGUSR1)
         say(f"{reason}; this slave takes no tasks until it is known what for")
         self._master.send(protocol.PAUSED, b"", [reason.encode()])
         self._hand_back(self._runner.take_back())
 
     def _go_on(self) -> None:
-        """The slave was stopped, and is not any more."""
+        """Take tasks again: the slave was stopped, and has been continued."""
         self._runner.was_stopped(time.monotonic() - self._turned_at)
-        if self._pauses_until != _NEVER:
-            self._pauses_until = _NEVER
+        if self._availability.go_on():
             say("this slave was stopped, and goes on")
             self._master.send(protocol.RESUMED)
 
     def _begin_to_leave(self, reason: str) -> None:
-        """The slave will be ended from outside: hand back what has not begun, take no more."""
-        if self._is_leaving:
+        """Hand back what has not begun, and take no more tasks: the slave will be ended."""
+        if not self._availability.leave():
             return
-        self._is_leaving = True
-        self._pauses_until = _NEVER
         say(f"{reason}; this slave takes no more tasks")
         if self._master.is_welcome:
             self._master.send(protocol.LEAVING, b"", [reason.encode()])
             self._hand_back(self._runner.take_back())
 
     def _leave_if_done(self) -> None:
-        """Leave if that was announced, nothing runs, and the master has been sent all there is.
+        """Leave without the master's LEAVE, if the slave is leaving and LEAVE has not come in time.
 
-        It says LEAVE when it has received that: a stream that is closed before may lose the rest.
+        A stream that is closed before the master has received everything may lose the rest.
         """
-        if not self._is_leaving or (self._runner.is_busy and not self._runner.has_ended):
+        stay = self._availability
+        if not stay.is_leaving or (self._runner.is_busy and not self._runner.has_ended):
             return
-        if not self._master.is_welcome or time.monotonic() >= self._leaves_at:
+        now = time.monotonic()
+        if not self._master.is_welcome or stay.is_farewell_over(now):
             self._leave(EXIT_OK)
-        elif self._master.has_all and self._leaves_at == _NEVER:
-            self._leaves_at = time.monotonic() + _FAREWELL_S
+        elif self._master.has_sent_everything:
+            stay.has_sent_everything(now)
 
     def _reap(self) -> None:
         """Wait for children that have ended: the runner, or orphans of its tasks."""
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if pid == self._runner.pid:
-                self._runner_ended(self._runner.reaped(status, _peak_memory_bytes(usage)))
+        while (ended := process.wait_for_ended_child()) is not None:
+            if ended.pid == self._runner.pid:
+                self._runner_ended(self._runner.reaped(ended.status, ended.peak_memory_bytes))
 
     def _runner_ended(self, end: RunnerEnd) -> None:
         process.kill_orphans(_EXIT_GRACE_S)
         if self._exit_code is None and self._may_go_on(end):
             self._report_loss(end)
-            if not self._is_leaving:
-                self._runner = self._hold(self._start_runner())
-
-    def _start_runner(self) -> StartedRunner:
-        return StartedRunner.spawned(self._code_path, is_warned=self._notify_s is not None)
+            if not self._availability.is_leaving:
+                is_warned = self._notify_s is not None
+                self._runner = self._hold(
+                    StartedRunner.spawned(self._code_path, is_warned=is_warned)
+                )
 
     def _may_go_on(self, end: RunnerEnd) -> bool:
-        """Count losses that no task is to blame for; too many of them are the end."""
+        """Count losses that no item is to blame for; return whether they are few enough."""
         if not self._runner.is_ready:
             self._failed_starts += 1
             say(f"the runner {end.description} before it was ready")
@@ -278,7 +272,7 @@ class Supervisor:
 
     def _report_loss(self, end: RunnerEnd) -> None:
         if not self._runner.is_ready:
-            return  # the master has not heard of it
+            return  # the master does not know this runner
         head = heads.RunnerLostHead(end.blamed_item, end.peak_memory_bytes, end.was_asked)
         text = end.description.encode()
         self._master.send(protocol.RUNNER_LOST, heads.pack_runner_lost(head), [text])
@@ -287,7 +281,7 @@ class Supervisor:
     # ---- the end
 
     def _end_runner(self) -> None:
-        """Ask the runner to end if it is between two items, wait, kill; then its orphans."""
+        """Ask an idle runner to exit, kill a busy or slow one, and wait for its end."""
         runner = self._runner
         if runner.has_ended:
             return
@@ -305,7 +299,3 @@ class Supervisor:
 
 def _warned_by(number: int) -> str:
     return f"received {signal.Signals(number).name}"
-
-
-def _peak_memory_bytes(usage: resource.struct_rusage) -> int:
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)

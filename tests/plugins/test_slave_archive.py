@@ -166,7 +166,7 @@ def test_what_the_supervisor_says_waits_for_nobody(archive: Path) -> None:
         [
             sys.executable,
             "-c",
-            "from imp_parallel_core._slave.master_link import say; say('x' * 9000)",
+            "from imp_parallel_core._slave.output import say; say('x' * 9000)",
         ],
         stderr=written,
         cwd=PACKAGE.parent,
