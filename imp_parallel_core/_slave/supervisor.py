@@ -53,8 +53,7 @@ class Supervisor:
         surroundings: the surroundings of tasks.
         code_path: the folder that this package is in.
         runner: the first runner, which has been started already.
-        notify_s: how long before the slave's stop or end a batch system warns it; None if there is
-            no batch system.
+        notify_s: how long before a stop or end a batch system warns the slave; None without one.
     """
 
     def __init__(
