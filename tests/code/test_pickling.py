@@ -28,5 +28,5 @@ def test_a_pickler_that_has_failed_is_not_used_again(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(_pickling, "_idle", idle)
     pickle_with(nothing_special, [1])
     with pytest.raises(TypeError):
-        pickle_with(nothing_special, [1, (n for n in ())])
+        pickle_with(nothing_special, [1, (n for n in [1])])
     assert idle == []

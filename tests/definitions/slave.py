@@ -13,7 +13,7 @@ from imp_parallel_core._code.results import pickle_value
 from imp_parallel_core._definitions.book import DefinitionBook
 from imp_parallel_core._wire.shared_memory import SharedBytes, opened
 
-Sent = tuple[list[bytes | SharedBytes], int]
+Sent = tuple[Sequence[bytes | SharedBytes], int]
 
 
 def script(source: str, **names: Any) -> dict[str, Any]:

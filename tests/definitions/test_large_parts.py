@@ -49,7 +49,7 @@ class Model:
         return self.block.add(number)
 
 
-def look(*args: Any) -> Any:
+def look(*args: Any, **more: Any) -> Any:
     """Do nothing."""
     return args
 
@@ -83,7 +83,7 @@ def arguments(book: DefinitionBook, *args: Any) -> tuple[Any, ...]:
 
 
 BLOCK = Block(bytearray(os.urandom(2 * MB)))
-HOLDERS = {
+HOLDERS: dict[str, tuple[Callable[..., Any], Any]] = {
     "an argument": (look, BLOCK),
     "in a list": (look, [1, [BLOCK]]),
     "in a dict": (look, {"model": BLOCK}),

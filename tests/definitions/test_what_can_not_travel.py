@@ -16,6 +16,7 @@ from imp_parallel_core._code.exception_facts import read_facts
 from imp_parallel_core._code.loaded import LoadedDefinitions
 from imp_parallel_core._code.results import describe_exception, pickle_value
 from imp_parallel_core._definitions.book import DefinitionBook
+from imp_parallel_core._wire.shared_memory import opened
 
 from .slave import Runner, script, unpickle
 
@@ -262,7 +263,7 @@ def test_a_bundle_that_can_not_be_loaded_fails_again_until_it_can(
     monkeypatch.delitem(sys.modules, "vanishing")
     for _ in range(2):
         with pytest.raises(ModuleNotFoundError):
-            runner.loaded.load(number, runner.book.bundles[number - 1])
+            runner.loaded.load(number, opened(runner.book.bundles[number - 1]))
     monkeypatch.setitem(sys.modules, "vanishing", module)
     assert runner.receive((segments, number))() == 3
 

@@ -14,6 +14,7 @@ import cloudpickle
 import pytest
 
 from imp_parallel_core._definitions.book import DefinitionBook
+from imp_parallel_core._wire.shared_memory import opened
 
 from .slave import Runner, script
 
@@ -729,7 +730,7 @@ def test_a_slave_needs_no_cloudpickle_for_a_module() -> None:
     source = "import os, os.path\nclass Task:\n  def __call__(self): return os.path.sep"
     book.pickle(script(source)["Task"]())
     assert book.bundles
-    assert not any(b"cloudpickle" in bytes(part) for bundle in book.bundles for part in bundle)
+    assert not any(b"cloudpickle" in part for bundle in book.bundles for part in opened(bundle))
 
 
 def test_two_contexts_have_classes_of_their_own() -> None:

@@ -263,11 +263,13 @@ def define(name: str, bases: str, body: tuple[str, ...], is_local: bool) -> str:
 
 def use(thing: Any) -> list[Any]:
     """Return what the parts of something that was sent have to say, and their classes."""
+    part: Any
     parts = thing if isinstance(thing, tuple) else (thing,)
     said = []
     for part in parts:
         if isinstance(part, type):
-            said.append([part.__name__, part().m(), part.k(), part().p])
+            made: Any = part()
+            said.append([part.__name__, made.m(), made.k(), made.p])
         elif type(part).__name__ in ("A", "B", "C"):
             said.append([part.m(), part.p, *(one(part) for one in parts if is_plain(one))])
         elif hasattr(part, "__self__") or part.__name__ == "kinds":

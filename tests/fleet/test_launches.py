@@ -75,12 +75,15 @@ class Scene:
             {0: self.record},
             self,  # type: ignore[arg-type]  # as plugins
             self.loop,  # type: ignore[arg-type]
-            entered=lambda record, state, detail: record.enter(state, detail) and None,
+            entered=self.enter,
             failed=lambda record, why: self.failed.append(why),
             ended=lambda record, why: self.ended.append(record.index),
             stream_made=lambda index, stream: None,
             explained=lambda index, evidence: None,
         )
+
+    def enter(self, record: SlaveRecord, state: SlaveState, detail: str) -> None:
+        record.enter(state, detail)
 
     def launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Any) -> QuietLaunch:
         self.launched.append([bootstrap.index for bootstrap in bootstraps])

@@ -112,7 +112,8 @@ def test_the_plugin_that_brings_a_class_is_asked_first_to_launch_it() -> None:
             return "launch" if self.__module__ == __name__ else None
 
     plugins = _plugins.Plugins([Asked(__name__), Asked("stranger")])
-    assert plugins.launch(Mine(), [], lambda index, stream: None) == "launch"
+    launch: object = plugins.launch(Mine(), [], lambda index, stream: None)
+    assert launch == "launch"
     assert asked == [__name__]
 
 
@@ -227,7 +228,8 @@ def test_an_observer_that_raises_is_reported_once_and_muted(
 
 def test_a_slow_observer_loses_events_and_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imp_parallel_core._engine.observers._QUEUE_LIMIT", 10)
-    go, seen = threading.Event(), []
+    go = threading.Event()
+    seen: list[Event] = []
 
     def slow(events: Sequence[Event]) -> None:
         go.wait(10)
@@ -238,7 +240,7 @@ def test_a_slow_observer_loses_events_and_is_told_so(monkeypatch: pytest.MonkeyP
         observers.tell(SlaveChanged(float(number), "slave 0", "idle"))
     go.set()
     observers.close()
-    missed = sum(event.count for event in seen if isinstance(event, EventsMissed))
+    missed = sum([event.count for event in seen if isinstance(event, EventsMissed)])
     assert missed > 0
     assert missed + sum(isinstance(event, SlaveChanged) for event in seen) == 50
 

@@ -95,7 +95,7 @@ class ListeningSlave:
             self.document = bootstrap.document()
             self.process = subprocess.Popen(
                 bootstrap.command("stdin", code_path=str(archive)),
-                stdin=listening,
+                stdin=listening.fileno(),
                 stderr=subprocess.PIPE,
                 cwd=folder,
                 env={"PATH": os.defpath},

@@ -23,7 +23,7 @@ from tests.support.grid_engine_files import (
     changed,
 )
 from tests.support.packages import CanNotBeHad, need_programs
-from tests.support.waiting import is_alive, wait_until
+from tests.support.waiting import is_alive, wait_for_end, wait_until
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DAEMONS = "/usr/sbin"
@@ -122,7 +122,7 @@ class Cell:
         """Kill the execution daemons; jobs go on."""
         for pid in self.pids("execd"):
             signal_as_root(signal.SIGKILL, pid)
-            wait_until(lambda pid=pid: not is_alive(pid), what="the end of execd")
+            wait_for_end(pid, "the end of execd")
 
     def stop(self) -> None:
         """End all jobs, then the daemons; remove the files."""
@@ -133,7 +133,7 @@ class Cell:
         finally:
             for pid in [*self.pids("execd"), *self.pids("qmaster")]:
                 signal_as_root(signal.SIGKILL, pid)  # qmaster takes many seconds to end by itself
-                wait_until(lambda pid=pid: not is_alive(pid), what="the end of a daemon")
+                wait_for_end(pid, "the end of a daemon")
             run_as_root("rm", "-r", "--one-file-system", str(self.base))
 
     def pids(self, daemon: str) -> list[int]:
@@ -222,8 +222,7 @@ class Cell:
         back = self.run("getent", "hosts", address).split()[1]
         if back != self.master:  # else clients are refused: their address has another name
             (common / "host_aliases").write_text(f"{self.master} {back}\n")
-        for folder in (root, self.base / "spool"):
-            self.run("chown", "-R", "sgeadmin:sgeadmin", str(folder))
+        self.run("chown", "-R", "sgeadmin:sgeadmin", str(root), str(self.base / "spool"))
         init = [f"{SHARE}/scripts/init_cluster", str(root), "default", f"{self.base}/spool/db"]
         self.run("su", "-s", "/bin/sh", "-c", " ".join([*init, "sgeadmin"]), "sgeadmin")
 

@@ -82,9 +82,10 @@ def _start(request: dict[str, object], ends: list[int]) -> subprocess.Popen[byte
 def _wait(process: subprocess.Popen[bytes], caller: socket.socket) -> int:
     """Wait for the end of a command; until then, pass signals on."""
     end = os.pidfd_open(process.pid)
+    ends: list[int | socket.socket] = [end, caller]
     try:
         while True:
-            ready, _, _ = select.select([end, caller], [], [])
+            ready, _, _ = select.select(ends, [], [])
             if end in ready:
                 return process.wait()
             try:

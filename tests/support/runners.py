@@ -50,6 +50,7 @@ def check_that_a_runner_is_like_the_one_before(manager: Manager, slave: Slave) -
 
     def look() -> dict[str, object]:
         context.add_task(surroundings)
+        found: dict[str, object]
         (found,) = context.get_results()
         return found
 

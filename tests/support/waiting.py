@@ -28,6 +28,11 @@ def is_alive(pid: int) -> bool:
     return state not in "ZX"
 
 
+def wait_for_end(pid: int, what: str) -> None:
+    """Wait until a process has ended."""
+    wait_until(lambda: not is_alive(pid), what=what)
+
+
 class Lives:
     """An observer that knows each state that a slave has been in, however short it was."""
 

@@ -1,14 +1,22 @@
 """What the tests of the protocol share: messages of any size, cuts, and bytes of a connection."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import strategies as st
 
 from imp_parallel_core._wire import protocol
 from imp_parallel_core._wire.decoder import Decoder
 from imp_parallel_core._wire.protocol import Message, encode_message
+from imp_parallel_core._wire.session import Session
+from imp_parallel_core._wire.shared_memory import SharedBytes
+from imp_parallel_core._wire.types import Buffer
 
 FRAME = protocol.FRAME_LIMIT_BYTES
+Plain = tuple[int, bytes, list[bytes]]  # a message in a form that compares by content
 _PATTERN = bytes(range(251))
 
 sizes = st.one_of(
@@ -18,14 +26,16 @@ sizes = st.one_of(
 )
 
 
-def content(size, seed=0):
+def content(size: int, seed: int = 0) -> bytes:
     """Return bytes that show when a piece is missing, doubled or out of place."""
     start = seed % len(_PATTERN)
     return (_PATTERN * (size // len(_PATTERN) + 2))[start : start + size]
 
 
 @st.composite
-def messages(draw, sizes=sizes, max_segments=4):
+def messages(
+    draw: st.DrawFn, sizes: st.SearchStrategy[int] = sizes, max_segments: int = 4
+) -> Message:
     """Any message, with segments of any of the types that may be sent."""
     lengths = draw(st.lists(sizes, max_size=max_segments))
     forms = st.sampled_from([bytes, bytearray, memoryview])
@@ -33,30 +43,37 @@ def messages(draw, sizes=sizes, max_segments=4):
     return Message(draw(st.integers(0, 255)), draw(st.binary(max_size=40)), segments)
 
 
-def plain(message):
+def plain(message: bytes | Message) -> Plain:
     """Return a message in a form that compares by content."""
-    return message.kind, message.head, [bytes(segment) for segment in message.segments]
+    assert isinstance(message, Message), "the body of a frame that is no message"
+    return message.kind, message.head, [in_stream(segment) for segment in message.segments]
 
 
-def bytes_of(message):
+def in_stream(buffer: Buffer | SharedBytes) -> bytes:
+    """Return what is written to the stream of bytes."""
+    assert not isinstance(buffer, SharedBytes)
+    return bytes(buffer)
+
+
+def bytes_of(message: Message) -> bytes:
     """Return a message as it is on the wire."""
-    return b"".join(bytes(buffer) for frame in encode_message(message) for buffer in frame)
+    return b"".join(in_stream(buffer) for frame in encode_message(message) for buffer in frame)
 
 
-def cut(data, points):
+def cut(data: bytes, points: Iterable[int]) -> list[bytes]:
     """Return data in pieces, cut at some points (in any order, perhaps beyond its end)."""
     edges = sorted({0, len(data), *(p % (len(data) + 1) for p in points)})
     return [data[a:b] for a, b in pairwise(edges)]
 
 
-def introduced(limit_bytes=protocol.MESSAGE_LIMIT_BYTES, **more):
+def introduced(limit_bytes: int = protocol.MESSAGE_LIMIT_BYTES, **more: Any) -> Decoder:
     """Return a decoder that accepts messages."""
     decoder = Decoder(limit_bytes, **more)
     decoder.introduce()
     return decoder
 
 
-def write(connection, limit_bytes=1 << 60):
+def write(connection: Session, limit_bytes: int = 1 << 60) -> bytes:
     """Return the next bytes that a connection wants to write, at most so many."""
     data = bytearray()
     for buffer in connection.unsent():
@@ -65,7 +82,7 @@ def write(connection, limit_bytes=1 << 60):
     return bytes(data)
 
 
-def write_all(connection):
+def write_all(connection: Session) -> bytes:
     """Return everything that a connection wants to write."""
     data = b""
     while connection.has_unsent:

@@ -1,7 +1,11 @@
 """Bytes in, frames and messages out: whatever the bytes, however they are cut."""
 
+from __future__ import annotations
+
 import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -13,7 +17,7 @@ from imp_parallel_core._wire.decoder import Decoder
 from imp_parallel_core._wire.protocol import Message, encode_frame, encode_message
 from imp_parallel_core._wire.segments import DroppedSegments
 
-from .frames import FRAME, bytes_of, content, cut, introduced, messages, plain, sizes
+from .frames import FRAME, bytes_of, content, cut, in_stream, introduced, messages, plain, sizes
 
 HANDSHAKE = [protocol.HELLO, protocol.WELCOME, protocol.REFUSE]
 HANDSHAKE_LIMIT = protocol.HANDSHAKE_LIMIT_BYTES
@@ -22,7 +26,12 @@ points = st.lists(st.integers(0, 4 * FRAME), max_size=12)
 unhurried = settings(deadline=None, max_examples=60)
 
 
-def start_of(lengths, head=b"", count=None, head_length=None):
+def start_of(
+    lengths: Sequence[int],
+    head: bytes = b"",
+    count: int | None = None,
+    head_length: int | None = None,
+) -> bytes:
     """Return the start of a message's first frame body, true or not."""
     return (
         Struct("!BHI").pack(
@@ -35,7 +44,7 @@ def start_of(lengths, head=b"", count=None, head_length=None):
     )
 
 
-def frame(kind, body, length=None):
+def frame(kind: int, body: bytes, length: int | None = None) -> bytes:
     return HEADER.pack(len(body) if length is None else length, kind) + body
 
 
@@ -44,9 +53,9 @@ def frame(kind, body, length=None):
 
 @unhurried
 @given(st.lists(messages(), max_size=3), points)
-def test_messages_survive_any_split_of_their_bytes(sent, points):
+def test_messages_survive_any_split_of_their_bytes(sent: list[Message], points: list[int]) -> None:
     decoder = introduced()
-    arrived = []
+    arrived: list[tuple[int, Any]] = []
     for piece in cut(b"".join(map(bytes_of, sent)), points):
         arrived += decoder.feed(piece)
     assert [kind for kind, _ in arrived] == [protocol.WHOLE] * len(sent)
@@ -55,7 +64,7 @@ def test_messages_survive_any_split_of_their_bytes(sent, points):
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(messages(st.integers(0, 30)), max_size=4))
-def test_messages_survive_coming_byte_by_byte(sent):
+def test_messages_survive_coming_byte_by_byte(sent: list[Message]) -> None:
     decoder = introduced()
     data = b"".join(map(bytes_of, sent))
     arrived = [f for i in range(len(data)) for f in decoder.feed(data[i : i + 1])]
@@ -64,7 +73,9 @@ def test_messages_survive_coming_byte_by_byte(sent):
 
 @unhurried
 @given(messages(), points, st.integers(min_value=0))
-def test_a_truncated_message_is_no_message_and_no_error(message, points, size):
+def test_a_truncated_message_is_no_message_and_no_error(
+    message: Message, points: list[int], size: int
+) -> None:
     data = bytes_of(message)
     decoder = introduced()
     for piece in cut(data[: size % len(data)], points):
@@ -73,9 +84,11 @@ def test_a_truncated_message_is_no_message_and_no_error(message, points, size):
 
 @unhurried
 @given(messages(), points, st.sampled_from([bytes, bytearray, memoryview]))
-def test_the_bytes_may_come_in_a_buffer_that_is_used_again(message, points, form):
+def test_the_bytes_may_come_in_a_buffer_that_is_used_again(
+    message: Message, points: list[int], form: Callable[[bytearray], bytes]
+) -> None:
     decoder = introduced()
-    arrived = []
+    arrived: list[tuple[int, Any]] = []
     for piece in cut(bytes_of(message), points):
         reused = bytearray(piece)
         arrived += decoder.feed(form(reused))
@@ -86,9 +99,11 @@ def test_the_bytes_may_come_in_a_buffer_that_is_used_again(message, points, form
 
 @unhurried
 @given(st.lists(sizes, min_size=1, max_size=4), points)
-def test_a_segment_is_writable_if_it_is_larger_than_a_frame_however_it_was_cut(sizes, points):
+def test_a_segment_is_writable_if_it_is_larger_than_a_frame_however_it_was_cut(
+    sizes: list[int], points: list[int]
+) -> None:
     decoder = introduced()
-    arrived = []
+    arrived: list[tuple[int, Any]] = []
     sent = Message(protocol.OUTCOME, b"", [content(n) for n in sizes])
     for piece in cut(bytes_of(sent), points):
         arrived += decoder.feed(piece)
@@ -98,16 +113,23 @@ def test_a_segment_is_writable_if_it_is_larger_than_a_frame_however_it_was_cut(s
     ]
 
 
-def test_frames_between_the_parts_of_a_message_come_first():
+def test_frames_between_the_parts_of_a_message_come_first() -> None:
     first, last = encode_message(Message(protocol.TASKS, b"head", [content(FRAME + 1)]))
-    data = b"".join([*first, encode_frame(protocol.PING), protocol.encode_ack(7), *last])
-    arrived = introduced().feed(data)
+    data = b"".join(
+        [
+            *map(in_stream, first),
+            encode_frame(protocol.PING),
+            protocol.encode_ack(7),
+            *map(in_stream, last),
+        ]
+    )
+    arrived: list[tuple[int, Any]] = introduced().feed(data)
     assert [kind for kind, _ in arrived] == [protocol.PING, protocol.ACK, protocol.WHOLE]
     assert protocol.decode_ack(arrived[1][1]) == 7
     assert plain(arrived[2][1]) == (protocol.TASKS, b"head", [content(FRAME + 1)])
 
 
-def test_a_reset_decoder_begins_anew():
+def test_a_reset_decoder_begins_anew() -> None:
     message = Message(protocol.TASKS, b"head", [content(2 * FRAME)])
     data = bytes_of(message)
     decoder = introduced()
@@ -125,40 +147,42 @@ def test_a_reset_decoder_begins_anew():
 
 @unhurried
 @given(messages())
-def test_no_frame_is_larger_than_a_frame_may_be(message):
+def test_no_frame_is_larger_than_a_frame_may_be(message: Message) -> None:
     frames = encode_message(message)
     kinds = []
     for buffers in frames:
-        data = b"".join(buffers)
+        data = b"".join(map(in_stream, buffers))
         length, kind = HEADER.unpack_from(data)
         assert length == len(data) - HEADER.size <= FRAME
         kinds.append(kind)
     assert kinds == [protocol.PART] * (len(frames) - 1) + [protocol.WHOLE]
 
 
-def test_a_large_segment_is_not_copied_when_it_is_encoded():
+def test_a_large_segment_is_not_copied_when_it_is_encoded() -> None:
     segment = bytearray(4 * FRAME)
     frames = encode_message(Message(protocol.OUTCOME, b"", [segment]))
     segment[:] = b"x" * len(segment)
-    assert b"".join(b for buffers in frames for b in buffers).count(b"x") == len(segment)
+    assert b"".join(in_stream(b) for buffers in frames for b in buffers).count(b"x") == len(segment)
 
 
-def test_many_middling_segments_make_few_buffers():
+def test_many_middling_segments_make_few_buffers() -> None:
     segments = [content(1000, i) for i in range(2000)]
     frames = encode_message(Message(protocol.OUTCOME, b"", segments))
     assert sum(map(len, frames)) <= 2 * (2_000_000 // FRAME + 2)
-    ((_, got),) = introduced().feed(b"".join(b for buffers in frames for b in buffers))
+    ((_, got),) = introduced().feed(b"".join(in_stream(b) for buffers in frames for b in buffers))
+    assert isinstance(got, Message)
     assert got.segments == segments
 
 
-def test_a_view_of_wider_items_is_sent_as_its_bytes():
+def test_a_view_of_wider_items_is_sent_as_its_bytes() -> None:
     for count in (3, FRAME):
-        view = memoryview(bytearray(content(8 * count))).cast("d")
+        view: Any = memoryview(bytearray(content(8 * count))).cast("d")
         ((_, got),) = introduced().feed(bytes_of(Message(protocol.OUTCOME, b"", [view])))
+        assert isinstance(got, Message)
         assert got.segments == [content(8 * count)]
 
 
-def test_what_can_not_be_accepted_is_not_sent():
+def test_what_can_not_be_accepted_is_not_sent() -> None:
     with pytest.raises(ValueError, match="head"):
         encode_message(Message(1, bytes(FRAME), []))
     with pytest.raises(ValueError, match="segments"):
@@ -169,7 +193,7 @@ def test_what_can_not_be_accepted_is_not_sent():
         encode_frame(protocol.PING, b"x")
 
 
-def test_the_largest_head_and_the_most_segments_arrive():
+def test_the_largest_head_and_the_most_segments_arrive() -> None:
     most = Message(1, b"", [b"x"] * protocol.SEGMENT_COUNT_LIMIT)
     largest = Message(2, content(FRAME - 15), [content(FRAME)])
     arrived = introduced().feed(bytes_of(most) + bytes_of(largest))
@@ -183,7 +207,9 @@ def test_the_largest_head_and_the_most_segments_arrive():
 @given(st.lists(st.binary(max_size=300), max_size=8), st.booleans())
 @example([b"GET / HTTP/1.1\r\n"], False)
 @example([b"SSH-2.0-OpenSSH_9.6\r\n"], True)
-def test_garbage_gives_a_protocol_error_or_nothing(pieces, is_introduced):
+def test_garbage_gives_a_protocol_error_or_nothing(
+    pieces: list[bytes], is_introduced: bool
+) -> None:
     decoder = introduced() if is_introduced else Decoder()
     try:
         for piece in pieces:
@@ -208,7 +234,9 @@ garbled_bodies = st.one_of(
 
 @settings(deadline=None, max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, 9), garbled_bodies), max_size=6), points)
-def test_garbage_in_well_formed_frames_gives_a_protocol_error_or_true_messages(frames, points):
+def test_garbage_in_well_formed_frames_gives_a_protocol_error_or_true_messages(
+    frames: list[tuple[int, bytes]], points: list[int]
+) -> None:
     decoder = introduced()
     try:
         for piece in cut(b"".join(frame(*f) for f in frames), points):
@@ -220,7 +248,7 @@ def test_garbage_in_well_formed_frames_gives_a_protocol_error_or_true_messages(f
 
 
 @pytest.mark.parametrize("kind", [protocol.PART, protocol.WHOLE])
-def test_an_oversized_frame_is_refused_at_its_header(kind):
+def test_an_oversized_frame_is_refused_at_its_header(kind: int) -> None:
     with pytest.raises(ProtocolError, match=str(FRAME)):
         introduced().feed(HEADER.pack(FRAME + 1, kind))
 
@@ -228,18 +256,20 @@ def test_an_oversized_frame_is_refused_at_its_header(kind):
 @pytest.mark.parametrize(
     ("kind", "length"), [(protocol.PING, 1), (protocol.ACK, 9), (0, 0), (8, 0), (255, 0)]
 )
-def test_a_frame_of_an_unknown_kind_or_a_wrong_size_is_refused_at_its_header(kind, length):
+def test_a_frame_of_an_unknown_kind_or_a_wrong_size_is_refused_at_its_header(
+    kind: int, length: int
+) -> None:
     with pytest.raises(ProtocolError):
         introduced().feed(HEADER.pack(length, kind))
 
 
-def test_a_short_ack_is_refused():
+def test_a_short_ack_is_refused() -> None:
     with pytest.raises(ProtocolError):
         protocol.decode_ack(bytes(7))
 
 
 @pytest.mark.parametrize("kind", [protocol.PART, protocol.WHOLE])
-def test_an_oversized_message_is_refused_at_its_head(kind):
+def test_an_oversized_message_is_refused_at_its_head(kind: int) -> None:
     decoder = introduced(limit_bytes=1000)
     message = Message(protocol.OUTCOME, b"head", [bytes(600), bytes(400)])
     assert decoder.feed(bytes_of(message))
@@ -266,12 +296,12 @@ def test_an_oversized_message_is_refused_at_its_head(kind):
         [frame(protocol.PART, start_of([5]) + bytes(5)), frame(protocol.WHOLE, b"x")],
     ],
 )
-def test_a_message_that_is_not_as_long_as_it_says_is_refused(frames):
+def test_a_message_that_is_not_as_long_as_it_says_is_refused(frames: list[bytes]) -> None:
     with pytest.raises(ProtocolError):
         introduced().feed(b"".join(frames))
 
 
-def peak_memory_bytes(action):
+def peak_memory_bytes(action: Callable[[], object]) -> int:
     tracemalloc.start()
     try:
         action()
@@ -280,20 +310,20 @@ def peak_memory_bytes(action):
         tracemalloc.stop()
 
 
-def test_memory_is_taken_as_bytes_arrive_and_not_as_they_are_announced():
+def test_memory_is_taken_as_bytes_arrive_and_not_as_they_are_announced() -> None:
     decoder = introduced()
     start = frame(protocol.PART, start_of([1 << 38, 1 << 38]) + b"begun")
     begun = start + frame(protocol.PART, b"abc", length=FRAME)
     assert peak_memory_bytes(lambda: decoder.feed(begun)) < 100_000
 
 
-def test_a_large_segment_takes_little_more_memory_than_its_size():
+def test_a_large_segment_takes_little_more_memory_than_its_size() -> None:
     size = 40 * FRAME
     data = memoryview(bytes_of(Message(protocol.OUTCOME, b"", [bytes(size)])))
     decoder = introduced()
-    arrived = []
+    arrived: list[tuple[int, Any]] = []
 
-    def feed():
+    def feed() -> None:
         for at in range(0, len(data), 70_000):
             arrived.extend(decoder.feed(bytes(data[at : at + 70_000])))
 
@@ -306,7 +336,9 @@ def test_a_large_segment_takes_little_more_memory_than_its_size():
 
 @pytest.mark.parametrize("kind", [protocol.ACK, protocol.PART, protocol.WHOLE])
 @pytest.mark.parametrize("first", [b"", encode_frame(protocol.HELLO, b"{}")])
-def test_before_the_end_of_the_handshake_messages_are_refused_at_their_header(kind, first):
+def test_before_the_end_of_the_handshake_messages_are_refused_at_their_header(
+    kind: int, first: bytes
+) -> None:
     decoder = Decoder()
     decoder.feed(first)
     with pytest.raises(ProtocolError, match="handshake"):
@@ -314,14 +346,14 @@ def test_before_the_end_of_the_handshake_messages_are_refused_at_their_header(ki
 
 
 @pytest.mark.parametrize("kind", HANDSHAKE)
-def test_handshake_frames_are_accepted_if_they_are_short(kind):
+def test_handshake_frames_are_accepted_if_they_are_short(kind: int) -> None:
     body = content(HANDSHAKE_LIMIT)
     assert Decoder().feed(encode_frame(kind, body)) == [(kind, body)]
     with pytest.raises(ProtocolError, match=str(HANDSHAKE_LIMIT)):
         Decoder().feed(HEADER.pack(HANDSHAKE_LIMIT + 1, kind))
 
 
-def test_a_ping_is_accepted_at_any_time():
+def test_a_ping_is_accepted_at_any_time() -> None:
     ping, hello = encode_frame(protocol.PING), encode_frame(protocol.HELLO, b"{}")
     arrived = Decoder().feed(ping + hello + ping)
     assert [kind for kind, _ in arrived] == [protocol.PING, protocol.HELLO, protocol.PING]
@@ -329,7 +361,7 @@ def test_a_ping_is_accepted_at_any_time():
 
 @pytest.mark.parametrize("first", HANDSHAKE)
 @pytest.mark.parametrize("second", HANDSHAKE)
-def test_a_peer_introduces_itself_only_once(first, second):
+def test_a_peer_introduces_itself_only_once(first: int, second: int) -> None:
     decoder = Decoder()
     decoder.feed(encode_frame(first, b"{}"))
     with pytest.raises(ProtocolError, match="second time"):
@@ -338,13 +370,13 @@ def test_a_peer_introduces_itself_only_once(first, second):
     decoder.feed(encode_frame(first, b"{}"))
 
 
-def test_messages_may_follow_a_welcome_in_the_same_read():
+def test_messages_may_follow_a_welcome_in_the_same_read() -> None:
     message = Message(protocol.TASKS, b"head", [b"task"])
     arrived = Decoder().feed(encode_frame(protocol.WELCOME, b"{}") + bytes_of(message))
     assert [kind for kind, _ in arrived] == [protocol.WELCOME, protocol.WHOLE]
 
 
-def test_messages_follow_a_hello_when_this_end_has_answered_or_welcomed_first():
+def test_messages_follow_a_hello_when_this_end_has_answered_or_welcomed_first() -> None:
     message, hello = bytes_of(Message(1, b"", [])), encode_frame(protocol.HELLO, b"{}")
     answered = Decoder()
     answered.feed(hello)
@@ -358,12 +390,12 @@ def test_messages_follow_a_hello_when_this_end_has_answered_or_welcomed_first():
 
 
 @pytest.mark.parametrize("is_complete", [False, True])
-def test_a_stranger_can_make_this_end_hold_little(is_complete):
+def test_a_stranger_can_make_this_end_hold_little(is_complete: bool) -> None:
     decoder = Decoder()
     body = bytes(HANDSHAKE_LIMIT - (not is_complete))
     data = HEADER.pack(HANDSHAKE_LIMIT, protocol.HELLO) + body
 
-    def feed():
+    def feed() -> None:
         for at in range(0, len(data), 1000):
             decoder.feed(data[at : at + 1000])
 
@@ -375,25 +407,28 @@ def test_a_stranger_can_make_this_end_hold_little(is_complete):
 LOOK = 1 << 26  # how much comes before room is looked for again
 
 
-def pieces(segments):
+def pieces(segments: Sequence[bytes]) -> Iterator[bytes]:
     """Yield the frames of an OUTCOME, and then of a small one."""
     for message in (segments, [b"after"]):
         for parts in encode_message((protocol.OUTCOME, b"head", message)):
-            yield b"".join(map(bytes, parts))
+            yield b"".join(map(in_stream, parts))
 
 
 @pytest.mark.parametrize("looks", [0, 1])
-def test_a_message_for_which_there_is_no_memory_is_let_go_and_the_next_one_is_read(looks):
+def test_a_message_for_which_there_is_no_memory_is_let_go_and_the_next_one_is_read(
+    looks: int,
+) -> None:
     answers = [True] * looks + [False] * 10
     asked = []
 
-    def has_room(size):
+    def has_room(size: int) -> bool:
         asked.append(size)
         return answers.pop(0)
 
     size = 2 * LOOK
     decoder = introduced(has_room=has_room)
-    arrived, held = [], []
+    arrived: list[tuple[int, Any]] = []
+    held = []
     frames = list(pieces([bytes(size - 10), b"0123456789"]))
     tracemalloc.start()
     for piece in frames:
@@ -410,6 +445,6 @@ def test_a_message_for_which_there_is_no_memory_is_let_go_and_the_next_one_is_re
     assert held[-1] < LOOK / 8
 
 
-def test_small_messages_do_not_ask_for_room():
+def test_small_messages_do_not_ask_for_room() -> None:
     decoder = introduced(has_room=lambda size: 1 / 0)
     assert len(decoder.feed(b"".join(pieces([bytes(3 * FRAME)])))) == 2

@@ -44,30 +44,30 @@ LAYOUTS = {
 }
 
 
-def rows_of(first):
+def rows_of(first: str) -> list[list[str]]:
     return [row for row in ROWS if row[0] == first]
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_each_kind_is_described_with_its_number(name):
+def test_each_kind_is_described_with_its_number(name: str) -> None:
     ((_, number, *_),) = rows_of(f"`{name}`")
     assert int(number) == KINDS[name]
 
 
-def test_no_other_kind_is_described():
+def test_no_other_kind_is_described() -> None:
     described = [row[0].strip("`") for row in ROWS if re.fullmatch(r"`[A-Z_]+`", row[0])]
     assert sorted(described) == sorted(KINDS)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_each_layout_is_described_with_its_size_and_its_fields(name):
+def test_each_layout_is_described_with_its_size_and_its_fields(name: str) -> None:
     ((_, size, fields),) = rows_of(name)
     letters = [TYPES[field.split()[-1]] for field in fields.split(",")]
     assert "!" + "".join(letters) == LAYOUTS[name].format
     assert int(size) == LAYOUTS[name].size
 
 
-def test_every_layout_in_the_code_is_described():
+def test_every_layout_in_the_code_is_described() -> None:
     in_code = {
         layout.format
         for module in (protocol, heads)
@@ -77,7 +77,7 @@ def test_every_layout_in_the_code_is_described():
     assert in_code <= {layout.format for layout in LAYOUTS.values()}
 
 
-def test_the_version_and_the_limits_are_described():
+def test_the_version_and_the_limits_are_described() -> None:
     assert f"**version {protocol.VERSION}**" in TEXT
     wanted = ("body of", "segments of")
     limits = {
@@ -92,7 +92,7 @@ def test_the_version_and_the_limits_are_described():
     }
 
 
-def test_the_largest_body_of_each_kind_of_frame_is_described():
+def test_the_largest_body_of_each_kind_of_frame_is_described() -> None:
     for name, kind in KINDS.items():
         (row,) = rows_of(f"`{name}`")
         if kind in protocol.BODY_LIMITS_BYTES and "→" not in row[2]:

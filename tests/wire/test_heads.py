@@ -1,5 +1,10 @@
 """The heads of messages: packed and unpacked again, and refused if their length is wrong."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +16,7 @@ u8, u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
 seconds = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
 task_counts = st.lists(u16, min_size=1, max_size=5).map(tuple)
 
-HEADS = {
+HEADS: dict[str, tuple[st.SearchStrategy[Any], int]] = {
     "bundle": (st.builds(heads.BundleHead, u32, u32), 8),
     "setup": (st.builds(heads.SetupHead, u64, u32, u32, seconds), 24),
     "keep": (st.builds(heads.KeepHead, u32, u32, st.integers(0, 2)), 9),
@@ -27,18 +32,18 @@ REPEATED = {"items"}
 TASKS_HEADS = st.builds(heads.TasksHead, u64, u32, u32, seconds, task_counts)
 
 
-def functions(name):
+def functions(name: str) -> tuple[Callable[..., bytes], Callable[[bytes], Any]]:
     return getattr(heads, f"pack_{name}"), getattr(heads, f"unpack_{name}")
 
 
-def test_every_head_is_tested():
+def test_every_head_is_tested() -> None:
     packed = {name.removeprefix("pack_") for name in vars(heads) if name.startswith("pack_")}
     assert packed == {*HEADS, "tasks"}
 
 
 @pytest.mark.parametrize("name", HEADS)
 @given(st.data())
-def test_a_head_is_unpacked_as_it_was_packed(name, data):
+def test_a_head_is_unpacked_as_it_was_packed(name: str, data: st.DataObject) -> None:
     pack, unpack = functions(name)
     strategy, size = HEADS[name]
     head = data.draw(strategy)
@@ -50,7 +55,7 @@ def test_a_head_is_unpacked_as_it_was_packed(name, data):
 
 @pytest.mark.parametrize("name", HEADS)
 @given(data=st.binary(max_size=100))
-def test_a_head_of_a_wrong_length_is_a_protocol_error(name, data):
+def test_a_head_of_a_wrong_length_is_a_protocol_error(name: str, data: bytes) -> None:
     _, unpack = functions(name)
     _, size = HEADS[name]
     if len(data) % size if name in REPEATED else len(data) != size:
@@ -58,13 +63,13 @@ def test_a_head_of_a_wrong_length_is_a_protocol_error(name, data):
             unpack(data)
 
 
-def test_an_outcome_of_an_unknown_status_is_a_protocol_error():
+def test_an_outcome_of_an_unknown_status_is_a_protocol_error() -> None:
     with pytest.raises(ProtocolError, match="status"):
         heads.unpack_outcome(bytes(8) + b"\x02" + bytes(8))
 
 
 @given(TASKS_HEADS)
-def test_the_head_of_tasks_is_unpacked_as_it_was_packed(head):
+def test_the_head_of_tasks_is_unpacked_as_it_was_packed(head: heads.TasksHead) -> None:
     packed = heads.pack_tasks(head)
     assert len(packed) == 24 + 2 * len(head.counts)
     assert heads.unpack_tasks(packed) == head
@@ -72,14 +77,16 @@ def test_the_head_of_tasks_is_unpacked_as_it_was_packed(head):
 
 
 @given(st.binary(max_size=100))
-def test_a_head_of_tasks_without_any_or_with_half_of_one_is_a_protocol_error(data):
+def test_a_head_of_tasks_without_any_or_with_half_of_one_is_a_protocol_error(data: bytes) -> None:
     if len(data) <= 24 or len(data) % 2:
         with pytest.raises(ProtocolError):
             heads.unpack_tasks(data)
 
 
 @given(st.lists(st.tuples(u64, seconds, st.binary(max_size=9))), st.integers(0, 40))
-def test_value_records_are_read_as_they_were_written_and_refused_if_one_is_cut(values, cut):
+def test_value_records_are_read_as_they_were_written_and_refused_if_one_is_cut(
+    values: list[tuple[int, float, bytes]], cut: int
+) -> None:
     records = b"".join(
         heads.VALUE_RECORD.pack(item, duration_s, len(pickled)) + pickled
         for item, duration_s, pickled in values

@@ -1,6 +1,9 @@
 """A session over many streams: each message arrives once and in order, wherever it was cut."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -10,11 +13,11 @@ from imp_parallel_core._wire import protocol
 from imp_parallel_core._wire.decoder import Decoder
 from imp_parallel_core._wire.session import Session
 
-from .frames import content, plain, write
+from .frames import Plain, content, plain, write
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _small_frames():
+def _small_frames() -> Iterator[None]:
     """Make every limit small, so that short histories reach them all."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(protocol, "FRAME_LIMIT_BYTES", 60)
@@ -28,36 +31,36 @@ def _small_frames():
 class End:
     """One end of the session, what it has sent and what it has received."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.session = Session(resumable=True)
-        self.sent = []
-        self.arrived = []
+        self.sent: list[Plain] = []
+        self.arrived: list[Plain] = []
         self.on_the_way = b""  # written by this end, not read by the other
 
-    def send(self, size):
+    def send(self, size: int) -> None:
         number = len(self.sent)
         message = (number % 250, b"%d" % number, [content(size, number), content(size // 3)])
         self.sent.append(message)
         self.session.send(*message)
 
-    def body(self):
+    def body(self) -> bytes:
         return json.dumps({"received": self.session.received}).encode()
 
 
 class Pair:
     """A master and a slave that dials again whenever the stream is cut."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.master, self.slave = End(), End()
         self.dial()
 
-    def dial(self):
+    def dial(self) -> None:
         self.slave.session.send_control(protocol.HELLO, self.slave.body())
 
-    def write(self, end, limit_bytes):
+    def write(self, end: End, limit_bytes: int) -> None:
         end.on_the_way += write(end.session, limit_bytes)
 
-    def read(self, end, limit_bytes):
+    def read(self, end: End, limit_bytes: int) -> None:
         peer = self.slave if end is self.master else self.master
         data, peer.on_the_way = peer.on_the_way[:limit_bytes], peer.on_the_way[limit_bytes:]
         messages = end.session.receive(data)
@@ -68,18 +71,18 @@ class Pair:
         end.arrived += map(plain, messages)
         assert end.arrived == peer.sent[: len(end.arrived)]
 
-    def bring(self, end, limit_bytes):
+    def bring(self, end: End, limit_bytes: int) -> None:
         """Write and read, as a stream does when all goes well."""
         self.write(end, limit_bytes)
         self.read(self.slave if end is self.master else self.master, limit_bytes)
 
-    def cut(self):
+    def cut(self) -> None:
         for end in (self.master, self.slave):
             end.session.lost_stream()
             end.on_the_way = b""
         self.dial()
 
-    def finish(self):
+    def finish(self) -> None:
         for _ in range(10_000):
             for end in (self.master, self.slave):
                 self.write(end, 1 << 60)
@@ -102,7 +105,9 @@ steps = st.one_of(
 
 @settings(deadline=None, max_examples=400)
 @given(st.lists(steps, max_size=60))
-def test_each_message_arrives_once_and_in_order_wherever_the_stream_is_cut(steps):
+def test_each_message_arrives_once_and_in_order_wherever_the_stream_is_cut(
+    steps: list[tuple[str, bool, int]],
+) -> None:
     pair = Pair()
     pair.finish()
     for step, is_master, amount in steps:
@@ -127,7 +132,7 @@ def test_each_message_arrives_once_and_in_order_wherever_the_stream_is_cut(steps
     assert not pair.slave.session._unacknowledged
 
 
-def test_each_message_arrives_once_if_every_byte_is_a_cut():
+def test_each_message_arrives_once_if_every_byte_is_a_cut() -> None:
     pair = Pair()
     pair.finish()
     pair.slave.send(200)
@@ -141,7 +146,7 @@ def test_each_message_arrives_once_if_every_byte_is_a_cut():
     assert len(pair.master.arrived) == 2
 
 
-def test_what_is_sent_without_a_stream_waits_for_the_next():
+def test_what_is_sent_without_a_stream_waits_for_the_next() -> None:
     pair = Pair()
     pair.finish()
     pair.cut()
@@ -157,7 +162,7 @@ def test_what_is_sent_without_a_stream_waits_for_the_next():
     assert pair.slave.arrived == pair.master.sent
 
 
-def test_a_welcome_alone_does_not_resume_a_session():
+def test_a_welcome_alone_does_not_resume_a_session() -> None:
     pair = Pair()
     pair.finish()
     pair.slave.send(10)
@@ -171,7 +176,7 @@ def test_a_welcome_alone_does_not_resume_a_session():
     assert pair.slave.session.has_unsent
 
 
-def test_an_acknowledgement_that_was_due_is_not_written_to_the_next_stream():
+def test_an_acknowledgement_that_was_due_is_not_written_to_the_next_stream() -> None:
     pair = Pair()
     pair.finish()
     for _ in range(3):
@@ -183,7 +188,7 @@ def test_an_acknowledgement_that_was_due_is_not_written_to_the_next_stream():
     assert [kind for kind, _ in Decoder().feed(hello)] == [protocol.HELLO]
 
 
-def test_what_a_lost_stream_brought_of_a_handshake_is_forgotten():
+def test_what_a_lost_stream_brought_of_a_handshake_is_forgotten() -> None:
     session = Session(resumable=True)
     session.receive(protocol.encode_frame(protocol.HELLO, b"old"))
     session.lost_stream()

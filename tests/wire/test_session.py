@@ -1,5 +1,9 @@
 """One end of a wire: handshake first, heartbeats between, acknowledgements when resumable."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,24 +19,24 @@ from .frames import FRAME, bytes_of, content, cut, messages, plain, write, write
 MIB = 1024 * 1024
 
 
-def introduced(*, resumable=False):
+def introduced(*, resumable: bool = False) -> Session:
     session = Session(resumable=resumable)
     session.introduce()
     return session
 
 
-def send(session, *sent):
+def send(session: Session, *sent: Message) -> None:
     for message in sent:
         session.send(*message)
 
 
-def parsed(data):
+def parsed(data: bytes | bytearray) -> list[tuple[int, Any]]:
     decoder = Decoder()
     decoder.introduce()
     return decoder.feed(data)
 
 
-def kinds(data):
+def kinds(data: bytes) -> list[int]:
     return [kind for kind, _ in parsed(data)]
 
 
@@ -47,7 +51,9 @@ TINY = Message(protocol.OUTCOME, b"head", [b"value"])
     st.lists(messages(), max_size=4),
     st.lists(st.integers(1, FRAME), min_size=1, max_size=10),
 )
-def test_messages_arrive_in_order_however_little_is_taken_at_a_time(sent, limits):
+def test_messages_arrive_in_order_however_little_is_taken_at_a_time(
+    sent: list[Message], limits: list[int]
+) -> None:
     sender, receiver = introduced(), introduced()
     send(sender, *sent)
     arrived = []
@@ -59,7 +65,7 @@ def test_messages_arrive_in_order_however_little_is_taken_at_a_time(sent, limits
     assert receiver.received == len(sent)
 
 
-def test_there_is_nothing_to_write_exactly_when_it_says_so():
+def test_there_is_nothing_to_write_exactly_when_it_says_so() -> None:
     session = introduced()
     assert not session.has_unsent
     assert session.unsent() == []
@@ -72,7 +78,7 @@ def test_there_is_nothing_to_write_exactly_when_it_says_so():
     assert session.unsent() == []
 
 
-def test_what_was_offered_is_offered_again_until_it_is_written():
+def test_what_was_offered_is_offered_again_until_it_is_written() -> None:
     session = introduced()
     send(session, TINY)
     offered = b"".join(session.unsent())
@@ -82,14 +88,14 @@ def test_what_was_offered_is_offered_again_until_it_is_written():
     assert b"".join(session.unsent()) == offered[3:]
 
 
-def test_many_small_messages_are_one_buffer_to_write():
+def test_many_small_messages_are_one_buffer_to_write() -> None:
     session = introduced()
     send(session, *[TINY] * 1000)
     (buffer,) = session.unsent()
     assert buffer == bytes_of(TINY) * 1000
 
 
-def test_a_large_segment_is_written_without_a_copy():
+def test_a_large_segment_is_written_without_a_copy() -> None:
     segment = bytearray(8 * FRAME)
     session = introduced()
     send(session, Message(protocol.OUTCOME, b"", [segment]))
@@ -97,7 +103,7 @@ def test_a_large_segment_is_written_without_a_copy():
     assert write_all(session).count(b"x") == len(segment)
 
 
-def test_no_write_has_more_buffers_than_a_system_takes():
+def test_no_write_has_more_buffers_than_a_system_takes() -> None:
     session = introduced()
     for size in (10, 20_000) * 2000:
         send(session, Message(protocol.OUTCOME, b"", [bytes(size)]))
@@ -110,7 +116,7 @@ def test_no_write_has_more_buffers_than_a_system_takes():
 
 
 @pytest.mark.parametrize("limit_bytes", [5000, 100_000, 1 << 60])
-def test_a_ping_overtakes_the_rest_of_a_large_message(limit_bytes):
+def test_a_ping_overtakes_the_rest_of_a_large_message(limit_bytes: int) -> None:
     session = introduced()
     send(session, Message(protocol.OUTCOME, b"", [b"x" * (10 * MIB)]))
     before = bytearray()
@@ -124,7 +130,7 @@ def test_a_ping_overtakes_the_rest_of_a_large_message(limit_bytes):
     assert after.index(ping) <= 1.25 * MIB
 
 
-def test_a_ping_is_heard_between_the_parts_of_a_large_message_and_changes_nothing():
+def test_a_ping_is_heard_between_the_parts_of_a_large_message_and_changes_nothing() -> None:
     sender, receiver = introduced(), introduced()
     large = Message(protocol.OUTCOME, b"head", [content(10 * MIB)])
     send(sender, large)
@@ -140,7 +146,7 @@ def test_a_ping_is_heard_between_the_parts_of_a_large_message_and_changes_nothin
 # ---- the handshake
 
 
-def test_messages_wait_for_the_welcome_at_both_ends():
+def test_messages_wait_for_the_welcome_at_both_ends() -> None:
     slave, master = Session(), Session()
     send(slave, TINY)
     send(master, TINY)
@@ -161,7 +167,7 @@ def test_messages_wait_for_the_welcome_at_both_ends():
     assert [plain(message) for message in master.receive(write_all(slave))] == [plain(TINY)]
 
 
-def test_the_end_that_welcomes_may_speak_first():
+def test_the_end_that_welcomes_may_speak_first() -> None:
     supervisor, runner = Session(), Session()
     supervisor.send_control(protocol.WELCOME, b"{}")
     send(supervisor, TINY)
@@ -173,7 +179,7 @@ def test_the_end_that_welcomes_may_speak_first():
     assert supervisor.take_handshake() == [(protocol.HELLO, b"{}")]
 
 
-def test_a_slave_that_is_refused_sends_no_message():
+def test_a_slave_that_is_refused_sends_no_message() -> None:
     slave = Session()
     send(slave, TINY)
     slave.receive(protocol.encode_frame(protocol.REFUSE, b"{}"))
@@ -181,12 +187,12 @@ def test_a_slave_that_is_refused_sends_no_message():
     assert not slave.has_unsent
 
 
-def test_a_message_before_the_handshake_is_refused():
+def test_a_message_before_the_handshake_is_refused() -> None:
     with pytest.raises(ProtocolError):
         Session().receive(bytes_of(TINY))
 
 
-def test_the_limit_of_a_message_is_kept():
+def test_the_limit_of_a_message_is_kept() -> None:
     session = Session(limit_bytes=4)
     session.introduce()
     with pytest.raises(ProtocolError):
@@ -195,7 +201,9 @@ def test_the_limit_of_a_message_is_kept():
 
 @settings(deadline=None)
 @given(st.lists(st.binary(max_size=100), max_size=5), st.booleans(), st.booleans())
-def test_garbage_gives_a_protocol_error_or_nothing(pieces, resumable, is_introduced):
+def test_garbage_gives_a_protocol_error_or_nothing(
+    pieces: list[bytes], resumable: bool, is_introduced: bool
+) -> None:
     session = Session(resumable=resumable)
     if is_introduced:
         session.introduce()
@@ -209,11 +217,11 @@ def test_garbage_gives_a_protocol_error_or_nothing(pieces, resumable, is_introdu
 # ---- acknowledgement
 
 
-def kept(session):
+def kept(session: Session) -> int:
     return len(session._unacknowledged)
 
 
-def test_what_the_peer_has_is_not_kept():
+def test_what_the_peer_has_is_not_kept() -> None:
     sender, receiver = introduced(resumable=True), introduced(resumable=True)
     for i in range(1000):
         send(sender, TINY)
@@ -226,7 +234,7 @@ def test_what_the_peer_has_is_not_kept():
 
 
 @pytest.mark.parametrize("chunk", [50_000, 1 << 60])
-def test_a_large_message_is_acknowledged_at_once(chunk):
+def test_a_large_message_is_acknowledged_at_once(chunk: int) -> None:
     sender, receiver = introduced(resumable=True), introduced(resumable=True)
     send(sender, Message(protocol.OUTCOME, b"", [bytes(3 * MIB)]))
     for piece in cut(write_all(sender), range(0, 4 * MIB, min(chunk, 4 * MIB))):
@@ -235,7 +243,7 @@ def test_a_large_message_is_acknowledged_at_once(chunk):
     assert kept(sender) == 0
 
 
-def test_acknowledgements_that_are_not_written_yet_become_one():
+def test_acknowledgements_that_are_not_written_yet_become_one() -> None:
     receiver = introduced(resumable=True)
     receiver.receive(bytes_of(TINY) * 64)
     receiver.receive(bytes_of(TINY) * 64)
@@ -243,7 +251,7 @@ def test_acknowledgements_that_are_not_written_yet_become_one():
     assert (kind, protocol.decode_ack(body)) == (protocol.ACK, 128)
 
 
-def test_nothing_new_is_not_acknowledged():
+def test_nothing_new_is_not_acknowledged() -> None:
     receiver = introduced(resumable=True)
     receiver.acknowledge()
     receiver.receive(protocol.encode_frame(protocol.PING))
@@ -253,7 +261,7 @@ def test_nothing_new_is_not_acknowledged():
 
 @pytest.mark.parametrize("resumable", [False, True])
 @pytest.mark.parametrize("count", [0, 4, 2**64 - 1])
-def test_a_wrong_acknowledgement_is_a_protocol_error(resumable, count):
+def test_a_wrong_acknowledgement_is_a_protocol_error(resumable: bool, count: int) -> None:
     session = introduced(resumable=resumable)
     send(session, TINY, TINY, TINY)
     session.receive(protocol.encode_ack(2))
@@ -264,7 +272,7 @@ def test_a_wrong_acknowledgement_is_a_protocol_error(resumable, count):
         session.resume(count)
 
 
-def test_a_connection_that_can_not_be_resumed_keeps_nothing_and_acknowledges_nothing():
+def test_a_connection_that_can_not_be_resumed_keeps_nothing_and_acknowledges_nothing() -> None:
     sender, receiver = introduced(), introduced()
     send(sender, *[TINY] * 200, Message(protocol.OUTCOME, b"", [bytes(2 * MIB)]))
     receiver.receive(write_all(sender))
@@ -273,7 +281,7 @@ def test_a_connection_that_can_not_be_resumed_keeps_nothing_and_acknowledges_not
     assert kept(sender) == 0
 
 
-def test_a_new_session_may_begin_with_a_resume_without_losing_what_is_queued():
+def test_a_new_session_may_begin_with_a_resume_without_losing_what_is_queued() -> None:
     for resumable in (False, True):
         session = introduced(resumable=resumable)
         send(session, TINY)

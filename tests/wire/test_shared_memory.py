@@ -10,8 +10,9 @@ import selectors
 import socket
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,6 +33,7 @@ from imp_parallel_core._wire.shared_memory import (
     open_segment,
     share,
 )
+from imp_parallel_core._wire.types import Buffer
 
 from .frames import content, plain
 
@@ -82,7 +84,7 @@ def shared(data: bytes) -> SharedBytes:
 class Pair:
     """Two links over a socket pair, whose handshake is over."""
 
-    def __init__(self, adopt: Callable[[SharedBytes], object] | None = adopt) -> None:
+    def __init__(self, adopt: Callable[[SharedBytes], Buffer | SharedBytes] | None = adopt) -> None:
         self.selector = selectors.DefaultSelector()
         self.received: list[Message] = []
         self.ended: list[str] = []
@@ -130,7 +132,8 @@ def test_a_segment_arrives_in_memory_of_its_own_that_can_be_written_to(pair: Pai
     segment = shared(data)
     pair.links[0].send(7, b"head", [b"small", segment, b""])
     pair.run()
-    ((kind, head, segments),) = pair.received
+    ((kind, head, arrived),) = pair.received
+    segments: Sequence[Any] = arrived
     assert (kind, head, [bytes(one) for one in segments]) == (7, b"head", [b"small", data, b""])
     segments[1][:4] = b"mine"
     assert bytes(open_segment(segment)[:4]) == data[:4]
@@ -204,7 +207,11 @@ def test_descriptors_of_several_messages_never_wait_in_larger_numbers_than_allow
 ) -> None:
     segment = shared(content(LEAST_BYTES))
     in_stream = [content(LEAST_BYTES - 1), content(1000)]  # a little more than one read brings
-    messages = [[segment, *in_stream], [segment], [segment] * protocol.DESCRIPTOR_LIMIT]
+    messages: list[list[bytes | SharedBytes]] = [
+        [segment, *in_stream],
+        [segment],
+        [segment] * protocol.DESCRIPTOR_LIMIT,
+    ]
     for segments in messages:
         pair.links[0].send(7, b"", segments)
     pair.run()
@@ -307,11 +314,13 @@ def test_descriptors_that_nothing_claims_are_refused_before_they_are_many(pair: 
     assert memory_files() == []
 
 
-def test_an_end_that_does_not_take_descriptors_gets_none(pair: Pair) -> None:
+def test_an_end_that_does_not_take_descriptors_gets_none(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A stream without the capability reads them with plain recv: the system drops them."""
     segment = shared(content(SIZE))
     descriptors.send(pair.sockets[0], [protocol.encode_frame(protocol.PING)], [segment])
-    pair.links[1]._stream.passes_descriptors = False
+    monkeypatch.setattr(pair.links[1]._stream, "passes_descriptors", False)
     pair.links[1].can_pass_descriptors = False
     pair.run()
     assert not pair.ended
@@ -376,7 +385,7 @@ def test_when_descriptors_are_scarce_segments_are_copied(few_descriptors: None, 
     for segment in segments:
         pair.links[0].send(7, b"", [segment])
     pair.run()
-    assert [bytes(message.segments[0]) for message in pair.received] == [data] * 30
+    assert [message.segments[0] for message in pair.received] == [data] * 30
     assert not pair.ended
     pair.received.clear()
 

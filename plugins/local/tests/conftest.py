@@ -53,12 +53,13 @@ def start_script(tmp_path: Path, processes: Processes) -> RunScript:
     ) -> subprocess.Popen[str]:
         path = tmp_path / "script.py"
         path.write_text(textwrap.dedent(source))
-        return subprocess.Popen(
+        started: subprocess.Popen[str] = subprocess.Popen(
             [*python, str(path), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             **options,  # type: ignore[call-overload]  # passed through
         )
+        return started
 
     return start

@@ -172,7 +172,7 @@ def interrupt_reading(context: Context) -> None:
     def interrupt(**_: object) -> None:
         raise KeyboardInterrupt
 
-    context._open.inbox.take = interrupt  # type: ignore[method-assign,assignment]  # a signal's moment can't be chosen
+    context._open.inbox.take = interrupt  # type: ignore[method-assign]  # a signal's moment can't be chosen
     with pytest.raises(KeyboardInterrupt):
         list(context.get_results())
     context._open.inbox.take = take  # type: ignore[method-assign]

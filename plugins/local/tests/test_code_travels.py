@@ -315,7 +315,7 @@ class Holder:
             r"the task → global 'LOCK'(.|\n)*the global 'LOCK' of .*, which the func",
         ),
         ((lambda lock: lambda: lock)(LOCK), (), r"the task → captured variable 'lock'"),
-        (Holder().__init__, (), r"the task\.__self__\.lock"),
+        (Holder().__init__, (), r"the task\.__self__\.lock"),  # type: ignore[misc]  # any bound method
     ],
 )
 def test_what_can_not_be_pickled_is_named_and_the_context_works_on(

@@ -8,7 +8,7 @@ import pytest
 
 import imp_parallel_core
 from imp_parallel_core import compat
-from tests.support.harness import Processes
+from tests.support.harness import Processes, RunScript
 
 SCRIPT = """
 import sys
@@ -65,7 +65,7 @@ except parallel.RemoteError as problem:
     ],
 )
 def test_a_script_in_the_manner_of_imp_parallel_runs(
-    start_script, processes: Processes, tmp_path: Path, module: str, slave: str
+    start_script: RunScript, processes: Processes, tmp_path: Path, module: str, slave: str
 ) -> None:
     source = SCRIPT.format(module=module, slave=slave, Slave=slave.capitalize())
     out, err = start_script(source).communicate(timeout=50)

@@ -62,7 +62,9 @@ def places(act: Callable[[Interrupter], None]) -> Iterator[str]:
         interrupter = Interrupter(n)
         failure: list[BaseException] = []
 
-        def run(interrupter: Interrupter = interrupter, failure: list = failure) -> None:
+        def run(
+            interrupter: Interrupter = interrupter, failure: list[BaseException] = failure
+        ) -> None:
             try:
                 act(interrupter)
             except BaseException as error:
@@ -172,7 +174,7 @@ def test_a_result_that_was_being_unpickled_at_a_ctrl_c_is_still_there(
     processes: Processes,
 ) -> None:
     class Slow:
-        def __reduce__(self) -> object:
+        def __reduce__(self) -> tuple[Any, ...]:
             return _load_slowly, ()
 
     with Manager() as manager:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,8 @@ def test_the_readme_says_how_to_read_results_of_which_some_are_errors(
     context = one_slave.get_context()
     for number in (1, 0, 2):
         context.add_task(lambda number: 1 / number, number)
-    exec(shown, names := {"context": context, "Error": Error})
+    names: dict[str, Any] = {"context": context, "Error": Error}
+    exec(shown, names)
     assert [names["results"][number] for number in (0, 2)] == [1.0, 0.5]
     assert capsys.readouterr().out == "1 ('0',)\n"
 

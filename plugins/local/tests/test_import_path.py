@@ -52,7 +52,7 @@ def test_a_folder_that_the_path_got_after_a_slave_had_started(
     user_module = importlib.import_module("user_module")
 
     def import_it() -> str:
-        import user_module
+        import user_module  # type: ignore[import-not-found]  # it is made below
 
         result: str = user_module.get()
         return result

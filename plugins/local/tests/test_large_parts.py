@@ -27,14 +27,14 @@ class Block:
     """A large buffer that travels out of band, as an array does."""
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
-        self.data = data
+        self.data: Any = data  # a task may write to some of these
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return Block, (pickle.PickleBuffer(self.data),)
 
     def at(self, number: int) -> int:
         """Return one of the bytes."""
-        return self.data[number]
+        return int(self.data[number])
 
 
 class Sent:
@@ -68,7 +68,8 @@ def shared_memory_of_all(manager: Manager) -> int:
     """Return how many pieces of shared memory this process and its slaves hold."""
     gc.collect()
     pids = [pid for slave in manager.slaves for pid in (slave.pid, slave.runner_pid) if pid]
-    return len(set().union(*map(shared_memory_of, ("self", *pids))))
+    holders: list[int | str] = ["self", *pids]
+    return len(set().union(*map(shared_memory_of, holders)))
 
 
 def test_what_many_tasks_hold_is_sent_to_each_slave_once(
@@ -104,7 +105,7 @@ def test_a_task_that_writes_to_its_argument_changes_nothing_for_the_others(
     block = Block(bytearray(2 * MB))
 
     def spoil(block: Block, number: int) -> int:
-        found = max(block.data)
+        found = int(max(block.data))
         block.data[number] = 1
         return found
 

@@ -38,7 +38,7 @@ class Block:
     """A large buffer that travels out of band, as an array does."""
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
-        self.data = data
+        self.data: Any = data  # a task may write to some of these
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return Block, (pickle.PickleBuffer(self.data),)
@@ -70,7 +70,8 @@ def nothing_is_held(manager: Manager) -> bool:
     if {slave.state for slave in manager.slaves} != {"idle"}:
         return False
     pids = [pid for slave in manager.slaves for pid in (slave.pid, slave.runner_pid) if pid]
-    return not any(shared_memory_of(pid) for pid in ("self", *pids))
+    holders: list[int | str] = ["self", *pids]
+    return not any(map(shared_memory_of, holders))
 
 
 def test_a_large_payload_does_not_pass_through_the_supervisor(one_slave: Manager) -> None:
@@ -118,7 +119,7 @@ def test_what_a_set_up_has_captured_is_in_memory_once_for_all_slaves(two_slaves:
     def look(block: Block) -> tuple[int, int, list[str]]:
         return os.getpid(), block.data[-1], shared_memory_of("self")
 
-    seen = {}
+    seen: dict[int, set[str]] = {}
     while len(seen) < 2:
         for _ in range(10):
             context.add_task(look)
@@ -134,7 +135,7 @@ def test_what_code_has_captured_is_kept_no_longer_than_the_context_is_open(
 ) -> None:
     context = one_slave.get_context()
     for number in range(3):
-        names = {"__name__": "__main__", "DATA": Block(bytes([number]) * MB)}
+        names: dict[str, Any] = {"__name__": "__main__", "DATA": Block(bytes([number]) * MB)}
         exec("def first_byte(): return DATA.data[0]", names)
         context.add_task(names["first_byte"])
     assert sorted(context.get_results_unordered()) == [0, 1, 2]
@@ -210,7 +211,7 @@ class RelayedLaunch:
         ours, near = socket.socketpair()
         far, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(self.command, stdin=theirs)
+            self._process = subprocess.Popen(self.command, stdin=theirs.fileno())
         self._ends = near, far
         self._relays = [
             threading.Thread(target=self._relay, args=ends) for ends in ((near, far), (far, near))
@@ -267,7 +268,9 @@ def test_payloads_arrive_where_something_on_the_way_drops_descriptors(
         for number in range(10):
             context.add_task(lambda block, number: block.data[number], second, number)
         assert list(context.get_results()) == list(data[:10])
-        assert manager._engine._fleet.records[0].link.session.passes_descriptors is False
+        link = manager._engine._fleet.records[0].link
+        assert link is not None
+        assert link.session.passes_descriptors is False
 
 
 def test_more_payloads_than_there_are_descriptors_arrive(

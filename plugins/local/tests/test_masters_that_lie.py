@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_an_answer_that_can_not_be_read_is_said_in_a_line(master: FalseMaster, b
     ids=str,
 )
 def test_a_welcome_that_makes_no_sense_is_said_in_a_line(
-    master: FalseMaster, changes: dict[str, object]
+    master: FalseMaster, changes: dict[str, Any]
 ) -> None:
     master.welcome(**changes)
     (line,) = master.last_words().splitlines()

@@ -312,7 +312,10 @@ def works(peer: Peer) -> None:
         item = heads.unpack_tasks(peer.next(protocol.TASKS).head).first_item
 
 
-@pytest.mark.parametrize("answer", [None, {0: "running"}, {0: RUNNING._replace(detail=None)}])
+NOT_TEXT: Any = None
+
+
+@pytest.mark.parametrize("answer", [None, {0: "running"}, {0: RUNNING._replace(detail=NOT_TEXT)}])
 def test_a_launch_whose_poll_fails_keeps_its_slaves_and_is_asked_again(
     manager: Manager, caplog: pytest.LogCaptureFixture, answer: Any
 ) -> None:

@@ -19,7 +19,7 @@ import pytest
 from imp_parallel_local import LocalSlave
 
 from imp_parallel_core import ClosedError, Manager
-from tests.support.harness import Processes
+from tests.support.harness import Processes, RunScript
 from tests.support.waiting import wait_until
 
 PRELUDE = """
@@ -62,7 +62,7 @@ def finish(process: subprocess.Popen[str], limit_s: float = 20.0) -> tuple[int, 
     ],
 )
 def test_a_script_may_end_in_any_way(
-    start_script, processes: Processes, ending: str, code: int, error: str
+    start_script: RunScript, processes: Processes, ending: str, code: int, error: str
 ) -> None:
     result, out, err = finish(start_script(PRELUDE + ending))
     assert (result, out) == (code, "[1]\n")
@@ -75,7 +75,7 @@ def test_a_script_may_end_in_any_way(
     "busy", ["list(context.get_results_unordered())", "time.sleep(600)"], ids=["waiting", "busy"]
 )
 def test_a_signal_ends_master_and_slaves(
-    start_script, processes: Processes, number: signal.Signals, busy: str
+    start_script: RunScript, processes: Processes, number: signal.Signals, busy: str
 ) -> None:
     script = start_script(
         PRELUDE + f"for _ in range(4): context.add_task(lambda one: time.sleep(600))\n{busy}"
@@ -94,7 +94,7 @@ def test_a_signal_ends_master_and_slaves(
 
 
 def test_ctrl_c_in_a_terminal_reaches_the_script_alone_which_may_go_on(
-    start_script, processes: Processes
+    start_script: RunScript, processes: Processes
 ) -> None:
     script = start_script(
         PRELUDE
@@ -137,7 +137,7 @@ def errors_after_ctrl_c(script: subprocess.Popen[str]) -> str:
 
 
 def test_signals_at_a_hundred_random_moments_of_a_masters_life_leave_nothing(
-    start_script, processes: Processes
+    start_script: RunScript, processes: Processes
 ) -> None:
     source = """
 import time
@@ -216,7 +216,7 @@ for result in context.get_results():
     ],
 )  # fmt: skip
 def test_the_globals_of_a_script_end_as_they_do_without_slaves(
-    start_script, tmp_path: Path, ending: str, code: int
+    start_script: RunScript, tmp_path: Path, ending: str, code: int
 ) -> None:
     result, out, _ = finish(start_script(GLOBALS + ending), 50.0)
     assert result == code
@@ -225,7 +225,7 @@ def test_the_globals_of_a_script_end_as_they_do_without_slaves(
         assert len(file.readlines()) == 200
 
 
-def test_the_globals_of_a_forked_child_end_too(start_script, tmp_path: Path) -> None:
+def test_the_globals_of_a_forked_child_end_too(start_script: RunScript, tmp_path: Path) -> None:
     ending = """
 import os, sys
 out.close()
@@ -250,7 +250,7 @@ os.waitpid(pid, 0)
     ],
 )
 def test_a_daemon_thread_that_is_left_at_the_end_prints_no_traceback(
-    start_script, processes: Processes, use: str
+    start_script: RunScript, processes: Processes, use: str
 ) -> None:
     ending = f"""
 import threading
@@ -360,7 +360,7 @@ def test_a_manager_in_a_forked_child_is_refused_and_the_parent_goes_on(
 
 
 def test_a_forked_child_of_the_master_keeps_no_slave_alive(
-    start_script, processes: Processes
+    start_script: RunScript, processes: Processes
 ) -> None:
     script = start_script(
         PRELUDE

@@ -36,15 +36,18 @@ class LocalChannel:
     def __init__(self, command: str, prefix: Sequence[str] = (), **environment: str) -> None:
         ours, theirs = socket.socketpair()
         self.stream = SocketStream(ours)
-        self.close_input = lambda: ours.shutdown(socket.SHUT_WR)
+        self._ours = ours
         with theirs:
             self.process = subprocess.Popen(
                 [*prefix, "sh", "-c", command],
-                stdin=theirs,
-                stdout=theirs,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
                 stderr=subprocess.PIPE,
                 env={**os.environ, **environment},
             )
+
+    def close_input(self) -> None:
+        self._ours.shutdown(socket.SHUT_WR)
 
     def exit_status(self) -> int | None:
         return self.process.poll()

@@ -119,7 +119,7 @@ def test_a_command_that_nobody_reads_holds_nothing_up_and_takes_little_memory(
     unread.wait()
     other = Talk(connection, "head -c 20000000 /dev/zero")
     assert len(other.receive_all()) == 20_000_000
-    waiting = sum(map(len, unread.stream._intake._pieces))
+    waiting = sum(map(len, unread.stream._received._pieces))
     assert waiting <= 2 << 20, "more than the window"
     unread.channel.close()
 

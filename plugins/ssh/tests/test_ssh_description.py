@@ -66,7 +66,7 @@ def test_bad_arguments_are_refused_at_once() -> None:
     with pytest.raises(TypeError, match="list of hosts"):
         SSHSlaveArray("a")
     with pytest.raises(TypeError, match="list of modules"):
-        SSHSlave("a", ship_modules="tasks")  # type: ignore[arg-type]  # what is tested
+        SSHSlave("a", ship_modules="tasks")  # (a string is a sequence of strings)
     with pytest.raises(ValueError, match="at least 1"):
         SSHSlaveArray(["a"], 0)
     with pytest.raises(ValueError, match="at least one"):
@@ -99,7 +99,7 @@ def test_modules_are_named_in_any_way(tmp_path: Path) -> None:
     (tmp_path / "own.py").touch()
     import xml.dom
 
-    wanted = [json, "xml.dom", tmp_path / "own.py"]
+    wanted: list[str | ModuleType | Path] = [json, "xml.dom", tmp_path / "own.py"]
     names = names_in(ship.pack_modules(wanted))
     assert {"json/decoder.py", "xml/dom/minidom.py", "own.py"} < names
     assert not [name for name in names if name.endswith(".pyc")]

@@ -186,9 +186,9 @@ def test_no_folder_is_removed_that_it_did_not_make(
     for path in (copy, copy / "below", mine, folder / "below"):
         shutil.chown(path, home.owner())
     others = [link, copy, mine, folder / "below"]
-    for path in [*map(str, others), f"{folder}/.", f"{folder}/below/.."]:
-        host.remove_folder(path)
-        assert f"{path} is left: it is no private folder that imp_parallel made" in caplog.text
+    for other in [*map(str, others), f"{folder}/.", f"{folder}/below/.."]:
+        host.remove_folder(other)
+        assert f"{other} is left: it is no private folder that imp_parallel made" in caplog.text
     folder.chmod(0o755)
     host.remove_folder(str(folder))
     assert (folder / "below" / "file").exists()
@@ -267,7 +267,9 @@ def test_a_connection_lost_just_after_login_is_made_again(
     monkeypatch.setattr(_connect, "connect", connect_and_lose)
     host = SSHHost("there")
     with ThreadPoolExecutor() as pool:
-        assert not pool.submit(host.connection).result(10.0).transport.is_active()
+        lost = pool.submit(host.connection).result(10.0)
+        assert isinstance(lost, ParamikoConnection)
+        assert not lost.transport.is_active()
     assert host.run(["echo", "on"], timeout_s=20.0).stdout == "on\n"
     assert len(made) == 2
     host.close()

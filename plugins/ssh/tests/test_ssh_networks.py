@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hosts import client, why_no_common_python
@@ -76,7 +77,7 @@ class Run:
             text=True,
         )
 
-    def results(self) -> list[list[object]]:
+    def results(self) -> list[list[Any]]:
         path = Path("results")
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 

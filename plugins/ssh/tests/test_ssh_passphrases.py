@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -69,7 +68,7 @@ class Terminal:
 
 
 @pytest.fixture
-def encrypted(person: Person, daemons: Daemons) -> Iterator[Sshd]:
+def encrypted(person: Person, daemons: Daemons) -> Sshd:
     """Have a key with a passphrase, and two hosts that it opens."""
     person.key.unlink()
     make_key(person.key, passphrase="open sesame")

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterator
 
 import paramiko
+import paramiko.common
+import paramiko.server
 import pytest
 from imp_parallel_ssh._paramiko.connect import connect
 from imp_parallel_ssh._target import parse_target
@@ -32,13 +34,19 @@ class _Host(paramiko.ServerInterface):
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         self._has_key = True
-        return paramiko.AUTH_PARTIALLY_SUCCESSFUL if self._wants_key else paramiko.AUTH_FAILED
+        return (
+            paramiko.common.AUTH_PARTIALLY_SUCCESSFUL
+            if self._wants_key
+            else paramiko.common.AUTH_FAILED
+        )
 
-    def check_auth_interactive(self, username: str, submethods: str) -> paramiko.InteractiveQuery:
-        return paramiko.InteractiveQuery("", "Look at your telephone", *self._questions)
+    def check_auth_interactive(
+        self, username: str, submethods: str
+    ) -> paramiko.server.InteractiveQuery:
+        return paramiko.server.InteractiveQuery("", "Look at your telephone", *self._questions)
 
     def check_auth_interactive_response(self, responses: list[str]) -> int:
-        return paramiko.AUTH_SUCCESSFUL if not responses else paramiko.AUTH_FAILED
+        return paramiko.common.AUTH_SUCCESSFUL if not responses else paramiko.common.AUTH_FAILED
 
 
 class Server:

@@ -119,4 +119,5 @@ def flood(*words: object) -> subprocess.Popen[bytes]:
 
 def are_there(flood: subprocess.Popen[bytes]) -> bool:
     """Return whether all strangers of a flood are connected, and have spoken if they do."""
+    assert flood.stdout is not None
     return bool(select.select([flood.stdout], [], [], 0)[0])

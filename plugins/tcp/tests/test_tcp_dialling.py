@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from imp_parallel_tcp import _dial, _route
 from imp_parallel_tcp._credentials import RunCredentials
+from imp_parallel_tcp._tls import SlaveCredentials
 from imp_parallel_tcp._transport import TcpTransport
 
 from imp_parallel_core import Stream
@@ -265,14 +266,14 @@ def test_a_master_that_leaves_before_the_slave_has_proved_itself_is_left_in_peac
     listening: Listening, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The end of the connection may come with any step of the slave's."""
-    check = _route.SlaveCredentials.check
+    check = SlaveCredentials.check
 
-    def check_and_break(credentials: _route.SlaveCredentials, secured: ssl.SSLSocket) -> None:
+    def check_and_break(credentials: SlaveCredentials, secured: ssl.SSLSocket) -> None:
         check(credentials, secured)
         listening.close()
         secured.shutdown(socket.SHUT_RDWR)
 
-    monkeypatch.setattr(_route.SlaveCredentials, "check", check_and_break)
+    monkeypatch.setattr(SlaveCredentials, "check", check_and_break)
     with pytest.raises(SystemExit) as end:
         _dial.dial(listening.document(), 20.0)
     assert end.value.code == 0

@@ -13,29 +13,37 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 
 import cloudpickle
 import pytest
 from imp_parallel_tcp._dial import dial
 
-from imp_parallel_core import LaunchPhase, LaunchState, Manager
+from imp_parallel_core import LaunchPhase, LaunchState, Manager, Stream
 from imp_parallel_core._fleet.state import SlaveState
 from imp_parallel_core._slave.process import kill_quietly
 from imp_parallel_core._wire import protocol
 from imp_parallel_core._wire.decoder import Decoder
 from imp_parallel_core._wire.handshake import hello_of, slave_identity
+from imp_parallel_core._wire.link import Link
 from tests.support import file_launcher
 from tests.support.file_launcher import FileSlave
 from tests.support.harness import Processes
 from tests.support.waiting import wait_until
 
 
-def break_connection(manager: Manager, slave: int = 0) -> None:
-    """End a slave's connection under the master's feet."""
+def open_link(manager: Manager, slave: int = 0) -> Link:
+    """Return the master's end of a slave's connection when there is one."""
     record = manager._engine._fleet.records[slave]
     wait_until(lambda: record.link is not None and record.link.is_open)
-    link = record.link
-    descriptor = link._descriptor
+    assert record.link is not None
+    return record.link
+
+
+def break_connection(manager: Manager, slave: int = 0) -> None:
+    """End a slave's connection under the master's feet."""
+    descriptor = open_link(manager, slave)._descriptor
+    assert descriptor is not None
     with socket.socket(fileno=os.dup(descriptor)) as connected:
         connected.shutdown(socket.SHUT_RDWR)
 
@@ -77,8 +85,8 @@ def test_a_large_result_survives_a_break_in_its_middle(manager: Manager) -> None
     context = manager.get_context()
     context.add_task(lambda: bytes(60_000_000))
     wait_until(lambda: manager.slaves[0].task == 0)
-    record = manager._engine._fleet.records[0]
-    wait_until(lambda: record.link.session._decoder._partial is not None)
+    link = open_link(manager)
+    wait_until(lambda: link.session._decoder._partial is not None)
     break_connection(manager)
     assert list(context.get_results_unordered()) == [bytes(60_000_000)]
 
@@ -218,7 +226,8 @@ def test_a_slave_that_comes_back_with_nonsense_is_lost_at_once_and_launched_agai
 
 def test_no_task_has_the_credentials_of_its_slave(manager: Manager) -> None:
     def sought() -> list[str]:
-        found, frame = [], sys._getframe()
+        found: list[str] = []
+        frame: FrameType | None = sys._getframe()
         while frame is not None:
             found += [name for name, value in frame.f_locals.items() if '"sys_path"' in repr(value)]
             frame = frame.f_back
@@ -250,9 +259,9 @@ def test_a_token_of_another_slave_or_for_a_slave_that_there_is_not_opens_nothing
         stream.close()
 
 
-def ended(stream: object) -> bool:
+def ended(stream: Stream) -> bool:
     try:
-        return stream.receive(1 << 18) == b""  # type: ignore[attr-defined]
+        return stream.receive(1 << 18) == b""
     except BlockingIOError:
         return False
     except (OSError, ssl.SSLError):

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from imp_parallel_tcp import _listener
@@ -34,8 +35,12 @@ def connect(manager: Manager) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port_of(manager)), timeout=20)
 
 
+def listener_of(manager: Manager) -> Any:
+    return vars(manager._transports.get("tcp")[0])["_listener"]
+
+
 def newcomers_of(manager: Manager) -> int:
-    listener = manager._transports.get("tcp")[0]._listener
+    listener = listener_of(manager)
     return len(listener._silent) + len(listener._waiting) + len(listener._speaking)
 
 
@@ -83,7 +88,7 @@ def test_five_hundred_idle_connections_do_not_keep_slaves_out(
         for _ in range(500):
             stack.enter_context(connect(local))
         run_some_tasks(local, 40.0)
-        listener = local._transports.get("tcp")[0]._listener
+        listener = listener_of(local)
         assert len(listener._silent) <= listener._silent_limit
         assert not listener._speaking, "who says nothing needs no memory for a handshake"
 

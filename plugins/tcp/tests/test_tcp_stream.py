@@ -43,7 +43,9 @@ def pair() -> Iterator[Pair]:
 def read_what_can_be_selected(stream: TlsStream, limit_bytes: int) -> bytes:
     """Read as an event loop does: once for each time that the selector says so."""
     found = b""
-    while select.select([stream.fileno()], [], [], 0.2)[0]:
+    descriptor = stream.fileno()
+    assert descriptor is not None
+    while select.select([descriptor], [], [], 0.2)[0]:
         try:
             found += stream.receive(limit_bytes)
         except BlockingIOError:

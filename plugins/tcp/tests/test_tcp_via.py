@@ -29,7 +29,7 @@ class HereRelay:
     """A relay of a gateway that is this machine: there is nothing to relay."""
 
     def __init__(self, addresses: Sequence[str], folder: str) -> None:
-        self.addresses = list(addresses)
+        self.addresses: Sequence[str] = list(addresses)
         self._folder = folder
 
     def close(self) -> None:
