@@ -1,10 +1,10 @@
-"""Every error of the library, in one tree.
+"""All errors of the library, in one tree.
 
     Error
     ├── RemoteError              a task raised an exception on its slave
     ├── SetupError               a context's set-up failed; its tasks can't run
     ├── TaskLostError            a task took its runner down, every time it was tried
-    ├── PicklingError            something can't travel; raised where it was given to us
+    ├── PicklingError            an object can't be pickled; raised by the call that got it
     ├── NetworkError             a slave could not be reached, or went away
     ├── NoMoreSlavesError        tasks are left, but no slave is or will be there to run them
     │   └── NoSlaveStartedError  … because none ever started (also a NetworkError)
@@ -13,8 +13,8 @@
     ├── PluginError              no plugin takes a slave or a transport, or a plugin is broken
     └── ClosedError              the Manager or Context was used after its end, or in a forked child
 
-All of them survive pickling, and carry their evidence as attributes. Beside them there is one
-warning, :class:`UnreadResultsWarning`.
+All errors survive pickling, and have their details as attributes. There is one warning, too:
+:class:`UnreadResultsWarning`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ._printable import printable_lines
 
 
 class Error(Exception):
-    """The base of every error that this library raises on purpose.
+    """The base of all errors that this library raises on purpose.
 
-    Its message may quote what a slave or a server says: it is printable, whatever that is.
+    A message may quote a slave or a server. It is always printable.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -36,17 +36,17 @@ class Error(Exception):
 
 
 class RemoteError(Error):
-    """A task raised an exception on its slave. The slave goes on.
+    """A task raised an exception on its slave. The slave goes on with other tasks.
 
     Attributes:
-        exc: the original exception (also ``__cause__``), or None if it can't be had here.
+        exc: the original exception (also ``__cause__``), or None if it can't be rebuilt here.
         exc_problem: why ``exc`` is None; empty otherwise, and when no exception was raised.
         exc_type: the name of the exception's class, with its module.
         exc_args: a short ``repr`` of each of the exception's arguments (of an exception group: its
             message, its exceptions), 100 at most.
         exc_notes: its notes (``__notes__``), 100 at most of 2,000 characters at most.
-        traceback: the full traceback on the slave, as text; with those of the exceptions that
-            caused it, and of a group's.
+        traceback: the full traceback on the slave, as text, with the tracebacks of its causes and
+            of the exceptions in a group.
         slave: the name of the slave that ran the task.
         host: the name of that slave's machine.
         task: a copy of the task, or None if it can't be rebuilt.
@@ -87,12 +87,12 @@ class RemoteError(Error):
 
     @property
     def worker(self) -> str:
-        """The name of the slave, as newer scripts for IMP.parallel call it."""
+        """The name of the slave. Newer scripts for IMP.parallel use this name."""
         return self.slave
 
 
 class SetupError(RemoteError):
-    """A context's set-up raised, hung or died on as many slaves as it may, and no slave managed it.
+    """A context's set-up raised, hung or died on as many slaves as it may, and succeeded on none.
 
     Each task of the context ends with this error; other contexts go on.
     """
@@ -102,7 +102,7 @@ class TaskLostError(Error):
     """A task ended its runner in each of its attempts, and was given up.
 
     Attributes:
-        attempts: one sentence for each attempt, in order: where it ran and how it ended.
+        attempts: one sentence for each attempt, in order: its slave, and how it ended.
         task: a copy of the task, or None if it can't be rebuilt.
         number, args_of_task: as of a :class:`RemoteError`.
     """
@@ -124,7 +124,7 @@ class TaskLostError(Error):
 
 
 class PicklingError(Error):
-    """A task, an argument or a set-up can't be pickled. Raised by the call that was given it.
+    """A task, an argument or a set-up can't be pickled. The call that it was given to raises this.
 
     Attributes:
         culprit: the path to the innermost part that can't be pickled, such as ``args[0].lock``.
@@ -154,16 +154,17 @@ class NoMoreSlavesError(Error):
 
 
 class NoSlaveStartedError(NoMoreSlavesError, NetworkError):
-    """No slave is left, and none had ever started."""
+    """No slave is left, and none has ever started."""
 
 
 class LaunchError(Error):
-    """A slave can't be launched: the command, how it ended, the end of its output.
+    """A slave can't be launched.
 
     Attributes:
-        command: the command line that was run, if it came that far.
-        exit_code: its exit code; negative for a signal; None if it did not run or still runs.
-        output: the last lines of its output.
+        command: the command line, if there was one.
+        exit_code: the command's exit code; negative for a signal; None if it did not run or still
+            runs.
+        output: the last lines of the command's output.
     """
 
     def __init__(
@@ -195,5 +196,5 @@ class ClosedError(Error):
 class UnreadResultsWarning(UserWarning):
     """Tasks were added to a context although a reading of its results had been cut short.
 
-    The results that it left will be among those of the new tasks. ``Context.clear`` forgets them.
+    The results that were left will be among those of the new tasks. ``Context.clear`` drops them.
     """

@@ -1,12 +1,12 @@
 """Names of ``typing`` for the modules that a master or a slave loads when it starts.
 
-``typing`` itself takes longer to import than most modules of a slave together, and does nothing
-for them at run time; and its NamedTuple takes twice as long as this one to make a class.
+Importing ``typing`` takes longer than importing most modules of a slave together, and they need
+nothing of it at run time. Its NamedTuple also takes twice as long as this one to make a class.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # type checkers take it for true
+TYPE_CHECKING = False  # type checkers assume that this is true
 if TYPE_CHECKING:
     from typing import Any as Any
     from typing import NamedTuple as NamedTuple
@@ -17,7 +17,7 @@ else:
     Any = object
 
     class Protocol:
-        """At run time a base class like any other."""
+        """A base class like any other at run time."""
 
     class _Fields(type):
         """Makes a named tuple of each class whose base is NamedTuple."""

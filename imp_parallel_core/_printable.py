@@ -1,14 +1,14 @@
-"""Text from elsewhere, made printable: nothing in it steers a terminal or begins another line.
+"""Make text of other programs printable, so that it can't control a terminal or fake a line.
 
-What a slave, a server or a batch system says comes to terminals and logs. Escape sequences would
-be obeyed there; line breaks could make a line look like one of ours.
+Text of slaves, servers and batch systems appears on terminals and in logs. A terminal would obey
+escape sequences in it, and after a line break a line could look like one of ours.
 """
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    r"""Return a text on one line, in which whatever can't be printed is escaped, as by ``repr``.
+    r"""Return a text on one line, with characters that can't be printed escaped as by ``repr``.
 
     >>> printable("a\x1b[31m\nb")
     'a\\x1b[31m\\nb'
@@ -17,7 +17,7 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return a text of several lines, each as by :func:`printable`; tabs are kept."""
+    """Return a text of several lines, each made printable by :func:`printable`; tabs are kept."""
     if text.isprintable():
         return text
     lines = text.replace("\r\n", "\n").split("\n")

@@ -1,3 +1,3 @@
-"""The version of the package; the protocol's is in :mod:`._wire.protocol`."""
+"""The version of the package. That of the protocol is in :mod:`._wire.protocol`."""
 
 __version__ = "0.1.0"

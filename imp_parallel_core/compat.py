@@ -1,7 +1,7 @@
 """The names of newer versions of IMP.parallel, which call slaves workers.
 
-A script for these runs after it has been made to import this instead. Older ones find their names
-in the package itself; here they are too.
+A script for these versions runs if it imports this module instead. The names of older versions are
+in the package itself, and in this module, too.
 """
 
 from __future__ import annotations

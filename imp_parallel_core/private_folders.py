@@ -1,13 +1,12 @@
-"""Private folders: made for one user alone, and removed only if this module made them.
+"""Private folders, which one user alone can enter, and which are removed only if we made them.
 
-A folder gets a mark when it is made: a file that holds the folder's name and its machine's. A
-folder is removed only if it has its mark, belongs to this user with mode 0700, and is neither a
-link nor a mount point. Whatever path somebody names, nothing else is removed: what is in a folder
-is found and removed through descriptors, and a path serves only to open the folder.
+Each folder gets a mark when it is made: a file that holds the names of the folder and the machine.
+A folder is removed only if it has its mark, belongs to this user, has mode 0700, and is neither a
+link nor a mount point. Nothing else is removed, whatever path the caller gives: the path is used
+only to open the folder, and its contents are found and removed through descriptors.
 
-Programs that run where nothing is installed are sent this module as a part of themselves (see
-:func:`with_private_folders`). So it runs on any Python from 3.6, and imports only what each Python
-has loaded when it starts.
+Programs that run where nothing is installed contain this module (see :func:`with_private_folders`).
+So it runs on any Python from 3.6, and imports only modules that each Python loads at its start.
 """
 
 import errno
@@ -15,7 +14,7 @@ import os
 import stat
 
 MARK = ".made_by_imp_parallel"
-"""The name of the file by which a private folder is known."""
+"""The name of the file that marks a private folder."""
 
 _IMPORT = b"\nfrom imp_parallel_core import private_folders\n"
 _JOINED = """
@@ -34,7 +33,7 @@ def make_private_folder(parent: str, prefix: str) -> str:
 
     Args:
         parent: the folder to make it in.
-        prefix: what its name begins with.
+        prefix: the beginning of its name.
 
     Raises OSError, also if the file system keeps no file from other users.
     """
@@ -42,7 +41,7 @@ def make_private_folder(parent: str, prefix: str) -> str:
         name = prefix + os.urandom(8).hex()
         path = os.path.join(parent, name)
         try:
-            os.mkdir(path, 0o700)  # fails if anything is there, so it is ours alone
+            os.mkdir(path, 0o700)  # fails if the path exists, so the folder is ours alone
         except FileExistsError:
             continue
         try:
@@ -58,10 +57,10 @@ def open_private_folder(path: str, prefix: str = "") -> int:
     """Return a descriptor of a private folder, which :func:`make_private_folder` made.
 
     Args:
-        path: where it is.
-        prefix: what its name must begin with.
+        path: the path of the folder.
+        prefix: the beginning that its name must have.
 
-    Raises FileNotFoundError if it has gone, PermissionError if it is no such folder.
+    Raises FileNotFoundError if the folder has gone, PermissionError if it is not private.
     """
     parent, descriptor = _open(path, prefix)
     os.close(parent)
@@ -69,18 +68,18 @@ def open_private_folder(path: str, prefix: str = "") -> int:
 
 
 def was_made_here(descriptor: int) -> bool:
-    """Return whether a private folder was made on this machine; others may share its disk."""
+    """Return whether a private folder was made on this machine; others may share the disk."""
     return _read_mark(descriptor)[1:2] == [_machine()]
 
 
 def remove_private_folder(path: str, prefix: str = "") -> bool:
-    """Remove a private folder with all that is in it; return whether it has gone.
+    """Remove a private folder and its contents; return whether it has gone.
 
     Args:
-        path: where it is.
-        prefix: what its name must begin with.
+        path: the path of the folder.
+        prefix: the beginning that its name must have.
 
-    Raises PermissionError if it is no folder that :func:`make_private_folder` made.
+    Raises PermissionError if :func:`make_private_folder` did not make the folder.
     """
     try:
         parent, descriptor = _open(path, prefix)
@@ -89,11 +88,11 @@ def remove_private_folder(path: str, prefix: str = "") -> bool:
     try:
         _empty(descriptor)
         if set(os.listdir(descriptor)) - {MARK}:
-            return False  # it keeps its mark, by which it can be removed later
+            return False  # the folder keeps its mark, so that it can be removed later
         _unlink(MARK, descriptor)
         os.rmdir(_name_of(path), dir_fd=parent)
     except FileNotFoundError:
-        return True  # somebody else has removed it meanwhile
+        return True  # another process has removed the folder
     except OSError:
         return False
     finally:
@@ -106,7 +105,7 @@ def with_private_folders(program: bytes) -> bytes:
     """Return the source of a program with this module in the place of the line that imports it.
 
     Args:
-        program: it imports ``sys`` before.
+        program: the source. It imports ``sys`` before that line.
 
     Raises ValueError if there is no such line.
     """
@@ -123,7 +122,7 @@ def _name_of(path: str) -> str:
 
 
 def _open(path: str, prefix: str) -> "tuple[int, int]":
-    """Return descriptors of the folder that a private folder is in, and of itself."""
+    """Return descriptors of the parent of a private folder, and of the folder."""
     name = _name_of(path)
     if not name.startswith(prefix) or name in ("", ".", "..") or "\0" in path:
         raise _not_ours(path)
@@ -157,7 +156,7 @@ def _is_marked(descriptor: int, name: str, parent: int) -> bool:
 
 
 def _mount_of(descriptor: int) -> "str | int":
-    """Return what tells a mounted file system from others; Linux also tells bind mounts apart."""
+    """Return an identifier of a file's mount; other systems than Linux miss bind mounts."""
     try:
         with open(f"/proc/self/fdinfo/{descriptor}") as lines:
             for line in lines:
@@ -190,7 +189,7 @@ def _write_mark(path: str, name: str) -> None:
 
 
 def _read_mark(folder: int) -> "list[bytes]":
-    """Return the lines of a folder's mark; none if it has none of this user's."""
+    """Return the lines of a folder's mark; none if there is no mark of this user."""
     try:
         mark = os.open(MARK, _OLD, dir_fd=folder)
     except OSError:
@@ -207,7 +206,7 @@ def _read_mark(folder: int) -> "list[bytes]":
 
 
 def _empty(folder: int) -> None:
-    """Remove what is in a folder, but not its mark, nor what is mounted there, as far as it goes.
+    """Remove the contents of a folder as far as possible, but not its mark, nor mounted folders.
 
     Links are removed, and not followed.
     """
@@ -218,7 +217,7 @@ def _empty(folder: int) -> None:
         try:
             below = os.open(name, _FOLDER, dir_fd=folder)
         except OSError:
-            _unlink(name, folder)  # it is no folder, or one that can't be looked into
+            _unlink(name, folder)  # a file, or a folder that can't be opened
             continue
         try:
             if _mount_of(below) == mount:
@@ -226,7 +225,7 @@ def _empty(folder: int) -> None:
                 _unlink(MARK, below)
                 os.rmdir(name, dir_fd=folder)
         except (OSError, RecursionError):
-            pass  # it stays, as does what it is in
+            pass  # the folder stays, and so do the folders around it
         finally:
             os.close(below)
 

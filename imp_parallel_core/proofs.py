@@ -1,8 +1,8 @@
-"""Who connects to this process, from within it, for somebody who has proved nothing yet.
+"""Which connections of a relay have proved that they belong to the run.
 
-What carries connections of strangers to a transport, such as a relay's end, must not take more
-than a few of this process's descriptors for them. It learns here which of its connections have
-proved that they belong to the run: the transport that listens knows.
+A relay's end in this process connects to a transport for strangers, and must hold only a few of the
+process's descriptors for them. The transport that listens knows which connections have proved
+themselves, and this module tells the relay.
 """
 
 from __future__ import annotations
@@ -17,29 +17,30 @@ _awaited: dict[tuple[str, int], Callable[[], None]] = {}
 
 
 def expect_proof(address: Any, proved: Callable[[], None]) -> None:
-    """Be told when a connection of this process has proved that it belongs to the run.
+    """Have a function called when a connection has proved that it belongs to the run.
 
-    Called by who has made the connection, before anything is sent.
+    The relay calls this after it has connected, and before it sends anything.
 
     Args:
-        address: its own end's, as ``getsockname()`` gives it.
-        proved: called once, from any thread; it must not wait.
+        address: the address of the connection's own end, as ``getsockname()`` returns it.
+        proved: called once, in any thread; it must not wait.
     """
     with _lock:
         _awaited[_key(address)] = proved
 
 
 def expect_none(address: Any) -> None:
-    """Forget a connection: it has ended."""
+    """Forget a connection that has ended."""
     with _lock:
         _awaited.pop(_key(address), None)
 
 
 def note_proof(address: Any) -> None:
-    """Tell that a connection has proved that it belongs to the run; called by a transport.
+    """Note that a connection has proved that it belongs to the run. The transport calls this.
 
     Args:
-        address: its peer's, as ``getpeername()`` gives it; most are not of this process.
+        address: the address of the peer, as ``getpeername()`` returns it. Most peers are not in
+            this process.
     """
     with _lock:
         proved = _awaited.pop(_key(address), None)
@@ -48,14 +49,14 @@ def note_proof(address: Any) -> None:
 
 
 def _key(address: Any) -> tuple[str, int]:
-    """Return a socket's address as both ends call it, whatever the family of their sockets."""
+    """Return an address in the same form at both ends, whatever the families of their sockets."""
     return str(address[0]).removeprefix("::ffff:"), int(address[1])
 
 
 def _forked() -> None:
     global _lock
     _lock = threading.Lock()
-    _awaited.clear()  # they are the parent's
+    _awaited.clear()  # these connections are the parent's
 
 
 os.register_at_fork(after_in_child=_forked)

@@ -1,12 +1,12 @@
-"""Whether nobody else can have made what is at a path, or can change it.
+"""Whether another user can have made the file at a path, or can change it.
 
-On another machine, the path of the script's Python, of its modules or of its folder may be there
-too, and may be somebody else's doing: whoever may write to ``/tmp`` there could have made it. So it
-is used only if each part of it, links included, belongs to root or to the user, and nobody else can
-write to it; in a folder such as ``/tmp``, where everybody may write, but only to what is one's own
-(the sticky bit), what is below must belong to root or the user.
+The path of the script's Python, of its modules or of its folder may exist on another machine, too,
+and another user may have made it there: everybody may write to ``/tmp``. So a path is used only if
+each part of it, links included, belongs to root or to the user, and nobody else can write to it. In
+a folder such as ``/tmp``, where everybody may make files and change only their own (the sticky
+bit), the part below must belong to root or to the user.
 
-For launchers of slaves on other machines, and for those slaves.
+This module is for launchers of slaves on other machines, and for those slaves.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import stat
 
 _LINKS = 40
 
-# Prints why a path ("$1") is not to be trusted, or nothing, as why_not() does. For any POSIX shell,
-# and so written that every login shell leaves it alone between single quotes.
+# Does the same as why_not() in a POSIX shell: prints why a path ("$1") is not to be trusted, or
+# nothing. It has no character that a login shell would change between single quotes.
 SHELL_FUNCTION = (
     "why_not() { set -f; rest=$1; at=; links=0; me=$(id -u); mine=$(id -g); "
     "test $(id -un) = $(id -gn) || mine=none; while :; do "
@@ -36,7 +36,7 @@ SHELL_FUNCTION = (
 
 
 def why_not(path: str) -> str:
-    """Return why an absolute path is not to be trusted; "" if nobody else can be behind it."""
+    """Return why an absolute path is not to be trusted; "" if it is."""
     rest = _parts(path)
     at, links = "", 0
     while True:
@@ -69,7 +69,7 @@ def _parts(path: str) -> list[str]:
 
 
 def _is_own_group(group: int) -> bool:
-    """Whether it is the user's private group, as many systems make one for each user."""
+    """Whether a group is the private one that many systems make for each user."""
     if group != os.getegid():
         return False
     import grp

@@ -1,10 +1,12 @@
-"""Code and values in pickles: what both the master and the runner know of them.
+"""Code and values in pickles: what master and runner share.
 
-The master's definitions (:mod:`.._definitions`) and the runner (:mod:`.._slave.runner`) call it.
+The master's definitions (:mod:`.._definitions`) and the runner (:mod:`.._slave.runner`) call this
+room.
 
-Read :mod:`.references` first (how a pickle refers to code that travelled apart from it), then
-:mod:`.reducers` and :mod:`.by_name` (how code is taken apart), :mod:`.pickler`, and :mod:`.loaded`
-with :mod:`.failed_bundles` and :mod:`.kept_parts` (what a runner has received). :mod:`.results` and
+Read :mod:`.references` first (how a pickle refers to code that travelled before it), then
+:mod:`.functions`, :mod:`.reducers` and :mod:`.by_name` (how code is taken apart), :mod:`.pickler`,
+and :mod:`.loaded` with :mod:`.global_versions`, :mod:`.failed_bundles` and :mod:`.kept_parts` (what
+a runner has received). :mod:`.results` and
 :mod:`.result_reducer` pickle the value or the exception of a task; :mod:`.exception_facts` describe
 an exception that can't be pickled. :mod:`.culprit` names the part of a task that can't be pickled,
 and :mod:`.reprs` describes the user's objects in messages. :mod:`.cloudpickle_version` and

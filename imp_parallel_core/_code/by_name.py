@@ -1,8 +1,8 @@
-"""Objects that pickle finds by a name, as it does functions and classes: new types, sentinels.
+"""Objects that pickle finds by name, as it finds functions and classes: new types, sentinels.
 
-Their ``__reduce__`` returns the name of a global that holds them. If that is one of the script, no
-module on the slave has it: such an object is taken apart, and is a definition, so that it stays
-one object (``value is MISSING`` holds there too).
+The ``__reduce__`` of such an object returns the name of the global that holds it. If the script
+defines that global, no module on the slave has it. Then the object is taken apart, and is a
+definition, so that it stays one object: ``value is MISSING`` holds on the slave, too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from .reducers import is_importable
 from .references import make_sentinel, make_typing
 
-_OPTIONS = {  # of the constructors of typing's kinds, and the attributes that hold them
+_OPTIONS = {  # options of the constructors in typing, and the attributes that hold them
     "bound": "__bound__",
     "covariant": "__covariant__",
     "contravariant": "__contravariant__",
@@ -36,7 +36,7 @@ def _is_typing(kind: type) -> bool:
 
 
 def may_have_name(kind: type) -> bool:
-    """Whether objects of a type may be pickled by name: its ``__reduce__`` will tell."""
+    """Whether objects of a type may be pickled by name. :func:`reduce_by_name` finds out."""
     if _is_typing(kind):
         return True
     if kind in copyreg.dispatch_table or issubclass(kind, type):
@@ -45,9 +45,9 @@ def may_have_name(kind: type) -> bool:
 
 
 def reduce_by_name(thing: Any) -> Any:
-    """Return the reduction of an object whose type is such a kind.
+    """Return the reduction of an object whose type :func:`may_have_name`.
 
-    It is a name that a module on the slave has for it, or says how it is made.
+    It is a name, if slaves can import the object by that, or a tuple of how to make the object.
     """
     reduced = thing.__reduce_ex__(5)
     if type(reduced) is not str or is_importable(thing, _module_of(thing, reduced), reduced):
@@ -59,7 +59,7 @@ def reduce_by_name(thing: Any) -> Any:
 
 
 def is_defined(reduced: Any) -> bool:
-    """Whether a reduction is that of an object that no module on the slave has a name for."""
+    """Whether a reduction is that of an object that slaves can't import by name."""
     return type(reduced) is tuple and (reduced[0] is make_typing or reduced[0] is make_sentinel)
 
 
@@ -69,7 +69,7 @@ def _module_of(thing: Any, name: str) -> str:
 
 
 def _arguments_of(thing: Any, kind: type) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return what an object of typing's was made with."""
+    """Return the arguments with which an object of typing was made."""
     if kind is typing.NewType:
         return (thing.__qualname__, thing.__supertype__), {}
     if kind.__name__ == "TypeAliasType":

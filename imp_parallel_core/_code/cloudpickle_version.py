@@ -1,4 +1,4 @@
-"""Which cloudpickle is installed, without importing it: that takes longer than a runner's start."""
+"""The version of cloudpickle, without its import, which takes longer than the start of a runner."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def version_of_cloudpickle() -> str:
     else:
         return "none"
     try:
-        path = (spec.origin or "").removesuffix("c")  # where code lies beside its source
-        source: bytes = spec.loader.get_data(path)  # type: ignore[union-attr]  # of files
+        path = (spec.origin or "").removesuffix("c")  # of a .pyc file beside its source
+        source: bytes = spec.loader.get_data(path)  # type: ignore[union-attr]  # loaders of files have it
         lines = source.decode().splitlines()
         versions = [line[len(_LINE) :].strip(" \"'") for line in lines if line.startswith(_LINE)]
     except (AttributeError, OSError, ValueError):
         versions = []
     if len(versions) == 1:
         return versions[0]
-    import cloudpickle  # loaded or written in another way
+    import cloudpickle  # it is no file, or the line has another form
 
     return str(cloudpickle.__version__)

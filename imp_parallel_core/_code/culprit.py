@@ -1,4 +1,4 @@
-"""Find the part of an object that can't be pickled, to name it in the error."""
+"""Find the part of an object that can't be pickled, to name that part in the error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from types import BuiltinMethodType, FunctionType, MethodType
 from typing import Any
 
-from .reducers import cell_content, global_names
+from .functions import cell_content, global_names
 
 _DEPTH_LIMIT = 12
 _GLOBAL = " → global "
@@ -20,14 +20,14 @@ def find_culprit(thing: Any, name: str, can_pickle: Callable[[Any], bool]) -> st
 
     Args:
         thing: an object that can't be pickled.
-        name: what to call it.
-        can_pickle: tries to pickle a part.
+        name: the name of the object in the path.
+        can_pickle: tries to pickle a part, and returns whether it worked.
     """
     return explain(thing, name, can_pickle)[0]
 
 
 def explain(thing: Any, name: str, can_pickle: Callable[[Any], bool]) -> tuple[str, str]:
-    """Return what :func:`find_culprit` does, and what to say besides: where it is, what to do."""
+    """Return the result of :func:`find_culprit`, and advice: where the part is, what to do."""
     path, visited, where = name, {id(thing)}, ""
     for _ in range(_DEPTH_LIMIT):
         for step, part in _parts_as_far_as_they_show(thing):
@@ -68,7 +68,7 @@ def _is_foreign_function(thing: Any) -> bool:
     kind = type(thing)
     if issubclass(kind, type) or kind in (FunctionType, MethodType, functools.partial):
         return False
-    with contextlib.suppress(Exception):  # the user's __getattr__ …
+    with contextlib.suppress(Exception):  # the user's __getattr__ may raise
         is_called = callable(thing) and type(kind.__call__) is not FunctionType
         return is_called and type(thing.__name__) is str
     return False
@@ -76,14 +76,14 @@ def _is_foreign_function(thing: Any) -> bool:
 
 def _parts_as_far_as_they_show(thing: Any) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
-    with contextlib.suppress(Exception):  # the user's __repr__, __getattr__ …
+    with contextlib.suppress(Exception):  # the user's __repr__ or __getattr__ may raise
         found.extend(_parts(thing))
     return found
 
 
 def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what an object holds, with the way to it."""
-    kind = type(thing)  # isinstance would believe what a proxy says
+    """Yield the parts of an object, each with its step in the path."""
+    kind = type(thing)  # isinstance() would believe a proxy's __class__
     if issubclass(kind, dict):
         for key, value in dict.items(thing):
             yield f"[{key!r:.40}]", value
@@ -106,14 +106,14 @@ def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
             yield ".__self__", thing.__self__
     elif issubclass(kind, type):
         if kind.__module__ == "_ctypes":
-            return  # all that ctypes makes are like that
+            return  # no type that ctypes makes can be pickled
         for base in thing.__bases__:
             yield f" → base {base.__qualname__}", base
         for name, value in type.__dict__["__dict__"].__get__(thing).items():
             yield f".{name}", _inside_descriptor(value)
     elif kind is functools._lru_cache_wrapper:
         yield ".__wrapped__", thing.__wrapped__
-    elif kind.__module__ == "ctypes":  # a library: its parts are no concern of the user's
+    elif kind.__module__ == "ctypes":  # a library, whose parts don't help the user
         return
     if not issubclass(kind, type) and kind is not FunctionType:
         yield from _attributes(thing, kind)
@@ -137,7 +137,7 @@ def _parts_of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _attributes(thing: Any, kind: type) -> Iterator[tuple[str, Any]]:
-    """Yield an instance's attributes, in its __dict__ and its slots."""
+    """Yield the attributes of an instance, from its __dict__ and its slots."""
     try:
         attributes = object.__getattribute__(thing, "__dict__")
     except AttributeError:

@@ -1,6 +1,6 @@
-"""What is told of a task's exception besides its text: it is there if the exception can't be had.
+"""Facts about a task's exception, for a master that can't have the exception itself.
 
-The runner writes it, the master reads it. All of it is text, bounded and printable.
+The runner writes the facts, and the master reads them. They are bounded, printable texts.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import pickle
 from .._light_typing import Any, NamedTuple
 from .._printable import printable_lines
 
-_COUNT = 100  # of arguments, and of notes
+_COUNT = 100  # arguments, and notes, at most
 _NOTE_LENGTH = 2000  # characters
 
 
 class ExceptionFacts(NamedTuple):
-    """Says what an exception was."""
+    """Facts about an exception."""
 
     type_name: str = ""
-    """Its class, with the module."""
+    """The name of the class, with its module."""
     args: tuple[str, ...] = ()
-    """A short ``repr`` of each of its arguments."""
+    """A short ``repr`` of each argument."""
     notes: tuple[str, ...] = ()
-    """Its ``__notes__``."""
+    """The exception's ``__notes__``."""
     problem: str = ""
-    """Why the exception itself can't be had; empty if it can."""
+    """Why the exception can't be pickled; empty if it can."""
 
 
 def write_facts(exc: BaseException, problem: str) -> bytes:
@@ -39,7 +39,7 @@ def write_facts(exc: BaseException, problem: str) -> bytes:
 
 
 def read_facts(segment: Any) -> ExceptionFacts:
-    """Return what the runner wrote; nothing if there is no sense in it."""
+    """Return the facts that a runner wrote; empty ones if they can't be read."""
     try:
         name, args, notes, problem = pickle.loads(segment)
         return ExceptionFacts(
@@ -48,12 +48,12 @@ def read_facts(segment: Any) -> ExceptionFacts:
             tuple(map(_bounded, notes[:_COUNT])),
             _bounded(problem),
         )
-    except Exception:  # a slave of another version, or one that lies
+    except Exception:  # a task may have written to the runner's wire
         return ExceptionFacts()
 
 
 def _described(args: tuple[Any, ...]) -> tuple[str, ...]:
-    from .reprs import describe  # only here: it takes time to import, and few tasks fail
+    from .reprs import describe  # its import takes time, and few tasks fail
 
     return tuple(map(describe, args[:_COUNT]))
 

@@ -1,4 +1,4 @@
-"""What is left of a bundle that could not be loaded on this slave, and how tasks learn of it."""
+"""A bundle that could not be loaded on this slave, and how the tasks that need it fail."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
 
 class FailedBundle:
-    """A bundle that could not be loaded, and the exception of the last time.
+    """A bundle that could not be loaded, and the exception of the last attempt.
 
     Args:
-        segments: its own, for the next time.
-        problem: what loading it has raised.
+        segments: the segments of the bundle, for the next attempt.
+        problem: the exception that loading it has raised.
     """
 
     def __init__(self, segments: Sequence[Buffer], problem: BaseException) -> None:
         self.segments = segments
         self.is_tried = True
-        """Whether it was tried for the present item, so that this item need not try it again."""
+        """Whether the current item has tried to load the bundle, and need not try again."""
         self._problem = problem
         self._traceback = problem.__traceback__
         self._notes = list(getattr(problem, "__notes__", ()))
 
     def exception(self, *notes: str) -> BaseException:
-        """Return the exception as it was raised, with these notes, and not those of other tasks."""
-        # past a class that forbids that its instances are changed
+        """Return the exception as it was raised, with these notes, but without earlier ones."""
+        # the exception's own class may forbid changes
         BaseException.__setattr__(self._problem, "__notes__", [*self._notes, *notes])
         return self._problem.with_traceback(self._traceback)
 
@@ -45,9 +45,9 @@ def failing_place(problem: BaseException) -> list[dict[str, Any]]:
 
 
 def stand_in(name: str, missing: Any) -> Any:
-    """Return what a global is that could not be rebuilt.
+    """Return the value of a global that could not be rebuilt.
 
-    It is missing, unless Python would then find the built-in object of the same name.
+    The global is missing, unless Python would then find a built-in object of the same name.
     """
     return _Unavailable(name) if hasattr(builtins, name) else missing
 
@@ -58,7 +58,7 @@ def _refuse(self: _Unavailable, *args: Any, **kwargs: Any) -> Any:
 
 
 class _Unavailable:
-    """Stands for a global that could not be rebuilt; whatever uses it fails."""
+    """Stands for a global that could not be rebuilt. Code that uses it gets a NameError."""
 
     def __init__(self, name: str) -> None:
         object.__setattr__(self, "_name", name)

@@ -1,4 +1,4 @@
-"""Large parts that several tasks refer to, as a runner keeps them."""
+"""Large parts that several tasks refer to, and that a runner keeps."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A pickler that is used again and again: making one costs more than pickling most tasks.
+"""Picklers that are used again and again: making one costs more than pickling most tasks.
 
-What is large in a pickle is kept out of it: buffers that their owner offers (protocol 5), such as
-arrays, and bytes and texts, which pickle itself would write into it.
+Large parts are kept out of a pickle: buffers that their owner offers (protocol 5), such as arrays,
+and bytes and texts, which pickle itself would write into it.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from .._wire.protocol import FRAME_LIMIT_BYTES
 from . import references
 
 Reducer = Callable[[Any], Any]
-"""Says how an object is taken apart, as ``Pickler.reducer_override`` does."""
+"""Takes an object apart, as ``Pickler.reducer_override`` does."""
 
-_KEPT_BYTES = 1 << 16
+_KEPT_BYTES = 1 << 16  # a pickler is kept after a pickle of up to this size
 _BUFFERS_LIMIT = 100  # of one pickle, so that many can travel in one message (docs/protocol.md)
 _TAKEN_OUT_BYTES = 1 << 20
 _idle: list[_Pickler] = []
 
 
 class Large(NamedTuple):
-    """What is out of a pickle: of which kind it is (see docs/protocol.md), and its bytes."""
+    """A large part that is kept out of a pickle: its kind (see docs/protocol.md) and its bytes."""
 
     kind: int
     raw: memoryview
 
 
 def _instead(function: Callable[[Any], Any]) -> bytes:
-    """Return a piece of a pickle: a function is called with the next buffer."""
+    """Return the piece of a pickle that calls a function with the next buffer."""
     name = f"{function.__module__}\n{function.__name__}\n".encode()
     return pickle.GLOBAL + name + pickle.NEXT_BUFFER + pickle.TUPLE1 + pickle.REDUCE
 
 
-# How pickle begins large bytes or texts: an operation, and how long they are.
+# How pickle begins large bytes and texts: with an operation and their length.
 _SHORT, _LONG = Struct("<I"), Struct("<Q")
 _BYTES = heads.BYTES, _instead(references.bytes_of)
 _TEXT = heads.TEXT, _instead(references.text_of)
@@ -54,10 +54,10 @@ _BEGINNING_BYTES = 9
 
 
 class _File(BytesIO):
-    """Where a pickle is written to.
+    """The file that a pickler writes to; it takes large bytes and texts out.
 
-    The pickler writes something large by itself, as it is, behind its beginning. If it did
-    otherwise, the large thing would stay in the pickle.
+    The pickler writes the beginning of such an object first, and then the object itself, in one
+    call. If a later Python did otherwise, the object would stay in the pickle.
     """
 
     def __init__(self, buffers: list[Large]) -> None:
@@ -65,7 +65,7 @@ class _File(BytesIO):
         self.buffers = buffers
 
     def write(self, data: Any) -> int:
-        """Write a piece of the pickle, unless it is large."""
+        """Write a piece of the pickle; put a call in the place of a large one."""
         size = len(data)
         if size < _TAKEN_OUT_BYTES or len(self.buffers) >= _BUFFERS_LIMIT:
             return super().write(data)
@@ -92,8 +92,8 @@ class _Pickler(pickle.Pickler):
         super().__init__(self.file, 5, buffer_callback=self._keep_large)
 
     def _keep_large(self, buffer: pickle.PickleBuffer) -> bool:
-        # What is larger than a frame arrives at the other end in memory of its own, which can be
-        # written to, as an array wants it.
+        # A segment larger than a frame arrives in memory of its own, so that an array over it can
+        # be written to.
         raw = buffer.raw()
         if raw.nbytes <= FRAME_LIMIT_BYTES or len(self.buffers) >= _BUFFERS_LIMIT:
             return True
@@ -102,26 +102,26 @@ class _Pickler(pickle.Pickler):
 
 
 def pickle_with(reducer: Reducer, thing: Any) -> tuple[bytes, list[Large]]:
-    """Return a pickle of anything, and what is large in it, not copied.
+    """Return a pickle of anything, and its large parts, which are not copied.
 
-    May be called by several threads, and by the code of what is being pickled. Raises whatever
-    pickling raises.
+    Several threads may call this, and so may the code of an object that is being pickled. Raises
+    whatever pickling raises.
     """
     pickler = _idle.pop() if _idle else _Pickler()
-    pickler.reducer_override = reducer  # type: ignore[method-assign]  # it is looked up in dump()
+    pickler.reducer_override = reducer  # type: ignore[method-assign]  # dump() looks it up
     pickler.dump(thing)
     data, buffers = pickler.file.getvalue(), pickler.buffers.copy()
     pickler.reducer_override = _no_reducer  # type: ignore[method-assign]  # likewise
-    # It refers to itself: what it holds would stay until garbage is collected.
+    # A pickler refers to itself: its contents would stay until garbage is collected.
     pickler.clear_memo()
     pickler.buffers.clear()
     pickler.file.seek(0)
     pickler.file.truncate()
-    if len(data) < _KEPT_BYTES:  # one that failed, or that has grown, is not worth keeping
+    if len(data) < _KEPT_BYTES:  # a pickler that has grown is not kept, nor one that has failed
         _idle.append(pickler)
     return data, buffers
 
 
 def _no_reducer(thing: Any) -> Any:
-    """Take the place of a reducer, which an idle pickler must not keep alive."""
+    """Stand in for the reducer of an idle pickler, which must not keep a real one alive."""
     return NotImplemented

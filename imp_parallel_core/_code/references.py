@@ -1,8 +1,8 @@
-"""How a pickle refers to code that travelled apart from it.
+"""How a pickle refers to code that travelled before it.
 
-A pickled task says ``definition(7)`` where it would hold the code of a class. Both ends look the
-number up in the table of the context that the pickle belongs to: on a slave it is what was loaded,
-on the master the original object, so that an instance comes home as one of its own class.
+A pickled task calls ``definition(7)`` where it would hold the code of a class. Both ends look the
+number up in the table of the context. A slave finds the class that it has loaded, and the master
+finds the original class, so that an instance in a result is one of the original class.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .._wire.shared_memory import open_segment
 
 
 class Definitions(Protocol):
-    """The table of one context."""
+    """The table of definitions of one context."""
 
     def definition(self, number: int) -> Any:
         """Return the function, class or code object of that number."""
@@ -35,8 +35,8 @@ class Definitions(Protocol):
 _active = threading.local()
 
 
-class resolving:  # used as a function is; contextlib's would cost more than a task
-    """Let pickles that are loaded in this thread, inside ``with``, refer to definitions."""
+class resolving:  # lower case, like contextlib's functions, which would cost more than a task
+    """Let pickles refer to definitions if this thread loads them inside ``with``."""
 
     __slots__ = ("_definitions", "_previous")
 
@@ -52,10 +52,7 @@ class resolving:  # used as a function is; contextlib's would cost more than a t
 
 
 def resolve_from_now_on(definitions: Definitions | None) -> None:
-    """Let pickles that this thread loads refer to definitions, outside ``resolving`` too.
-
-    None lets go of those that they referred to.
-    """
+    """Let pickles that this thread loads refer to these definitions from now on; None for none."""
     _active.definitions = definitions
 
 
@@ -63,12 +60,12 @@ _MODULE = __name__.encode()
 
 
 def refers(pickled: bytes) -> bool:
-    """Whether a pickle may refer to definitions; then it has to be loaded inside ``resolving``."""
+    """Whether a pickle may refer to definitions, so that it must be loaded inside ``resolving``."""
     return _MODULE in pickled
 
 
 def unpickle_task(segments: Sequence[Any], definitions: Definitions) -> Any:
-    """Return a task's callable and its arguments. Called when pickles may refer to definitions."""
+    """Return a task's callable and its arguments. Call this while pickles refer to definitions."""
     data = segments[0]
     if len(segments) == 1 and type(data) is bytes:
         loaded = pickle.loads(data)
@@ -77,7 +74,7 @@ def unpickle_task(segments: Sequence[Any], definitions: Definitions) -> Any:
         loaded = pickle.loads(data, buffers=buffers)
     if len(loaded) == 2:
         return loaded
-    number, state, arguments = loaded  # written by _plain_tasks
+    number, state, arguments = loaded  # _definitions.plain_tasks has written these
     made = definitions.definition(number)
     if state is not None:
         made = object.__new__(made)
@@ -85,38 +82,38 @@ def unpickle_task(segments: Sequence[Any], definitions: Definitions) -> Any:
     return made, arguments
 
 
-# The functions below are named in pickles. They run while one is loaded.
+# Pickles name the functions below, which run while a pickle is loaded.
 
 
 def definition(number: int) -> Any:
-    """Return what a pickle refers to by its number."""
+    """Return the definition of that number."""
     return _active.definitions.definition(number)
 
 
 def have_done(made: Any, steps: object) -> None:
-    """Do nothing: steps were done when they were loaded, behind what needs them."""
+    """Do nothing: loading the steps has done them."""
 
 
 def change_path(path: list[str], new: list[str], old: list[str]) -> None:
-    """Import from where the master does by now.
+    """Change ``sys.path`` as the master has changed its own.
 
-    What a task or a set-up has put on the path stays where it is. What the master has taken off it
-    is tried last: tasks that were added before may need it.
+    Entries of tasks and set-ups stay where they are. Entries that the master has removed are tried
+    last, since tasks that were added before may need them.
 
     Args:
-        path: the master's.
-        new: its entries that were not on it.
-        old: those that no longer are.
+        path: the master's path.
+        new: the entries that it did not have before.
+        old: the entries that it no longer has.
     """
     here = [entry for entry in sys.path if entry not in new and entry not in old]
     at = len(here)
-    for entry in reversed(path):  # each new one stands before that which follows it
+    for entry in reversed(path):  # each new entry is put before the one that follows it
         if entry in new:
             here.insert(at, entry)
         elif entry in here:
             at = here.index(entry)
     sys.path[:] = here + [entry for entry in sys.path if entry in old]
-    importlib.invalidate_caches()  # a folder may have been made meanwhile
+    importlib.invalidate_caches()  # a folder may be new
 
 
 def bytes_of(found: Any) -> bytes:
@@ -129,23 +126,23 @@ def bytes_of(found: Any) -> bytes:
 
 
 def text_of(found: Any) -> str:
-    """Return a text of which the bytes travelled out of band."""
+    """Return a text whose bytes travelled out of band."""
     return found if type(found) is str else str(found, "utf-8", "surrogatepass")
 
 
 def bytearray_of(found: Any) -> bytearray:
-    """Return a bytearray of which the bytes travelled out of band."""
+    """Return a bytearray whose bytes travelled out of band."""
     return bytearray(found)
 
 
 def load_code(marshalled: bytes) -> CodeType:
     """Return a code object."""
-    code: CodeType = marshal.loads(marshalled)  # noqa: S302 - like a pickle: from our master
+    code: CodeType = marshal.loads(marshalled)  # noqa: S302 - as trusted as a pickle: it is the master's
     return code
 
 
 def make_class(name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
-    """Return an ordinary class with what only a class body can set; its state comes later."""
+    """Return an ordinary class, with attributes that only a class body can set."""
     return new_class(name, bases, {}, lambda namespace: namespace.update(body))
 
 
@@ -153,27 +150,27 @@ def set_class_state(kind: type, attributes: dict[str, Any]) -> None:
     """Give a class its attributes."""
     for name, value in attributes.items():
         setattr(kind, name, value)
-    if "__firstlineno__" in attributes:  # Python 3.13 deletes it when another attribute is set
-        setattr(kind, "__firstlineno__", attributes["__firstlineno__"])  # noqa: B010 - not in 3.11
+    if "__firstlineno__" in attributes:  # Python 3.13 deletes it when an attribute is set
+        setattr(kind, "__firstlineno__", attributes["__firstlineno__"])  # noqa: B010 - mypy: no such attribute in 3.11
 
 
 def make_function(
     namespace: int, code: CodeType, closure: tuple[CellType, ...] | None
 ) -> FunctionType:
-    """Return a function whose globals are its module's in this context; its state comes later."""
+    """Return a function whose globals are those of its module in this context."""
     return FunctionType(code, _active.definitions.namespace(namespace), closure=closure)
 
 
 def set_function_state(function: FunctionType, state: dict[str, Any]) -> None:
     """Give a function its attributes."""
-    state.pop("__globals__", None)  # the steps that bind them were done while this was loaded
+    state.pop("__globals__", None)  # loading these steps has bound the globals
     function.__dict__.update(state.pop("__dict__", ()))
     for name, value in state.items():
         setattr(function, name, value)
 
 
 def make_cell() -> CellType:
-    """Return a variable that functions close over; its value, if it has one, comes later."""
+    """Return a variable that functions close over, without a value."""
     return CellType()
 
 
@@ -183,7 +180,7 @@ def set_cell(cell: CellType, value: tuple[Any]) -> None:
 
 
 def set_enum_state(enum: Any, state: tuple[Any, Any, dict[str, dict[str, Any]]]) -> None:
-    """Give an enumeration what its class body defined, and its members what they hold."""
+    """Give an enumeration and its members their attributes."""
     set_class_state, class_state, members = state
     set_class_state(enum, class_state)
     for name, attributes in members.items():
@@ -191,7 +188,7 @@ def set_enum_state(enum: Any, state: tuple[Any, Any, dict[str, dict[str, Any]]])
 
 
 def make_lru_cache(function: Any, maxsize: int | None, typed: bool) -> Any:
-    """Return a function behind a cache that is empty."""
+    """Return a function with an empty cache."""
     return lru_cache(maxsize, typed)(function)
 
 
@@ -205,16 +202,16 @@ def make_cached_property(function: Any, name: str) -> cached_property[Any]:
 def make_typing(kind: Any, arguments: tuple[Any, ...], options: dict[str, Any], module: str) -> Any:
     """Return a new type, a type variable or the like."""
     made = kind(*arguments, **options)
-    with suppress(AttributeError, TypeError):  # some versions of Python don't let it be set
+    with suppress(AttributeError, TypeError):  # some versions of Python don't allow it
         made.__module__ = module
     return made
 
 
 def make_exception(kind: Any, arguments: tuple[Any, ...]) -> Any:
-    """Return an exception; its state comes later."""
+    """Return an exception without its state."""
     try:
         return kind(*arguments)
-    except Exception:  # its __init__ takes others than it has passed on
+    except Exception:  # __init__ takes other arguments than it passes to its base
         made = kind.__new__(kind, *arguments)
         built_in = next(base for base in kind.__mro__ if base.__module__ == "builtins")
         built_in.__init__(made, *arguments)
@@ -222,14 +219,14 @@ def make_exception(kind: Any, arguments: tuple[Any, ...]) -> Any:
 
 
 def make_sentinel(kind: Any) -> Any:
-    """Return an object that was found by its name on the master; its state comes later."""
+    """Return an object that the master finds by name, without its state."""
     try:
         return kind.__new__(kind)
-    except TypeError:  # it wants arguments, and has not said which
+    except TypeError:  # __new__ takes arguments, which are not known
         return object.__new__(kind)
 
 
-# ---- the steps of a bundle, which a runner's definitions carry out
+# ---- the steps of a bundle, which a runner's LoadedDefinitions carry out
 
 
 def define(number: int, thing: Any) -> None:
@@ -238,7 +235,7 @@ def define(number: int, thing: Any) -> None:
 
 
 def define_named(number: int, pickled: bytes) -> None:
-    """Let tasks refer to what is importable by a number."""
+    """Let tasks refer to an importable object by a number."""
     _active.definitions.define_named(number, pickled)
 
 
@@ -248,22 +245,22 @@ def bind(value: Any, key: tuple[int, str]) -> None:
 
 
 def rebind(value: Any, key: tuple[int, str]) -> None:
-    """Give a global the value that it has from this bundle on."""
+    """Give a global another value from this bundle on."""
     _active.definitions.rebind(value, key)
 
 
 def unbind(key: tuple[int, str]) -> None:
-    """Let a global be missing from this bundle on."""
+    """Remove a global from this bundle on."""
     _active.definitions.unbind(key)
 
 
 def describe(namespace: int, attributes: dict[str, Any]) -> None:
-    """Give a module's globals its name and the like."""
+    """Give a module's globals the name of the module and the like."""
     _active.definitions.namespace(namespace).update(attributes)
 
 
 def import_submodule(name: str) -> None:
     """Import a module that code reaches through its package."""
-    # it is a guess of the master's; what is truly missed, the task will say
+    # the master only guesses that the code needs it; if so, the task will fail with a clear error
     with suppress(ImportError):
         import_module(name)

@@ -9,35 +9,35 @@ from typing import Any
 
 from .._printable import printable
 
-_LENGTH = 200  # of one description
-_ALL = 1000  # of several together
+_LENGTH = 200  # characters of one description
+_ALL = 1000  # characters of several descriptions together
 
 _repr = reprlib.Repr()
 _repr.maxother = _repr.maxstring = _LENGTH
 
 
 def describe(thing: Any) -> str:
-    """Return a short ``repr``; never raises, whatever the object's own does."""
+    """Return a short ``repr``. Never raises, even if the object's own ``__repr__`` does."""
     try:
         return _on_one_line(_repr.repr(thing))
-    except Exception:  # the user's __repr__
+    except Exception:  # the user's __repr__ may raise
         return f"an instance of {type(thing).__qualname__}"
 
 
 def describe_text(problem: BaseException) -> str:
-    """Return what an exception says, as far as it can be said on a line; never raises."""
+    """Return the text of an exception on one line. Never raises."""
     try:
         text = _on_one_line(str(problem))
-    except Exception:  # the user's __str__
+    except Exception:  # the user's __str__ may raise
         return "(its text can't be shown)"
     return text if len(text) <= _ALL else text[: _ALL - 1] + "…"
 
 
 def describe_task(task: Any) -> str:
-    """Return what tells a task from others of its kind.
+    """Return a description that tells a task from others of its kind.
 
-    The attributes of an object that has no ``__repr__`` of its own do, and so do the default
-    values of a function's arguments: ``lambda n=n: …`` is how many tasks are written.
+    It has the attributes of an object without a ``__repr__`` of its own, and the default values of
+    a function's arguments, since many tasks are written as ``lambda n=n: …``.
     """
     try:
         kind: Any = type(task)
@@ -48,7 +48,7 @@ def describe_task(task: Any) -> str:
             return _with_values(task.__qualname__, named | (task.__kwdefaults__ or {}))
         if kind.__repr__ is object.__repr__:
             return _with_values(kind.__qualname__, vars(task))
-    except Exception:  # no __dict__, or a strange one
+    except Exception:  # the object has no __dict__, or a strange one
         return describe(task)
     return describe(task)
 

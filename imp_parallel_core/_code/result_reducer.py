@@ -1,4 +1,4 @@
-"""How a value goes home: code that came from the master is referred to, other code travels."""
+"""How results are taken apart: they refer to the code of the master, and contain other code."""
 
 from __future__ import annotations
 
@@ -6,25 +6,19 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from .by_name import may_have_name, reduce_by_name
+from .functions import reduce_code_object, reduce_function
 from .loaded import LoadedDefinitions
-from .reducers import (
-    is_code,
-    is_taken_apart,
-    reduce_by_value,
-    reduce_code_object,
-    reduce_function,
-    reducer_of,
-)
+from .reducers import is_code, is_taken_apart, reduce_by_value, reducer_of
 from .references import definition
 
 
 class ResultReducer:
-    """Takes apart what results hold. Called for nearly every object in them."""
+    """Takes the objects in results apart. The pickler calls it for nearly every object."""
 
     def __init__(self, definitions: LoadedDefinitions) -> None:
         self._definitions = definitions
-        self._plain_kinds: set[type] = set()  # whose instances pickle itself takes apart
-        self._importable: dict[int, tuple[Any, Any]] = {}  # by id: each, and its reduction
+        self._plain_kinds: set[type] = set()  # types whose instances pickle itself takes apart
+        self._importable: dict[int, tuple[Any, Any]] = {}  # by id: an object and its reduction
 
     def __call__(self, thing: Any) -> Any:
         """Return the reduction of anything, as ``Pickler.reducer_override`` does."""
@@ -54,7 +48,7 @@ class ResultReducer:
         if not is_taken_apart(reduced):
             self._importable[id(thing)] = thing, reduced
         elif kind is FunctionType:
-            # it goes on with the globals of its module, as they are on the master
+            # on the master, the function uses the globals that its module has there
             namespace = self._definitions.number_of_namespace(thing.__globals__)
             if namespace is not None:
                 return reduce_function(thing, namespace)

@@ -1,4 +1,4 @@
-"""How a runner pickles what its items came to."""
+"""How a runner pickles the values and exceptions of items."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _PLAIN = frozenset({type(None), bool, int, float, complex, str})
 def pickle_value(
     value: Any, definitions: LoadedDefinitions, name: str = "the value"
 ) -> list[Buffer]:
-    """Return a value as segments: its pickle, and its large buffers (protocol 5), not copied.
+    """Return a value as segments: its pickle, and its large parts, which are not copied.
 
-    Raises PicklingError, naming the part that can't be pickled; ``name`` is that of the value.
+    Raises PicklingError, which names the part that can't be pickled; ``name`` stands for the value.
     """
     if type(value) in _PLAIN:
         return [pickle.dumps(value, 5)]
     if definitions.reducer is None:
-        # only now: it imports cloudpickle, which must be the one of the master's sys.path
+        # this imports cloudpickle, which must come from the master's sys.path
         from .result_reducer import ResultReducer
 
         definitions.reducer = ResultReducer(definitions)
@@ -56,7 +56,7 @@ def describe_exception(exc: BaseException, definitions: LoadedDefinitions) -> li
 
     The pickle is empty if the exception can't be pickled. Never raises.
     """
-    from .exception_facts import write_facts  # only here: few tasks fail
+    from .exception_facts import write_facts  # few tasks fail
 
     pickled: list[Buffer] = [b""]
     problem = ""
@@ -64,7 +64,7 @@ def describe_exception(exc: BaseException, definitions: LoadedDefinitions) -> li
         pickled = pickle_value(exc, definitions, "the exception")
     except pickle.PicklingError as found:
         problem = str(found)
-    except BaseException as found:  # its __reduce__ is the user's code: it may do anything
+    except BaseException as found:  # the user's __reduce__ may raise anything
         problem = f"the exception can't be pickled: its code raised {type(found).__name__}"
     return [
         _traceback_text(exc).encode(errors="backslashreplace"),
@@ -75,14 +75,14 @@ def describe_exception(exc: BaseException, definitions: LoadedDefinitions) -> li
 
 
 def _traceback_text(exc: BaseException) -> str:
-    import traceback  # only here: it costs some milliseconds
+    import traceback  # its import takes some milliseconds
 
     try:
         frames = exc.__traceback__
         while frames is not None and _is_ours(frames.tb_frame.f_globals):
             frames = frames.tb_next  # begin with the user's own code
         return "".join(traceback.format_exception(type(exc), exc, frames))
-    except BaseException as problem:  # a __str__ that raises, a recursion too deep
+    except BaseException as problem:  # a __str__ may raise, or a recursion may be too deep
         return (
             f"{type(exc).__qualname__} (its traceback can't be shown: {type(problem).__name__})\n"
         )
@@ -96,6 +96,6 @@ def _one_line(exc: BaseException) -> str:
     name = type(exc).__qualname__
     try:
         text = str(exc)
-    except BaseException:  # the user's __str__
+    except BaseException:  # the user's __str__ may raise
         return f"{name} (its text can't be shown)"
     return f"{name}: {text}" if text else name

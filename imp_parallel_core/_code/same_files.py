@@ -1,14 +1,16 @@
-"""Whether what is at a path on a slave's machine is what the master has there.
+"""Whether a folder on a slave's machine is the one that the master has at the same path.
 
-On a cluster, the folders that the master imports from are there on each host, on file systems that
-all share. A host may have a folder of its own at such a path, and another user may have made it, as
-anybody can do below ``/tmp``. So a slave imports from a folder if it is the master's own, or if
-only the user and root can have made it (see :mod:`.trusted_paths`).
+On a cluster, all hosts share the file systems with the folders that the master imports from. But a
+host may have a folder of its own at such a path, which another user may have made, as anybody can
+do below ``/tmp``. So a slave imports from a folder if it is the master's, or if only the user and
+root can have made it (see :mod:`..trusted_paths`).
 
-A folder is the master's own if it has the same inode, and one of these holds: it was last changed
-at the same time, which nobody can choose; it belongs to the user or to root; or it is on one file
-system with the folder that the script runs in, there and on the master, and that folder is the
-master's own.
+A folder is the master's if it has the same inode number, and if one of these holds:
+
+- it was last changed at the same time, which nobody can choose;
+- it belongs to the user or to root;
+- it is on the file system of the folder that the script runs in, here and on the master, and that
+  folder is the master's.
 """
 
 from __future__ import annotations
@@ -22,15 +24,15 @@ if TYPE_CHECKING:
 
     Fact = list[int]
 
-_ABSENT = " is not there"  # as trusted_paths says it
+_ABSENT = " is not there"  # the end of a reason that trusted_paths gives
 
 
 def facts_of(paths: Iterable[str], cwd: str) -> dict[str, Fact]:
-    """Return what tells folders from others of the same path: for bootstrap documents.
+    """Return facts that tell folders from others at the same paths, for bootstrap documents.
 
     Args:
-        paths: the folders; those that are not there have no facts.
-        cwd: the folder that the script runs in; it is described, too.
+        paths: the folders. Those that are not there have no facts.
+        cwd: the folder that the script runs in. It has facts, too.
     """
     facts = {}
     around = _status(cwd)
@@ -45,11 +47,11 @@ def facts_of(paths: Iterable[str], cwd: str) -> dict[str, Fact]:
 def usable(
     paths: Iterable[str], facts: Mapping[str, Fact], cwd: str
 ) -> tuple[list[str], dict[str, str]]:
-    """Return the paths to import from, and why others are not.
+    """Return the paths to import from, and for each other path the reason against it.
 
     Args:
-        paths: those that the master imports from.
-        facts: what it says of them.
+        paths: the paths that the master imports from.
+        facts: the result of :func:`facts_of` on the master.
         cwd: the folder that the script runs in.
     """
     used, refusals = [], {}
@@ -65,7 +67,7 @@ def usable(
 
         reason = why_not(path)
         if not reason or reason.endswith(_ABSENT):
-            used.append(path)  # one that is not there can only be made by the user or root
+            used.append(path)  # if it is not there, only the user and root can make it
         elif status is not None:
             refusals[path] = reason
     return used, refusals

@@ -35,13 +35,12 @@ from types import CodeType, FunctionType
 from typing import Any, TypeVar
 
 from .._code.by_name import is_defined, may_have_name, reduce_by_name
+from .._code.functions import has_no_name, reduce_function
 from .._code.pickler import Large, pickle_with
 from .._code.reducers import (
-    has_no_name,
     is_code,
     is_taken_apart,
     reduce_by_value,
-    reduce_function,
     reducer_of,
     registered_by_value,
 )

@@ -14,15 +14,8 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .._code.by_name import is_defined, reduce_by_name
-from .._code.reducers import (
-    is_code,
-    is_taken_apart,
-    name_slots,
-    reduce_class,
-    reduce_code_object,
-    reduce_function,
-    reducer_of,
-)
+from .._code.functions import reduce_code_object, reduce_function
+from .._code.reducers import is_code, is_taken_apart, name_slots, reduce_class, reducer_of
 from .._code.references import (
     bind,
     define,

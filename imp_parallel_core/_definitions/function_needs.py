@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
-from .._code.reducers import cell_content, global_names, submodules_used
+from .._code.functions import cell_content, global_names, submodules_used
 from .._code.references import describe, import_submodule
 from .bundle_parts import Key, Step
 

@@ -7,7 +7,7 @@ from operator import is_
 from types import CellType, CodeType, FunctionType
 from typing import Any
 
-from .._code.reducers import cell_content
+from .._code.functions import cell_content
 
 MISSING = object()
 """Stands for the value of a global that isn't there: a builtin, or not yet."""
