@@ -82,9 +82,18 @@ class GridEngine:
             done = self.host.run(["qstat", "-j", str(job)], timeout_s=_DESCRIBE_S)
         except OSError:
             return None
-        if says_that_it_is_gone(f"{done.stdout}\n{done.stderr}"):
+        if says_that_it_is_gone(f"{done.stdout}\n{done.stderr}", job):
             return False
-        return True if job in parse_marked_jobs(done.stdout, "") else None
+        return True if job in parse_marked_jobs(done.stdout) else None
+
+    def is_another(self, job: int, mark: str) -> bool:
+        """Return whether a number is that of a job without a mark. Raises OSError if unanswered."""
+        done = self.host.run(["qstat", "-j", str(job)], timeout_s=_FIND_S)
+        if job in parse_marked_jobs(done.stdout):
+            return job not in parse_marked_jobs(done.stdout, mark)
+        if says_that_it_is_gone(f"{done.stdout}\n{done.stderr}", job):
+            return False
+        raise OSError(f"qstat -j {job} does not answer: exit code {done.exit_code}: {done.words}")
 
     def delete(self, job: int, tasks: str = "") -> Deletion:
         """Delete a job or a range of its tasks."""
@@ -92,7 +101,7 @@ class GridEngine:
             done = self._ask("qdel", str(job), *(["-t", tasks] if tasks else ()))
         except OSError as problem:
             return Deletion(str(problem))
-        is_gone = says_that_it_is_gone(f"{done.stdout}\n{done.stderr}")
+        is_gone = says_that_it_is_gone(f"{done.stdout}\n{done.stderr}", job)
         return Deletion(done.words, is_accepted=done.exit_code == 0, is_gone=is_gone)
 
     def _describe(self, job: int | str, timeout_s: float = _DESCRIBE_S) -> str:

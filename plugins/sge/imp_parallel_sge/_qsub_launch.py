@@ -54,6 +54,7 @@ class QsubLaunch:
         self._withdrawn: set[int] = set()
         self._parted: set[int] = set()  # their slaves have been connected, and are not
         self._polled_at = 0.0
+        self._is_certain = False  # that the number is this run's job's: it may be misread
         atexit.register(self._documents.remove)  # the script may end while qsub hangs
         try:
             self.command, self.job = self._submit(array, bootstraps)
@@ -92,7 +93,7 @@ class QsubLaunch:
         is_urgent = now - self._polled_at < _INSISTING_S
         snapshot = self._watch.look(_FRESH_S if is_urgent else None)
         self._polled_at = time.monotonic()
-        tasks = snapshot.tasks_of(self.job)
+        tasks = self._tasks_in(snapshot)
         self._explain_errors(tasks)
         known = {*tasks, *self._ended, *self._withdrawn}
         missing = [number for number in self._bootstraps if number not in known]
@@ -107,6 +108,13 @@ class QsubLaunch:
             bootstrap.index: self._state(number, tasks.get(number))
             for number, bootstrap in self._bootstraps.items()
         }
+
+    def _tasks_in(self, snapshot: Snapshot) -> Mapping[int, Task]:
+        """Return the array's tasks that are in the queue, and learn whether it is this run's."""
+        tasks = snapshot.tasks_of(self.job)
+        if any(self._documents.token in task.job_name for task in tasks.values()):
+            self._is_certain = True
+        return tasks
 
     def _state(self, number: int, task: Task | None) -> LaunchState:
         if task is None:
@@ -184,7 +192,7 @@ class QsubLaunch:
         self._withdrawn.update(numbers)
         self._documents.forget(numbers)
         for first, last in ranges_of(numbers):
-            self._grid_engine.delete(self.job, f"{first}-{last}")
+            self._delete(f"{first}-{last}")
         self._watch.expect_change()
         _logger.info("job %d: %d tasks that were not needed are deleted", self.job, len(numbers))
 
@@ -227,21 +235,36 @@ class QsubLaunch:
                 return
             is_due = now - start >= grace_s or not is_listed
             if is_due and now - deleted_at >= _RETRY_S:
-                deletion, deleted_at = self._grid_engine.delete(self.job), now
+                deletion, deleted_at = self._delete(), now
             elif not deletion.is_gone:
                 time.sleep(_LOOK_S)
         self._documents.remove()
 
     def _look(self, max_age_s: float) -> Mapping[int, Task]:
-        return self._watch.look(max_age_s).tasks_of(self.job)
+        return self._tasks_in(self._watch.look(max_age_s))
+
+    def _delete(self, tasks: str = "") -> Deletion:
+        """Delete the array or some of its tasks, and never another job that has its number."""
+        if not self._is_certain:
+            try:
+                is_another = self._grid_engine.is_another(self.job, self._documents.token)
+            except OSError as problem:
+                return Deletion(str(problem))
+            if is_another:
+                token = self._documents.token
+                text = "job %d is not this run's, and is not deleted; is the one of qstat -j %s?"
+                _logger.warning(text, self.job, token)
+                return Deletion(is_gone=True)
+            self._is_certain = True
+        return self._grid_engine.delete(self.job, tasks)
 
     def _delete_those_that_do_not_run(self, tasks: Mapping[int, Task]) -> None:
         numbers = sorted(n for n, task in tasks.items() if task.phase() is not LaunchPhase.RUNNING)
         if len(numbers) == len(tasks):
-            self._grid_engine.delete(self.job)
+            self._delete()
             return
         for first, last in ranges_of(numbers):
-            self._grid_engine.delete(self.job, f"{first}-{last}")
+            self._delete(f"{first}-{last}")
 
     def _give_up(self, tasks: Mapping[int, Task], deletion: Deletion) -> None:
         """Leave tasks whose end Grid Engine owes us. Raises LaunchError for all others."""

@@ -48,7 +48,7 @@ def qsub_command(
         options: the words of the user's options.
         count: how many slaves the array has.
         early_output: where a task's output goes until its script has opened the slave's.
-        name: the job's name, unless the options hold another.
+        name: the job's name, unless the options hold another; the job's context holds it anyway.
         in_working_folder: whether Grid Engine shall start the job in the folder of the script.
     """
     place = ["-cwd"] if in_working_folder else []
@@ -57,5 +57,6 @@ def qsub_command(
         *("-r", "n", "-j", "y", "-o", early_output),
         *options,
         *("-b", "n", "-sync", "n", "-now", "n"),  # whatever a site or ~/.sge_request sets
+        *("-ac", f"imp_parallel={name}"),  # what qstat -j tells the job by, whatever else is set
         *("-t", f"1-{count}"),
     ]

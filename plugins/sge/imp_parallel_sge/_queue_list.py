@@ -14,7 +14,6 @@ _SCHEDULING = "scheduling info:"
 _REASON_LINES = 4
 _SHOWN = 80
 _KILLED = 128  # an exit code beyond this is a signal's
-_GONE = re.compile(r'job "?\d+"? does not exist|^Following jobs do not exist', re.MULTILINE)
 _LETTERS = {
     "d": "is being deleted",
     "h": "is held",
@@ -29,10 +28,11 @@ _SUSPENDED = frozenset("sST")
 
 
 class Task(NamedTuple):
-    """One task of a job array in the queue: its state's letters, and where it runs."""
+    """One task of a job array in the queue: its state's letters, where it runs, its job's name."""
 
     state: str
     queue: str = ""
+    job_name: str = ""
 
     def phase(self) -> LaunchPhase:
         """Return how far it has come; ENDED for one in error, which will not start any more."""
@@ -76,32 +76,37 @@ def parse_queue(text: str) -> Jobs:
     jobs: dict[int, dict[int, Task]] = {}
     for entry in root.iter("job_list"):
         job = int(entry.findtext("JB_job_number", ""))
-        task = Task(entry.findtext("state", ""), entry.findtext("queue_name") or "")
+        task = Task(
+            entry.findtext("state", ""),
+            entry.findtext("queue_name") or "",
+            entry.findtext("JB_name") or "",
+        )
         numbers = parse_ranges(entry.findtext("tasks") or "")
         jobs.setdefault(job, {}).update(dict.fromkeys(numbers, task))
     return jobs
 
 
-def parse_submission(text: str, count: int) -> int | None:
-    """Return the job that qsub says it has made of an array of so many tasks; None if it doesn't.
+def parse_submission(text: str, count: int) -> set[int]:
+    """Return the jobs of which qsub speaks that are arrays of so many tasks.
 
     With ``-terse`` it says ``4.1-2:1``, else ``Your job-array 4.1-2:1 (…) has been submitted``; a
-    site's own words may be around that. Any other number is not the job's.
+    site's own words may be around that, and may speak of another array. Any other number is no
+    array's.
     """
-    found = re.findall(rf"(?<![\w.-])(\d+)\.1-{count}:1(?![\w.-])", text)
-    return int(found[-1]) if found else None
+    return {int(n) for n in re.findall(rf"(?<![\w.-])(\d+)\.1-{count}:1(?![\w.-])", text)}
 
 
-def parse_marked_jobs(text: str, mark: str) -> list[int]:
+def parse_marked_jobs(text: str, mark: str = "") -> list[int]:
     """Return the jobs of which ``qstat -j`` says something that holds a mark."""
     blocks = re.split(r"^=+$", text, flags=re.MULTILINE)
     numbers = [re.search(r"^job_number: +(\d+)", block, re.MULTILINE) for block in blocks]
     return [int(n[1]) for n, block in zip(numbers, blocks, strict=True) if n and mark in block]
 
 
-def says_that_it_is_gone(words: str) -> bool:
-    """Return whether qdel or ``qstat -j`` says that there is no such job."""
-    return _GONE.search(words) is not None
+def says_that_it_is_gone(words: str, job: int) -> bool:
+    """Return whether qdel or ``qstat -j`` says that a job is not there."""
+    pattern = rf'job "?{job}"? does not exist|^Following jobs do not exist.*:\s*{job}\b'
+    return re.search(pattern, words, re.MULTILINE) is not None
 
 
 def parse_ranges(text: str) -> Iterator[int]:

@@ -94,14 +94,17 @@ class Submission:
     def _understand(self, answer: CommandResult | Exception) -> int:
         if isinstance(answer, Exception):
             return self._search(str(answer), None)
-        number = parse_submission(f"{answer.stdout}\n{answer.stderr}", self._count)
-        if answer.exit_code == 0:
-            return (
-                self._search("its answer is not understood", answer) if number is None else number
-            )
-        if number is None:
-            raise self._refusal(answer)
-        return self._search(f"exit code {answer.exit_code}", answer)
+        answered = parse_submission(answer.stdout, self._count)
+        arrays = answered | parse_submission(answer.stderr, self._count)
+        if answer.exit_code != 0:
+            if not arrays:
+                raise self._refusal(answer)
+            return self._search(f"exit code {answer.exit_code}", answer)
+        if len(arrays) == len(answered) == 1:
+            return answered.pop()
+        if len(arrays) > 1:
+            return self._search("its answer speaks of several arrays", answer)
+        return self._search("its answer is not understood", answer)
 
     def _search(self, problem: str, answer: CommandResult | None) -> int:
         """Look for the job by its name, since qsub's answer leaves in doubt whether it is there."""

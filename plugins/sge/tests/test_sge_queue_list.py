@@ -17,10 +17,12 @@ from imp_parallel_sge._queue_list import (
     parse_scheduling,
     parse_submission,
     ranges_of,
+    says_that_it_is_gone,
 )
 
 from imp_parallel_core import LaunchPhase, LaunchState
 
+NAME = "imp & more"
 ENTRY = """<job_list state="{kind}">
   <JB_job_number>{job}</JB_job_number><JB_name>imp &amp; more</JB_name><state>{state}</state>
   <queue_name>{queue}</queue_name><slots>1</slots><tasks>{tasks}</tasks>
@@ -50,8 +52,11 @@ def test_tasks_are_found_by_job_and_number() -> None:
         listing((13, "r", "all.q@h1", "1"), (13, "qw", "", "2,5-9:2"), (14, "Eqw", "", "1-2:1"))
     )
     assert jobs == {
-        13: {1: Task("r", "all.q@h1"), **dict.fromkeys((2, 5, 7, 9), Task("qw"))},
-        14: dict.fromkeys((1, 2), Task("Eqw")),
+        13: {
+            1: Task("r", "all.q@h1", NAME),
+            **dict.fromkeys((2, 5, 7, 9), Task("qw", "", NAME)),
+        },
+        14: dict.fromkeys((1, 2), Task("Eqw", "", NAME)),
     }
 
 
@@ -67,17 +72,22 @@ def test_tasks_are_found_by_job_and_number() -> None:
     ],
 )
 def test_qsubs_answer_is_understood_whatever_is_around_it(text: str) -> None:
-    assert parse_submission(text, 2) == 4
+    assert parse_submission(text, 2) == {4}
+
+
+def test_all_arrays_of_the_size_that_qsub_speaks_of_are_told() -> None:
+    text = '4.1-2:1\nreminder: your job-array 2.1-2:1 ("precious") is still running\n'
+    assert parse_submission(text, 2) == {2, 4}
 
 
 @pytest.mark.parametrize("text", ["17\n", "4.1-3:1", "4.1-2:10", "1.4.1-2:1", "", "thanks, 4"])
 def test_a_number_that_is_not_the_arrays_is_not_taken_for_the_job(text: str) -> None:
-    assert parse_submission(text, 2) is None
+    assert parse_submission(text, 2) == set()
 
 
 def test_words_around_qstats_xml_are_passed_over() -> None:
     text = "Maintenance on <Monday>\n" + listing((5, "r", "q@h", "1")) + "\nhave a nice day\n"
-    assert parse_queue(text) == {5: {1: Task("r", "q@h")}}
+    assert parse_queue(text) == {5: {1: Task("r", "q@h", NAME)}}
 
 
 def test_an_empty_queue_is_no_jobs_and_anything_else_is_an_error() -> None:
@@ -92,6 +102,20 @@ def test_a_range_has_its_first_its_last_and_its_step(first: int, more: int, step
     last = first + more
     assert list(parse_ranges(f"{first}-{last}:{step}")) == list(range(first, last + 1, step))
     assert list(parse_ranges(f"{first}")) == [first]
+
+
+@pytest.mark.parametrize(
+    ("words", "is_gone"),
+    [
+        ('denied: job "5" does not exist\n', True),
+        ("Following jobs do not exist: \n5\n", True),
+        ("Following jobs do not exist or permissions are not sufficient: \n5\n", True),
+        ('reminder: job "4" does not exist any more\nuser has registered the job 5', False),
+        ("Following jobs do not exist: \n55\n", False),
+    ],
+)
+def test_only_what_is_said_of_a_job_itself_tells_that_it_is_gone(words: str, is_gone: bool) -> None:
+    assert says_that_it_is_gone(words, 5) == is_gone
 
 
 @pytest.mark.parametrize(

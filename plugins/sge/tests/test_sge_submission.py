@@ -164,6 +164,50 @@ def test_a_submission_that_lasts_and_fails_gives_up_no_slave_that_is_connected(
     wait_until(lambda: not cluster.jobs(), 60.0, "an empty queue")
 
 
+@pytest.mark.parametrize("options", ["", "-N mine -o out"])
+def test_the_users_other_array_of_which_qsub_speaks_is_not_taken_for_the_runs(
+    cluster: Cell, scripts: Scripts, tmp_path: Path, options: str
+) -> None:
+    precious = scripts.start(
+        """
+        import subprocess
+        done = subprocess.run(
+            ["qsub", "-terse", "-h", "-t", "1-2", "-N", "precious", "-o", "/dev/null", "-j", "y"],
+            input="sleep 1", text=True, check=True, stdout=-1,
+        )
+        print(done.stdout.partition(".")[0])
+        """
+    )
+    code, out, err = finish(precious)
+    assert code == 0, err
+    job = out.strip()
+    qsub = tmp_path / "bin/qsub"
+    qsub.parent.mkdir()
+    reminder = f'reminder: your job-array {job}.1-2:1 ("precious") is still waiting'
+    qsub.write_text(f"#!/bin/sh\n/usr/bin/qsub \"$@\" && echo '{reminder}' >&2\n")
+    qsub.chmod(0o755)
+    code, out, err = finish(
+        scripts.start(
+            f"""
+            import os
+            from imp_parallel_core import Manager, SGEQsubSlaveArray
+
+            os.environ["PATH"] = os.getcwd() + "/bin:" + os.environ["PATH"]
+            with Manager() as manager:
+                manager.add_slave(SGEQsubSlaveArray(2, {options!r}))
+                context = manager.get_context()
+                context.add_task(pow, 3, 2)
+                print(*context.get_results())
+            """
+        )
+    )
+    assert (code, out) == (0, "9\n"), err
+    assert "its answer speaks of several arrays" in err
+    assert f"job {job} " not in err
+    assert [line.split()[0] for line in cluster.kept_jobs()] == [job] * 2
+    cluster.run("qdel", job)
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_a_qmaster_that_hangs_is_spoken_of_within_10_s_and_no_qsub_outlives_the_script(
     cluster: Cell, scripts: Scripts, tmp_path: Path, ending: signal.Signals

@@ -291,6 +291,30 @@ def test_what_grid_engine_is_deleting_is_left_to_it(
     assert list(tmp_path.glob(".imp_parallel-*")) == []
 
 
+def test_a_job_that_qstat_j_describes_as_another_is_never_deleted(
+    host: MadeUpHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    launch = host.launch()
+    launch.poll()
+    host.is_there = True
+    host.described = CommandResult(0, KNOWN.format(name="precious"), "")
+    launch.withdraw([3])
+    launch.cancel(0.0)
+    assert host.deleted == []
+    assert "job 5 is not this run's, and is not deleted" in caplog.text
+
+
+def test_no_job_is_deleted_while_it_is_not_known_whose_it_is(
+    host: MadeUpHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imp_parallel_sge._qsub_launch._DELETE_S", 0.3)
+    launch = host.launch()
+    host.described = CommandResult(1, "", "error: commlib error: got read error")
+    with pytest.raises(LaunchError, match="qstat -j 5 does not answer"):
+        launch.cancel(0.0)
+    assert host.deleted == []
+
+
 @pytest.mark.parametrize(
     ("addresses", "is_said"),
     [
