@@ -251,10 +251,9 @@ class LaunchWatch(threading.Thread):
     def _explain(self, launch: Launch, index: int, has_ended: bool) -> None:
         answers = self.answers
         state = answers.poll(launch).get(index)
-        waited_s = 0.0
-        while has_ended and waited_s < _ENDING_S and not _is_over(state):
+        deadline = time.monotonic() + _ENDING_S
+        while has_ended and time.monotonic() < deadline and not _is_over(state):
             self._is_cancelled.wait(_ENDING_POLL_S)
-            waited_s += _ENDING_POLL_S
             state = answers.poll(launch).get(index)
         tail = answers.log_tail(launch, index)
         self._reports.explained(index, state, tail, answers.command(launch, index))

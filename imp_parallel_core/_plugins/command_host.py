@@ -48,7 +48,8 @@ class CommandHost(Protocol):
     """A machine on which a plugin runs commands and keeps files.
 
     Its methods wait, and are called from threads that may, several at a time: launches' own, or
-    the user's in ``check()``. What goes wrong is an OSError; what takes too long is a TimeoutError.
+    the user's in ``check()``. What goes wrong is an OSError; what takes too long is a TimeoutError;
+    a machine that can't be reached at all is an Error of the library.
     """
 
     def find_program(self, name: str) -> str | None:

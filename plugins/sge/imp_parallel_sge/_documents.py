@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from imp_parallel_core import Bootstrap, CommandHost, LaunchError
 
+from ._grid_engine import PROBLEMS
+
 _PREFIX = ".imp_parallel-"
 _PLAIN_PATH = re.compile(r"[\w@%+=./-]+", re.ASCII)
 _TAIL_BYTES = 8192
@@ -74,7 +76,7 @@ class Documents:
         """Return how a slave ended; None if its script was not there any more to say so."""
         try:
             return int(self._host.read_file(f"{self.folder}/{task}.exit", limit_bytes=20))
-        except (OSError, ValueError):
+        except (*PROBLEMS, ValueError):
             return None
 
     def tail(self, task: int, bootstrap: Bootstrap) -> str:
@@ -86,7 +88,7 @@ class Documents:
         for path in paths:
             try:
                 data = self._host.read_file(path, limit_bytes=_TAIL_BYTES)
-            except OSError:
+            except PROBLEMS:
                 continue
             lines += data.decode(errors="replace").splitlines()
         return "\n".join(lines[-_TAIL_LINES:])

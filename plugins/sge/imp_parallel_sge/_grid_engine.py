@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from imp_parallel_core import CommandHost, CommandResult, LaunchError
+from imp_parallel_core import CommandHost, CommandResult, Error, LaunchError
 
 from ._queue_list import (
     Account,
@@ -16,6 +16,9 @@ from ._queue_list import (
     parse_scheduling,
     says_that_it_is_gone,
 )
+
+PROBLEMS = (OSError, Error)
+"""What calls of a host raise: Error if it can't be reached at all."""
 
 _ASK_S = 15.0
 _DESCRIBE_S = 5.0  # it tells a reason, and can be done without
@@ -72,7 +75,7 @@ class GridEngine:
         """Return how a job's tasks ended, as far as the accounting has them."""
         try:
             done = self.host.run(["qacct", "-j", str(job)], timeout_s=_ACCOUNTING_S)
-        except OSError:
+        except PROBLEMS:
             return {}
         return parse_accounting(done.stdout)
 
@@ -80,14 +83,14 @@ class GridEngine:
         """Return whether a job is still there; None if that can't be known."""
         try:
             done = self.host.run(["qstat", "-j", str(job)], timeout_s=_DESCRIBE_S)
-        except OSError:
+        except PROBLEMS:
             return None
         if says_that_it_is_gone(f"{done.stdout}\n{done.stderr}", job):
             return False
         return True if job in parse_marked_jobs(done.stdout) else None
 
     def is_another(self, job: int, mark: str) -> bool:
-        """Return whether a number is that of a job without a mark. Raises OSError if unanswered."""
+        """Return whether a number belongs to a job without a mark. Raises PROBLEMS."""
         done = self.host.run(["qstat", "-j", str(job)], timeout_s=_FIND_S)
         if job in parse_marked_jobs(done.stdout):
             return job not in parse_marked_jobs(done.stdout, mark)
@@ -99,7 +102,7 @@ class GridEngine:
         """Delete a job or a range of its tasks."""
         try:
             done = self._ask("qdel", str(job), *(["-t", tasks] if tasks else ()))
-        except OSError as problem:
+        except PROBLEMS as problem:
             return Deletion(str(problem))
         is_gone = says_that_it_is_gone(f"{done.stdout}\n{done.stderr}", job)
         return Deletion(done.words, is_accepted=done.exit_code == 0, is_gone=is_gone)
@@ -107,7 +110,7 @@ class GridEngine:
     def _describe(self, job: int | str, timeout_s: float = _DESCRIBE_S) -> str:
         try:
             return self.host.run(["qstat", "-j", str(job)], timeout_s=timeout_s).stdout
-        except OSError:
+        except PROBLEMS:
             return ""
 
     def _ask(self, *argv: str) -> CommandResult:

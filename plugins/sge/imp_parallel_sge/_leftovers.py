@@ -12,8 +12,9 @@ import posixpath
 import threading
 from collections.abc import Callable
 
-from imp_parallel_core import CommandHost, Error
+from imp_parallel_core import CommandHost
 
+from ._grid_engine import PROBLEMS
 from ._queue_list import Jobs
 
 _logger = logging.getLogger("imp_parallel.sge")
@@ -36,7 +37,7 @@ def note_job(host: CommandHost, folder: str, job: int) -> None:
     try:
         command = ["sh", "-c", _NOTE, "sh", f"{folder}/{_NAME}", str(job)]
         host.run(command, timeout_s=_NOTE_S)
-    except OSError as problem:
+    except PROBLEMS as problem:
         _logger.debug("the job of %s is not noted: %s", folder, problem)
 
 
@@ -82,7 +83,7 @@ def _sweep(
         for path, number in ended.items():
             if number not in queue and not is_over.is_set():
                 host.remove_folder(path)
-    except (OSError, ValueError, Error) as problem:
+    except (*PROBLEMS, ValueError) as problem:
         _logger.debug("what earlier runs left is not looked for: %s", problem)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from imp_parallel_core import Bootstrap, LaunchError, LaunchPhase, LaunchState
 
 from ._documents import Documents, can_be_working_folder
-from ._grid_engine import Deletion, GridEngine
+from ._grid_engine import PROBLEMS, Deletion, GridEngine
 from ._job_script import parts_of, render
 from ._leftovers import note_job, sweep
 from ._qsub_array import SGEQsubSlaveArray, options_of
@@ -99,7 +99,7 @@ class QsubLaunch:
         missing = [number for number in self._bootstraps if number not in known]
         if missing and snapshot.taken_at > self._submitted_at:
             self._look_for_ends(missing, snapshot)
-        with contextlib.suppress(OSError):  # it was said when it failed first
+        with contextlib.suppress(*PROBLEMS):  # it was said when it failed first
             self._restore_documents()
         phases = {task.phase() for task in tasks.values()}
         if phases == {LaunchPhase.QUEUED} and len(tasks) == len(self._bootstraps):
@@ -248,7 +248,7 @@ class QsubLaunch:
         if not self._is_certain:
             try:
                 is_another = self._grid_engine.is_another(self.job, self._documents.token)
-            except OSError as problem:
+            except PROBLEMS as problem:
                 return Deletion(str(problem))
             if is_another:
                 token = self._documents.token

@@ -265,6 +265,30 @@ def test_a_failing_qstat_ends_no_slave(host: MadeUpHost) -> None:
     launch.cancel(0.0)
 
 
+def test_a_host_that_can_not_be_reached_ends_no_slave_and_the_documents_come_back_with_it(
+    host: MadeUpHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = host.launch()
+    launch.poll()
+    launch.note_connections([3, 4], [])
+    assert not list(tmp_path.glob(".imp_parallel-*/[0-9]"))
+    launch.note_connections([], [3, 4])
+    with monkeypatch.context() as broken:
+
+        def fail(*arguments: object, **more: object) -> None:
+            raise LaunchError("can't connect to login")
+
+        for name in ("run", "remove_files", "write_files", "read_file"):
+            broken.setattr(host, name, fail)
+        time.sleep(1.1)  # so that qstat is asked again
+        assert {state.phase for state in launch.poll().values()} == {LaunchPhase.RUNNING}
+        assert launch.log_tail(3) == ""
+    launch.poll()
+    assert len(list(tmp_path.glob(".imp_parallel-*/[0-9]"))) == 2
+    host.queue = listing()
+    launch.cancel(0.0)
+
+
 def test_a_job_that_can_not_be_deleted_is_named_and_its_documents_are_not_left(
     host: MadeUpHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,22 @@ def maker() -> Maker:
     return Maker()
 
 
+class Clock:
+    """A time that tests set."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("imp_parallel_ssh._shared_connection.time", made)
+    return made
+
+
 @pytest.fixture
 def shared(maker: Maker) -> SharedConnection:
     return SharedConnection("there", maker)
@@ -90,8 +106,8 @@ def test_the_first_caller_makes_it_and_all_share_it(
     assert maker.attempts == 1
 
 
-def test_a_failure_is_that_of_all_who_wait_and_the_next_caller_tries_again(
-    pool: ThreadPoolExecutor, shared: SharedConnection, maker: Maker
+def test_a_failure_is_that_of_all_who_wait_and_a_later_caller_tries_again(
+    pool: ThreadPoolExecutor, shared: SharedConnection, maker: Maker, clock: Clock
 ) -> None:
     callers = [pool.submit(shared.get, 20.0)]
     wait_until(lambda: maker.attempts)
@@ -99,10 +115,51 @@ def test_a_failure_is_that_of_all_who_wait_and_the_next_caller_tries_again(
     problem = LaunchError("it is switched off")
     maker.next.set_exception(problem)
     assert callers[0].exception(20.0) is problem
-    for each in callers[1:]:  # (one that came late has tried by itself)
+    for each in callers[1:]:
         assert each.exception(20.0) is problem
+    assert maker.attempts == 1
     maker.next = Future()
     maker.next.set_result(MadeConnection())
+    clock.now += 2.0
+    assert shared.get(20.0) is shared.existing()
+
+
+@pytest.mark.parametrize(("longest_rest_s", "fewest", "most"), [(10.0, 8, 18), (1.0, 43, 90)])
+def test_a_host_that_can_not_be_reached_is_tried_seldom_however_often_it_is_asked_for(
+    maker: Maker, clock: Clock, longest_rest_s: float, fewest: int, most: int
+) -> None:
+    shared = SharedConnection("there", maker, longest_rest_s)
+    maker.next.set_exception(LaunchError("it is switched off"))
+    for _ in range(6000):  # a minute
+        with pytest.raises(LaunchError, match="it is switched off"):
+            shared.get(20.0)
+        clock.now += 0.01
+    assert fewest <= maker.attempts <= most
+    attempts = maker.attempts
+    maker.next = Future()
+    maker.next.set_result(MadeConnection())
+    clock.now += 1.3 * longest_rest_s
+    made = shared.get(20.0)
+    assert isinstance(made, MadeConnection)
+    maker.next = Future()
+    maker.next.set_exception(LaunchError("it is switched off again"))
+    made.lose("it is off")
+    for _ in range(2):  # and as often as at the beginning
+        with pytest.raises(LaunchError, match="again"):
+            shared.get(20.0)
+        clock.now += 1.3
+    assert maker.attempts == attempts + 3
+
+
+def test_who_closes_it_after_a_failure_can_try_again_at_once(
+    shared: SharedConnection, maker: Maker, clock: Clock
+) -> None:
+    maker.next.set_exception(LaunchError("the password is wrong"))
+    with pytest.raises(LaunchError):
+        shared.get(20.0)
+    maker.next = Future()
+    maker.next.set_result(MadeConnection())
+    shared.close()
     assert shared.get(20.0) is shared.existing()
 
 

@@ -20,6 +20,7 @@ from .._shipped_modules import Archive, archive
 from .bridge_client import BridgeClient, There
 from .command_line import command_line, new_mark
 
+_REST_S = 1.0  # after a failure: each slave pauses by itself too
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 _REFUSALS = 2  # of connections that seem to allow no channel at all; others may just be faster
@@ -50,7 +51,7 @@ class Host:
     def __init__(self, target: str, connect: Connect) -> None:
         self.target = target
         self.users = 0
-        self._shared = SharedConnection(target, connect)
+        self._shared = SharedConnection(target, connect, _REST_S)
         self._of_use: weakref.WeakSet[Connection] = weakref.WeakSet()
         """Those on which a channel was had."""
         self._folder_lock = threading.Lock()
