@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hosts import client
@@ -23,6 +22,7 @@ from imp_parallel_ssh import SSHHost
 from imp_parallel_ssh._connection import ForwardedStream
 from imp_parallel_ssh._login_node import relay as _relay
 from imp_parallel_ssh._login_node.relay import SSHRelay, relay_program
+from imp_parallel_ssh._programs.relay.server import RelayServer
 
 from imp_parallel_core import LaunchError
 from imp_parallel_core.private_folders import with_private_folders
@@ -482,15 +482,13 @@ def test_connections_that_break_at_the_same_time_break_nothing_else(
 
 
 def test_a_bug_in_a_relay_costs_one_connection_and_is_reported(tmp_path: Path) -> None:
-    namespace: dict[str, Any] = {"__name__": "relay"}
-    exec(relay_program(), namespace)
     door = socket.socket(socket.AF_UNIX)
     door.bind(str(tmp_path / "door"))
     door.listen()
-    relay = namespace["Relay"]([], door, 30.0, 1024)
+    relay = RelayServer([], door, 30.0, 1024)
     keeper = socket.socket(socket.AF_UNIX)
     keeper.connect(str(tmp_path / "door"))
-    relay.attach(door, 0)
+    relay.master.attach(door, 0)
     one, other = socket.socketpair()
 
     def fail(sock: socket.socket, events: int) -> None:

@@ -8,13 +8,12 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imp_parallel_core import Error, LaunchError
-from imp_parallel_core.private_folders import with_private_folders
 
 from .._channel_wait import StreamWait
+from .._programs.joiner import joined_program
 from .commands import new_mark
 from .forwarding import forwarder
 from .scripts import BEGIN_PYTHON, COMMAND, PYTHONS, plain_script, told_apart
@@ -39,7 +38,7 @@ _LAST_S = 1.0  # for the host to take back what it forwards
 
 def relay_program() -> bytes:
     """Return the source of the relay, with all that it needs."""
-    return with_private_folders((Path(__file__).parents[1] / "_programs/relay.py").read_bytes())
+    return joined_program("imp_parallel_ssh._programs.relay")
 
 
 class RelayHost(Protocol):

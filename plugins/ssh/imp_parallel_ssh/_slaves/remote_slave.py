@@ -21,7 +21,7 @@ from imp_parallel_core import (
 
 from .._channel_wait import exit_status_at_end
 from .._connection import Channel, Connection
-from .._programs.bridge import ENDED_UNSEEN, FAILED, STREAM_ENDED
+from .._programs.bridge.exit_codes import ENDED_UNSEEN, FAILED, STREAM_ENDED
 from .._shipped_modules import Archive
 from . import output_files as _output
 from .bridge_client import BridgeClient, BridgeEnded, There, WrongPython

@@ -9,12 +9,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from imp_parallel_core import Error
-from imp_parallel_core.private_folders import with_private_folders
 
 from .._connection import Channel, Connect, Connection
+from .._programs.joiner import joined_program
 from .._shared_connection import SharedConnection
 from .._shipped_modules import Archive, archive
 from .bridge_client import BridgeClient, There
@@ -29,7 +28,7 @@ _REFUSALS = 2  # of connections that seem to allow no channel at all; others may
 @functools.cache
 def bridge_program() -> bytes:
     """Return the source of the bridge, with all that it needs."""
-    return with_private_folders((Path(__file__).parents[1] / "_programs/bridge.py").read_bytes())
+    return joined_program("imp_parallel_ssh._programs.bridge")
 
 
 @functools.cache
