@@ -171,12 +171,12 @@ class Engine:
     def count_slaves(self) -> int:
         """Return how many slaves there are, or are to come."""
         records = list(self._fleet.records.values())
-        return sum(record.state is not SlaveState.GONE for record in records)
+        return sum(record.life.state is not SlaveState.GONE for record in records)
 
     def slave_names(self, index: int) -> tuple[str, str]:
         """Return a slave's name and its host's, for error messages."""
         record = self._fleet.records[index]
-        return record.name, record.host
+        return record.name, record.life.host
 
     def close(self) -> None:
         """End all slaves and the thread. Bounded; may be called twice, from any thread."""
@@ -361,27 +361,24 @@ class Engine:
     # ---- telling
 
     def _slave_changed(self, record: SlaveRecord) -> None:
-        _logger.debug("%s: %s %s", record, record.state.value, record.detail)
+        state, detail = record.life.state, record.life.detail
+        _logger.debug("%s: %s %s", record, state.value, detail)
         if self._observers:
             from .._plugins.events import SlaveChanged
 
-            state = record.state.value
-            self._observers.tell(SlaveChanged(time.monotonic(), record.name, state, record.detail))
-        if record.state is SlaveState.GONE:
+            now = time.monotonic()
+            self._observers.tell(SlaveChanged(now, record.name, state.value, detail))
+        if state is SlaveState.GONE:
             self._loop.post(self._give_up_waiting)  # after the scheduler has heard of it
 
     def _describe_slaves(self) -> list[SlaveInfo]:
-        now = time.monotonic()
-        return [self._describe(record, now) for record in self._fleet.records.values()]
+        from .._fleet.info import describe  # most runs never ask
 
-    def _describe(self, record: SlaveRecord, now: float) -> SlaveInfo:
-        doing = self._scheduler.doing(record.index)
-        if record.state is not SlaveState.IDLE or doing is None:
-            return record.info(now)
-        what, since = doing
-        if isinstance(what, Task):
-            return record.info(now, SlaveState.WORKING, since, what.id, what.context)
-        return record.info(now, SlaveState.SETTING_UP, since, None, what.context)
+        now = time.monotonic()
+        return [
+            describe(record, self._scheduler.doing(record.index), now)
+            for record in self._fleet.records.values()
+        ]
 
 
 _all_engines: weakref.WeakSet[Engine] = weakref.WeakSet()

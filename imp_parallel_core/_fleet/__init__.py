@@ -1,13 +1,17 @@
 """The slaves of a Manager, each from ``add_slave`` until it has gone.
 
-Works in the engine's thread. It has slaves launched (:mod:`.._launch`), lets them in, listens to
-them, notices those that are silent, and tells the scheduler (:mod:`.._scheduler`) what matters to
-it.
+What follows from what happens to a slave is decided by its life, a pure state machine
+(:mod:`.life`: events go in, actions come out). The rest of the room works in the engine's thread:
+it brings what happens into the lives of slaves, and performs what they decide.
 
-Read :mod:`.fleet` first, then :mod:`.record` (one slave) and :mod:`.state`. A slave's way leads
-from :mod:`.launches` through :mod:`.admission` and :mod:`.inbound`; :mod:`.heartbeats`,
-:mod:`.absences` and :mod:`.attendance` watch over those that are there; :mod:`.inquiries` find out
-how a slave ended, :mod:`.losses` say so, and :mod:`.withdrawals` take back slaves that nobody
-needs. :mod:`.readable_error` makes the errors that slaves send fit to be read, and :mod:`.info` is
-what ``Manager.slaves`` returns.
+Read :mod:`.life` first, with :mod:`.actions` (what it decides) and :mod:`.state` (what it knows).
+Behind it are the rules for what is expected of a connected slave (:mod:`.silence`), and for how a
+slave ends (:mod:`.ends`, :mod:`.evidence`). Then read :mod:`.fleet`, which performs the actions.
+What happens comes from launches (:mod:`.launches`), from streams whose peers claim to be slaves
+(:mod:`.admission`), and from the messages of slaves (:mod:`.inbound`). A :mod:`.record` is what the
+fleet keeps of one slave.
+
+Beside these, :mod:`.losses` tell people how slaves were lost, :mod:`.withdrawals` take back queued
+slaves that nobody needs, :mod:`.readable_error` makes the errors that slaves send fit to be read,
+and :mod:`.info` is what ``Manager.slaves`` returns.
 """

@@ -1,4 +1,4 @@
-"""What slaves say, told to the scheduler. In the engine's thread.
+"""What slaves say: of tasks, straight to the scheduler; of themselves, to their lives.
 
 A slave's messages are taken in order. After one that says that its runner has died, the next ones
 wait until the loss has been explained: they are the next runner's.
@@ -6,7 +6,6 @@ wait until the loss has been explained: they are the next runner's.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,64 +19,75 @@ from .._wire.link import Link
 from .._wire.protocol import Message
 from .._wire.segments import DroppedSegments
 from .._wire.shared_memory import open_segment
-from .inquiries import Evidence, Inquiries
+from .actions import LifeAction
 from .record import SlaveRecord
-from .state import SlaveState
 
 if TYPE_CHECKING:
     from .._scheduler.scheduler import Scheduler
     from .._wire.shared_memory import Segment
+    from .life import SlaveLife
 
-_logger = logging.getLogger("imp_parallel.slaves")
+_OF_ITSELF = (
+    protocol.RUNNER_READY,
+    protocol.RUNNER_LOST,
+    protocol.LEAVING,
+    protocol.PAUSED,
+    protocol.RESUMED,
+)
 
 
-class Hearing:
+class Inbound:
     """Takes the messages of all slaves.
 
     Args:
-        scheduler: what to tell.
-        perform: performs the scheduler's actions.
-        inquiries: who finds out what made a runner end.
-        entered: called with a record and the state that it has entered, and a detail or "".
-        broken: called when a slave breaks the protocol, with its link and how it did.
-        ended: called when a link has ended while messages waited.
+        scheduler: what to tell of tasks.
+        decide: performs the scheduler's actions.
+        perform: performs what a slave's life decides.
     """
 
     def __init__(
         self,
         scheduler: Scheduler,
-        perform: Callable[[list[Action]], None],
-        inquiries: Inquiries,
-        *,
-        entered: Callable[[SlaveRecord, SlaveState, str], None],
-        broken: Callable[[SlaveRecord, Link, str], None],
-        ended: Callable[[SlaveRecord, Link, str], None],
+        decide: Callable[[list[Action]], None],
+        perform: Callable[[SlaveRecord, list[LifeAction]], None],
     ) -> None:
         self._scheduler = scheduler
+        self._decide = decide
         self._perform = perform
-        self._inquiries = inquiries
-        self._enter = entered
-        self._break = broken
-        self._ended = ended
 
     def take(self, record: SlaveRecord, link: Link, message: Message) -> None:
         """Take a message, or keep it until the loss before it has been explained."""
-        if record.held is not None:
+        session = record.life.session
+        if session is None:
+            return  # it has just been given up
+        if session.is_suspected:
+            self._perform(record, record.life.heard(link.heard_at))
+        if session.is_explaining:
             record.held.append(message)
             return
         try:
             act, arguments = self._read(record, link, message)
         except ProtocolError as problem:
-            self._break(record, link, f"it broke the protocol: {problem}")
-            return
+            how = f"it broke the protocol: {problem}"
         except Exception as problem:  # whatever it sent costs this slave alone
-            name = type(problem).__name__
-            self._break(record, link, f"what it sent can't be read: {name}: {problem}")
+            how = f"what it sent can't be read: {type(problem).__name__}: {problem}"
+        else:
+            act(*arguments)
+            if session.is_leaving and link.is_open and not self._scheduler.items_of(record.index):
+                link.send(protocol.LEAVE)  # nothing more will come of it
+                link.flush()
             return
-        act(*arguments)
-        if record.is_leaving and link.is_open and not self._scheduler.items_of(record.index):
-            link.send(protocol.LEAVE)  # nothing more will come of it
-            link.flush()
+        self._perform(record, record.life.broken(session.stream, how, time.monotonic()))
+
+    def release(self, record: SlaveRecord) -> None:
+        """Take the messages that were held, unless the session is over by then."""
+        held, record.held = record.held, []
+        link = record.link
+        if link is not None:
+            for message in held:
+                self.take(record, link, message)
+        holds_items, now = self._scheduler.items_of(record.index) > 0, time.monotonic()
+        self._perform(record, record.life.released(holds_items=holds_items, now=now))
 
     def _read(
         self, record: SlaveRecord, link: Link, message: Message
@@ -102,88 +112,44 @@ class Hearing:
             return self._items_ended, (index, _read_values(index, segments), now)
         if kind == protocol.TAKEN_BACK:
             return self._items_returned, (index, heads.unpack_items(head), now)
-        if kind == protocol.RUNNER_READY:
-            return self._runner_ready, (record, heads.unpack_runner_ready(head).pid, now)
-        if kind == protocol.RUNNER_LOST:
-            lost = heads.unpack_runner_lost(head)
-            return self._runner_lost, (record, link, lost, _text_of(message))
-        if kind == protocol.LEAVING:
-            return self._leaving, (record, _text_of(message))
-        if kind == protocol.PAUSED:
-            return self._paused, (record, _text_of(message))
-        if kind == protocol.RESUMED:
-            return self._goes_on, (record, now)
+        if kind in _OF_ITSELF:
+            return self._tell_life, (record, self._read_of_itself(record.life, message, now))
         raise ProtocolError(f"a message of kind {kind}")
+
+    def _read_of_itself(
+        self, life: SlaveLife, message: Message, now: float
+    ) -> Callable[[], list[LifeAction]]:
+        """Read what a slave says of itself to its end; return how to tell its life."""
+        kind, head, _ = message
+        if kind == protocol.RUNNER_READY:
+            pid = heads.unpack_runner_ready(head).pid
+            return lambda: life.runner_ready(pid, now)
+        if kind == protocol.RESUMED:
+            return lambda: life.goes_on(now)
+        text = _text_of(message)
+        if kind == protocol.LEAVING:
+            return lambda: life.leaving(text, now)
+        if kind == protocol.PAUSED:
+            return lambda: life.paused(text, now)
+        item, peak_memory_bytes, was_asked = heads.unpack_runner_lost(head)
+        cause = f"on {life}, its runner {text}; peak memory {peak_memory_bytes / 1e6:.0f} MB"
+        return lambda: life.runner_lost(0 if was_asked else item, text, cause, now)
+
+    def _tell_life(self, record: SlaveRecord, tell: Callable[[], list[LifeAction]]) -> None:
+        self._perform(record, tell())
 
     def _item_ended(
         self, index: int, item: int, outcome: Outcome, duration_s: float, now: float
     ) -> None:
-        self._perform(self._scheduler.item_ended(index, item, outcome, duration_s, now))
+        self._decide(self._scheduler.item_ended(index, item, outcome, duration_s, now))
 
     def _items_ended(
         self, index: int, ended: Sequence[tuple[int, Outcome, float]], now: float
     ) -> None:
-        self._perform(self._scheduler.items_ended(index, ended, now))
+        self._decide(self._scheduler.items_ended(index, ended, now))
 
     def _items_returned(self, index: int, items: list[int], now: float) -> None:
-        self._perform(self._scheduler.items_returned(index, items, now))
-
-    def _runner_ready(self, record: SlaveRecord, pid: int, now: float) -> None:
-        record.runner_pid = pid
-        record.has_joined = True
-        self._enter(record, record.connected_state, "")
-        self._perform(self._scheduler.runner_ready(record.index, now))
-
-    def _leaving(self, record: SlaveRecord, reason: str) -> None:
-        record.is_leaving = True
-        record.leaves_because = reason
-        _logger.warning("%s leaves: it %s", record, reason)
-        self._enter(record, SlaveState.LEAVING, reason)
-        self._perform(self._scheduler.slave_leaving(record.index, time.monotonic()))
-
-    def _paused(self, record: SlaveRecord, reason: str) -> None:
-        record.is_paused = True
-        _logger.warning("%s gets no tasks for a while: it %s", record, reason)
-        self._enter(record, SlaveState.PAUSED, reason)
-        self._perform(self._scheduler.slave_away(record.index, time.monotonic()))
-
-    def _goes_on(self, record: SlaveRecord, now: float) -> None:
-        record.is_paused = False
-        _logger.warning("%s was stopped, and goes on", record)
-        self._enter(record, record.connected_state, "")
-        self._perform(self._scheduler.slave_back(record.index, now))
-
-    def _runner_lost(
-        self, record: SlaveRecord, link: Link, lost: heads.RunnerLostHead, how: str
-    ) -> None:
-        item, peak_memory_bytes, was_asked = lost
-        blamed = 0 if was_asked else item
-        cause = f"on {record}, its runner {how}; peak memory {peak_memory_bytes / 1e6:.0f} MB"
-        record.runner_pid = None
-        record.without_runner_since = time.monotonic()
-        if not (record.is_leaving or record.is_paused):
-            self._enter(record, SlaveState.CONNECTED, f"its runner {how}")
-        record.held = []  # what follows comes from the next runner: it waits for the explanation
-        if not blamed:
-            self._tell_runner_lost(record, link, 0, cause)
-            return
-        _logger.warning("%s: its runner %s", record, how)
-
-        def then(evidence: Evidence) -> None:
-            self._tell_runner_lost(record, link, blamed, cause + evidence.of_output(record))
-
-        self._inquiries.ask(record, then, has_ended=False)
-
-    def _tell_runner_lost(self, record: SlaveRecord, link: Link, blamed: int, cause: str) -> None:
-        held, record.held = record.held, None
-        if record.state is SlaveState.GONE:
-            return
-        record.forget_runner()  # only now: what was sent meanwhile, the slave has dropped
-        self._perform(self._scheduler.runner_lost(record.index, blamed, cause, time.monotonic()))
-        for message in held or ():
-            self.take(record, link, message)
-        if record.link is not None and not record.link.is_open:  # it ended meanwhile
-            self._ended(record, record.link, "its connection ended")
+        self._decide(self._scheduler.items_returned(index, items, now))
 
 
 def _read_values(index: int, segments: Sequence[Segment]) -> list[tuple[int, Outcome, float]]:

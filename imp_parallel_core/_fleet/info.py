@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .._scheduler.tasks import Task
+from .state import SlaveState
+
+if TYPE_CHECKING:
+    from .._scheduler.slaves import SetupItem
+    from .record import SlaveRecord
+
+
+class SlaveActivity(enum.Enum):
+    """What a slave that is idle as far as its life goes is at, which the scheduler knows."""
+
+    SETTING_UP = "setting up"
+    WORKING = "working"
 
 
 @dataclass(frozen=True)
@@ -46,3 +62,41 @@ class SlaveInfo:
         what = f" at task {self.task}" if self.task is not None else ""
         detail = f" ({self.detail})" if self.detail else ""
         return f"{self.name}{where}: {self.state}{what} for {self.state_s:.0f} s{detail}"
+
+
+def describe(
+    record: SlaveRecord, doing: tuple[Task | SetupItem, float] | None, now: float
+) -> SlaveInfo:
+    """Return what there is to know of a slave.
+
+    Args:
+        record: the slave's.
+        doing: what it is at, as far as the scheduler knows, and since when; None for nothing.
+        now: the time.
+    """
+    life = record.life
+    session = life.session
+    state, since = life.state.value, life.state_since
+    task = context = None
+    if life.state is SlaveState.IDLE and doing is not None:
+        what, since = doing
+        context = what.context
+        if isinstance(what, Task):
+            state, task = SlaveActivity.WORKING.value, what.id
+        else:
+            state = SlaveActivity.SETTING_UP.value
+    return SlaveInfo(
+        index=record.index,
+        name=record.name,
+        description=record.description_text,
+        state=state,
+        state_s=now - since,
+        detail=life.detail,
+        host=life.host,
+        pid=life.pid,
+        runner_pid=None if session is None else session.runner_pid,
+        tasks_done=record.tasks_done,
+        task=task,
+        context=context,
+        output_path=record.bootstrap.output_path or "",
+    )

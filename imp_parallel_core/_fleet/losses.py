@@ -68,7 +68,7 @@ def hopeless(records: Iterable[SlaveRecord]) -> NoMoreSlavesError:
     lost = [record for record in records if record.failure]
     failures = [record.failure for record in lost]
     text = _summary(lost)
-    if any(record.has_joined for record in records):
+    if any(record.life.has_joined for record in records):
         return NoMoreSlavesError(
             "tasks are waiting, but no slave is left. The tasks are kept: add a slave and read "
             f"on. How they were lost:\n{text}",
@@ -98,8 +98,8 @@ def _kind(record: SlaveRecord) -> str:
     text = record.failure.removeprefix(f"{record}: ")
     if record.bootstrap.output_path:
         text = text.replace(record.bootstrap.output_path, "…")
-    if record.host:
-        text = text.replace(record.host, "…")
+    if record.life.host:
+        text = text.replace(record.life.host, "…")
     text = re.sub(rf"\b{record.name}\b", "slave …", text)
     return re.sub(_HOW_A_STREAM_ENDED, "its connection ended", text)
 

@@ -95,6 +95,6 @@ class Withdrawals:
                 self._fleet.withdraw(waiting[-count:])
         not_started = (SlaveState.LAUNCHING, SlaveState.QUEUED)
         records = self._fleet.records.values()
-        self._is_looking = any(record.state in not_started for record in records)
+        self._is_looking = any(record.life.state in not_started for record in records)
         if self._is_looking:
             self._call_at(now + _LOOK_S, self._look)

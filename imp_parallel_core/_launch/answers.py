@@ -28,16 +28,13 @@ class Answers:
         self._what = what
         self._known: Mapping[int, LaunchState] = {}
         self._failures: dict[str, int] = {}  # in a row, by question
-        self.has_told_states = False
-        """Whether the launch has ever said how its slaves are."""
-        self.trouble = "it has not answered"
-        """Why it has not, if it has not."""
+        self.trouble = ""
+        """Why it does not say how a slave is, if it does not."""
 
     def poll(self, launch: Launch) -> Mapping[int, LaunchState]:
         """Return the state of each slave, as it was last known."""
         known = self._known
         self._known = self._ask("poll", lambda: _checked(launch.poll()), known)
-        self.has_told_states |= "poll" not in self._failures
         return self._known
 
     def log_tail(self, launch: Launch, index: int) -> str:
@@ -63,6 +60,8 @@ class Answers:
                 )
             return otherwise
         self._failures.pop(question, None)
+        if question == "poll":
+            self.trouble = "poll() does not say how this slave is"
         return answer
 
 

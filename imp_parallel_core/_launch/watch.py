@@ -39,7 +39,10 @@ _ENDING_POLL_S = 0.005
 
 
 class LaunchReports:
-    """What a watch tells, from its thread; :mod:`.._fleet.launches` brings it into the engine's."""
+    """What a watch tells, from its thread."""
+
+    def launched(self) -> None:
+        """The plugin has launched the slaves, and is asked from now on how they are."""
 
     def launch_failed(self, indices: Sequence[int], error: Exception) -> None:
         """The plugin could not launch these slaves."""
@@ -50,8 +53,25 @@ class LaunchReports:
     def launch_state(self, index: int, state: LaunchState) -> None:
         """What the launch knows of a slave that has not connected has changed."""
 
-    def explained(self, index: int, state: LaunchState | None, tail: str, command: str) -> None:
-        """The answer to :meth:`LaunchWatch.explain`."""
+    def explained(
+        self,
+        index: int,
+        question: int,
+        state: LaunchState | None,
+        tail: str,
+        command: str,
+        trouble: str,
+    ) -> None:
+        """The answer to :meth:`LaunchWatch.explain`.
+
+        Args:
+            index: the slave's.
+            question: the number of the question.
+            state: the slave's; None if it is not known.
+            tail: the end of its output.
+            command: the command line that was run for it.
+            trouble: why there is no state.
+        """
 
 
 class LaunchWatch(threading.Thread):
@@ -80,9 +100,7 @@ class LaunchWatch(threading.Thread):
         self._requests: queue.SimpleQueue[Callable[[Launch], None] | None] = queue.SimpleQueue()
         self._unconnected = {bootstrap.index for bootstrap in bootstraps}
         self._states: dict[int, LaunchState] = {}  # as they were last reported
-        self.answers = Answers(self._what)
-        self.launched_at: float | None = None
-        """When the plugin had launched the slaves; None before."""
+        self._answers = Answers(self._what)
         self._delays = Delays(bootstraps)
         self._pause_s = _FIRST_POLL_S
         self._streams: dict[int, Stream] = {}
@@ -97,11 +115,6 @@ class LaunchWatch(threading.Thread):
         self._grace_s = 0.0
 
     # ---- called by the engine
-
-    def forget(self, index: int) -> None:
-        """A slave was given up: it need not be polled for."""
-        self._requests.put(lambda _: self._forget(index))
-        self.note_connection(index, is_connected=False)
 
     def note_connection(self, index: int, *, is_connected: bool) -> None:
         """A slave has connected, and need not be polled for; or it has no connection any more.
@@ -119,13 +132,15 @@ class LaunchWatch(threading.Thread):
         if is_first:  # who comes until the launch's thread has time is told of at once
             self._requests.put(self._tell_of_connections)
 
-    def explain(self, index: int, *, has_ended: bool) -> None:
+    def explain(self, index: int, question: int, *, has_ended: bool) -> None:
         """Report how a slave is, and the end of its output.
 
         Args:
+            index: the slave's.
+            question: a number for the answer.
             has_ended: its connection has ended, so the launch should see it end soon.
         """
-        self._requests.put(lambda launch: self._explain(launch, index, has_ended))
+        self._requests.put(lambda launch: self._explain(launch, index, question, has_ended))
 
     def withdraw(self, indices: Sequence[int]) -> None:
         """Have slaves taken out of the queue; they have been given up."""
@@ -174,7 +189,7 @@ class LaunchWatch(threading.Thread):
         except Exception as error:  # a plugin's: it becomes the reason
             self._reports.launch_failed([b.index for b in self._bootstraps], error)
             return
-        self.launched_at = time.monotonic()
+        self._reports.launched()
         try:
             self._watch(launch)
         except Exception as error:  # a plugin's bug must not leave anybody waiting
@@ -237,7 +252,7 @@ class LaunchWatch(threading.Thread):
 
     def _poll(self, launch: Launch) -> None:
         self._pause_s = min(self._pause_s * _POLL_GROWTH, _LAST_POLL_S)
-        for index, state in self.answers.poll(launch).items():
+        for index, state in self._answers.poll(launch).items():
             if index in self._unconnected and self._states.get(index) != state:
                 self._states[index] = state
                 is_running = state.phase is LaunchPhase.RUNNING
@@ -245,18 +260,19 @@ class LaunchWatch(threading.Thread):
                     self._pause_s = _FIRST_POLL_S
                 self._delays.note(index, time.monotonic(), is_running=is_running)
                 self._reports.launch_state(index, state)
-        answers = self.answers
+        answers = self._answers
         self._delays.tell(time.monotonic(), lambda index: answers.log_tail(launch, index))
 
-    def _explain(self, launch: Launch, index: int, has_ended: bool) -> None:
-        answers = self.answers
+    def _explain(self, launch: Launch, index: int, question: int, has_ended: bool) -> None:
+        answers = self._answers
         state = answers.poll(launch).get(index)
         deadline = time.monotonic() + _ENDING_S
         while has_ended and time.monotonic() < deadline and not _is_over(state):
             self._is_cancelled.wait(_ENDING_POLL_S)
             state = answers.poll(launch).get(index)
         tail = answers.log_tail(launch, index)
-        self._reports.explained(index, state, tail, answers.command(launch, index))
+        command = answers.command(launch, index)
+        self._reports.explained(index, question, state, tail, command, answers.trouble)
 
     def _withdraw(self, launch: Launch, indices: Sequence[int]) -> None:
         for index in indices:

@@ -1,4 +1,4 @@
-"""Launches as the engine sees them: when they begin, when they are given up, when they end."""
+"""Launches as the engine sees them: when they begin, what they report, when they end."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 from imp_parallel_core import Bootstrap, LaunchError, LaunchPhase, LaunchState, Slave
+from imp_parallel_core._fleet.actions import LifeAction, Lost
 from imp_parallel_core._fleet.launches import Launches
 from imp_parallel_core._fleet.record import SlaveRecord
-from imp_parallel_core._fleet.state import SlaveState
+from imp_parallel_core._fleet.state import SlaveState, Stage
 from imp_parallel_core._launch import watch as launch_watch
-
-RUNNING, QUEUED = LaunchState(LaunchPhase.RUNNING), LaunchState(LaunchPhase.QUEUED)
 
 
 class QuietLaunch:
@@ -32,6 +31,13 @@ class QuietLaunch:
 
     def log_tail(self, index: int) -> str:
         return ""
+
+
+class QueuedLaunch(QuietLaunch):
+    """A launch whose slave waits."""
+
+    def poll(self) -> Mapping[int, LaunchState]:
+        return {0: LaunchState(LaunchPhase.QUEUED, "no host is free")}
 
 
 class InformedQuietLaunch(QuietLaunch):
@@ -51,56 +57,58 @@ class FakeLoop:
 
     def __init__(self) -> None:
         self.timers: list[Callable[[], None]] = []
-        self.posted: list[Callable[[], None]] = []
+        self.posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
     def call_at(self, when: float, function: Callable[[], None]) -> None:
         self.timers.append(function)
 
     def post(self, function: Callable[[], None]) -> None:
-        self.posted.append(function)
+        self.posted.put(function)
 
 
 class Scene:
-    """Launches whose news a test brings."""
+    """Launches of one slave, whose plugin is a test's."""
 
     def __init__(self) -> None:
         self.loop = FakeLoop()
         self.launched: list[list[int]] = []
-        self.ended: list[int] = []
-        self.failed: list[str] = []
+        self.decided: list[LifeAction] = []
+        self.streams: list[tuple[int, Any, int]] = []
         self.launch_made = QuietLaunch()
+        self.error: Exception | None = None
+        self.may_launch = threading.Event()
+        self.may_launch.set()
         bootstrap = Bootstrap(index=0, python="", cwd="", output_path=None, sys_path=[])
         self.record = SlaveRecord(Slave(), bootstrap, 30.0, 10.0, 60.0, 30.0)
         self.launches = Launches(
-            {0: self.record},
             self,  # type: ignore[arg-type]  # as plugins
             self.loop,  # type: ignore[arg-type]
-            entered=self.enter,
-            failed=lambda record, why: self.failed.append(why),
-            ended=lambda record, why: self.ended.append(record.index),
-            stream_made=lambda index, stream: None,
-            explained=lambda index, evidence: None,
+            perform=lambda record, actions: self.decided.extend(actions),
+            stream_made=lambda index, stream, launch: self.streams.append((index, stream, launch)),
         )
-
-    def enter(self, record: SlaveRecord, state: SlaveState, detail: str) -> None:
-        record.enter(state, detail)
 
     def launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Any) -> QuietLaunch:
         self.launched.append([bootstrap.index for bootstrap in bootstraps])
+        self.may_launch.wait(30.0)
+        if self.error is not None:
+            raise self.error
         return self.launch_made
 
     def begin(self) -> None:
-        """Begin the launch; the timer that waits for its first answer is left out."""
-        self.record.enter(SlaveState.LAUNCHING)
-        timers = self.loop.timers.copy()
         self.launches.begin([self.record])
-        self.loop.timers = timers
 
-    def time_is_up(self) -> None:
-        """All timers that were set so far are due."""
-        timers, self.loop.timers = self.loop.timers, []
-        for timer in timers:
-            timer()
+    @property
+    def watch(self) -> launch_watch.LaunchWatch:
+        assert self.record.watch is not None
+        return self.record.watch
+
+    def take_report(self) -> None:
+        """Do what the next report of the launch's thread brings into the engine's."""
+        self.loop.posted.get(timeout=30.0)()
+
+    @property
+    def losses(self) -> list[str]:
+        return [action.text for action in self.decided if isinstance(action, Lost)]
 
 
 @pytest.fixture
@@ -109,46 +117,6 @@ def scene() -> Iterator[Scene]:
     yield scene
     scene.launches.cancel(0.0)
     assert not scene.launches.join(time.monotonic() + 10.0)
-
-
-def test_a_slave_that_runs_and_does_not_connect_is_given_up(scene: Scene) -> None:
-    scene.begin()
-    scene.launches.launch_state(0, RUNNING)
-    scene.time_is_up()
-    assert scene.ended == [0]
-
-
-def test_the_time_of_an_earlier_launch_is_not_held_against_a_later_one(scene: Scene) -> None:
-    scene.begin()
-    scene.launches.launch_state(0, RUNNING)
-    scene.record.host = "it connected, and was lost"
-    scene.begin()
-    scene.launches.launch_state(0, RUNNING)
-    of_the_first, of_the_second = scene.loop.timers
-    of_the_first()
-    assert scene.ended == []
-    of_the_second()
-    assert scene.ended == [0]
-
-
-def test_a_slave_that_goes_back_into_the_queue_gets_its_whole_time_when_it_runs(
-    scene: Scene,
-) -> None:
-    scene.begin()
-    for state in (RUNNING, QUEUED, RUNNING):
-        scene.launches.launch_state(0, state)
-    of_the_first, of_the_second = scene.loop.timers
-    of_the_first()
-    assert scene.ended == []
-    of_the_second()
-    assert scene.ended == [0]
-
-
-def test_news_of_a_slave_that_runs_do_not_give_it_more_time(scene: Scene) -> None:
-    scene.begin()
-    scene.launches.launch_state(0, RUNNING)
-    scene.launches.launch_state(0, RUNNING._replace(detail="still"))
-    assert len(scene.loop.timers) == 1
 
 
 def test_once_all_have_been_cancelled_nothing_is_launched(scene: Scene) -> None:
@@ -164,25 +132,11 @@ def test_a_launch_that_is_cancelled_before_its_thread_runs_calls_no_plugin(
     start = threading.Thread.start
     monkeypatch.setattr(launch_watch.LaunchWatch, "start", lambda self: None)
     scene.begin()
-    watch = scene.record.watch
-    assert watch is not None
+    watch = scene.watch
     watch.cancel(0.0)
     start(watch)
     watch.join()
     assert scene.launched == []
-
-
-def test_a_launch_that_fails_gives_up_no_slave_that_is_connected(
-    scene: Scene, caplog: pytest.LogCaptureFixture
-) -> None:
-    scene.begin()
-    scene.record.host = "it has connected"
-    scene.launches.launch_failed([0], LaunchError("the command that submits them has hung"))
-    assert scene.failed == []
-    assert "the command that submits them has hung" in caplog.text
-    scene.record.host = ""
-    scene.launches.launch_failed([0], LaunchError("it has hung"))
-    assert scene.failed == ["it has hung"]
 
 
 def test_a_slave_for_which_there_can_be_no_thread_is_lost_and_nothing_else(
@@ -193,9 +147,8 @@ def test_a_slave_for_which_there_can_be_no_thread_is_lost_and_nothing_else(
 
     monkeypatch.setattr(launch_watch.LaunchWatch, "start", start)
     scene.begin()
-    for tell in scene.loop.posted:
-        tell()
-    (why,) = scene.failed
+    scene.take_report()
+    (why,) = scene.losses
     assert why.startswith("can't start new thread: ")
     assert "ulimit -u" in why
 
@@ -203,17 +156,83 @@ def test_a_slave_for_which_there_can_be_no_thread_is_lost_and_nothing_else(
 def test_a_launch_is_told_once_of_each_slave_that_connects_or_parts(scene: Scene) -> None:
     scene.launch_made = launch = InformedQuietLaunch()
     scene.begin()
-    watch = scene.record.watch
-    assert watch is not None
+    watch = scene.watch
     watch.note_connection(9, is_connected=False)  # it never was
     watch.note_connection(0, is_connected=True)
     assert launch.told.get(timeout=30.0) == ({0}, set())
     for index in range(4):  # while that lasts
         watch.note_connection(index, is_connected=True)
-    watch.forget(2)
+    watch.note_connection(2, is_connected=False)
     watch.note_connection(0, is_connected=False)
     launch.may_go_on.set()
     assert launch.told.get(timeout=30.0) == ({1, 3}, {0, 2})
     watch.note_connection(1, is_connected=False)
     assert launch.told.get(timeout=30.0) == (set(), {1})
     assert launch.told.empty()
+
+
+def test_what_a_launch_reports_comes_into_the_life_of_its_slave(scene: Scene) -> None:
+    scene.launch_made = QueuedLaunch()
+    scene.begin()
+    for _ in range(2):  # it has launched, and says how the slave is
+        scene.take_report()
+    life = scene.record.life
+    assert (life.state, life.detail) == (SlaveState.QUEUED, "no host is free")
+    scene.watch.explain(0, 7, has_ended=False)
+    life.question = None
+    scene.take_report()
+    assert life.stage is Stage.LAUNCHING  # nobody has asked that question
+
+
+def test_the_reports_of_an_earlier_launch_say_nothing_about_a_later_one(scene: Scene) -> None:
+    scene.launch_made = QueuedLaunch()
+    scene.begin()
+    earlier = scene.watch
+    scene.take_report()
+    scene.begin()
+    for _ in range(3):  # that it is queued, of the first; that it is launched and queued
+        scene.take_report()
+    assert scene.record.life.launch == 2
+    stream = object()
+    earlier._reports.stream_made(0, stream)  # type: ignore[arg-type]  # nobody looks at it
+    scene.take_report()
+    assert scene.streams == [(0, stream, 1)]
+    earlier._reports.launch_failed([0], LaunchError("it has hung"))
+    scene.take_report()
+    assert scene.losses == []
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (LaunchError("no licence"), "no licence"),
+        (LaunchError(""), "LaunchError"),
+        (ValueError("what is \x1b[31m?"), "ValueError: what is"),
+    ],
+)
+def test_a_launch_that_fails_says_why_in_whatever_words(
+    scene: Scene, error: Exception, why: str
+) -> None:
+    scene.error = error
+    scene.begin()
+    scene.take_report()
+    (loss,) = scene.losses
+    assert why in loss
+    assert "\x1b" not in loss
+
+
+def test_people_are_told_ever_more_seldom_of_a_plugin_that_takes_long_to_launch(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.may_launch.clear()
+    scene.begin()
+    for _ in range(3):
+        scene.loop.timers.pop()()
+    said = [message for message in caplog.messages if "has not come to its end" in message]
+    assert [message.rpartition("for ")[2] for message in said] == ["10 s", "20 s", "40 s"]
+    scene.may_launch.set()
+    scene.take_report()
+    caplog.clear()
+    scene.loop.timers.pop()()
+    assert not caplog.messages
+    assert not scene.loop.timers

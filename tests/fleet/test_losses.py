@@ -17,7 +17,7 @@ def lost(index: int, how: str, host: str = "") -> SlaveRecord:
     path = f"/somewhere/slave{index}.output"
     bootstrap = Bootstrap(index, "python", "/somewhere", path, [])
     record = SlaveRecord(Slave(), bootstrap, 1.0, 1.0, 1.0, 1.0)
-    record.host = host
+    record.life.host = host
     record.failure = f"{record}: " + how.format(path=path, name=record.name, host=host)
     return record
 

@@ -20,7 +20,8 @@ import pytest
 from imp_parallel_tcp._dial import dial
 
 from imp_parallel_core import LaunchPhase, LaunchState, Manager, Stream
-from imp_parallel_core._fleet.state import SlaveState
+from imp_parallel_core._fleet.record import SlaveRecord
+from imp_parallel_core._fleet.state import SessionState, SlaveState
 from imp_parallel_core._slave.process import kill_quietly
 from imp_parallel_core._wire import protocol
 from imp_parallel_core._wire.decoder import Decoder
@@ -38,6 +39,12 @@ def open_link(manager: Manager, slave: int = 0) -> Link:
     wait_until(lambda: record.link is not None and record.link.is_open)
     assert record.link is not None
     return record.link
+
+
+def session_of(record: SlaveRecord) -> SessionState:
+    """Return the session of a slave that is connected."""
+    assert record.life.session is not None
+    return record.life.session
 
 
 def break_connection(manager: Manager, slave: int = 0) -> None:
@@ -186,9 +193,9 @@ def test_who_claims_the_place_of_a_living_slave_is_refused(
     claims = [
         identity,
         identity | {"session": "f" * 32},
-        identity | {"session": record.session_token},  # of another boot
-        identity | {"boot": record.boot, "session": "f" * 32},
-        identity | {"boot": record.boot},  # it has received messages already
+        identity | {"session": session_of(record).token},  # of another boot
+        identity | {"boot": session_of(record).boot, "session": "f" * 32},
+        identity | {"boot": session_of(record).boot},  # it has received messages already
     ]
     for claim in claims:
         kind, body = answer_to(document, claim)
@@ -204,15 +211,15 @@ def test_a_slave_that_comes_back_with_nonsense_is_lost_at_once_and_launched_agai
     manager: Manager, document: dict[str, object]
 ) -> None:
     record = manager._engine._fleet.records[0]
-    pid = record.pid
+    pid = record.life.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)  # so that it can't be back itself
     try:
         break_connection(manager)
-        wait_until(lambda: record.state is SlaveState.RECONNECTING)
+        wait_until(lambda: record.life.state is SlaveState.RECONNECTING)
         # (meanwhile the launch is asked whether it has ended)
         identity = slave_identity(0) | {"cloudpickle": cloudpickle.__version__}
-        claim = identity | {"session": record.session_token, "boot": record.boot}
+        claim = identity | {"session": session_of(record).token, "boot": session_of(record).boot}
         stream = dial(document, 10.0)
         stream.send([protocol.encode_frame(protocol.HELLO, hello_of(claim, 10**6))])
         wait_until(lambda: manager.slaves[0].pid not in (None, pid), 15.0)
@@ -247,8 +254,8 @@ def test_a_token_of_another_slave_or_for_a_slave_that_there_is_not_opens_nothing
     record = manager._engine._fleet.records[0]
     identity = slave_identity(1) | {
         "cloudpickle": cloudpickle.__version__,
-        "session": record.session_token,
-        "boot": record.boot,
+        "session": session_of(record).token,
+        "boot": session_of(record).boot,
     }
     kind, _ = answer_to(document_of(manager, 1), identity)
     assert kind == protocol.REFUSE

@@ -1,0 +1,126 @@
+"""How a slave or its runner ended: the launch is asked, and then the scheduler is told.
+
+At most one question is open about a slave. Each has a number: an answer to another one is void, and
+an answer that does not come in time counts as one that says nothing.
+"""
+
+from __future__ import annotations
+
+from .._scheduler.scheduler import Scheduler
+from .actions import Ask, Close, ForgetRunner, Lost, Release, Tell, TellLaunch
+from .evidence import Evidence
+from .state import LifeState, Purpose, Question, Stage
+
+_ANSWER_S = 1.0  # how long the scheduler waits to be told; then it goes on without
+_ASKED = 4  # so often a launch is asked that may be slow to answer
+
+
+def ask(
+    life: LifeState,
+    purpose: Purpose,
+    now: float,
+    *,
+    how: str,
+    has_ended: bool,
+    is_charged: bool = False,
+    blamed: int = 0,
+    names_trouble: bool = False,
+) -> None:
+    """Ask the launch, unless it is being asked something that matters as much."""
+    if life.question is not None and life.question.purpose.value >= purpose.value:
+        return
+    life.questions += 1
+    number, answer_by = life.questions, now + _ANSWER_S
+    life.question = Question(number, purpose, answer_by, how, is_charged, blamed, names_trouble)
+    life.actions.append(Ask(number, has_ended))
+
+
+def drop_question(life: LifeState, *purposes: Purpose) -> None:
+    """Forget the question that is open, if it was asked for one of these purposes."""
+    if life.question is not None and life.question.purpose in purposes:
+        life.question = None
+
+
+def answer(life: LifeState, number: int, evidence: Evidence, now: float) -> None:
+    """Do what follows from an answer."""
+    question = life.question
+    if question is None or question.number != number:
+        return  # it comes too late, or nobody needs it any more
+    life.question = None
+    match question.purpose:
+        case Purpose.END:
+            how = f"{question.how}: {evidence.trouble}" if question.names_trouble else question.how
+            lost(life, _of_end(life, evidence, how), is_charged=question.is_charged)
+        case Purpose.RUNNER:
+            tell_runner_lost(life, question.blamed, question.how + _of_output(life, evidence))
+            life.actions.append(Release())
+        case Purpose.RETURN:
+            if life.stage is Stage.ABSENT and evidence.has_ended:
+                lost(life, _of_end(life, evidence, question.how), is_charged=True)
+        case Purpose.SILENCE:
+            _give_up_silent(life, question.how, evidence)
+
+
+def _give_up_silent(life: LifeState, how: str, evidence: Evidence) -> None:
+    """A slave was silent for too long; but its launch may know that it will come back."""
+    session = life.session
+    if session is None or not session.is_suspected:
+        return
+    session.unanswered = session.unanswered + 1 if evidence.state is None else 0
+    if evidence.state is not None and evidence.may_come_back:
+        session.shown_absence = evidence.state.detail
+    elif evidence.state is not None or session.unanswered >= _ASKED:
+        lost(life, how, is_charged=False)
+
+
+def lose(
+    life: LifeState, how: str, now: float, *, is_charged: bool, names_trouble: bool = False
+) -> None:
+    """A slave has ended, or is given up: ask how it ended before anything is decided."""
+    if life.stage in (Stage.ENDING, Stage.GONE):
+        return
+    life.end_session()
+    life.stage = Stage.ENDING
+    life.question = None
+    ask(
+        life,
+        Purpose.END,
+        now,
+        how=how,
+        has_ended=not names_trouble,
+        is_charged=is_charged,
+        names_trouble=names_trouble,
+    )
+
+
+def lost(life: LifeState, text: str, *, is_charged: bool) -> None:
+    """A slave has gone for good; perhaps another takes its place."""
+    if life.stage is Stage.GONE:
+        return
+    life.stage = Stage.GONE
+    life.question = None
+    life.how_it_went = text.partition("\n")[0]
+    close_newcomers(life)
+    life.end_session()
+    life.actions += [TellLaunch(is_connected=False), Lost(text, is_charged)]
+
+
+def close_newcomers(life: LifeState) -> None:
+    """Close the streams whose peers have not introduced themselves."""
+    life.actions += [Close(stream) for stream in life.newcomers]
+    life.newcomers.clear()
+
+
+def tell_runner_lost(life: LifeState, blamed: int, cause: str) -> None:
+    """The loss of a runner has been explained. What was sent meanwhile, the slave has dropped."""
+    if life.session is not None:
+        life.session.is_explaining = False
+    life.actions += [ForgetRunner(), Tell(Scheduler.runner_lost, (blamed, cause))]
+
+
+def _of_end(life: LifeState, evidence: Evidence, how: str) -> str:
+    return evidence.of_end(how, life.output_path, has_joined=life.has_joined)
+
+
+def _of_output(life: LifeState, evidence: Evidence) -> str:
+    return evidence.of_output(life.output_path)

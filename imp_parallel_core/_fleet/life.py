@@ -1,0 +1,450 @@
+"""The life of one slave: a pure state machine. Events in, actions out; no clock, socket or thread.
+
+The fleet calls one method for each thing that happens to a slave, with the time of it, and performs
+the actions that come back. What a slave says about tasks goes straight to the scheduler.
+
+===================  ==========================================  ===================================
+in the stage …       after the event …                           it enters the stage: and decides on
+===================  ==========================================  ===================================
+LAUNCHING            launch_begun                                LAUNCHING: nothing of an earlier
+                                                                 launch holds any more
+LAUNCHING            launch_state: queued, running, suspended    LAUNCHING; once it runs, it must
+                                                                 connect in time
+LAUNCHING            launch_state: ended; not_introduced; tick:  ENDING: Ask
+                     not connected, or no state, in time
+LAUNCHING            launch_failed                               GONE: Lost
+LAUNCHING            withdraw, if it is queued                   GONE: Tell slave_lost
+LAUNCHING, ENDING    greeted, and it had never connected         PRESENT: Welcome, TellLaunch
+PRESENT              runner_ready, paused, goes_on, leaving      PRESENT: Tell
+PRESENT              runner_lost                                 PRESENT: Tell; if an item is to
+                                                                 blame, Ask first, and hold messages
+PRESENT, ABSENT      tick: silent for long; heard                as it was: Tell slave_suspected,
+                                                                 slave_heard
+PRESENT              stream_ended, and it can be resumed         ABSENT: Tell slave_away, Ask
+PRESENT              stream_ended for good                       ENDING: Ask; but GONE: Lost, if it
+                                                                 has left
+PRESENT, ABSENT      greeted: goes on with the session           PRESENT: Resume, Tell slave_back
+PRESENT, ABSENT      broken; give_up; tick: no runner in time,   ENDING: EndSession, Ask
+                     takes nothing of what it is sent
+PRESENT, ABSENT      answer: it has ended, or won't come back    GONE: Lost
+ABSENT, ENDING,      greeted: its batch system has started it    PRESENT: Tell slave_restarted,
+GONE (or suspected)  anew                                        Welcome, TellLaunch
+ENDING               answer, or tick: there is none in time      GONE: Lost
+GONE                 loss_told                                   GONE: LetGo
+GONE                 launch_again                                LAUNCHING: LetGo, LaunchAgain
+===================  ==========================================  ===================================
+
+Other events change no stage: people are told, streams that nobody waits for are closed, and peers
+that come too late are refused. That a slave is suspected, paused or leaving, and that its messages
+are held, belongs to a session and ends with it. Launches, sessions and questions are numbered, and
+each takes its time-outs with it when it ends: a tick only says that it is time to look, so a timer
+of an earlier launch never strikes a later one.
+"""
+
+from __future__ import annotations
+
+from .._plugins.launch import LaunchPhase, LaunchState
+from .._scheduler.scheduler import Scheduler
+from . import ends, silence
+from .actions import (
+    Close,
+    ForgetRunner,
+    Inform,
+    LaunchAgain,
+    LetGo,
+    LifeAction,
+    Listen,
+    LookAfter,
+    Refuse,
+    Resume,
+    Tell,
+    TellLaunch,
+    Warn,
+    Welcome,
+)
+from .evidence import Evidence
+from .state import (
+    NEVER,
+    NO_LAUNCH,
+    Greeting,
+    LifeState,
+    Purpose,
+    SessionState,
+    SlaveState,
+    Stage,
+    StreamSigns,
+)
+
+_NEWCOMERS = 4  # a new one takes the place of the oldest
+_LEAVING_S = 1.0  # for what is left of a slave that was lost, before it is ended by force
+
+Actions = list[LifeAction]
+
+
+class SlaveLife(LifeState):
+    """Decides what follows from what happens to a slave."""
+
+    # ---- events: its launch
+
+    def launch_begun(self, launch: int, now: float) -> Actions:
+        """A launch is under way, under this number; what others say has no weight any more."""
+        self.begin_launch(launch)
+        return self.flush(now)
+
+    def launched(self, launch: int, now: float) -> Actions:
+        """The plugin has launched it, and will say how it is."""
+        if launch == self.launch and not self.has_connected:
+            self.states_by = now + self.timeouts.connect_s
+        return self.flush(now)
+
+    def launch_state(self, launch: int, state: LaunchState, now: float) -> Actions:
+        """The launch has news of it."""
+        if launch != self.launch or self.stage is not Stage.LAUNCHING:
+            return self.flush(now)
+        self.states_by = NEVER
+        phase = state.phase
+        if phase is LaunchPhase.ENDED:
+            how = "it ended before it had connected"
+            ends.lose(self, how, now, is_charged=False)
+            return self.flush(now)
+        self.is_queued = phase is LaunchPhase.QUEUED
+        self.launch_detail = state.detail
+        if phase is not LaunchPhase.RUNNING:
+            self.connect_by = NEVER
+        elif self.connect_by == NEVER:
+            self.connect_by = now + self.timeouts.connect_s
+        return self.flush(now)
+
+    def launch_failed(self, launch: int, why: str, now: float) -> Actions:
+        """The plugin could not launch it."""
+        if launch == self.launch and self.stage is not Stage.GONE:
+            if self.has_connected:
+                text = f"the launch of {self} failed, which is connected: {why}"
+                self.actions.append(Warn(text))
+            else:
+                ends.lost(self, why, is_charged=False)
+        return self.flush(now)
+
+    def withdraw(self, now: float) -> Actions:
+        """It waits in a queue, and is not needed."""
+        if self.state is SlaveState.QUEUED and self.stage is Stage.LAUNCHING:
+            self.stage = Stage.GONE
+            self.how_it_went = "not needed: there are fewer tasks than slaves"
+            self.actions.append(Tell(Scheduler.slave_lost, (False, "")))
+        return self.flush(now)
+
+    # ---- events: its streams
+
+    def stream_made(
+        self, stream: int, *, resumable: bool, now: float, launch: int | None = None
+    ) -> Actions:
+        """A stream is there whose peer claims to be this slave; perhaps a launch has made it."""
+        is_taken = self.newcomers or self.session is not None or self.stage is Stage.GONE
+        is_of_another = launch is not None and launch != self.launch
+        if is_of_another or (is_taken and not resumable):
+            self.actions.append(Close(stream))  # too late, or another that claims to be this slave
+            return self.flush(now)
+        self.newcomers[stream] = resumable
+        self.actions.append(Listen(stream))
+        if len(self.newcomers) > _NEWCOMERS:
+            oldest = next(iter(self.newcomers))
+            del self.newcomers[oldest]
+            self.actions.append(Close(oldest))
+        return self.flush(now)
+
+    def stream_unusable(self, stream: int, why: str, now: float) -> Actions:
+        """A stream can't be read from: a plugin's may fail in any way."""
+        self.newcomers.pop(stream, None)
+        text = f"its stream can't be used: {why}"
+        self.warn(f": {text}")
+        self.actions.append(Close(stream))
+        self._lose_unconnected(text, now)
+        return self.flush(now)
+
+    def not_introduced(self, stream: int, why: str, refusal: str | None, now: float) -> Actions:
+        """A peer's introduction can't be read, or does not fit, for which it gets a refusal."""
+        if self.newcomers.pop(stream, None) is not None:
+            self.actions.append(Close(stream) if refusal is None else Refuse(stream, refusal))
+            self._lose_unconnected(why, now)
+        return self.flush(now)
+
+    def greeted(
+        self, stream: int, greeting: Greeting, token: str, *, is_fresh: bool, now: float
+    ) -> Actions:
+        """A peer has introduced itself: begin a session, go on with one, or refuse it.
+
+        Args:
+            stream: its stream.
+            greeting: what it says.
+            token: for the session that may begin.
+            is_fresh: whether nothing has been received in the session that there is, if any.
+            now: the time.
+        """
+        resumable = self.newcomers.pop(stream, None)
+        if resumable is None:
+            return self.flush(now)
+        is_new = not self.has_connected and self.stage is not Stage.GONE
+        if is_new and greeting.session is None:
+            self._begin(stream, resumable, greeting, token, now)
+        elif self._may_take_the_place(greeting):
+            self._restart(now)
+            self._begin(stream, resumable, greeting, token, now)
+        elif reason := self._reason_to_refuse(greeting, is_fresh):
+            self.actions.append(Refuse(stream, reason))
+        elif self.session is not None:
+            self.session.stream = stream
+            self.actions.append(Resume(stream, greeting.received))
+        return self.flush(now)
+
+    def resumed(self, stream: int, now: float) -> Actions:
+        """It has come back to its session, and goes on where it was."""
+        session = self.session
+        if session is None or session.stream != stream:
+            return self.flush(now)
+        self.stage = Stage.PRESENT
+        session.is_open, session.ended_how = True, ""
+        session.shown_absence = ""
+        session.ask_at = NEVER
+        session.heard_at = max(session.heard_at, now)
+        self.warn(" is back")
+        ends.drop_question(self, Purpose.RETURN, Purpose.SILENCE)
+        self.actions.append(TellLaunch(is_connected=True))
+        if not session.is_paused:
+            self.actions.append(Tell(Scheduler.slave_back))
+        if session.is_suspected:
+            silence.hear(self, session)
+        return self.flush(now)
+
+    def stream_ended(self, stream: int, how: str, *, holds_items: bool, now: float) -> Actions:
+        """A stream has ended; the slave holds items of the scheduler's, or none."""
+        session = self.session
+        if (resumable := self.newcomers.pop(stream, None)) is not None:
+            if not resumable:
+                self._lose_unconnected(how, now)
+        elif session is not None and session.stream == stream and session.is_open:
+            session.is_open, session.ended_how = False, how
+            self._go_on_without_stream(session, holds_items, now)
+        return self.flush(now)
+
+    def broken(self, stream: int, how: str, now: float) -> Actions:
+        """It has broken the protocol, or its session can't go on for another reason."""
+        if self.session is not None and self.session.stream == stream:
+            ends.lose(self, how, now, is_charged=True)
+        return self.flush(now)
+
+    # ---- events: what it says; those of a session that is over are void
+
+    def heard(self, now: float) -> Actions:
+        """It is suspected, and a message of it has come."""
+        if self.session is not None and self.session.is_suspected:
+            self.session.heard_at = max(self.session.heard_at, now)
+            silence.hear(self, self.session)
+        return self.flush(now)
+
+    def runner_ready(self, pid: int, now: float) -> Actions:
+        """Its runner waits for its first item."""
+        if self.session is not None:
+            self.session.runner_pid = pid
+            self.session.runner_end = ""
+            self.has_joined = True
+            self.actions.append(Tell(Scheduler.runner_ready))
+        return self.flush(now)
+
+    def runner_lost(self, blamed: int, how: str, cause: str, now: float) -> Actions:
+        """Its runner has ended.
+
+        Until the loss has been explained, messages are held: they are the next runner's.
+
+        Args:
+            blamed: the item that is to blame; 0 for none.
+            how: how it ended.
+            cause: the same, for the history of the item's task.
+            now: the time.
+        """
+        session = self.session
+        if session is None:
+            return self.flush(now)
+        session.runner_pid = None
+        session.without_runner_since = now
+        session.runner_end = f"its runner {how}"
+        if blamed:
+            self.warn(f": its runner {how}")
+            session.is_explaining = True
+            ends.ask(self, Purpose.RUNNER, now, how=cause, has_ended=False, blamed=blamed)
+        else:
+            ends.tell_runner_lost(self, 0, cause)
+        return self.flush(now)
+
+    def released(self, *, holds_items: bool, now: float) -> Actions:
+        """The messages that were held have been taken."""
+        session = self.session
+        if session is not None and not session.is_open and not session.is_explaining:
+            self._go_on_without_stream(session, holds_items, now)
+        return self.flush(now)
+
+    def leaving(self, reason: str, now: float) -> Actions:
+        """It announces that it will be ended."""
+        if self.session is not None:
+            self.session.is_leaving = True
+            self.session.leaves_because = reason
+            self.warn(f" leaves: it {reason}")
+            self.actions.append(Tell(Scheduler.slave_leaving))
+        return self.flush(now)
+
+    def paused(self, reason: str, now: float) -> Actions:
+        """It announces that it will be stopped."""
+        if self.session is not None:
+            self.session.is_paused = True
+            self.session.paused_because = reason
+            self.warn(f" gets no tasks for a while: it {reason}")
+            self.actions.append(Tell(Scheduler.slave_away))
+        return self.flush(now)
+
+    def goes_on(self, now: float) -> Actions:
+        """It was stopped, and goes on."""
+        if self.session is not None:
+            self.session.is_paused = False
+            self.warn(" was stopped, and goes on")
+            self.actions.append(Tell(Scheduler.slave_back))
+        return self.flush(now)
+
+    # ---- events: answers, and time
+
+    def answer(self, question: int, evidence: Evidence, now: float) -> Actions:
+        """The launch has answered a question."""
+        ends.answer(self, question, evidence, now)
+        return self.flush(now)
+
+    def tick(self, signs: StreamSigns, now: float) -> Actions:
+        """Time has passed (see LookAt)."""
+        late_s = now - self.look_at
+        if late_s >= 0.0:
+            self.look_at = NEVER
+        if late_s > self.check_s:  # this process did not run, and could hear nobody
+            self._excuse(late_s, signs.heard_at, now)
+        if self.question is not None and self.question.answer_by <= now:
+            ends.answer(self, self.question.number, Evidence(), now)
+        if self.stage is Stage.LAUNCHING:
+            self._check_launch(now)
+        if self.session is not None and self.session.check_at <= now:
+            silence.look(self, self.session, signs, now)
+        if self.session is not None and self.session.ask_at <= now:
+            silence.ask_soon_for_end(self, self.session, now)
+        return self.flush(now)
+
+    # ---- events: what the scheduler decides
+
+    def give_up(self, why: str, *, is_charged: bool, now: float) -> Actions:
+        """It is heard, and the scheduler has no use for it."""
+        if self.session is not None:
+            ends.lose(self, why, now, is_charged=is_charged)
+        return self.flush(now)
+
+    def set_aside(self, deaths: int, now: float) -> Actions:
+        """It gets no tasks for a while: so many have died on it, one after the other."""
+        self.aside = f"{deaths} tasks in a row have died here, while other slaves work"
+        self.warn(f" gets no tasks for a while: {self.aside}")
+        return self.flush(now)
+
+    def take_up(self, now: float) -> Actions:
+        """It was set aside, and is tried again."""
+        self.aside = ""
+        self.actions.append(Inform(f"{self} is tried again"))
+        return self.flush(now)
+
+    def launch_again(self, now: float) -> Actions:
+        """It was lost, and another is to take its place."""
+        if self.stage is Stage.GONE:
+            self.begin_launch(NO_LAUNCH)
+            text = f"{self.name} is launched again"
+            self.actions += [Inform(text), LetGo(0.0), LaunchAgain()]
+        return self.flush(now)
+
+    def loss_told(self, now: float) -> Actions:
+        """The scheduler knows of the loss: if it wants no other, nothing more will be asked."""
+        if self.stage is Stage.GONE:
+            self.actions.append(LetGo(_LEAVING_S))
+        return self.flush(now)
+
+    # ---- what follows
+
+    def _begin(
+        self, stream: int, resumable: bool, greeting: Greeting, token: str, now: float
+    ) -> None:
+        self.question = None
+        self.stage = Stage.PRESENT
+        self.has_connected = True
+        self.host, self.pid = greeting.host, greeting.pid
+        boot, check_at = greeting.boot, now + self.check_s
+        self.session = SessionState(stream, resumable, token, boot, now, check_at)
+        self.last_boot = boot
+        self.actions += [ForgetRunner(), Welcome(stream), TellLaunch(is_connected=True)]
+
+    def _restart(self, now: float) -> None:
+        """Another start takes the place of the one before, whose items go back."""
+        self.warn(" has been started anew by its batch system")
+        ends.close_newcomers(self)
+        self.end_session()
+        cause = f"on {self}, its batch system started the slave anew"
+        self.actions += [LookAfter(), Tell(Scheduler.slave_restarted, (cause,))]
+
+    def _may_take_the_place(self, greeting: Greeting) -> bool:
+        """Whether a HELLO is of another start of this slave, which its batch system has restarted.
+
+        The start before has gone then, or is not heard. What the core itself launches again comes
+        as a new slave, and what is not needed has never joined.
+        """
+        if greeting.session is not None or self.is_relaunchable or greeting.boot == self.last_boot:
+            return False
+        if self.stage is Stage.GONE:
+            return self.has_joined
+        session = self.session
+        return session is None or not session.is_open or session.is_suspected
+
+    def _reason_to_refuse(self, greeting: Greeting, is_fresh: bool) -> str:
+        """Return why a peer that does not begin a session can't go on with one; "" if it can."""
+        session = self.session
+        if self.stage is Stage.GONE:
+            return f"{self.name} has been given up: {self.detail}"
+        if session is None:
+            return f"the session of {self.name} is over"
+        # else it shows the session's token; or it is one whose WELCOME never arrived
+        is_known = is_fresh if greeting.session is None else greeting.session == session.token
+        if session.resumable and greeting.boot == session.boot and is_known:
+            return ""
+        return f"{self.name} is there already, on {self.host}"
+
+    def _lose_unconnected(self, how: str, now: float) -> None:
+        if not self.has_connected:
+            ends.lose(self, how, now, is_charged=False)
+
+    def _go_on_without_stream(self, session: SessionState, holds_items: bool, now: float) -> None:
+        has_left = session.is_leaving and not holds_items
+        if session.resumable and not has_left:
+            if self.stage is not Stage.ABSENT:
+                silence.await_return(self, session, session.ended_how, now)
+        elif session.is_explaining:
+            pass  # it goes on when the messages that are held have been taken
+        elif session.is_leaving:
+            ends.lost(self, f"left: it {session.leaves_because}", is_charged=False)
+        else:
+            ends.lose(self, session.ended_how, now, is_charged=True)
+
+    def _check_launch(self, now: float) -> None:
+        limit = f"within {self.timeouts.connect_s:g} s (connect_timeout)"
+        if self.connect_by <= now:
+            text = f"it was started, but did not connect {limit}"
+            ends.lose(self, text, now, is_charged=False)
+        elif self.states_by <= now:
+            text = f"its launch has not said how it is {limit}"
+            ends.lose(self, text, now, is_charged=False, names_trouble=True)
+
+    def _excuse(self, late_s: float, heard_at: float, now: float) -> None:
+        """Hold nothing against the slave for a time in which this process did not run."""
+        soon = now + self.check_s  # it may have been about to do what was waited for
+        self.connect_by = max(self.connect_by + late_s, soon)
+        self.states_by = max(self.states_by + late_s, soon)
+        session = self.session
+        if session is not None:
+            session.heard_at = min(now, max(session.heard_at, heard_at) + late_s)
+            session.without_runner_since = min(now, session.without_runner_since + late_s)
