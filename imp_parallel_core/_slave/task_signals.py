@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from _thread import get_ident
 
 NOT_FOR_TASKS = (
     signal.SIGCHLD,
@@ -45,11 +46,41 @@ def pass_over_warnings() -> None:
     for number in _WARNINGS:
         signal.signal(number, _pass_over)
         signal.siginterrupt(number, False)  # system calls of C code are not interrupted
-    os.register_at_fork(after_in_child=_restore_default)
+    os.register_at_fork(
+        before=_hold_back, after_in_parent=_restore_mask, after_in_child=_restore_default
+    )
 
 
 def _pass_over(number: int, frame: object) -> None:
     """Do nothing; see :func:`pass_over_warnings`."""
+
+
+# The masks of threads that fork at this moment, by thread. A list holds several if a fork is made
+# within a fork: by another function that is called at forks, or by a signal's handler.
+_masks: dict[int, list[set[int | signal.Signals]]] = {}
+
+
+def _hold_back() -> None:
+    """Before a fork, hold the warnings back.
+
+    In the new process, Python forgets the signals that it has received before it calls
+    :func:`_restore_default`. The SIGTERM by which a pool ends its processes must not be forgotten:
+    the pool waits for their ends.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    _masks.setdefault(get_ident(), []).append(mask)
+    passed_over = [number for number in _WARNINGS if signal.getsignal(number) is _pass_over]
+    signal.pthread_sigmask(signal.SIG_BLOCK, passed_over)  # a handler of the task goes on
+
+
+def _restore_mask() -> None:
+    """After a fork, have the signals as they were."""
+    thread = get_ident()
+    masks = _masks[thread]
+    mask = masks.pop()
+    if not masks:
+        del _masks[thread]
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _restore_default() -> None:
@@ -57,3 +88,4 @@ def _restore_default() -> None:
     for number in _WARNINGS:
         if signal.getsignal(number) is _pass_over:  # otherwise the task has set a handler
             signal.signal(number, signal.SIG_DFL)
+    _restore_mask()
