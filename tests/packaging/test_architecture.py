@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "imp_parallel_core"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 DECISIONS = sorted((ROOT / "docs" / "decisions").iterdir())
-DOCUMENTS = [ROOT / "docs" / "architecture.md", *DECISIONS]
+NAMING_FILES = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md", *DECISIONS]
 
 CONTRACTS = ConfigParser()
 CONTRACTS.read(ROOT / ".importlinter")
@@ -86,12 +86,13 @@ def test_each_plugin_and_each_of_its_rooms_is_named(plugin: Path) -> None:
         assert is_named(room, text), room
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("document", NAMING_FILES, ids=lambda path: path.stem)
 def test_each_file_that_is_named_exists(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     starts = [ROOT, CORE, *ROOT.glob("plugins/*/imp_parallel_*")]
     for name in re.findall(r"`([\w./-]+\.py|\w+/[\w./-]+)`", text):
-        assert any((start / name).exists() for start in starts), name
+        is_placeholder = name.rpartition("/")[2].isupper()  # plugins/NAME
+        assert is_placeholder or any((start / name).exists() for start in starts), name
 
 
 @pytest.mark.parametrize("life", ["a task", "a slave"])
