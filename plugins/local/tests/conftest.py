@@ -13,8 +13,9 @@ from imp_parallel_local import LocalSlave
 
 from imp_parallel_core import Manager
 from tests.support.harness import Processes, RunScript, processes
+from tests.support.traced import traced_slaves
 
-__all__ = ["processes"]  # a fixture
+__all__ = ["processes", "traced_slaves"]  # fixtures
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,8 @@ import pytest
 from imp_parallel_core import Manager, PicklingError, RemoteError
 from tests.support.harness import RunScript
 
+pytestmark = pytest.mark.usefixtures("traced_slaves")
+
 MODEL: Any = None
 FACTOR = 1
 

@@ -26,6 +26,8 @@ from imp_parallel_core import (
 )
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("traced_slaves")
+
 
 class NoWayThere:
     """Can't be unpickled on a slave."""

@@ -16,6 +16,8 @@ import pytest
 
 from imp_parallel_core import Manager
 
+pytestmark = pytest.mark.usefixtures("traced_slaves")
+
 
 @pytest.fixture(autouse=True)
 def _own_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -16,6 +16,8 @@ from imp_parallel_core._wire import protocol
 from imp_parallel_core._wire.session import Session
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("traced_slaves")
+
 
 class FalseMaster:
     """The master's end of a real slave's stream, in the hands of a test."""

@@ -19,6 +19,8 @@ from tests.support.as_root import can_be_root, run_as_root
 from tests.support.harness import Processes, RunScript
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("traced_slaves")
+
 
 def run(manager: Manager, task: Callable[[], object]) -> object:
     context = manager.get_context()

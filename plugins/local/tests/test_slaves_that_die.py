@@ -34,6 +34,8 @@ from tests.support.runners import (
 )
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("traced_slaves")
+
 
 class Logged:
     """A task that leaves a line for each time it begins, and may wait for a gate first."""
@@ -89,6 +91,7 @@ def test_a_killed_runner_loses_nothing(
     assert len(begun(log)) == 3 + 6 + 1  # only the one that was running was run twice
 
 
+@pytest.mark.untraced
 def test_a_runner_that_takes_the_place_of_the_first_is_like_it(manager: Manager) -> None:
     check_that_a_runner_is_like_the_one_before(manager, LocalSlave())
 
@@ -131,6 +134,7 @@ def blocking() -> Iterator[None]:
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("how", ["ignoring", "blocking"])
 def test_signals_that_the_script_ignores_or_blocks_are_as_usual_for_tasks(
     processes: Processes, how: str, request: pytest.FixtureRequest

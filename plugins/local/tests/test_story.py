@@ -14,6 +14,8 @@ from imp_parallel_local import LocalSlave
 from imp_parallel_core import Manager
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("traced_slaves")
+
 
 class Meeting:
     """A task that ends only when as many as are expected run at the same time."""

@@ -15,8 +15,9 @@ from tests.support.harness import Processes, processes
 from tests.support.networks import Network
 from tests.support.packages import need
 from tests.support.sshd import Daemons, Person, Sshd, install
+from tests.support.traced import traced_slaves
 
-__all__ = ["cluster_network", "processes"]  # fixtures
+__all__ = ["cluster_network", "processes", "traced_slaves"]  # fixtures
 
 
 @pytest.fixture(scope="session")

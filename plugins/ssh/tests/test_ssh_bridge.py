@@ -29,6 +29,8 @@ from tests.support.as_root import as_me, as_root, can_be_root
 from tests.support.ordinary_user import OrdinaryUser, ordinary_user
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("traced_slaves")
+
 
 class LocalChannel:
     """A command that is run by a shell of this machine."""

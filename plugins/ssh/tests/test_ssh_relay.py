@@ -32,6 +32,8 @@ from tests.support.ordinary_user import OrdinaryUser, ordinary_user
 from tests.support.sshd import Daemons, Person, Sshd
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("traced_slaves")
+
 __all__ = ["client"]  # fixtures
 
 

@@ -12,8 +12,9 @@ from tests.support import file_launcher
 from tests.support.harness import Processes, processes
 from tests.support.networks import Network, install
 from tests.support.packages import need
+from tests.support.traced import traced_slaves
 
-__all__ = ["processes"]  # a fixture
+__all__ = ["processes", "traced_slaves"]  # fixtures
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,8 @@ from imp_parallel_tcp._transport import TcpTransport
 
 from imp_parallel_core import Stream
 
+pytestmark = pytest.mark.usefixtures("traced_slaves")
+
 
 class Listening:
     """A transport that listens at 127.0.0.1, and what it let in."""

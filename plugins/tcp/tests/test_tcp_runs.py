@@ -23,6 +23,8 @@ from tests.support.file_launcher import FileSlave
 from tests.support.harness import Processes
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("traced_slaves")
+
 CHECKS = [getattr(testing, name) for name in testing.__all__ if name != "check_launcher"]
 
 
@@ -152,6 +154,7 @@ def test_the_key_is_in_no_command_line_environment_log_or_output(
         assert not [text for text in found if needle in text]
 
 
+@pytest.mark.untraced
 def test_the_slaves_side_needs_the_standard_library_only() -> None:
     program = """
         import sys

@@ -32,6 +32,8 @@ from tests.support.file_launcher import FileSlave
 from tests.support.harness import Processes
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("traced_slaves")
+
 
 def open_link(manager: Manager, slave: int = 0) -> Link:
     """Return the master's end of a slave's connection when there is one."""
