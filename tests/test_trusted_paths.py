@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import grp
+import os
+import pwd
+import struct
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from imp_parallel_core import trusted_paths
 from imp_parallel_core._slave.program import _go_to, _paths
 from imp_parallel_core.trusted_paths import SHELL_FUNCTION, why_not
-from tests.support.as_root import can_be_root, run_as_root
+from tests.support.as_root import can_be_root, comment, run_as_root
 
 SOMEBODY = 65534
 
@@ -68,6 +74,14 @@ def ones_own_groups_folder(folder: Path) -> str:
     return ""
 
 
+def a_folder_of_which_a_list_lets_somebody_write(folder: Path) -> str:
+    # of the list's entries, each: a kind, a permission, and whose it is
+    entries = [(1, 7, -1), (2, 7, SOMEBODY), (4, 5, -1), (16, 7, -1), (32, 5, -1)]
+    packed = b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    os.setxattr(folder / "env", "system.posix_acl_access", struct.pack("<I", 2) + packed)
+    return f"others may be able to write to {folder}/env (it has an access list)"
+
+
 def behind_a_link(folder: Path) -> str:
     (folder / "env/python").rename(folder / "env/python3")
     (folder / "env/python").symlink_to("python3")
@@ -114,6 +128,7 @@ def nothing(folder: Path) -> str:
         somebodys_folder_below_the_sticky_bit,
         a_groups_folder,
         ones_own_groups_folder,
+        a_folder_of_which_a_list_lets_somebody_write,
         behind_a_link,
         behind_a_link_by_way_of_somebodys_folder,
         somebodys_link,
@@ -131,6 +146,71 @@ def test_a_path_is_trusted_only_if_nobody_else_can_be_behind_it(
     reason = arrange(folder)
     path = f"{folder}/env/python"
     assert (why_not(path), by_shell(path)) == (reason, reason)
+
+
+@pytest.mark.parametrize("way", ["", "/.", "/env/..", "/here", "/missing", "/missing/python"])
+def test_a_folder_to_which_everybody_can_add_is_not_trusted_itself(
+    tmp_path: Path, way: str
+) -> None:
+    folder = tmp_path / "scratch"
+    (folder / "env").mkdir(parents=True)
+    (folder / "here").symlink_to(".")
+    folder.chmod(0o1777)
+    reason = f"everybody can write to {folder}"
+    assert why_not(f"{folder}{way}") == by_shell(f"{folder}{way}") == reason
+    assert why_not(f"{folder}/env") == by_shell(f"{folder}/env") == ""
+
+
+@pytest.fixture
+def somebodys_name() -> Iterator[str]:
+    """The name of another user, who is made for one test."""
+    name = f"imptrust{os.getpid()}"
+    run = pwd.getpwuid(os.getuid()).pw_name
+    run_as_root("useradd", "--no-create-home", "--comment", comment(run), name)
+    yield name
+    run_as_root("userdel", name)
+
+
+def as_a_member(name: str, group: str) -> None:
+    run_as_root("usermod", "--append", "--groups", group, name)
+
+
+def as_its_primary_group(name: str, group: str) -> None:
+    run_as_root("usermod", "--gid", group, name)
+
+
+@pytest.mark.skipif(
+    not can_be_root() or os.geteuid() == 0, reason="only root can make users, and has no such group"
+)
+@pytest.mark.parametrize("join", [as_a_member, as_its_primary_group])
+def test_a_group_in_which_somebody_else_is_is_nobodys_own(
+    tmp_path: Path, somebodys_name: str, join: Callable[[str, str], None]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    folder.chmod(0o775)
+    trusted_paths._is_own_group.cache_clear()
+    assert why_not(str(folder)) == by_shell(str(folder)) == ""
+    join(somebodys_name, grp.getgrgid(os.getgid()).gr_name)
+    trusted_paths._is_own_group.cache_clear()
+    assert why_not(str(folder)) == by_shell(str(folder)) == f"its group can write to {folder}"
+
+
+@pytest.mark.parametrize("answer", ["exit 2", "echo root:x:0:0:::", "sleep 60"])
+def test_a_group_is_nobodys_own_if_the_system_does_not_list_its_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    folder.chmod(0o775)
+    (tmp_path / "getent").write_text(
+        f'#!/bin/sh\ntest "$1" = passwd || exec /usr/bin/getent "$@"\nexec {answer}\n'
+    )
+    (tmp_path / "getent").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    trusted_paths._is_own_group.cache_clear()
+    assert why_not(str(folder)) == by_shell(str(folder)) == f"its group can write to {folder}"
+    trusted_paths._is_own_group.cache_clear()
 
 
 def test_the_systems_own_are_trusted() -> None:
@@ -155,9 +235,9 @@ def test_a_slave_on_another_machine_imports_from_what_is_trusted_there_alone(
     assert entries == [e for e in _paths({**document, "has_own_files": False}) if e in entries]
 
 
-def document_of(**parts: object) -> dict[str, object]:
+def document_of(**parts: object) -> dict[str, Any]:
     """Return what a slave on another machine is told of its paths."""
-    common = {"base_prefix": "", "library": [], "has_own_files": True}
+    common = {"base_prefix": "", "library": [], "has_own_files": True, "cwd": "/"}
     return {"sys_path": [], "sent_path": [], "folders": {}, **common, **parts}
 
 
@@ -182,7 +262,8 @@ def test_a_slave_on_another_machine_works_in_a_folder_that_is_trusted_there(
     folder = tmp_path / "everybodys"
     folder.mkdir()
     folder.chmod(0o777)
-    assert _go_to(str(folder), has_own_files=True) == str(tmp_path) == str(Path.cwd())
+    document = document_of(cwd=str(folder))
+    assert _go_to(document) == str(tmp_path) == str(Path.cwd())
     words = f"can't work in {folder} (everybody can write to {folder}), so this slave works in"
     assert f"{words} {tmp_path}" in capfd.readouterr().err
-    assert _go_to(str(folder), has_own_files=False) == str(folder) == str(Path.cwd())
+    assert _go_to({**document, "has_own_files": False}) == str(folder) == str(Path.cwd())

@@ -8,7 +8,9 @@ root can have made it (see :mod:`..trusted_paths`).
 A folder is the master's if it has the same inode number, and if one of these holds:
 
 - it was last changed at the same time, which nobody can choose;
-- it belongs to the user or to root;
+- it belongs to the user, and is not the root of a file system (these have the same inode numbers on
+  all hosts);
+- it belongs to root or to the user, and nobody else can write to it;
 - it is on the file system of the folder that the script runs in, here and on the master, and that
   folder is the master's.
 """
@@ -56,11 +58,11 @@ def usable(
     """
     used, refusals = [], {}
     around = _status(cwd)
-    if around is not None and not _is_same(around, facts.get(cwd), None):
+    if around is not None and not _is_same(cwd, around, facts.get(cwd), None):
         around = None
     for path in paths:
         status = _status(path)
-        if status is not None and _is_same(status, facts.get(path), around):
+        if status is not None and _is_same(path, status, facts.get(path), around):
             used.append(path)
             continue
         from ..trusted_paths import why_not
@@ -73,12 +75,30 @@ def usable(
     return used, refusals
 
 
-def _is_same(status: os.stat_result, fact: Fact | None, around: os.stat_result | None) -> bool:
+def _is_same(
+    path: str, status: os.stat_result, fact: Fact | None, around: os.stat_result | None
+) -> bool:
     if fact is None or status.st_ino != fact[0]:
         return False
-    if status.st_ctime_ns == fact[1] or status.st_uid in (0, os.geteuid()):
+    if status.st_ctime_ns == fact[1] or _is_ones_own(path, status):
         return True
     return around is not None and bool(fact[2]) and status.st_dev == around.st_dev
+
+
+def _is_ones_own(path: str, status: os.stat_result) -> bool:
+    """Whether nobody but the user or root can have made a folder of that inode what it is."""
+    if status.st_uid not in (0, os.geteuid()):
+        return False
+    if status.st_uid != 0 and not _is_root_of_file_system(path, status):
+        return True  # others may write to it; but a second folder of that inode is not to be had
+    from ..trusted_paths import who_else_writes
+
+    return not who_else_writes(path, status)
+
+
+def _is_root_of_file_system(path: str, status: os.stat_result) -> bool:
+    above = _status(f"{path}/..")
+    return above is None or above.st_dev != status.st_dev or above.st_ino == status.st_ino
 
 
 def _status(path: str) -> os.stat_result | None:

@@ -84,7 +84,7 @@ def _supervisor(
 
     document = json.loads(text or b"")
     sys.path[:] = _paths(document)
-    folder = _go_to(document["cwd"], has_own_files=document["has_own_files"])
+    folder = _go_to(document)
     surroundings = Surroundings(folder, sys.path, document["argv"])
     dial = _dialler(document)
     stream: Stream
@@ -194,19 +194,17 @@ def _say_untrusted(path: str, reason: str) -> None:
     say(f"{path} is not imported from, since somebody else may be behind it: {reason}")
 
 
-def _go_to(folder: str, *, has_own_files: bool) -> str:
+def _go_to(document: dict[str, Any]) -> str:
     """Change to the master's folder, or to the user's home if that is not there; return which.
 
     The launch may have started this process elsewhere, and a login shell's profile may have changed
-    the folder. On a machine with files of its own, no other user may have made the folder.
+    the folder. It must be the very folder of the master's, or one that no other user has made.
     """
+    folder: str = document["cwd"]
     try:
         os.chdir(folder)
-        if has_own_files:
-            from ..trusted_paths import why_not
-
-            if refusal := why_not(folder):
-                raise PermissionError(errno.EPERM, refusal)
+        if refusal := _why_not_work_in(folder, document):
+            raise PermissionError(errno.EPERM, refusal)
     except OSError as problem:
         reason = str(problem.strerror)
     else:
@@ -221,6 +219,18 @@ def _go_to(folder: str, *, has_own_files: bool) -> str:
 
     say(f"can't work in {folder} ({reason}), so this slave works in {home}")
     return home
+
+
+def _why_not_work_in(folder: str, document: dict[str, Any]) -> str:
+    if document["has_own_files"]:
+        from ..trusted_paths import why_not
+
+        return why_not(folder)
+    if document["folders"]:
+        from .._code.same_files import usable
+
+        return usable([folder], document["folders"], folder)[1].get(folder, "")
+    return ""
 
 
 def _read_line(connected: socket.socket) -> bytes:

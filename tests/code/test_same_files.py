@@ -14,6 +14,7 @@ import pytest
 import imp_parallel_core
 from imp_parallel_core import Bootstrap
 from imp_parallel_core._code.same_files import facts_of, usable
+from imp_parallel_core._slave.program import _go_to, _paths
 
 DIAL = """
 import sys
@@ -46,11 +47,55 @@ def test_the_masters_own_folder_is_used_whoever_can_write_to_it(of_another: Path
     assert usable([folder], facts_of([folder], "/nowhere"), "/nowhere") == ([folder], {})
 
 
-def test_a_folder_that_has_changed_is_the_masters_if_it_is_the_users(open_folder: Path) -> None:
-    folder = str(open_folder)
+@pytest.mark.parametrize("mode", [0o755, 0o775, 0o1777])
+def test_a_folder_that_has_changed_is_the_masters_if_it_is_the_users(
+    tmp_path: Path, mode: int
+) -> None:
+    folder = str(tmp_path)
+    tmp_path.chmod(mode)
     facts = facts_of([folder], "/nowhere")
     facts[folder][1] += 1
     assert usable([folder], facts, "/nowhere") == ([folder], {})
+
+
+def facts_of_another_host(path: str) -> dict[str, list[int]]:
+    """Return what the master says of a folder of the same inode that is not this one."""
+    facts = facts_of([path], path)
+    facts[path][1] += 1
+    return facts
+
+
+def test_the_root_of_a_file_system_that_others_can_write_to_may_be_another_on_each_host() -> None:
+    shared = "/dev/shm"  # (/tmp need not be one)
+    assert Path(shared).is_mount()
+    assert Path(shared).stat().st_mode & 0o1777 == 0o1777
+    facts = facts_of_another_host(shared)
+    for cwd in (shared, "/nowhere"):
+        assert usable([shared], facts, cwd) == ([], {shared: f"everybody can write to {shared}"})
+    assert usable(["/"], facts_of_another_host("/"), "/") == (["/"], {})
+
+
+def test_modules_of_others_are_not_imported_from_a_folder_that_each_host_has_of_its_own(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, home = "/dev/shm", str(tmp_path)
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.chdir(home)
+    common = {
+        "sys_path": [shared],
+        "sent_path": [],
+        "base_prefix": "",
+        "library": [],
+        "cwd": shared,
+    }
+    for has_own_files in (True, False):
+        facts = {} if has_own_files else facts_of_another_host(shared)
+        document = {**common, "folders": facts, "has_own_files": has_own_files}
+        assert shared not in _paths(document)
+        assert _go_to(document) == home
+        said = capfd.readouterr().err
+        assert f"{shared} is not imported from, since somebody else may be behind it" in said
+        assert f"can't work in {shared} (everybody can write to {shared})" in said
 
 
 def test_a_folder_that_has_changed_is_the_masters_if_it_is_beside_the_scripts(

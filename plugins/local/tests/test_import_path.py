@@ -188,3 +188,29 @@ def test_the_current_folder_where_it_is_on_the_path(tmp_path: Path) -> None:
 def test_entries_that_are_no_texts_are_no_hindrance(one_slave: Manager, tmp_path: Path) -> None:
     sys.path += [tmp_path, None, b"bytes"]  # type: ignore[list-item]  # that's the point
     assert has_worked(one_slave)
+
+
+def test_a_script_in_a_folder_to_which_everybody_can_add_imports_what_is_beside_it(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "shared"
+    write_module(folder, "user_beside", "from beside the script")
+    folder.chmod(0o1777)
+    script = """
+    import os
+    import user_beside
+    from imp_parallel_core import LocalSlave, Manager
+
+    with Manager(output=None) as manager:
+        manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        context.add_task(user_beside.get)
+        context.add_task(os.getcwd)
+        print(list(context.get_results()))
+    """
+    (folder / "script.py").write_text(textwrap.dedent(script))
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == f"{['from beside the script', str(folder)]}\n", done.stderr
