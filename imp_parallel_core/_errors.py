@@ -19,7 +19,7 @@ All errors survive pickling, and have their details as attributes. There is one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ._light_typing import Any
 from ._printable import printable_lines
@@ -35,7 +35,51 @@ class Error(Exception):
         super().__init__(printable_lines(message))
 
 
-class RemoteError(Error):
+class _TaskError(Error):
+    """The error of one task.
+
+    Args:
+        message: what it says.
+        task: the task, as it was given to the constructor.
+        rebuild_task: returns a copy of the task instead, each time that it is asked for.
+        number: the task's number in its context.
+        args_of_task: a short ``repr`` of each of its arguments.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        task: Any,
+        rebuild_task: Callable[[], Any] | None,
+        number: int | None,
+        args_of_task: Sequence[str],
+    ) -> None:
+        super().__init__(message)
+        self._task = task
+        self._rebuild_task = rebuild_task
+        self.number = number
+        self.args_of_task = tuple(args_of_task)
+
+    @property
+    def task(self) -> Any:
+        """A copy of the task, or None if it can't be rebuilt.
+
+        It is made each time that it is asked for, also when the context or the Manager has been
+        closed: a copy may be large, and errors may be many. The error holds what was sent.
+        """
+        return self._task if self._rebuild_task is None else self._rebuild_task()
+
+    @task.setter
+    def task(self, task: Any) -> None:
+        self._task, self._rebuild_task = task, None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Take the error apart with a copy of its task."""
+        state = {**self.__dict__, "_task": self.task, "_rebuild_task": None}
+        return type(self), self.args, state
+
+
+class RemoteError(_TaskError):
     """A task raised an exception on its slave. The slave goes on with other tasks.
 
     Attributes:
@@ -49,7 +93,8 @@ class RemoteError(Error):
             of the exceptions in a group.
         slave: the name of the slave that ran the task.
         host: the name of that slave's machine.
-        task: a copy of the task, or None if it can't be rebuilt.
+        task: a copy of the task, or None if it can't be rebuilt. It is made each time that it is
+            asked for.
         number: the task's number in its context, from 0 in the order of adding; for a call of
             ``Context.map`` its number in that.
         args_of_task: a short ``repr`` of each argument that was added with the task; for ``map``,
@@ -65,6 +110,7 @@ class RemoteError(Error):
         slave: str = "",
         host: str = "",
         task: Any = None,
+        rebuild_task: Callable[[], Any] | None = None,
         number: int | None = None,
         args_of_task: Sequence[str] = (),
         exc_type: str = "",
@@ -72,7 +118,7 @@ class RemoteError(Error):
         exc_notes: Sequence[str] = (),
         exc_problem: str = "",
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, task, rebuild_task, number, args_of_task)
         self.exc = exc
         self.exc_type = exc_type
         self.exc_args = tuple(exc_args)
@@ -81,9 +127,6 @@ class RemoteError(Error):
         self.traceback = traceback
         self.slave = slave
         self.host = host
-        self.task = task
-        self.number = number
-        self.args_of_task = tuple(args_of_task)
 
     @property
     def worker(self) -> str:
@@ -98,12 +141,12 @@ class SetupError(RemoteError):
     """
 
 
-class TaskLostError(Error):
+class TaskLostError(_TaskError):
     """A task ended its runner in each of its attempts, and was given up.
 
     Attributes:
         attempts: one sentence for each attempt, in order: its slave, and how it ended.
-        task: a copy of the task, or None if it can't be rebuilt.
+        task: a copy of the task, as of a :class:`RemoteError`.
         number, args_of_task: as of a :class:`RemoteError`.
     """
 
@@ -113,14 +156,12 @@ class TaskLostError(Error):
         *,
         attempts: Sequence[str] = (),
         task: Any = None,
+        rebuild_task: Callable[[], Any] | None = None,
         number: int | None = None,
         args_of_task: Sequence[str] = (),
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, task, rebuild_task, number, args_of_task)
         self.attempts = tuple(attempts)
-        self.task = task
-        self.number = number
-        self.args_of_task = tuple(args_of_task)
 
 
 class PicklingError(Error):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from .._code.exception_facts import ExceptionFacts, read_facts
 from .._code.references import resolving, unpickle_task
@@ -12,34 +13,41 @@ from .._errors import RemoteError, SetupError, TaskLostError
 from .._light_typing import NamedTuple
 from .._printable import printable_lines
 from .._scheduler.actions import Deliver
-from .._scheduler.tasks import OutcomeKind, Task
+from .._scheduler.tasks import OutcomeKind
 from .opening import CODE_OF_OTHERS, Opener, place
 
+if TYPE_CHECKING:
+    from .._definitions.book import DefinitionBook
 
-class _Copy(NamedTuple):
-    """What a failed task was, as far as it can be rebuilt."""
+    Rebuild = Callable[[], tuple[Any, tuple[Any, ...]]]
 
-    task: Any = None
+
+class _Described(NamedTuple):
+    """A failed task in words, as far as it can be rebuilt."""
+
     args: tuple[str, ...] = ()
     words: str = ""
 
 
 def error_of(delivery: Deliver, opener: Opener) -> RemoteError | TaskLostError:
     """Return the error of a delivery that is no value."""
-    copy = _rebuild(delivery.task, opener)
+    rebuild = partial(_rebuild, delivery.task.payload, opener.served.book)
+    described = _describe(rebuild)
     if delivery.outcome.kind is OutcomeKind.LOST:
-        return _lost_error(delivery, copy)
-    return _remote_error(delivery, copy, opener)
+        return _lost_error(delivery, described, rebuild)
+    return _remote_error(delivery, described, rebuild, opener)
 
 
-def _remote_error(delivery: Deliver, copy: _Copy, opener: Opener) -> RemoteError:
+def _remote_error(
+    delivery: Deliver, described: _Described, rebuild: Rebuild, opener: Opener
+) -> RemoteError:
     outcome, number = delivery.outcome, delivery.task.number
     name, host = opener.engine.slave_names(outcome.slave)
     is_setup = outcome.kind is OutcomeKind.SETUP_FAILED
     what = f"the set-up of its context ({opener.setup_name})" if is_setup else f"task {number}"
     exc, traceback, facts = None, "", ExceptionFacts()
     if len(outcome.content) < 4:  # the set-up did not raise: it took its runner down
-        message = f"{what} ended its runner: {outcome.content[0]}{copy.words}"
+        message = f"{what} ended its runner: {outcome.content[0]}{described.words}"
     else:
         traceback, line = (
             printable_lines(bytes(part).decode(errors="replace")) for part in outcome.content[:2]
@@ -47,7 +55,7 @@ def _remote_error(delivery: Deliver, copy: _Copy, opener: Opener) -> RemoteError
         exc, facts = _unpickle_exception(outcome.content[2], outcome.content[3:], opener)
         lost = f"\n  exc is None: {facts.problem}" if exc is None and facts.problem else ""
         message = (
-            f"{line}\n  raised by {what} on {place(name, host)}{copy.words}{lost}\n"
+            f"{line}\n  raised by {what} on {place(name, host)}{described.words}{lost}\n"
             f"  traceback on the slave:\n{traceback}"
         )
     error = (SetupError if is_setup else RemoteError)(
@@ -56,9 +64,9 @@ def _remote_error(delivery: Deliver, copy: _Copy, opener: Opener) -> RemoteError
         traceback=traceback,
         slave=name,
         host=host,
-        task=copy.task,
+        rebuild_task=lambda: rebuild()[0],
         number=number,
-        args_of_task=copy.args,
+        args_of_task=described.args,
         exc_type=facts.type_name,
         exc_args=facts.args,
         exc_notes=facts.notes,
@@ -86,29 +94,36 @@ def _unpickle_exception(
     return exc, known
 
 
-def _rebuild(task: Task, opener: Opener) -> _Copy:
-    """Return a copy of a failed task, for its error; an empty one if that can't be made."""
+def _rebuild(payload: Sequence[Any], book: DefinitionBook) -> tuple[Any, tuple[Any, ...]]:
+    """Return a copy of a task, and of its arguments; None without any if that can't be made."""
     try:
-        book = opener.served.book
         with resolving(book):
-            function, args = unpickle_task(task.payload, book)
-    except CODE_OF_OTHERS:  # it is for the message only
-        return _Copy()
-    shown = tuple(map(describe, args))
+            function, arguments = unpickle_task(payload, book)
+    except CODE_OF_OTHERS:
+        return None, ()
+    return function, arguments
+
+
+def _describe(rebuild: Rebuild) -> _Described:
+    """Return a task in words; the copy that serves for that may be large, and is not kept."""
+    function, arguments = rebuild()
+    if function is None:
+        return _Described()
+    shown = tuple(map(describe, arguments))
     words = f"\n  the task: {describe_task(function)}"
     if shown:
         words += f"\n  called, after what the set-up returned, with: {join_bounded(shown)}"
-    return _Copy(function, shown, words)
+    return _Described(shown, words)
 
 
-def _lost_error(delivery: Deliver, copy: _Copy) -> TaskLostError:
+def _lost_error(delivery: Deliver, described: _Described, rebuild: Rebuild) -> TaskLostError:
     attempts = delivery.outcome.content
     history = "\n".join(f"  {n}. {attempt}" for n, attempt in enumerate(attempts, 1))
     return TaskLostError(
         f"task {delivery.task.number} was given up after {len(attempts)} attempts, each of which "
-        f"ended its runner:\n{history}{copy.words}",
+        f"ended its runner:\n{history}{described.words}",
         attempts=attempts,
-        task=copy.task,
+        rebuild_task=lambda: rebuild()[0],
         number=delivery.task.number,
-        args_of_task=copy.args,
+        args_of_task=described.args,
     )

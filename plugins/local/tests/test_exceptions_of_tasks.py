@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import threading
 from collections.abc import Callable
@@ -82,6 +83,26 @@ def test_an_exception_that_can_not_be_pickled_is_told_of(fail: Fail) -> None:
     error.task = None  # one that can't be pickled
     again = pickle.loads(pickle.dumps(error))
     assert vars(again) == vars(error)
+
+
+class Divide:
+    """A task that can be pickled."""
+
+    def __init__(self, by: int) -> None:
+        self.by = by
+
+    def __call__(self, number: int) -> float:
+        return number / self.by
+
+
+def test_an_error_travels_with_a_copy_of_its_task(one_slave: Manager) -> None:
+    context = one_slave.get_context()
+    context.add_task(Divide(0), 3)
+    (error,) = context.get_results(on_error="return")
+    for again in pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error):
+        assert isinstance(again, RemoteError)
+        assert (again.task.by, again.args_of_task, again.number) == (0, ("3",), 0)
+        assert str(again) == str(error)
 
 
 @pytest.mark.parametrize(

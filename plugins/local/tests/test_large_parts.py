@@ -291,6 +291,39 @@ def test_an_error_still_tells_of_the_task_that_held_it(one_slave: Manager) -> No
     assert caught.value.task.__self__.data == block.data
 
 
+def memory_bytes() -> int:
+    """Return how much memory this process has of its own."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) * 1024
+
+
+def test_errors_of_many_tasks_that_hold_it_take_little_memory(one_slave: Manager) -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.weights = numpy.ones(MB)
+
+        def __setstate__(self, state: dict[str, Any]) -> None:
+            self.__dict__.update(state)
+            self.weights *= 2
+
+        def loss(self, number: int) -> float:
+            raise ValueError(number)
+
+    context = one_slave.get_context()
+    before, descriptors = memory_bytes(), len(list(Path("/proc/self/fd").iterdir()))
+    errors = list(context.map(Model().loss, range(50), on_error="return"))
+    assert memory_bytes() < before + 10 * 8 * MB  # of 50 of them
+    assert len(list(Path("/proc/self/fd").iterdir())) < descriptors + 10
+    assert shared_memory_of_all(one_slave) == 1
+    context.close()
+    error = errors[7]
+    assert isinstance(error, RemoteError)
+    assert error.args_of_task == ("7",)
+    assert "Model.loss" in str(error)
+    assert error.task.__self__.weights.sum() == 2 * MB
+    assert error.task is not error.task
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_tasks_one_after_the_other_find_it_where_it_was(
     one_slave: Manager, monkeypatch: pytest.MonkeyPatch, count: int
