@@ -14,7 +14,7 @@ from .._light_typing import NamedTuple
 from .._printable import printable_lines
 from .._scheduler.actions import Deliver
 from .._scheduler.tasks import OutcomeKind
-from .opening import CODE_OF_OTHERS, Opener, place
+from .opening import Opener, place
 
 if TYPE_CHECKING:
     from .._definitions.book import DefinitionBook
@@ -85,7 +85,9 @@ def _unpickle_exception(
         return None, known
     try:
         exc = opener.unpickle(pickled)
-    except CODE_OF_OTHERS as problem:
+    except KeyboardInterrupt:  # a Ctrl-C of the user's
+        raise
+    except BaseException as problem:
         why = f"{type(problem).__name__}: {describe_text(problem)}"
         return None, known._replace(problem=f"it can't be unpickled on the master: {why}")
     if not isinstance(exc, BaseException):
@@ -99,7 +101,9 @@ def _rebuild(payload: Sequence[Any], book: DefinitionBook) -> tuple[Any, tuple[A
     try:
         with resolving(book):
             function, arguments = unpickle_task(payload, book)
-    except CODE_OF_OTHERS:
+    except KeyboardInterrupt:  # a Ctrl-C of the user's
+        raise
+    except BaseException:
         return None, ()
     return function, arguments
 

@@ -163,9 +163,13 @@ class OpenContext:
             return error_of(delivery, self._opener)
         except Error as error:  # the Manager has been closed meanwhile
             return error
-        except Exception as problem:  # no memory, say: this is raised once, and not for ever
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:  # no memory, say: this is raised once, and not for ever
+            from .._code.reprs import describe_text
+
             number = delivery.task.number
-            reason = f"{type(problem).__name__}: {problem}"
+            reason = f"{type(problem).__name__}: {describe_text(problem)}"
             text = f"the error of task {number} can't be read: {reason}"
             unreadable = RemoteError(text, exc=problem, number=number)
             unreadable.__cause__ = problem

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from .._engine.engine import Engine
     from .._engine.served_context import ServedContext
 
-# What unpickling may raise, since it runs the user's code: anything but a Ctrl-C of the user's.
-CODE_OF_OTHERS = (Exception, SystemExit, GeneratorExit)
-
 _SHORT = 4096  # bytes that it takes no time to look through
 
 
@@ -40,12 +37,16 @@ class Opener:
         outcome = delivery.outcome
         try:
             return self.unpickle(outcome.content)
-        except CODE_OF_OTHERS as problem:
+        except KeyboardInterrupt:  # a Ctrl-C of the user's
+            raise
+        except BaseException as problem:  # unpickling runs the code of others: it may do anything
+            from .._code.reprs import describe_text
+
             name, host = self.engine.slave_names(outcome.slave)
             raise RemoteError(
                 f"the value of task {delivery.task.number}, which ran on "
                 f"{place(name, host)}, can't be unpickled on the master: "
-                f"{type(problem).__name__}: {problem}",
+                f"{type(problem).__name__}: {describe_text(problem)}",
                 exc=problem,
                 slave=name,
                 host=host,

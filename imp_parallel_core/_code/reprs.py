@@ -1,4 +1,8 @@
-"""Short descriptions of the user's objects, for messages: bounded, printable, on one line."""
+"""Short descriptions of the user's objects, for messages: bounded, printable, on one line.
+
+The code of an object may raise anything, ``SystemExit`` too. All of that is caught but for a
+``KeyboardInterrupt``, which is a Ctrl-C of the user's.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,9 @@ def describe(thing: Any) -> str:
     """Return a short ``repr``. Never raises, even if the object's own ``__repr__`` does."""
     try:
         return _on_one_line(_repr.repr(thing))
-    except Exception:  # the user's __repr__ may raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # the user's __repr__ may raise
         return f"an instance of {type(thing).__qualname__}"
 
 
@@ -28,7 +34,9 @@ def describe_text(problem: BaseException) -> str:
     """Return the text of an exception on one line. Never raises."""
     try:
         text = _on_one_line(str(problem))
-    except Exception:  # the user's __str__ may raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # the user's __str__ may raise
         return "(its text can't be shown)"
     return text if len(text) <= _ALL else text[: _ALL - 1] + "…"
 
@@ -48,7 +56,9 @@ def describe_task(task: Any) -> str:
             return _with_values(task.__qualname__, named | (task.__kwdefaults__ or {}))
         if kind.__repr__ is object.__repr__:
             return _with_values(kind.__qualname__, vars(task))
-    except Exception:  # the object has no __dict__, or a strange one
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # the object has no __dict__, or a strange one
         return describe(task)
     return describe(task)
 

@@ -83,6 +83,6 @@ class Observers:
         for name, observe in list(self._observers.items()):
             try:
                 observe(events=events)
-            except Exception:  # a plugin's
+            except BaseException:  # a plugin's
                 _logger.exception("observer %s failed, and is not called again", name)
                 del self._observers[name]

@@ -42,7 +42,9 @@ def describe(slave: Slave) -> str:
     """Return a description as printable text, also if its own ``__repr__`` fails."""
     try:
         return printable(repr(slave))
-    except Exception as problem:
+    except KeyboardInterrupt:  # a Ctrl-C of the user's
+        raise
+    except BaseException as problem:
         return f"{type(slave).__name__}(…) (its __repr__ raised {type(problem).__name__})"
 
 

@@ -199,7 +199,9 @@ def test_slave_classes_can_be_imported_from_the_core(
         _plugins.find_slave_type("MissingSlave")
 
 
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
 def test_an_observer_that_raises_is_reported_once_and_muted(
+    kind: type[BaseException],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     calls: list[str] = []
@@ -208,7 +210,7 @@ def test_an_observer_that_raises_is_reported_once_and_muted(
 
     def bad(events: Sequence[Event]) -> None:
         calls.append("bad")
-        raise RuntimeError("I am broken")
+        raise kind("I am broken")
 
     def good(events: Sequence[Event]) -> None:
         seen.extend(events)

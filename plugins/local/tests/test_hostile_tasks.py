@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import signal
@@ -57,6 +58,32 @@ def _refuse(pid: int) -> str:
     if os.getpid() == pid:
         raise KeyError("not here")
     return "elsewhere"
+
+
+class OwnInterrupt(BaseException):
+    """An exception of the user's that no ``except Exception`` catches."""
+
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+class Explosive:
+    """Raises something whenever the master unpickles it or shows it."""
+
+    def __init__(self, kind: type[BaseException], master: int) -> None:
+        self.kind = kind
+        self.master = master
+
+    def __repr__(self) -> str:
+        raise self.kind
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ = state
+        if self.master == os.getpid():
+            raise self.kind
+
+
+MEAN = [SystemExit, GeneratorExit, asyncio.CancelledError, OwnInterrupt]
 
 
 class OddError(Exception):
@@ -271,6 +298,60 @@ def test_a_value_that_can_not_be_unpickled_on_the_master_fails_alone(one_slave: 
     error = only_error(context)
     assert "can't be unpickled on the master" in str(error)
     assert "not here" in str(error)
+
+
+@pytest.mark.parametrize("kind", MEAN)
+def test_whatever_a_value_raises_when_it_is_unpickled_is_the_error_of_its_task(
+    one_slave: Manager, kind: type[BaseException]
+) -> None:
+    context = one_slave.get_context()
+    context.add_task(Explosive, kind, os.getpid())
+    error = only_error(context)
+    assert isinstance(error, RemoteError)
+    assert isinstance(error.exc, kind)
+    assert f"can't be unpickled on the master: {kind.__name__}" in str(error)
+
+
+@pytest.mark.parametrize("kind", MEAN)
+def test_whatever_an_argument_raises_when_it_is_shown_takes_nothing_from_the_error(
+    one_slave: Manager, kind: type[BaseException]
+) -> None:
+    context = one_slave.get_context()
+    context.add_task(lambda argument: 1 / 0, Explosive(kind, 0))
+    error = only_error(context)
+    assert isinstance(error, RemoteError)
+    assert isinstance(error.exc, ZeroDivisionError)
+    assert error.args_of_task == ("an instance of Explosive",)
+
+
+@pytest.mark.parametrize("kind", MEAN)
+def test_a_task_that_can_not_be_rebuilt_on_the_master_still_has_its_error(
+    one_slave: Manager, kind: type[BaseException]
+) -> None:
+    context = one_slave.get_context()
+    context.add_task(lambda argument: 1 / 0, Explosive(kind, os.getpid()))
+    error = only_error(context)
+    assert isinstance(error, RemoteError)
+    assert isinstance(error.exc, ZeroDivisionError)
+    assert error.task is None
+
+
+@pytest.mark.parametrize("kind", MEAN)
+def test_whatever_an_exception_raises_when_it_is_unpickled_its_error_has_its_text(
+    one_slave: Manager, kind: type[BaseException]
+) -> None:
+    class Bursting(Exception):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args)
+            self.explosive = Explosive(kind, master)
+
+    master = os.getpid()
+    context = one_slave.get_context()
+    context.add_task(lambda: throw(Bursting))
+    error = only_error(context)
+    assert isinstance(error, RemoteError)
+    assert error.exc is None
+    assert f"it can't be unpickled on the master: {kind.__name__}" in error.exc_problem
 
 
 @pytest.mark.parametrize(

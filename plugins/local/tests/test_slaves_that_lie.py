@@ -389,16 +389,19 @@ def test_a_launch_that_once_said_that_its_slaves_are_queued_is_waited_for(
     assert list(context.get_results()) == [1]
 
 
-def test_a_description_that_can_not_be_shown_is_a_slave_like_any_other(manager: Manager) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
+def test_a_description_that_can_not_be_shown_is_a_slave_like_any_other(
+    manager: Manager, kind: type[BaseException]
+) -> None:
     class Shy(Liar):
         def __repr__(self) -> str:
-            raise RuntimeError("shy")
+            raise kind("shy")
 
     manager.add_slave(Shy(works))
     context = manager.get_context()
     context.add_task(abs, -1)
     assert list(context.get_results()) == [1]
-    assert manager.slaves[0].description == "Shy(…) (its __repr__ raised RuntimeError)"
+    assert manager.slaves[0].description == f"Shy(…) (its __repr__ raised {kind.__name__})"
 
 
 def test_what_is_sent_before_the_loss_of_a_runner_is_explained_is_sent_to_the_next_again(
