@@ -2,9 +2,10 @@
 
 A thread of its own accepts connections, makes TLS handshakes without waiting for any of them, and
 hands over those that have proved which slave they are. Until then nothing of a peer is looked at
-but by the TLS library, and the few bytes of its proof. Peers that idle are bounded in number and
-in time, so that they cost little and can't keep a slave out: those that have said nothing yet give
-way first, and soon, since a slave begins to speak as soon as it is connected.
+but the length of its first record, by the TLS library, and the few bytes of its proof. Peers that
+idle are bounded in number and in time, so that they cost little and can't keep a slave out: those
+whose first record has not come yet give way first, and soon, since a slave sends it as soon as it
+is connected. The others are heard in turns of the addresses that they come from.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from imp_parallel_core.proofs import note_proof
 from ._credentials import RunCredentials
 from ._newcomer import Newcomer
 from ._tls_stream import TlsStream
+from ._turns import first_to_go, in_turns, source_of
 
 _logger = logging.getLogger("imp_parallel.tcp")
 
@@ -139,7 +141,7 @@ class Listener(threading.Thread):
             if not self._make_room(self._silent, self._room, _SILENT_S):
                 return
             try:
-                connected, _ = listening.accept()
+                connected, address = listening.accept()
             except (BlockingIOError, ConnectionError):
                 return
             except OSError as problem:  # out of descriptors or memory
@@ -148,7 +150,7 @@ class Listener(threading.Thread):
                 for oldest in list(self._silent.values())[:_ACCEPTED_AT_ONCE]:
                     self._turn_away(oldest, "the system is at its limits")
                 return
-            newcomer = Newcomer(connected)
+            newcomer = Newcomer(connected, source_of(address))
             self._silent[connected.fileno()] = newcomer
             self._selector.register(connected, selectors.EVENT_READ, newcomer)
 
@@ -164,14 +166,22 @@ class Listener(threading.Thread):
         descriptor = newcomer.socket.fileno()
         if descriptor in self._speaking:
             self._advance(newcomer)
-        elif self._silent.pop(descriptor, None) is not None:  # else it had to give way just now
+        elif descriptor in self._silent:  # else it had to give way just now
+            try:
+                if not newcomer.has_greeted():
+                    return
+            except OSError as problem:  # it has gone already
+                self._turn_away(newcomer, str(problem))
+                return
+            del self._silent[descriptor]
             self._selector.unregister(newcomer.socket)
             self._waiting[descriptor] = newcomer
 
     def _hear_those_who_wait(self) -> None:
-        for descriptor, newcomer in list(self._waiting.items()):
-            if not self._make_room(self._speaking, _SPEAKING, _UNDISTURBED_S):
-                return
+        for newcomer in in_turns(self._waiting.values(), self._speaking.values()):
+            if not self._has_room_to_speak(newcomer):
+                break
+            descriptor = newcomer.socket.fileno()
             del self._waiting[descriptor]
             try:
                 newcomer.speaks(self._credentials)
@@ -181,6 +191,27 @@ class Listener(threading.Thread):
             self._speaking[descriptor] = newcomer
             self._selector.register(newcomer.socket, selectors.EVENT_READ, newcomer)
             self._advance(newcomer)
+        self._shorten_the_queue()
+
+    def _shorten_the_queue(self) -> None:
+        """Leave room for those who have not been accepted yet: they may be of other sources."""
+        while len(self._waiting) > self._silent_limit // 2:
+            oldest, _ = first_to_go(self._waiting.values())
+            if time.monotonic() - oldest.since < _UNDISTURBED_S:
+                return
+            del self._waiting[oldest.socket.fileno()]
+            oldest.socket.close()
+
+    def _has_room_to_speak(self, newcomer: Newcomer) -> bool:
+        """Have one of a source with more connections give way if necessary, or one that is slow."""
+        if len(self._speaking) < _SPEAKING:
+            return True
+        oldest, count = first_to_go(self._speaking.values())
+        own = sum(other.source == newcomer.source for other in self._speaking.values())
+        if count <= own + 1 and time.monotonic() - oldest.since < _UNDISTURBED_S:
+            return False
+        self._turn_away(oldest, "others wait")
+        return True
 
     def _advance(self, newcomer: Newcomer) -> None:
         try:

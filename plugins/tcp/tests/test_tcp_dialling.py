@@ -218,7 +218,7 @@ def test_a_master_that_accepts_but_is_too_busy_to_answer_is_waited_for(
         credentials = listening.transport._credentials
         assert credentials is not None
         connected, _ = late.accept()
-        newcomer = Newcomer(connected)
+        newcomer = Newcomer(connected, b"")
         newcomer.speaks(credentials)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
