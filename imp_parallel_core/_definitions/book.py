@@ -26,8 +26,8 @@ One task's pickle sees one version of everything, even if pickling itself change
 
 from __future__ import annotations
 
-import itertools
 import pickle
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -47,14 +47,13 @@ from .._code.reducers import (
 from .._code.references import change_path, define_named, definition
 from .._light_typing import NamedTuple
 from .._wire.shared_memory import SharedBytes, kept
-from .bundle_parts import Binding, Definition, Key, Step
 from .bundles import BundleWriter
 from .import_path import ImportPath, absolute_path
 from .large_parts import LEAST_BYTES, LargePart, LargeParts
 from .plain_tasks import PlainTasks
+from .sent import Segments, Sent, Step
 from .snapshot import Snapshot
 
-Segments = tuple[bytes | SharedBytes, ...]
 TaskSegments = tuple[bytes | SharedBytes | LargePart, ...]
 _T = TypeVar("_T")
 _DEPTH_LIMIT = 10  # of bindings inside others, where the stack does not suffice for more
@@ -88,17 +87,10 @@ class DefinitionBook:
     def __init__(self, parts: LargeParts | None = None, path: ImportPath | None = None) -> None:
         self._parts = parts or LargeParts()
         self._path = path or ImportPath(absolute_path())
-        self.bundles: list[Segments] = []
+        self.sent = Sent()
+        self.bundles = self.sent.bundles
         """Bundle ``n`` is ``bundles[n - 1]``; a task that needs none says 0."""
-        self.definitions: dict[int, Definition] = {}  # the latest, by the id of its object
-        self.bindings: dict[Key, Binding] = {}  # the latest
-        self.described: set[int] = set()  # namespaces whose attributes are sent
-        self.imported: set[str] = set()
         self._lock = threading.RLock()
-        self._numbers = itertools.count()
-        self._objects: dict[int, Any] = {}  # by number; holds each, so ids stay true
-        self._namespaces: list[dict[str, Any]] = []
-        self._namespace_numbers: dict[int, int] = {}  # by id
         self._reductions: dict[int, _Reduction] = {}  # by id; of what tasks' pickles refer to
         self._plain_kinds: set[type] = set()  # whose instances pickle itself takes apart
         self._named_kinds: dict[type, bool] = {}  # whether instances may be pickled by name
@@ -153,8 +145,7 @@ class DefinitionBook:
             return (arguments[0], known.snapshot) if refer is definition else None
         if known is None or is_taken_apart(known.reduction):
             return None  # one that travels with its task
-        number = self.next_number()
-        self._objects[number] = code
+        number = self.sent.number(code)
         self._add_step(Step(define_named, number, pickle.dumps(code, 5)))
         return number, None
 
@@ -174,23 +165,15 @@ class DefinitionBook:
             self._forget_what_is_current()  # perhaps a module was loaded again
             return pickle_with(self._reduce, thing)
 
-    # ---- looking up; also what a result that comes home refers to
+    # ---- what pickles of tasks and results refer to
 
     def definition(self, number: int) -> Any:
         """Return the original object of that number."""
-        return self._objects[number]
+        return self.sent.definition(number)
 
     def namespace(self, number: int) -> dict[str, Any]:
         """Return the globals of that number."""
-        return self._namespaces[number]
-
-    def namespace_number(self, namespace: dict[str, Any]) -> int:
-        """Return the number of a module's globals."""
-        number = self._namespace_numbers.get(id(namespace))
-        if number is None:
-            number = self._namespace_numbers[id(namespace)] = len(self._namespaces)
-            self._namespaces.append(namespace)
-        return number
+        return self.sent.namespace(number)
 
     # ---- what a task's pickle holds of code
 
@@ -208,7 +191,7 @@ class DefinitionBook:
         reducer = reducer_of(kind)
         if reducer is not None:
             return reducer(thing)
-        if self.may_have_name(kind):
+        if self._may_have_name(kind):
             return self._reduce_by_name(thing)
         self._plain_kinds.add(kind)
         return NotImplemented
@@ -218,7 +201,7 @@ class DefinitionBook:
         if kind is FunctionType and has_no_name(thing) and self._is_seen_first(thing):
             return self._reduce_with_its_task(thing)
         if kind is not CodeType:
-            reduced = self.reduce(thing)
+            reduced = self._reduce_by_value(thing)
             if not is_taken_apart(reduced):
                 return reduced
         return self._define(thing)
@@ -237,28 +220,36 @@ class DefinitionBook:
     def _write(self, write: Callable[[BundleWriter], _T]) -> tuple[BundleWriter, _T]:
         """Write a bundle; return its writer, and what ``write`` returns."""
         try:
-            return self._write_with(BundleWriter(self), write)
+            return self._write_with(sys.maxsize, write)
         except RecursionError:  # functions that use one another, in a long chain
-            return self._write_with(BundleWriter(self, _DEPTH_LIMIT), write)
+            return self._write_with(_DEPTH_LIMIT, write)
 
     def _write_with(
-        self, writer: BundleWriter, write: Callable[[BundleWriter], _T]
+        self, depth_limit: int, write: Callable[[BundleWriter], _T]
     ) -> tuple[BundleWriter, _T]:
+        # What the pickle that is being written refers to, or needs in turn, stays what it is until
+        # that is written, whatever pickling changes: another version of a class would not be the
+        # one that a method refers to already.
+        relied_on: set[int] = set().union(*self._relied_on)
+        writer = BundleWriter(
+            self.sent, self._reduce_by_value, self._may_have_name, relied_on, depth_limit
+        )
         try:
             written = write(writer)
-            writer.commit()
+            if writer.commit():
+                self._forget_what_is_current()
         finally:
             writer.close()
         return writer, written
 
-    def may_have_name(self, kind: type) -> bool:
+    def _may_have_name(self, kind: type) -> bool:
         """Whether objects of a type may be pickled by name."""
         known = self._named_kinds.get(kind)
         if known is None:
             known = self._named_kinds[kind] = may_have_name(kind)
         return known
 
-    def reduce(self, thing: Any) -> Any:
+    def _reduce_by_value(self, thing: Any) -> Any:
         """Return cloudpickle's reduction of a function or class."""
         known = self._reductions.get(id(thing))
         if known is not None and known.snapshot is None:
@@ -280,7 +271,7 @@ class DefinitionBook:
         return True
 
     def _reduce_with_its_task(self, function: FunctionType) -> Any:
-        namespace = self.namespace_number(function.__globals__)
+        namespace = self.sent.namespace_number(function.__globals__)
         key = id(function.__code__), namespace
         sent = self._globals_sent.get(key)
         if sent is None or not sent.snapshot.is_current():
@@ -289,42 +280,6 @@ class DefinitionBook:
             self._globals_sent[key] = sent
         self._relied_on.append(sent.numbers)
         return reduce_function(function, namespace)
-
-    # ---- called by the writer of a bundle
-
-    def relied_on(self) -> set[int]:
-        """Return the definitions that the pickle being written refers to, or needs in turn.
-
-        They stay what they are until it is written, whatever pickling changes: another version of
-        a class would not be the one that a method already refers to.
-        """
-        return set().union(*self._relied_on)
-
-    def next_number(self) -> int:
-        """Return the number of one more definition."""
-        return next(self._numbers)
-
-    def add_bundle(
-        self,
-        bundle: Segments,
-        found: dict[int, Definition],
-        described: set[int],
-        imported: set[str],
-    ) -> None:
-        """Take in a bundle, and what it defines."""
-        if not found.keys().isdisjoint(self.definitions):
-            self._forget_what_is_current()
-        self.bundles.append(bundle)
-        self.definitions.update(found)
-        self._objects.update((one.number, one.object) for one in found.values())
-        self.described |= described
-        self.imported |= imported
-
-    def add_bindings(self, bound: dict[Key, Binding]) -> None:
-        """Take in the values of globals."""
-        if any(self.bindings.get(key, new) is not new for key, new in bound.items()):
-            self._forget_what_is_current()
-        self.bindings.update(bound)
 
     def _forget_what_is_current(self) -> None:
         # what held the old version may look unchanged again later, when it is bound back

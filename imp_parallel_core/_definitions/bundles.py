@@ -7,32 +7,20 @@ A bundle is a row of pickles with one memo, so that what its parts share stays s
 from __future__ import annotations
 
 import pickle
-import sys
-from collections.abc import Iterable
-from io import BytesIO
+from collections.abc import Callable, Iterable
+from functools import partial
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._code.by_name import is_defined, reduce_by_name
 from .._code.functions import reduce_code_object, reduce_function
-from .._code.reducers import is_code, is_taken_apart, name_slots, reduce_class, reducer_of
-from .._code.references import (
-    bind,
-    define,
-    definition,
-    have_done,
-    rebind,
-    unbind,
-)
+from .._code.reducers import is_code, is_taken_apart, name_slots, reduce_class
+from .._code.references import bind, define, definition, have_done, rebind, unbind
 from .._light_typing import NamedTuple
-from .._wire.protocol import FRAME_LIMIT_BYTES
-from .._wire.shared_memory import SharedBytes, kept
-from .bundle_parts import Bind, Binding, Bound, Definition, Key, Step
+from .bundle_file import BundleFile
 from .function_needs import FunctionNeeds
+from .sent import Binding, Definition, Key, LateStep, Sent, Step
 from .snapshot import MISSING, Snapshot
-
-if TYPE_CHECKING:
-    from .book import DefinitionBook
 
 
 class _Scope(NamedTuple):
@@ -53,26 +41,35 @@ class BundleWriter:
     they hold inside theirs. In a circle, each global is bound as soon as its value is there.
 
     Args:
-        book: whose bundle it is.
+        sent: what has been sent before.
+        reduce: returns cloudpickle's reduction of a function or class.
+        may_have_name: tells whether objects of a type may be pickled by name.
+        unchanged: the numbers of definitions that count as what they were when they were sent.
         depth_limit: how deep bindings may be inside others; what is deeper is bound at the end.
     """
 
-    def __init__(self, book: DefinitionBook, depth_limit: int = sys.maxsize) -> None:
+    def __init__(
+        self,
+        sent: Sent,
+        reduce: Callable[[Any], Any],
+        may_have_name: Callable[[type], bool],
+        unchanged: set[int],
+        depth_limit: int,
+    ) -> None:
         self.snapshot = Snapshot()
         self.numbers: set[int] = set()
         """Of the definitions that the root needs, as far as they were followed."""
-        self._book = book
+        self._sent = sent
+        self._reduce_by_value = reduce
         self._depth_limit = depth_limit
-        self._file = BytesIO()
-        self._segments: list[bytes | SharedBytes] = []
-        self._pickler = _BundlePickler(self)
+        self._file = BundleFile(self._met, self._reduce, may_have_name)
         self._scopes: list[_Scope] = []  # those that are being written, the innermost last
         self._found: dict[int, Definition] = {}  # by id: what is defined in this bundle
         self._bound: dict[Key, Binding] = {}
         self._unfinished: set[Key] = set()  # of those, whose value is being written
         self._settled: set[int | Key] = set()  # what lacks nothing, nor does what it needs
-        self._needs = FunctionNeeds(book)
-        self._unchanged = book.relied_on()
+        self._needs = FunctionNeeds(sent)
+        self._unchanged = unchanged
 
     def require(self, thing: Any) -> int:
         """Have a function, class or code object defined; return its number."""
@@ -89,15 +86,20 @@ class BundleWriter:
             self._dump(step)
         self._complete(self._needs.keys(function))
 
-    def commit(self) -> None:
-        """Make what was written a bundle of the book, unless nothing was."""
-        if self._file.tell():
+    def commit(self) -> bool:
+        """Make what was written a bundle, unless nothing was.
+
+        Returns whether something had been sent before, and is something else now.
+        """
+        is_anew = False
+        if not self._file.is_empty:
             for found in self._found.values():
                 self._dump(Step(define, found.number, found.object))
-            self._pickler.dump(None)
-            bundle = (self._file.getvalue(), *self._segments, self._contents())
-            self._book.add_bundle(bundle, self._found, self._needs.described, self._needs.imported)
-        self._book.add_bindings(self._bound)
+            bundle = self._file.finish(self._contents())
+            self._sent.described |= self._needs.described
+            self._sent.imported |= self._needs.imported
+            is_anew = self._sent.add_bundle(bundle, self._found)
+        return self._sent.add_bindings(self._bound) or is_anew
 
     def _contents(self) -> bytes:
         """Return a pickle of what is in this bundle, for a slave that can't load the bundle.
@@ -110,16 +112,12 @@ class BundleWriter:
 
     def _is_new(self, key: Key, binding: Binding) -> bool:
         """Whether this bundle changes a global; it leaves those that have always been missing."""
-        known = self._book.bindings.get(key)
+        known = self._sent.bindings.get(key)
         return known is not binding and (known is not None or binding.value is not MISSING)
 
     def close(self) -> None:
-        """Let go of the pickler, which leads back here, and of what it has pickled.
-
-        The garbage collector of some Pythons (3.11.2, of Debian 12) misses what a memo holds.
-        """
-        self._pickler.clear_memo()
-        del self._pickler
+        """Let go of what the file has pickled, and of the way from there back to here."""
+        self._file.close()
 
     # ---- what code needs before it is used
 
@@ -129,19 +127,19 @@ class BundleWriter:
             for step in steps:
                 self._dump(step)
 
-    def _before_use(self, roots: list[Definition] | list[Key]) -> list[Step | Bind]:
+    def _before_use(self, roots: list[Definition] | list[Key]) -> list[Step | LateStep]:
         """Return what is to be done inside the pickle of some code, for it to be usable."""
         return self._lacking(roots) if len(self._scopes) <= self._depth_limit else []
 
     def _lacking(
         self, roots: list[Definition] | list[Key], *, takes_note: bool = False
-    ) -> list[Step | Bind]:
+    ) -> list[Step | LateStep]:
         """Return the steps that are missing for code to be usable, and what it needs in turn.
 
         What is new in this bundle sees to itself when it is written, so that it is only followed
         in order to take note of what is needed.
         """
-        steps: list[Step | Bind] = []
+        steps: list[Step | LateStep] = []
         seen: set[int | Key] = set()
         groups: set[int] = set()  # ids: what was met in one scope has the same one
         snapshot = Snapshot()
@@ -163,7 +161,7 @@ class BundleWriter:
                     steps += self._needs.steps(one.object)
                     pending += self._needs.keys(one.object)
             elif (binding := self._binding(one)) is None:
-                steps.append(Bind(self, one))
+                steps.append(LateStep(partial(self._reduce_binding, one)))
             else:
                 if takes_note and not steps:
                     snapshot.add_global(binding.module, one[1], binding.value)
@@ -181,9 +179,9 @@ class BundleWriter:
         if key in self._bound:
             return None if key in self._unfinished else self._bound[key]
         number, name = key
-        module = self._book.namespace(number)
+        module = self._sent.namespace(number)
         value = module.get(name, MISSING)
-        binding = self._book.bindings.get(key)
+        binding = self._sent.bindings.get(key)
         if binding is None:
             if value is not MISSING:
                 return None
@@ -193,31 +191,33 @@ class BundleWriter:
         self._bound[key] = binding
         return binding
 
-    def reduce_binding(self, key: Key) -> tuple[Any, ...]:
+    def _reduce_binding(self, key: Key) -> tuple[Any, ...]:
         """Return how a global is bound, now that the pickler comes to it."""
         if self._binding(key) is not None:  # another has needed it meanwhile
             return tuple, ()
         binding = self._bound.get(key)  # if its value is being written: one that holds itself
         if binding is None:
             number, name = key
-            module = self._book.namespace(number)
+            module = self._sent.namespace(number)
             binding = self._bound[key] = Binding(module, module.get(name, MISSING), [])
         if binding.value is MISSING:
             return unbind, (key,)
         self._unfinished.add(key)
         self._scopes.append(_Scope({}, binding.group))
-        function = bind if key not in self._book.bindings else rebind
-        return function, (binding.value, Bound(self, key))
+        function = bind if key not in self._sent.bindings else rebind
+        # the pickler comes to the key when it has written the value
+        return function, (binding.value, LateStep(partial(self._end_binding, key)))
 
-    def end_binding(self, key: Key) -> None:
-        """Take note that the value of a global is written."""
+    def _end_binding(self, key: Key) -> tuple[Any, ...]:
+        """Take note that the value of a global is written; return how its key is pickled."""
         self._unfinished.discard(key)
         self._end_scope()
+        return tuple, (key,)
 
     # ---- what was sent, and is still what it was
 
     def _known(self, thing: Any) -> Definition | None:
-        known = self._book.definitions.get(id(thing))
+        known = self._sent.definitions.get(id(thing))
         return known if known is not None and self._are_unchanged(known.group) else None
 
     def _are_unchanged(self, group: Iterable[Definition]) -> bool:
@@ -229,7 +229,7 @@ class BundleWriter:
             if one.number in seen or one.number in self._unchanged:
                 continue
             seen.add(one.number)
-            latest = self._found.get(id(one.object)) or self._book.definitions[id(one.object)]
+            latest = self._found.get(id(one.object)) or self._sent.definitions[id(one.object)]
             if latest is not one or not one.snapshot.is_current():
                 return False
             pending += one.group
@@ -241,22 +241,22 @@ class BundleWriter:
     def _dump(self, thing: Any) -> None:
         """Write something: a step, or what this bundle is written for."""
         self._scopes.append(_Scope({}, []))
-        self._pickler.dump((thing,))
+        self._file.dump(thing)
         self._end_scope()
 
     def _end_scope(self) -> None:
         met, group = self._scopes.pop()
         known = {one.number for one in group}
         for id_ in met:
-            found = self._found.get(id_) or self._book.definitions.get(id_)
+            found = self._found.get(id_) or self._sent.definitions.get(id_)
             if found is not None and found.number not in known:
                 group.append(found)
 
-    def met(self, thing: Any) -> None:
+    def _met(self, thing: Any) -> None:
         """Take note of a function, class or code object, each time that a pickle comes to it."""
         self._scopes[-1].met[id(thing)] = thing
 
-    def reduce(self, thing: Any) -> Any:
+    def _reduce(self, thing: Any) -> Any:
         """Return the reduction of code, or of what may have a name, the first time."""
         found = self._found.get(id(thing))
         if found is None and (known := self._known(thing)):
@@ -266,7 +266,7 @@ class BundleWriter:
         reduced, is_by_value = self._take_apart(thing)
         if found is None and is_by_value:
             self._found[id(thing)] = Definition(
-                self._book.next_number(), thing, Snapshot.of(thing), self._scopes[-1].group
+                self._sent.number(), thing, Snapshot.of(thing), self._scopes[-1].group
             )
         return reduced
 
@@ -278,52 +278,12 @@ class BundleWriter:
         if not is_code(kind):
             reduced = reduce_by_name(thing)
             return reduced, is_defined(reduced)
-        reduced = self._book.reduce(thing)
+        reduced = self._reduce_by_value(thing)
         if not is_taken_apart(reduced):
             return reduced, False
         if kind is FunctionType:
             steps = [*self._needs.steps(thing), *self._before_use(self._needs.keys(thing))]
-            namespace = self._book.namespace_number(thing.__globals__)
+            namespace = self._sent.namespace_number(thing.__globals__)
             return reduce_function(thing, namespace, steps), True
         name_slots(thing)
         return reduce_class(thing, reduced), True
-
-    def may_have_name(self, kind: type) -> bool:
-        """Whether objects of a type may be pickled by name."""
-        return self._book.may_have_name(kind)
-
-    def keep_large(self, buffer: pickle.PickleBuffer) -> bool:
-        """Copy a buffer that is larger than a frame into a segment of its own."""
-        raw = buffer.raw()
-        if raw.nbytes <= FRAME_LIMIT_BYTES:
-            return True
-        self._segments.append(kept(raw))
-        return False
-
-    @property
-    def file(self) -> BytesIO:
-        """What the pickler writes to."""
-        return self._file
-
-
-class _BundlePickler(pickle.Pickler):
-    def __init__(self, writer: BundleWriter) -> None:
-        super().__init__(writer.file, 5, buffer_callback=writer.keep_large)
-        self._writer = writer
-
-    def persistent_id(self, obj: Any) -> None:
-        # an observer only: unlike reducer_override, it is also told of what is in the memo
-        if is_code(type(obj)):
-            self._writer.met(obj)
-
-    def reducer_override(self, obj: Any) -> Any:
-        kind = type(obj)
-        if is_code(kind):
-            return self._writer.reduce(obj)
-        reducer = reducer_of(kind)
-        if reducer is not None:
-            return reducer(obj)
-        if self._writer.may_have_name(kind):
-            self._writer.met(obj)
-            return self._writer.reduce(obj)
-        return NotImplemented

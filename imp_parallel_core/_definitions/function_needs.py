@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING
 
 from .._code.functions import cell_content, global_names, submodules_used
 from .._code.references import describe, import_submodule
-from .bundle_parts import Key, Step
-
-if TYPE_CHECKING:
-    from .book import DefinitionBook
+from .sent import Key, Sent, Step
 
 _MODULE_ATTRIBUTES = ("__name__", "__package__", "__file__", "__path__")
 
@@ -19,14 +15,14 @@ class FunctionNeeds:
     """Finds what functions need of their modules.
 
     Args:
-        book: which knows what has been sent.
+        sent: what has been sent before.
     """
 
-    def __init__(self, book: DefinitionBook) -> None:
+    def __init__(self, sent: Sent) -> None:
         self.described: set[int] = set()  # namespaces whose attributes this bundle brings
         self.imported: set[str] = set()  # submodules that it imports
         self.plain_steps: list[Step] = []  # those of this bundle, as far as any pickler takes them
-        self._book = book
+        self._sent = sent
         self._names: dict[int, list[str]] = {}  # of globals, by the id of the code that uses them
         self._seen: set[int] = set()  # ids of functions
 
@@ -36,7 +32,7 @@ class FunctionNeeds:
         names = self._names.get(id(code))
         if names is None:
             names = self._names[id(code)] = global_names(code)
-        number = self._book.namespace_number(function.__globals__)
+        number = self._sent.namespace_number(function.__globals__)
         return [(number, name) for name in names]
 
     def steps(self, function: FunctionType) -> list[Step]:
@@ -45,9 +41,9 @@ class FunctionNeeds:
             return []
         self._seen.add(id(function))
         module = function.__globals__
-        number = self._book.namespace_number(module)
+        number = self._sent.namespace_number(module)
         steps = []
-        if number not in self.described and number not in self._book.described:
+        if number not in self.described and number not in self._sent.described:
             self.described.add(number)
             attributes = {name: module[name] for name in _MODULE_ATTRIBUTES if name in module}
             steps.append(Step(describe, number, attributes))
@@ -57,7 +53,7 @@ class FunctionNeeds:
         for content in (*used, *map(cell_content, function.__closure__ or ())):
             if type(content) is ModuleType:
                 for name in submodules_used(function.__code__, content):
-                    if name not in self.imported and name not in self._book.imported:
+                    if name not in self.imported and name not in self._sent.imported:
                         self.imported.add(name)
                         steps.append(Step(import_submodule, name))
                         self.plain_steps.append(steps[-1])

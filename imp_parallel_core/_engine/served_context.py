@@ -6,7 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .._definitions.book import DefinitionBook, Segments
+    from .._definitions.book import DefinitionBook
+    from .._definitions.sent import Segments
     from .inbox import Inbox
 
 

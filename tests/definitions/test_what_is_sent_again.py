@@ -431,10 +431,10 @@ def test_a_submodule_is_imported_for_a_function_that_comes_later(book: Definitio
         def second(): return xml.etree.ElementTree
     """)
     book.pickle(namespace["first"])
-    assert book.imported >= {"xml.dom.minidom"}
-    assert "xml.etree.ElementTree" not in book.imported
+    assert book.sent.imported >= {"xml.dom.minidom"}
+    assert "xml.etree.ElementTree" not in book.sent.imported
     book.pickle(namespace["second"])
-    assert "xml.etree.ElementTree" in book.imported
+    assert "xml.etree.ElementTree" in book.sent.imported
 
 
 def test_threads_may_share_a_book() -> None:
