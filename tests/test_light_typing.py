@@ -75,7 +75,7 @@ def test_an_instance_can_do_the_same() -> None:
     light, typed = Light(1), Typed(1)
     assert repr(light) == repr(typed).replace("Typed", "Light")
     assert light._asdict() == typed._asdict()
-    assert light._replace(y=7) == typed._replace(y=7)
+    assert tuple(light._replace(y=7)) == tuple(typed._replace(y=7))
     assert type(light._replace(y=7)) is Light
     assert Light._make([1, 2, "p"]) == light
     assert (light.x, light.y, light.name, light.sum) == (1, 2, "p", 3)
