@@ -197,6 +197,39 @@ def test_a_link_is_not_followed(
     assert not Path("nowhere").exists()
 
 
+def test_a_file_that_has_another_name_is_not_written_to(
+    processes: Processes, manager: Manager
+) -> None:
+    Path("precious").write_text("precious")
+    os.link("precious", "slave0.output")
+    manager.add_slave(LocalSlave())
+    assert output_names(manager) == ["slave0-run2.output"]
+    assert Path("precious").read_text() == "precious"
+    with pytest.raises(LaunchError, match="hard links"):
+        open_output("slave0.output")
+
+
+def test_a_file_that_another_run_removes_at_its_end_is_made_again(
+    processes: Processes, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("slave0.output").touch()
+    lock = fcntl.flock
+    removed: list[int] = []
+
+    def remove_first(descriptor: int, operation: int) -> None:
+        if not removed:
+            removed.append(descriptor)
+            Path("slave0.output").unlink()  # as the run does that has had it, when it closes
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    manager.add_slave(LocalSlave())
+    assert removed
+    assert output_names(manager) == ["slave0.output"]
+    assert run(manager, lambda: print("here", flush=True)) is None
+    assert Path("slave0.output").read_text() == "here\n"
+
+
 @pytest.mark.timeout(20)
 def test_a_fifo_holds_nobody_up(processes: Processes, manager: Manager) -> None:
     os.mkfifo("slave1.output")
