@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 OnError = Literal["raise", "return"]
 
 _INTERRUPTED = -1
-_of_sys = vars(sys)  # for each result: to ask a module for what it hasn't takes long
+_of_sys = vars(sys)  # asked for each result; a module takes long to say that it lacks a name
 
 
 def _last_shown() -> int:
@@ -46,13 +46,13 @@ class Context:
     def add_task(self, task: Callable[..., Any], *args: Any) -> None:
         """Add a task: ``task(*values_of_the_setup, *args)`` is called on some slave.
 
-        Everything is pickled now: what is changed afterwards is not seen by the task. Something
-        large that tasks before held as well (an array of 1 MiB, say) is not sent again, unless it
-        has been changed. May be called at any time, also while results are read.
+        Everything is pickled now: the task does not see later changes. A large object that earlier
+        tasks held as well (an array of 1 MiB, say) is not sent again, unless it has been changed.
+        May be called at any time, also while results are read.
 
-        Where a reading was cut short by a Ctrl-C, or by an error that an interactive session has
-        shown, an UnreadResultsWarning says once that what it left is still to come (see
-        :meth:`clear`).
+        If a Ctrl-C has cut a reading of results short, or an error that an interactive session has
+        shown, an UnreadResultsWarning says once that the results that were left are still to come
+        (see :meth:`clear`).
 
         Args:
             task: any callable: a function, a lambda, an instance of a class with ``__call__``;
@@ -80,39 +80,40 @@ class Context:
     ) -> Map:
         """Return an iterator over ``function(*values_of_the_setup, *items)``, in the items' order.
 
-        It takes one item of each iterable at a time, as the builtin ``map`` does, and ends with the
-        shortest. So it serves where a ``map`` is asked for: as ``workers=context.map`` of SciPy, or
-        in a pool's place, as ``pool=context`` of emcee. :meth:`map_unordered` gives the results as
-        they come, which are never held back by a slow one.
+        The iterator takes one item of each iterable at a time, as the builtin ``map`` does, and
+        ends with the shortest iterable. So this method can be given to libraries that ask for a
+        ``map``, as in ``workers=context.map`` for SciPy, and a context to those that ask for a
+        pool, as in ``pool=context`` for emcee. :meth:`map_unordered` returns results as they
+        complete, so that a slow one never holds the others back.
 
-        For long and endless rows of items: no more are taken up, from within the iteration, than
-        may be on their way, so that memory stays bounded. The results are apart from those of
-        other tasks: ``get_results`` does not yield them.
+        The iterables may be long or endless. Only as many items are taken as may be on their way,
+        and only while the results are iterated over, so that memory stays bounded. The results are
+        apart from those of other tasks: ``get_results`` does not yield them.
 
-        Iterating may be given up at any time: when the iterator is no longer referred to, or is
-        closed, what has not begun is forgotten. After an error of a task, or a Ctrl-C, it may be
-        gone on with. (A generator that a Ctrl-C strikes is at its end: give items in another way
-        if the iteration is to go on with all of them.)
+        The iteration may stop at any time: when the iterator is closed, or no longer referred to,
+        the calls that have not begun are forgotten. After an error of a task, or a Ctrl-C, the
+        iteration may go on. (A Ctrl-C ends a generator that it strikes: give the items in another
+        way if the iteration is to go on with all of them.)
 
-        Results that have come are returned first. The next items are asked for in the thread that
-        asks for a result, when none has come; so a row that waits holds results back that come
-        then. A row that is fed from the results needs ``ahead=1``. Threads that share the iterator
-        ask the row in turn.
+        Results that have arrived are returned first. If none has arrived, the thread that asks for
+        a result asks the iterables for the next items; while an iterable blocks, so does that
+        thread, also if a result arrives meanwhile. An iterable that is fed from the results needs
+        ``ahead=1``. Threads that share the iterator ask the iterables in turn.
 
         Args:
             function: any callable, as for :meth:`add_task`.
-            iterables: what to call it with. What they raise is raised behind the results of the
-                items that came before.
+            iterables: the arguments of the calls. An exception that an iterable raises is raised
+                behind the results of the items that came before.
             on_error: as for :meth:`get_results_unordered`.
-            ahead: how many calls at most are on their way: their items taken up, and their results
-                not read. If items are large there are fewer: none is taken up when those on their
-                way are 64 MiB or more, pickled, and two or more for each slave.
+            ahead: how many calls may be on their way, that is, their items have been taken, and
+                their results have not been read. If items are large, fewer are: none is taken while
+                those on their way are 64 MiB or more, pickled, and two or more for each slave.
 
         Raises:
             TypeError: ``function`` can't be called, or there is no iterable to iterate over.
             ValueError: for another bad argument.
-            PicklingError: while iterating: an item can't be pickled; the next one may be. It has no
-                place among the results, nor a number in later errors.
+            PicklingError: while iterating: an item can't be pickled; the next one may be. The item
+                has no place among the results, nor a number in later errors.
             ClosedError: the Context or its Manager has been closed.
         """
         return self._map(function, iterables, on_error, ahead, in_order=True)
@@ -150,19 +151,19 @@ class Context:
     def get_results(self, *, on_error: OnError = "raise") -> Iterator[Any]:
         """Yield the results in the order in which the tasks were added.
 
-        Otherwise like :meth:`get_results_unordered`: ``list(context.get_results())`` gives nothing
-        but the error if one task fails, and with ``on_error="return"`` a list of all, in which each
-        error, in its task's place, says which it is (``number``, ``args_of_task``). Results that
-        come before their turn wait on the master; how many is bounded (see the Manager's
-        ``credit``).
+        Otherwise this is like :meth:`get_results_unordered`: ``list(context.get_results())`` only
+        raises the error if one task fails. With ``on_error="return"`` it is a list of all results,
+        in which each error is in its task's place and says which task that is (``number``,
+        ``args_of_task``). Results that come before their turn wait on the master; the Manager's
+        ``credit`` bounds their number.
         """
         return self._results(on_error, in_order=True)
 
     def clear(self) -> None:
         """Forget all tasks whose results have not been read: the next results are of new tasks.
 
-        That is, those that wait, those that run, and those whose results have come; none of their
-        results appears any more, in no iterator. Those that run come to their end first, since
+        This holds for tasks that wait, tasks that run, and tasks whose results have arrived: none
+        of these results appears in any iterator. Tasks that run come to their end first, since
         their slaves may have taken long to set up (to end them at once, close the context and get
         a new one). The set-up's values stay, and so do iterators of :meth:`map`. The numbers of
         new tasks, in errors, begin at 0 again.
@@ -176,7 +177,7 @@ class Context:
     def close(self) -> None:
         """Forget the tasks, end those that run, and drop the set-up's values on the slaves.
 
-        Done by itself when the context is no longer referred to. May be called twice.
+        This happens by itself when the context is no longer referred to. May be called twice.
         """
         self._open.close()
 
@@ -242,7 +243,7 @@ class Context:
                 delivery, value, failure = opened
                 inbox.note_read(delivery)
                 self._left_when = _last_shown()  # unless there is a next time
-                # from here to the user it is one step: a Ctrl-C before it loses nothing
+                # claim() removes the result in one step; a Ctrl-C before leaves it in the inbox
                 if inbox.claim(delivery.task.number, None) is None:
                     inbox.unnote_read(delivery)  # another reader was faster
                     continue
@@ -254,10 +255,10 @@ class Context:
             raise
 
     def _warn_of_what_is_left(self) -> None:
-        """Warn, if a reading was left by something that has cut the script, or its cell, short.
+        """Warn if a Ctrl-C, or an error that was shown, has cut a reading of results short.
 
-        Who breaks out of a loop, or takes one result at a time, and adds tasks then, means to. An
-        error that ended a notebook's cell can be told by its having been shown since.
+        A script that breaks out of a loop, or takes one result at a time, and then adds tasks does
+        so on purpose. An error that ended a notebook's cell has been shown since.
         """
         left_when, self._left_when = self._left_when, None
         if left_when == _last_shown():

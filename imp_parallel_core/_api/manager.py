@@ -120,7 +120,7 @@ class Manager:
         all_plugins = Plugins(plugins)
         self._engine = Engine(all_plugins, policy)
         self._transports = Transports(all_plugins, host, port, self._engine.accept)
-        self._told_path = absolute_path()  # what is on it later, slaves are told by contexts
+        self._first_path = absolute_path()  # slaves hear of later changes through contexts
         self._slave_numbers = itertools.count()
         self._context_numbers = itertools.count(1)
         self._finalizer = weakref.finalize(
@@ -130,15 +130,15 @@ class Manager:
     def add_slave(self, slave: Slave) -> None:
         """Add a slave or an array of slaves, and begin to launch it. May be called at any time.
 
-        What holds now, holds for the slave as long as it is there, also when it is launched again:
-        the working directory, ``sys.path``, ``sys.argv``, and for a local one the environment.
+        The slave keeps the working directory, ``sys.path`` and ``sys.argv`` that the script has now
+        (a local slave also the environment), also when it is launched again.
 
         Args:
             slave: its description, such as ``LocalSlave()``.
 
         Raises:
             TypeError: it describes no slave.
-            LaunchError: it can be known at once that it can't be launched; or its output file
+            LaunchError: it is known at once that the slave can't be launched; or its output file
                 can't be written.
             ClosedError: the Manager has been closed.
         """
@@ -162,19 +162,19 @@ class Manager:
 
         Args:
             startup: the set-up, called once on each slave before its first task of this context.
-                What it returns is passed to the tasks: a tuple or a list is spread over their
-                first arguments, None is no argument, anything else is one (a list that is to be
-                one argument is returned in a tuple: ``return values,``). It stays on the slave
-                and need not be picklable.
+                The tasks get the value that it returns: a tuple or a list is spread over their
+                first arguments, None is no argument, and anything else is one argument (return a
+                list that is to be one argument in a tuple: ``return values,``). The value stays on
+                the slave and need not be picklable.
             task_timeout_s: how long a task may take, from its own start; it is killed then, which
                 counts as a failed attempt. By default there is no limit.
             setup_timeout_s: likewise for the set-up.
             max_attempts: how often a task may end its runner before it is given up. A slave on
                 which the set-up raises or ends its runner does not try it again. When it has failed
                 on so many slaves and no slave has managed it, or on all that there are, the
-                context's tasks get SetupError. A slave that is lost in the set-up may try again, if
-                it is launched again; that it was lost counts only as long as no slave has managed
-                the set-up, or if it happens so often to the same slave.
+                context's tasks get SetupError. A slave that is lost in the set-up may try again if
+                it is launched again; such losses count only as long as no slave has managed the
+                set-up, or if the same slave is lost so often.
 
         Raises:
             TypeError, ValueError: for bad arguments.
@@ -201,7 +201,7 @@ class Manager:
             task_timeout_s=task_timeout_s,
             setup_timeout_s=setup_timeout_s,
             max_attempts=max_attempts,
-            import_path=ImportPath(self._told_path),
+            import_path=ImportPath(self._first_path),
         )
         return Context(opened)
 

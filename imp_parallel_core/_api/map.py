@@ -1,9 +1,9 @@
-"""A long or endless row of tasks, taken up as their results are read.
+"""The iterator of ``Context.map``: adds a task for the next items whenever results are read.
 
-A Ctrl-C may strike anywhere, and the iteration may go on afterwards. So an item is kept here from
-the moment in which it is taken from its row until its task has been posted to the engine, and what
-was interrupted between is done again: a task that is posted twice is one task. Where a task takes
-an item of each of several rows, that also keeps together what belongs together.
+A Ctrl-C may strike anywhere, and the iteration may go on afterwards. So the Map keeps each item
+from the moment in which it is taken from its row until its task has been posted to the engine, and
+does again whatever was interrupted in between: a task that is posted twice is one task. If a task
+takes an item of each of several rows, the items that belong together stay together.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _FOR_EACH_SLAVE = 2  # items that are taken up however large they are: one runs,
 
 
 class _UnderWay:
-    """The tasks whose results have not been read. A Ctrl-C leaves it as before or as after."""
+    """The tasks whose results have not been read. A Ctrl-C leaves no change half made."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._sizes: dict[Task, int] = {}
         self.size_bytes = 0
-        """Of what the tasks are pickled as."""
+        """The size of the pickled tasks."""
 
     def __len__(self) -> int:
         return len(self._sizes)
@@ -106,9 +106,9 @@ class Map(Iterator[Any]):
         self._finalizer.atexit = False  # the Manager ends everything then
 
     def __next__(self) -> Any:
-        """Return the next result; as long as none has come, take up items as far as that may be.
+        """Return the next result. While none has arrived, add tasks for as many items as may be.
 
-        After an error of a task it may be called again, for the others' results.
+        After an error of a task it may be called again, for the results of the others.
         """
         inbox = self._inbox
         while not self._is_closed:
@@ -128,7 +128,7 @@ class Map(Iterator[Any]):
             delivery, value, failure = opened
             inbox.note_read(delivery)
             self._under_way.discard(delivery.task)
-            # from here to the user it is one step: a Ctrl-C before it loses nothing
+            # claim() removes the result in one step; a Ctrl-C before leaves it in the inbox
             if inbox.claim(delivery.task.number, None) is None:
                 inbox.unnote_read(delivery)  # another thread was faster
                 continue
@@ -144,9 +144,10 @@ class Map(Iterator[Any]):
             raise StopIteration if problem is None else problem
 
     def close(self) -> None:
-        """End the iteration, and forget the tasks of items that were taken up; may be called twice.
+        """End the iteration, and forget its tasks that have not begun. May be called twice.
 
-        Done by itself when the iterator is no longer referred to. Tasks that run come to their end.
+        This happens by itself when the iterator is no longer referred to. Tasks that run come to
+        their end.
         """
         self._is_closed = True
         self._rows = None

@@ -1,12 +1,12 @@
-"""What a context's tasks need that no module on the slave holds: the master's side.
+"""Pickles the tasks of a context, and sends code that no module on the slave holds in bundles.
 
 Code that must travel by value (from ``__main__``, a notebook, a lambda) is written into *bundles*,
-numbered rows of pickles that each runner loads in order, once. A task's own pickle only refers to
-what is in them, and says up to which bundle it needs them.
+numbered rows of pickles that each runner loads once, in order. A task's own pickle only refers to
+definitions in bundles, and the number of the last bundle that it needs travels with it.
 
-What a bundle does (:mod:`.bundles` writes it, :mod:`.._code.loaded` carries it out), it
-does while it is loaded. Its steps are calls of functions of :mod:`.._code.references`. They stand
-wherever they have to be done, at the top or deep inside what is rebuilt:
+A bundle consists of steps that are carried out while it is loaded (:mod:`.bundles` writes them,
+:mod:`.._code.loaded` carries them out). They are calls of functions of :mod:`.._code.references`,
+each at the place where it has to happen, at the top or deep inside an object that is rebuilt:
 
 - ``define``: a function, a class, a code object or a sentinel (:mod:`.._code.by_name`) gets a
   number;
@@ -19,9 +19,9 @@ wherever they have to be done, at the top or deep inside what is rebuilt:
 - ``define_named``: a function or class that is importable, pickled by its name, gets a number; it
   is imported when a task refers to it.
 
-What has been sent is sent again when the *identity* of something that it captured has changed: a
-global that was bound anew, another class attribute. Changes inside a captured object are not seen.
-One task's pickle sees one version of everything, even if pickling itself changes something.
+A definition is sent again when the *identity* of something that it captured has changed: a global
+that was bound anew, another class attribute. Changes inside a captured object are not seen. One
+task's pickle sees one version of everything, even if pickling itself changes something.
 """
 
 from __future__ import annotations
@@ -103,9 +103,9 @@ class DefinitionBook:
     def pickle(self, thing: Any) -> tuple[Segments, int]:
         """Return a pickle of anything, as segments, and the last bundle that it needs.
 
-        The first segment is the pickle; the others are large buffers (protocol 5), copied, so
-        that what is sent is what was there at this moment. What is large enough is copied to shared
-        memory. Raises whatever pickling raises.
+        The first segment is the pickle; the others are large buffers (protocol 5). They are copied,
+        so that later changes are not sent; large ones are copied to shared memory. Raises whatever
+        pickling raises.
         """
         with self._lock:
             data, buffers = self._pickle_alone(thing)
@@ -124,7 +124,7 @@ class DefinitionBook:
     def pickle_task(self, task: Any, args: tuple[Any, ...]) -> tuple[TaskSegments, int]:
         """Return a task as segments, and the last bundle that it needs; see :meth:`pickle`.
 
-        What is large in it is a :class:`~.large_parts.LargePart`.
+        A large segment is a :class:`~.large_parts.LargePart`.
         """
         if registered_by_value == self._registered and self._path.is_unchanged():
             plain = self._plain.payload(task, args)
@@ -262,8 +262,8 @@ class DefinitionBook:
     def _is_seen_first(self, function: FunctionType) -> bool:
         """Whether a function that has no name to be found by is met for the first time.
 
-        Most such functions are made for one task and never seen again: they travel with it. One
-        that comes a second time is worth a definition.
+        Most such functions are made for one task and never seen again: they travel with the task.
+        A function that comes a second time is worth a definition.
         """
         if function in self._seen_once:
             return False
@@ -282,7 +282,7 @@ class DefinitionBook:
         return reduce_function(function, namespace)
 
     def _forget_what_is_current(self) -> None:
-        # what held the old version may look unchanged again later, when it is bound back
+        # code that held the old version may look unchanged again later, when that is bound again
         self._reductions.clear()
         self._globals_sent.clear()
         self._plain.forget()

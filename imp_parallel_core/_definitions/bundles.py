@@ -1,4 +1,4 @@
-"""How one bundle is written: some code, and all that it needs in turn, as far as it isn't sent.
+"""Writes one bundle: some code, and the code and globals that it needs, unless they were sent.
 
 A bundle is a row of pickles with one memo, so that what its parts share stays shared. See
 :mod:`.book` for what is in them. Its last segment lists what it defines and binds.

@@ -1,8 +1,8 @@
-"""What the master can import from: slaves are told when that changes.
+"""The path that the master imports from, and its changes, which slaves have to follow.
 
-A slave is started with the ``sys.path`` that the master has then. What the script changes later, be
-it the list or the current folder (which an entry may stand for), travels in a bundle, before the
-tasks that were added after it.
+A slave is started with the ``sys.path`` that the master has then. Later changes, of the list or of
+the current folder (which an entry may stand for), travel in a bundle, before the tasks that are
+added after them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ImportPath:
     """Follows the changes of the path, for one context.
 
     Args:
-        told: what slaves have been started with.
+        told: the path that slaves have been started with.
     """
 
     def __init__(self, told: list[str]) -> None:
@@ -39,7 +39,7 @@ class ImportPath:
         self._folder: str | None = None  # the current one, if it is on the path
 
     def is_unchanged(self) -> bool:
-        """Whether it is as it was at the last :meth:`change`; asked for every task."""
+        """Whether nothing has changed since the last :meth:`change`; asked for every task."""
         if sys.path != self._seen:
             return False
         return self._folder is None or self._folder == _current_folder()

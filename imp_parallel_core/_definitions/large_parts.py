@@ -1,9 +1,9 @@
-"""Large parts of tasks: what is the same in several tasks is held once, and sent to a runner once.
+"""Large parts of tasks: a part that several tasks share is held once, and sent to a runner once.
 
-A large part is what a task's pickle holds out of band (an array, say, wherever in the task it is)
-or what was taken out of it (:mod:`.._code.pickler`), from 1 MiB on. It is known again by its
-content: a few samples find the part that may be the same, and then all of its bytes are compared.
-That takes less time than a copy, and an array that was changed in place is another part.
+A large part is a buffer of 1 MiB or more that a task's pickle holds out of band (an array, say,
+wherever in the task it is), or that was taken out of the pickle (:mod:`.._code.pickler`). It is
+recognized by its content: a few samples find a part that may be the same, and then all bytes are
+compared. That takes less time than a copy, and an array that was changed in place is another part.
 
 A part that comes for the first time travels in its task. When it comes again it gets a number: from
 then on each runner is sent it once, to keep, before the first task that refers to it
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from .._wire.types import Buffer
 
 LEAST_BYTES = 1 << 20
-"""What is shorter travels in each task."""
+"""Shorter parts travel in each task."""
 
 _SAMPLES, _SAMPLE_BYTES = 64, 64
-_SEEN_LIMIT = 256  # as many parts are known to have been there when nothing refers to them any more
+_SEEN_LIMIT = 256  # how many parts are remembered when nothing refers to them any more
 
 
 class LargePart:
@@ -35,9 +35,9 @@ class LargePart:
 
     Args:
         content: its bytes, which nobody changes any more.
-        kind: what the runner makes of them (see docs/protocol.md).
-        released: called with its number, if it has one, when nothing refers to it any more; in
-            whatever thread that is.
+        kind: the kind of object that the runner makes of them (see docs/protocol.md).
+        released: called with its number, if it has one, when nothing refers to it any more; in any
+            thread.
     """
 
     __slots__ = ("__weakref__", "_released", "content", "is_counted", "kind", "number")
@@ -51,7 +51,7 @@ class LargePart:
         self.number = 0
         """Its number within its context; 0 as long as one task only has referred to it."""
         self.is_counted = False
-        """Whether it is counted already among what is on its way; for who counts."""
+        """Whether a Map has counted it already among the bytes that are on their way."""
 
     def __len__(self) -> int:
         return len(self.content)
@@ -115,7 +115,7 @@ class LargeParts:
 
 
 def _hash_of(kind: int, raw: memoryview) -> int:
-    """Return what parts of the same content have in common, and others hardly ever."""
+    """Return a hash that is the same for equal parts, and hardly ever for others."""
     step = max(1, (len(raw) - _SAMPLE_BYTES) // (_SAMPLES - 1))
     samples = [raw[at : at + _SAMPLE_BYTES] for at in range(0, len(raw), step)]
     return hash((kind, len(raw), b"".join(samples)))

@@ -1,4 +1,4 @@
-"""Tasks that hardly need a pickle: most of them, and the more there are the plainer they are.
+"""Tasks that need no full pickle, as most do where there are many.
 
 A plain task is a function that travels apart from its calls, or an instance of an ordinary class,
 whose arguments and attributes are numbers and texts. What travels with each is a number in place
@@ -20,7 +20,7 @@ from .snapshot import Snapshot
 
 if TYPE_CHECKING:
     Code = FunctionType | type
-    # its number, and what it has to be like still; None for what is importable
+    # its number, and its state when it was sent; None if it is importable
     _Known = tuple[int, Snapshot | None]
 
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
@@ -36,7 +36,7 @@ class PlainTasks:
         self._numbers: dict[Code, _Known | None] = {}
 
     def payload(self, task: Any, args: tuple[Any, ...]) -> bytes | None:
-        """Return what travels for a task, or None if it isn't plain, or its code isn't known."""
+        """Return the payload of a task, or None if it isn't plain, or its code isn't known."""
         kind = type(task)
         known = self._numbers.get(task if kind is FunctionType else kind)
         if known is None:
@@ -56,7 +56,7 @@ class PlainTasks:
 
         Args:
             task: the task.
-            find: returns what a function or class is known by on the slaves, if it is.
+            find: returns the number of a function or class on the slaves, if it has one.
         """
         kind = type(task)
         code = task if kind is FunctionType else kind

@@ -1,4 +1,4 @@
-"""What by-value code held when it was sent, to see whether it still does."""
+"""The objects that by-value code held when it was sent, to see whether it still holds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seam: what plugins are written against, and how they are found.
+"""The interface for plugins: what they implement and call, and how they are found.
 
 Everything that is public here can be imported from ``imp_parallel_core``; docs/plugins.md is the
 guide. The user's thread, the fleet and the threads of launches call into this room.

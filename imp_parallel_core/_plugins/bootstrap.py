@@ -15,17 +15,17 @@ _NOT_TO_BE_QUOTED = dict.fromkeys(map(ord, "_@%+=:,./-"), "a")  # besides letter
 class Bootstrap(NamedTuple):
     """What one slave needs in order to begin. Made by the core, one for each slave of a launch.
 
-    A launcher that knows better makes another of it: ``bootstrap._replace(cwd=…)``.
+    A launcher that needs other values makes another one: ``bootstrap._replace(cwd=…)``.
 
     Attributes:
         index: the slave's number, from 0; also what a Launch calls it by.
         python: the user's ``python=`` line, or the path of the master's Python.
-        cwd: the master's working directory. The slave goes there by itself; a launcher that can
-            starts it there, since a ``python=`` line may name what is in it.
+        cwd: the master's working directory. The slave goes there by itself; a launcher should
+            start it there if it can, since a ``python=`` line may name a file in it.
         output_path: where the slave's output goes; None for nowhere.
         sys_path: the master's ``sys.path``.
         argv: the arguments of the master's script, its ``sys.argv``.
-        environment: what to add to the slave's environment; never a secret.
+        environment: variables to add to the slave's environment; never a secret.
         dial: ``module:function`` of the transport that the slave dials by; "" if its launch makes
             the stream.
         addresses: the addresses to dial, in the order to try them.
@@ -37,11 +37,12 @@ class Bootstrap(NamedTuple):
         code_path: where the slave finds this package; "" for where it is on this machine.
         masters_environment: the master's whole environment when the slave was added, for
             :meth:`local_environment`; it may hold the user's secrets, and is for this machine only.
-        has_own_files: the slave is on a machine with files, and a Python, of its own: what that
-            Python finds by itself stays on its ``sys.path``, behind the master's; and of the
-            master's own entries, those that somebody else may be behind are left out.
-        sent_path: what follows the master's ``sys.path`` on the slave's: folders that the launch
-            has made there for what it sends. They are used whoever owns the folders around them.
+        has_own_files: whether the slave is on a machine with files, and a Python, of its own. The
+            paths that this Python finds by itself stay on its ``sys.path``, behind the master's;
+            entries of the master's that somebody else may be behind there are left out.
+        sent_path: entries that follow the master's ``sys.path`` on the slave's: folders that the
+            launch has made there for the modules that it sends. They are used whoever owns the
+            folders around them.
     """
 
     index: int  # type: ignore[assignment]  # hides a method of tuples that nobody needs here
@@ -74,15 +75,16 @@ class Bootstrap(NamedTuple):
         """Return the argv that starts the slave program.
 
         Args:
-            in_login_shell: a ``python=`` that is a line for a shell shall be run by one that has
-                read the user's profile, as batch jobs need it for ``module``.
             arguments: how the program finds its bootstrap document: ``"stdin"`` if its standard
-                input is a socket that carries first the document, then the stream; or ``"file"``
-                and the path of a file that holds it. Then, for a slave whose processes a batch
-                system warns by signals before it stops or ends them, ``"warned"`` and how long
-                before that is (in s; "0" for any time), so that the warnings end no task.
+                input is a socket that brings first the document, then the stream; or ``"file"``
+                and the path of a file that holds the document. If a batch system warns the slave's
+                processes by signals before it stops or ends them, ``"warned"`` follows, and how
+                long before that is (in s; "0" if it is not known), so that the warnings end no
+                task.
+            in_login_shell: whether a ``python=`` that is a line for a shell is run by a shell that
+                has read the user's profile, as batch jobs need it for ``module``.
             code_path: where the slave finds this package: a folder, or an archive that
-                :func:`slave_archive` made. By default the bootstrap's own.
+                :func:`slave_archive` made. By default the bootstrap's ``code_path``.
         """
         program = _PROGRAM.format(
             version=tuple(sys.version_info[:2]),
@@ -156,7 +158,7 @@ class Bootstrap(NamedTuple):
 
 
 def script_arguments() -> list[str]:
-    """Return the script's arguments, as texts that can travel whatever it made of them."""
+    """Return the script's arguments as texts that can travel, whatever the script made of them."""
     words = map(str, getattr(sys, "argv", []))  # an embedded Python may have none
     return [word if _can_be_argument(word) else ascii(word) for word in words]
 
@@ -168,8 +170,8 @@ def _can_be_argument(word: str) -> bool:
         return False
 
 
-# Must run on any Python, also one that is too old for the rest of the package. What lies in the
-# working directory is not what it imports.
+# This must run on any Python, also one that is too old for the rest of the package. It imports
+# nothing from the working directory.
 _PROGRAM = """\
 import sys
 if sys.version_info[:2] != {version!r}:

@@ -1,7 +1,7 @@
-"""Where commands are run and files are kept: here, or on another machine behind the same seam.
+"""Runs commands and keeps files, here or, behind the same interface, on another machine.
 
-A batch plugin goes through a :class:`CommandHost` for all that it does to its cluster, so that a
-cluster whose commands are only to be had on a login node is the same plugin with another host.
+A batch plugin does all that it does to its cluster through a :class:`CommandHost`. So the same
+plugin works with another host for a cluster whose commands are only on a login node.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class CommandResult(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What it said, for messages: its errors, or else its output; printable."""
+        """What the command said, for messages: its errors, or else its output; printable."""
         return printable_lines(self.stderr.strip() or self.stdout.strip())
 
 
@@ -68,7 +68,7 @@ class CommandHost(Protocol):
 
         Args:
             argv: the program and its arguments.
-            timeout_s: how long it may take; it is killed then, with what it started.
+            timeout_s: how long it may take; then it is killed, with all that it started.
             input: its standard input.
             cwd: where to run it.
         """
@@ -119,7 +119,7 @@ class LocalHost:
         self, argv: Sequence[str], *, timeout_s: float, input: bytes = b"", cwd: str | None = None
     ) -> CommandResult:
         """Run a command outside the terminal's process group: Ctrl-C is for the script alone."""
-        # files, not pipes: nobody can keep those open and have us wait for their end
+        # files, not pipes: a process that keeps a pipe open would have us wait for its end
         with (
             tempfile.TemporaryFile() as given,
             tempfile.TemporaryFile() as out,

@@ -1,4 +1,4 @@
-"""Machines through which a cluster is reached that the master can't reach, nor it the master."""
+"""Gateways: machines between the master and a cluster, neither of which can reach the other."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Relay(Protocol):
 class Gateway(CommandHost, Protocol):
     """A CommandHost behind which slaves are, such as the login node of a cluster.
 
-    A slave class that has one as its ``via`` need not know more of it: the core has its slaves
-    reach the master through the gateway's relay, and finds what they need there.
+    A slave class whose ``via`` is a Gateway need not know more of it. The core lets its slaves
+    reach the master through the gateway's relay, and puts the files that they need there.
     """
 
     def relay(self, addresses: Sequence[str], *, folder: str, patience_s: float) -> Relay:

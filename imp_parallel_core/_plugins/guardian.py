@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-# What it reads ends without a line when this process has ended, in whatever way.
+# Its input ends without a line when this process has ended, in whatever way.
 _PROGRAM = "trap '' HUP INT TERM; read -r line || kill -9 \"-$1\""
 
 _lines: set[int] = set()

@@ -31,13 +31,13 @@ def imp_parallel_launch(
 ) -> Launch | None:
     """Start these slaves, one for each bootstrap, and return their Launch; None: not mine.
 
-    Called in a thread of its own, for each ``add_slave`` and each relaunch. What it raises becomes
+    Called in a thread of its own, for each ``add_slave`` and each relaunch. An exception becomes
     the reason why the slaves did not start: a LaunchError with evidence is best.
 
     A launch that makes the slaves' streams itself, rather than leave it to a transport, gives each
     to ``accept``, with the slave's index, as soon as it is there: during this call or later, from
-    any thread; and another when one that is ``resumable`` has ended. What comes after the end of
-    the launch is closed.
+    any thread; and another when one that is ``resumable`` has ended. A stream that comes after the
+    end of the launch is closed.
     """
 
 
@@ -57,8 +57,8 @@ def imp_parallel_slave_types() -> Mapping[str, type]:
 
 @hookspec
 def imp_parallel_observe(events: Sequence[Event]) -> None:
-    """Take note of what has happened, in order.
+    """Take note of events, in order.
 
-    Called in a thread of its own, never at the same time twice. One that raises is reported once
-    and not called again; one that is slow misses events, and is told how many.
+    Called in a thread of its own, never at the same time twice. An observer that raises is reported
+    once and not called again. An observer that is slow misses events, and is told how many.
     """

@@ -1,9 +1,9 @@
-"""What a launcher plugin writes against: descriptions of slaves, bootstraps, launches.
+"""A launch: what a launcher plugin returns when it has started slaves.
 
-The way of a slave: the user gives ``Manager.add_slave`` a *description* (:class:`Slave` or
-:class:`SlaveArray`); the core makes a :class:`Bootstrap` for each slave in it and calls the hook
-``imp_parallel_launch``; the plugin that knows the description starts the slaves and returns a
-:class:`Launch`, which the core then asks how they are.
+The user gives ``Manager.add_slave`` a *description* (:class:`~.slaves.Slave` or
+:class:`~.slaves.SlaveArray`). The core makes a :class:`~.bootstrap.Bootstrap` for each slave of it,
+and calls the hook ``imp_parallel_launch``. The plugin that knows the description starts the slaves
+and returns a :class:`Launch`, which the core asks for their states from then on.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class WithdrawingLaunch(Launch, Protocol):
     def withdraw(self, indices: Collection[int]) -> None:
         """Take slaves out of the queue that are not needed any more.
 
-        Called in the launch's thread. Some may have started a moment ago: they are ended, too,
-        and find no master that wants them.
+        Called in the launch's thread. End slaves that have started a moment ago, too: the master
+        refuses them.
         """
 
 
@@ -92,8 +92,9 @@ class EndingLaunch(Launch, Protocol):
     def end_slave(self, index: int) -> None:
         """End one slave by force, which was lost and is launched again; leave the others alone.
 
-        Called in the launch's thread, and once at most for each slave. Must return at once: the
-        others are still asked for. The launch goes on to answer for it, until it is cancelled.
+        Called in the launch's thread, and once at most for each slave. Must return at once, since
+        the core asks for the others. The launch goes on to answer for the slave until it is
+        cancelled.
         """
 
 
@@ -101,8 +102,8 @@ class EndingLaunch(Launch, Protocol):
 class InformedLaunch(Launch, Protocol):
     """A Launch that is told which slaves are connected.
 
-    What a slave needs in order to connect, such as the document that holds its secret, need not be
-    kept while it is connected; a slave that its batch system starts anew needs it again.
+    A file that a slave needs in order to connect, such as the document that holds its secret, need
+    not be there while the slave is connected; a slave that is started anew needs it again.
     """
 
     def note_connections(self, connected: Collection[int], parted: Collection[int]) -> None:

@@ -1,11 +1,12 @@
 """The files that slaves' output goes to: the user's own, and no other run's.
 
-A Manager locks the file of its first slave (``flock``) for as long as it is there, and so has all
-names of its pattern for itself. A file of a run that has ended is emptied and written anew. What is
-not to be written to is left as it is, and the file beside it gets ``-run2`` (or the next number
-that is free) in its name: a file of a run that goes on; a file of another user; what is no plain
-file, such as a link or a FIFO. Where the file system has no locks, every file that is there already
-is left as it is. Files that are empty at the end of a run are removed.
+A Manager locks the file of its first slave (``flock``) for as long as it exists, and so has all
+names of its pattern for itself. A file of a run that has ended is emptied and written anew. A file
+that must not be written to is left as it is, and the file beside it gets ``-run2`` (or the next
+number that is free) in its name. That holds for a file of a run that goes on, for a file of another
+user, and for anything but a plain file, such as a link or a FIFO. Where the file system has no
+locks, every file that exists already is left as it is. Files that are empty at the end of a run are
+removed.
 """
 
 from __future__ import annotations
@@ -133,8 +134,8 @@ class _NotOurs(Exception):
 def open_output(path: str | None) -> BinaryIO:
     """Open a slave's output file to write at its end; None is the null device.
 
-    For launchers. Never follows a link, and never waits: what is there must be a plain file of the
-    user's own. One that was removed is made again. Raises LaunchError.
+    For launchers. Never follows a link, and never waits: a file that exists must be a plain file of
+    the user's own. A file that was removed is made again. Raises LaunchError.
     """
     try:
         if path is None:

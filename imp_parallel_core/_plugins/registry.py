@@ -103,7 +103,8 @@ class Plugins:
     def launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept) -> Launch:
         """Have slaves launched by the plugin that knows them.
 
-        Those that brought their class are asked first: others need not even look at them.
+        The plugin that brought the class of the slaves is asked first, so that the others need not
+        even look at them.
 
         Raises PluginError if there is none, or whatever the plugin raises.
         """

@@ -14,8 +14,8 @@ class Slave:
     """The description of one slave. Plugins derive from it; the core only passes it on."""
 
     via: CommandHost | None = None
-    """Where its launcher runs its commands; None for this machine. If it is a ``Gateway``, the
-    slaves are beyond it: their bootstraps hold what is true there."""
+    """The host on which its launcher runs commands; None for this machine. If it is a ``Gateway``,
+    the slaves are beyond it, and their bootstraps hold what is true there."""
 
     is_relaunchable = True
     """Whether the core may launch it again after it ran and was lost."""
@@ -29,7 +29,7 @@ class Slave:
         return 1
 
     def check(self) -> None:
-        """Raise an Error if it can be known at once that it can't be launched.
+        """Raise an Error if it is known at once that the slave can't be launched.
 
         Called by ``add_slave``, in the user's thread; must return within a second or so.
         """

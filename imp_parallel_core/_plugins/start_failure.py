@@ -1,4 +1,4 @@
-"""Why a process or file could not be had, in words that help."""
+"""Says why the system refused a process or a file, and what to do."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def start_failure(
     For launchers that start processes on this machine.
 
     Args:
-        problem: what the system said.
+        problem: the system's error.
         command: the command line.
         advice: what to do if its program is not there, or can't be run.
     """

@@ -1,4 +1,4 @@
-"""What a transport plugin writes against."""
+"""A transport, which a plugin brings and slaves reach the master through."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class Transports:
     """Finds transports by name, and has them listen.
 
     Args:
-        plugins: who brings them.
+        plugins: the plugins that bring transports.
         host: the only address that slaves shall use; None for all.
         port: the port to listen at, or those to choose from; None for any.
         accept: is given each slave's index and authenticated stream, from any thread.

@@ -15,19 +15,19 @@ _NEVER = float("inf")
 
 
 def fill_idle(board: Board, now: float) -> None:
-    """Give work to idle slaves, as far as there is any."""
+    """Give the idle slaves work, as long as there is work that they may take."""
     if len(board.idle) > 1 and not board.has_startable():
-        return  # without looking at each of them: thousands may be idle
+        return  # thousands of slaves may be idle: don't look at each of them
     for slave in list(board.idle.values()):
         fill(board, slave, now)
         if slave.id not in board.idle or slave.excluded:
             continue
         if not (board.deaths and board.has_startable()):  # else it is for others
-            return  # nothing is left that a slave could take
+            return  # no slave could take anything that is left
 
 
 def fill(board: Board, slave: ScheduledSlave, now: float) -> None:
-    """Give a slave what it has room for."""
+    """Send a slave as many tasks as it has room for, or the set-up that it needs first."""
     if not slave.takes_work or (slave.items and slave.is_setting_up):
         return
     context = _choose_context(board, slave, now)
@@ -89,7 +89,7 @@ def _room(board: Board, slave: ScheduledSlave, context: ContextState) -> int:
     """Return how many tasks of a context to send to a slave."""
     depth = context.depth
     room = depth - len(slave.items)
-    if room > 1:  # when few are left there must be something for the others
+    if room > 1:  # when few tasks are left, the other slaves must get a share
         queued = len(context.fresh) + len(context.retry)
         share = queued // max(1, context.slaves + len(board.idle))
         room = min(room, max(share, context.worth_a_message))
@@ -129,9 +129,9 @@ def take_back_for_idle(board: Board, now: float) -> None:
 
 
 def _can_be_helped(board: Board, slave: ScheduledSlave) -> bool:
-    """Whether an idle slave may run what waits here."""
+    """Whether an idle slave may run any task that waits on this one."""
     behind = list(slave.items.values())[1:]
-    if board.deaths:  # what has died may wait for this slave, and be nothing for an idle one
+    if board.deaths:  # a task that has died may wait for this slave, and not be for an idle one
         behind = [what for what in behind if not _has_died(board, what)]
     waiting = {what.context for what in behind}
     return any(board.may_run(idle, context) for context in waiting for idle in board.idle.values())

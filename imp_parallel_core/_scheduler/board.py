@@ -25,9 +25,9 @@ class Board:
         self.policy = policy
         self.slaves: dict[int, ScheduledSlave] = {}
         self.contexts: dict[int, ContextState] = {}
-        self.idle: dict[int, ScheduledSlave] = {}  # take work, with nothing to do
-        # hold more than the item that runs; the one whose running item began first comes first, but
-        # for those that were asked to hand back
+        self.idle: dict[int, ScheduledSlave] = {}  # those that take work and have none
+        # those that hold more than the item that runs, and were not asked to hand items back; the
+        # one whose running item began first comes first
         self.backlogged: dict[int, ScheduledSlave] = {}
         self.alive = 0  # how many slaves run or may still come
         self.actions: list[Action] = []
@@ -60,7 +60,7 @@ class Board:
         self.backlogged.pop(slave.id, None)  # settle() puts it behind those that began before
 
     def settle(self, slave: ScheduledSlave) -> None:
-        """Put a slave into the right ones of the sets: idle, backlogged."""
+        """Put a slave into the sets ``idle`` and ``backlogged``, or take it out."""
         held = len(slave.items)
         if held == 0 and slave.serves is not None:
             self.serve(slave, None)
@@ -100,7 +100,7 @@ class Board:
         return context not in slave.excluded
 
     def forget_slave(self, slave: ScheduledSlave) -> None:
-        """A slave has gone and nobody will launch it again."""
+        """A slave has gone, and will not be launched again."""
         slave.phase = Phase.GONE
         slave.is_aside = False
         self.aside.pop(slave.id, None)

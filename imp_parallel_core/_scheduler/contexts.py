@@ -117,13 +117,14 @@ class ContextState:
         kept: KeptParts,
         next_retry: Callable[[], Task | None] | None = None,
     ) -> list[Task]:
-        """Take the tasks to be sent next out of the queue: so many, or as many MB, at most.
+        """Take the tasks to be sent next out of the queue, up to a number and a size.
 
         Args:
-            limit: how many.
-            policy: the bounds.
-            kept: what their runner keeps; takes note of what it is to be sent with them.
-            next_retry: takes the next task that is to be tried again, if not any will do.
+            limit: how many tasks at most.
+            policy: the scheduler's bounds.
+            kept: the large parts that the runner keeps; it notes which ones to send with the tasks.
+            next_retry: takes a task that is to be tried again out of the queue, if the slave may
+                not take just any.
         """
         tasks: list[Task] = []
         size_bytes = 0

@@ -1,9 +1,9 @@
 """Which slaves tasks die on: a task is tried elsewhere next, a slave that kills all is set aside.
 
-A death says something about the task, or about the slave. Only another attempt elsewhere tells
-which; so the next attempt is another slave's, if there is one that can be expected to have time. A
-slave on which several tasks have died, one after the other, while others work, gets nothing for a
-while, and is tried again then.
+A task that dies may be to blame itself, or its slave may be. Only an attempt on another slave tells
+which: so the next attempt is another slave's, if one can be expected to have time. A slave on which
+several tasks have died, one after the other, while others work, gets nothing for a while. Then it
+is tried again.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from .contexts import ContextState
 from .slaves import Phase, ScheduledSlave
 from .tasks import Task
 
-_LOOK_AT = 64  # so many retries, to find one that a slave may take
-_FEW_S = 300.0  # for another slave, while nobody knows how long a task takes
-_GROWTH = 6  # of the patience, with each death on the same slave
+_LOOK_AT = 64  # how many retries are looked at to find one that a slave may take
+_FEW_S = 300.0  # how long a task is taken to last while none of its context has ended
+_GROWTH = 6  # a task waits so many times longer after each further death on the same slave
 _NEVER = float("inf")
 
 
@@ -81,7 +81,7 @@ def look(board: Board, now: float) -> None:
 
 
 def trust(slave: ScheduledSlave) -> None:
-    """A task has come to its end on a slave: whatever died there before may be to blame itself."""
+    """A task has ended on a slave: the tasks that died there before may be to blame themselves."""
     slave.is_trusted = True
     slave.killed = ()
     slave.times_aside = 0
@@ -90,8 +90,8 @@ def trust(slave: ScheduledSlave) -> None:
 def may_take(board: Board, slave: ScheduledSlave, task: Task, now: float) -> bool:
     """Whether a slave may be given a task.
 
-    One that has died goes to a slave on which tasks come to their ends and it has not died; to
-    another only if no slave is there that is, or may turn out to be, such a one, or after a while.
+    A task that has died goes to a slave on which other tasks end and this one has not died. It goes
+    to another slave only after a while, or if no slave is, or may turn out to be, such a slave.
     """
     death = board.deaths.get((task.context, task.id))
     if death is None or now >= death.until:

@@ -1,4 +1,4 @@
-"""Slaves and runners that are lost, or may be: what they had is tried elsewhere."""
+"""Slaves and runners that are lost, or may be: their tasks are tried elsewhere."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def suspect(board: Board, slave: ScheduledSlave) -> None:
     board.settle(slave)
     for what in reversed(slave.items.values()):
         context = board.contexts.get(what.context)
-        # nobody else may begin what is left of a broken context
+        # no other slave may begin a task of a broken context
         if isinstance(what, Task) and context is not None and not context.is_broken:
             _queue_again(board, context, what)
     judge_setups(board)

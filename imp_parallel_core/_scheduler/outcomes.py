@@ -1,4 +1,4 @@
-"""How tasks and set-ups end, and how those end that nobody wants any more."""
+"""How tasks and set-ups end; also tasks that the user has forgotten, or whose context is closed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _task_ended(
         let_go(slave, task)
         finish(board, context, task, outcome)
         return
-    # nearly always: what the two calls do for a task that only this slave has
+    # Nearly always only this slave has the task. This does what the two calls above do then.
     task.slaves = ()
     task.done = True
     context.running -= 1
@@ -71,10 +71,7 @@ def _task_ended(
 
 
 def _note_worth(board: Board, slave: ScheduledSlave, now: float) -> None:
-    """A slave that was launched again has ended a task: perhaps that was worth it.
-
-    Then what it was lost of before is over, and counts no more.
-    """
+    """A slave has ended a task: if it has worked for long, its earlier losses count no more."""
     if slave.ready_since is not None and now - slave.ready_since >= board.policy.worth_s:
         slave.relaunches = 0
 

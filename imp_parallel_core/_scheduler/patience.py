@@ -1,7 +1,7 @@
 """Slaves that are heard, and do not do what they were given or asked to do.
 
-A supervisor answers at once, whatever its runner is at: so who is heard and does not answer never
-will. What a supervisor can't know is when a task will end, so nothing follows from a task that
+A supervisor answers at once, whatever its runner is doing: so a slave that is heard and does not
+answer never will. A supervisor can't know when a task will end: so nothing follows from a task that
 takes long, unless it has a time limit.
 """
 
@@ -12,14 +12,14 @@ from .board import Board
 from .slaves import Phase, ScheduledSlave, SetupItem, Vigil
 from .tasks import Task
 
-LOOKS = 4  # so often in the patience a slave that is heard is looked at
-_HAND_BACKS = 3  # so often in a row a slave may hand back what it was given, …
-_LOSSES = 10  # … and lose a runner that was at nothing
+LOOKS = 4  # how often a slave that is heard is looked at, in the time of the patience
+_HAND_BACKS = 3  # how often in a row a slave may hand back all that it was given
+_LOSSES = 10  # how often in a row it may lose a runner without a task to blame
 _LIMIT_FACTOR = 1.5  # what the master counts to a time limit may be more than the slave's own count
 
 
 def look(board: Board, slave: ScheduledSlave, patience_s: float, now: float) -> None:
-    """A slave has been heard since it was last looked at: what it owes, it should do."""
+    """A slave has been heard since the last look: give it up if it has owed something too long."""
     if slave.is_given_up or slave.phase is not Phase.READY:
         return
     if slave.is_away or slave.is_suspected:  # it may be stopped
@@ -77,7 +77,8 @@ def _limit_of(board: Board, what: Task | SetupItem) -> float:
 def note_return(board: Board, slave: ScheduledSlave, items: list[int]) -> bool:
     """A slave has handed items back; return whether it may be given others at once.
 
-    Who hands back what was given long ago, or what nobody has asked for, does it no work.
+    A slave that hands back an item that it should be running, or items that nobody asked for, does
+    not work.
     """
     begun = next(iter(slave.items), 0)
     was_asked, was_probed = slave.awaits_return, slave.is_probed
@@ -111,7 +112,7 @@ def _note_fruitless(board: Board, slave: ScheduledSlave, limit: int, what: str) 
 
 
 def give_up(board: Board, slave: ScheduledSlave, why: str, *, is_charged: bool = False) -> None:
-    """Have a slave lost; what it has stays with it until the engine says that it is."""
+    """Ask the engine to have a slave lost; until that is done, the slave keeps its items."""
     if not slave.is_given_up:
         slave.is_given_up = True
         board.actions.append(GiveUp(slave.id, why, is_charged))

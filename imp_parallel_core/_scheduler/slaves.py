@@ -24,11 +24,11 @@ class SetupItem(NamedTuple):
 
 
 class Vigil:
-    """What a slave that is heard has been seen to do; see :mod:`.patience`.
+    """How long a slave that is heard has been at one item, or owed something (:mod:`.patience`).
 
     Args:
-        item: the item that it is at, 0 for none.
-        looked_at: when it was seen there first.
+        item: the item that the slave is at, 0 for none.
+        looked_at: when the slave was first seen at it.
     """
 
     __slots__ = ("at_it_s", "item", "looked_at", "owing", "quiet_s")
@@ -36,9 +36,9 @@ class Vigil:
     def __init__(self, item: int = -1, looked_at: float = 0.0) -> None:
         self.item = item
         self.looked_at = looked_at
-        self.at_it_s = 0.0  # for so long it has been heard and at the item, …
-        self.quiet_s = 0.0  # … and since it was last asked what it has not begun
-        self.owing = 0  # so often in a row it has been seen to owe something
+        self.at_it_s = 0.0  # how long it has been heard and at the item
+        self.quiet_s = 0.0  # likewise, since it was last asked to hand items back
+        self.owing = 0  # how many times in a row it has been seen to owe something
 
 
 class ScheduledSlave:
@@ -83,8 +83,8 @@ class ScheduledSlave:
         self.excluded: set[int] = set()  # contexts whose set-up failed here
         self.serves: int | None = None  # the context that it was last given work of
         self.killed: tuple[tuple[int, int], ...] = ()  # tasks that died here since one ended
-        self.is_trusted = False  # the last task that it began and that did not come back has ended
-        self.times_aside = 0  # since then
+        self.is_trusted = False  # a task has ended here, and none has died since
+        self.times_aside = 0  # how often it was set aside since then
         self.is_aside = False  # for those deaths
         self.aside_until = 0.0
         self.phase = Phase.STARTING
@@ -92,24 +92,24 @@ class ScheduledSlave:
         self.forget_connection()
 
     def forget_runner(self) -> None:
-        """Its runner has gone, and with it all that the runner had been given."""
+        """Forget the state of a runner that has gone."""
         self.items: dict[int, Task | SetupItem] = {}  # in the order sent; the first is running
         self.contexts: set[int] = set()  # set up here
         self.kept = KeptParts()
         self.awaits_return = False  # a TakeBack has not been answered
-        self.is_probed = False  # … which asks whether it answers
+        self.is_probed = False  # it was asked to hand items back only to see whether it answers
         self.unneeded = 0  # the last item that it was asked to end
         self.last_ended = 0  # the last item that came to its end
         self.vigil = Vigil()
         self.progress_at = 0.0  # when its first item began
 
     def forget_connection(self) -> None:
-        """Its supervisor has gone, and with it all that outlives a runner."""
+        """Forget the state of a supervisor that has gone."""
         self.is_away = False
         self.is_suspected = False
         self.is_leaving = False
         self.is_given_up = False  # the engine has been asked to have it lost
-        self.fruitless = 0  # so often in a row it has done nothing of what it had
+        self.fruitless = 0  # how many times in a row it has done none of its items
 
     @property
     def can_return(self) -> bool:

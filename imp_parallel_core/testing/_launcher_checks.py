@@ -1,4 +1,4 @@
-"""What the core expects of a launcher, as functions that show it."""
+"""Checks of what the core expects of a launcher."""
 
 from __future__ import annotations
 

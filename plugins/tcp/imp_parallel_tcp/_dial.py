@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 _STAGGER_S = 0.1  # between the first attempts, so that the best address usually wins
-_ANSWERED_S = 1.0  # for so long no other is begun while somebody answers: it may be busy with many
+_ANSWERED_S = 1.0  # while an address answers, no other is tried for so long: a master may be busy
 _GONE_S = 3.0
 _BUSY_S = 3600.0  # for how long a master may take to answer that accepts connections
-_TOLD_S = 3.0  # then it is said, once, how each address fails
+_TOLD_S = 3.0  # after so long the slave says, once, how each address fails
 
 
 def dial(document: dict[str, Any], patience_s: float) -> TlsStream:
@@ -88,9 +88,10 @@ def _search(routes: list[Route], proved: set[str], deadline: float) -> Route:
 
 
 def _absent_s(routes: list[Route], proved: set[str], now: float) -> float:
-    """Return for how long nobody has been there, wherever the master could be; 0 if it may be.
+    """Return how long no address has had a master, of those that count; 0 if one may have it.
 
-    That is where it has been before, if it has; else, wherever this machine can send at all.
+    If the slave has reached the master before, only the addresses count at which it did; else all
+    addresses that this machine can send to.
     """
     where = [route for route in routes if route.address in proved] or [
         route for route in routes if not route.has_no_way

@@ -1,11 +1,12 @@
-"""The master's port: any stranger may connect in any manner; slaves that prove themselves get in.
+"""The master's port: strangers may connect in any manner, and only slaves of the run get a session.
 
 A thread of its own accepts connections, makes TLS handshakes without waiting for any of them, and
-hands over those that have proved which slave they are. Until then nothing of a peer is looked at
-but the length of its first record, by the TLS library, and the few bytes of its proof. Peers that
-idle are bounded in number and in time, so that they cost little and can't keep a slave out: those
-whose first record has not come yet give way first, and soon, since a slave sends it as soon as it
-is connected. The others are heard in turns of the addresses that they come from.
+hands over the connections that have proved which slave they belong to. Before that, only the length
+of a peer's first record is read here, the rest by the TLS library, and then the few bytes of the
+proof. Peers that idle are bounded in number and in time, so that they cost little and can't keep a
+slave out. Connections whose first record has not come yet give way first, and soon, since a slave
+sends it as soon as it is connected. The others are heard in turns of the addresses that they come
+from.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _silent_limit() -> int:
 
 
 class Listener(threading.Thread):
-    """Lets slaves in.
+    """Accepts connections, and hands over those of slaves.
 
     Args:
         sockets: what to accept connections from.
@@ -79,7 +80,7 @@ class Listener(threading.Thread):
         _all_listeners.add(self)
 
     def run(self) -> None:
-        """Serve the door until it is closed."""
+        """Accept and authenticate connections until :meth:`close`."""
         try:
             while not self._is_closed:
                 self._listen_if_there_is_room(time.monotonic())
@@ -87,14 +88,14 @@ class Listener(threading.Thread):
                     if isinstance(key.data, Newcomer):
                         self._heard(key.data)
                     elif key.data is not None:
-                        self._let_in(key.data)
+                        self._accept_from(key.data)
                 self._hear_those_who_wait()
                 self._turn_away_the_slow(time.monotonic())
         finally:
             self.abandon()
 
     def close(self) -> None:
-        """Close the door; may be called twice, from any thread."""
+        """Accept no more connections; may be called twice, from any thread."""
         self._is_closed = True
         with contextlib.suppress(OSError):
             self._wake_up.send(b"\0")
@@ -136,7 +137,7 @@ class Listener(threading.Thread):
         """How many may be silent, beside those that wait to be heard."""
         return self._silent_limit - len(self._waiting)
 
-    def _let_in(self, listening: socket.socket) -> None:
+    def _accept_from(self, listening: socket.socket) -> None:
         for _ in range(_ACCEPTED_AT_ONCE):
             if not self._make_room(self._silent, self._room, _SILENT_S):
                 return

@@ -25,7 +25,7 @@ def tls_context(protocol: int) -> ssl.SSLContext:
 
 
 class SlaveCredentials:
-    """What one slave needs in order to find its master, and to be let in.
+    """What one slave needs in order to recognize its master, and to prove which slave it is.
 
     Args:
         secret: the slave's token and the run's certificate (DER), as
@@ -36,7 +36,7 @@ class SlaveCredentials:
     def __init__(self, secret: bytes, index: int) -> None:
         token, self._certificate = secret[:TOKEN_BYTES], secret[TOKEN_BYTES:]
         self.proof = PROOF.pack(index, token)
-        """What to send first, once :meth:`check` has found the master at the other end."""
+        """The first bytes to send, once :meth:`check` has found the master at the other end."""
         self.context = tls_context(ssl.PROTOCOL_TLS_CLIENT)
         self.context.load_verify_locations(cadata=self._certificate)
 
