@@ -130,3 +130,28 @@ def test_outcomes_of_items_that_it_does_not_have_are_no_progress() -> None:
     slave.looks(9, answers=False)
     slave.end(999)
     assert given_up(slave.looks(1, answers=False))
+
+
+def hand_back(slave: OneSlave) -> list[GiveUp]:
+    """Hand back the task that the slave should be at; return whether it is given up for that."""
+    actions = slave.scheduler.items_returned(0, [slave.item], slave.now)
+    for action in actions:
+        if isinstance(action, SendTasks):
+            slave.item = action.tasks[0][0]
+    return given_up(actions)
+
+
+def test_a_slave_that_hands_back_what_it_was_given_again_and_again_is_given_up() -> None:
+    slave = OneSlave(tasks=9)
+    assert not hand_back(slave)
+    assert not hand_back(slave)
+    (gone,) = hand_back(slave)
+    assert "done none of it, 3 times in a row" in gone.why
+
+
+def test_a_slave_that_ends_a_task_between_may_hand_back_again() -> None:
+    slave = OneSlave(tasks=9)
+    for _ in range(3):
+        assert not hand_back(slave)
+        assert not hand_back(slave)
+        slave.item = slave.end(slave.item)
