@@ -69,8 +69,7 @@ def suspect(board: Board, slave: ScheduledSlave) -> None:
     board.settle(slave)
     for what in reversed(slave.items.values()):
         context = board.contexts.get(what.context)
-        # no other slave may begin a task of a broken context
-        if isinstance(what, Task) and context is not None and not context.is_broken:
+        if isinstance(what, Task) and context is not None:
             _queue_again(board, context, what)
     judge_setups(board)
 
@@ -129,8 +128,6 @@ def _hand_back(
                 finish(board, context, what, lost)
             note_death(board, slave, context, what, now)
         _queue_again(board, context, what)
-        if context.is_broken:
-            judge_setup(board, context)
 
 
 def _go_on(board: Board, slave: ScheduledSlave) -> None:

@@ -1,10 +1,11 @@
 """Slaves on a Grid Engine cluster: a job array, or the slots of a parallel environment.
 
-In reading order: an array's description (_qsub_array), its job script (_job_script), its life in
-the queue (_qsub_launch), which asks for the queue (_queue_watch) through commands (_grid_engine)
-whose output is parsed (_queue_list).
+Read first the description of an array (_qsub_array), its job script (_job_script), and its life in
+the queue (_qsub_launch): that asks for the queue (_queue_watch) through Grid Engine's commands
+(_grid_engine), whose output _queue_list parses. The slots of a parallel environment are _pe_array
+and _pe_launch.
 
-Every script loads this package where it is installed, also one that has no use for it; so its names
+Every script loads this package if it is installed, also a script that does not use it; so its names
 are loaded when they are first used.
 """
 

@@ -24,8 +24,8 @@ class Documents:
     """A private folder with one document for each task of an array, named by its number.
 
     It is made in the master's working directory, which the jobs share with it; in the home folder
-    if that is not possible. Besides the documents it takes what a job says before its output file
-    is open, and the exit code of each slave. A document is there only while its slave has no
+    if that is not possible. Besides the documents it holds the output of a job before its output
+    file is open, and the exit code of each slave. A document exists only while its slave has no
     connection: until the slave has connected, and again when its connection has broken.
 
     Args:
@@ -73,14 +73,14 @@ class Documents:
         return self.folder.rpartition("/")[2].lstrip(".")
 
     def exit_code(self, task: int) -> int | None:
-        """Return how a slave ended; None if its script was not there any more to say so."""
+        """Return a slave's exit code; None if its job script has not written it."""
         try:
             return int(self._host.read_file(f"{self.folder}/{task}.exit", limit_bytes=20))
         except (*PROBLEMS, ValueError):
             return None
 
     def tail(self, task: int, bootstrap: Bootstrap) -> str:
-        """Return the last lines of what a job said before its output was open, and after."""
+        """Return the last lines of a job's output, before its output file was open and after."""
         paths = [f"{self.folder}/{task}.early"]
         if bootstrap.output_path is not None:
             paths.append(bootstrap.output_path)
@@ -94,10 +94,10 @@ class Documents:
         return "\n".join(lines[-_TAIL_LINES:])
 
     def forget(self, tasks: Iterable[int] | None = None) -> None:
-        """Remove documents alone: a job that starts after all finds out that it is not wanted.
+        """Remove documents, but not the folder: jobs that start later find that they are too late.
 
         Args:
-            tasks: whose; by default all.
+            tasks: the tasks whose documents to remove; by default all.
         """
         names = self._content if tasks is None else map(str, tasks)
         going = [name for name in names if name in self._there]

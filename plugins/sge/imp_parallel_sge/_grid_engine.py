@@ -21,13 +21,13 @@ PROBLEMS = (OSError, Error)
 """What calls of a host raise: Error if it can't be reached at all."""
 
 _ASK_S = 15.0
-_DESCRIBE_S = 5.0  # it tells a reason, and can be done without
-_ACCOUNTING_S = 3.0  # it is searched from end to end, and may be years long
+_DESCRIBE_S = 5.0  # the answer is a reason, which is not indispensable
+_ACCOUNTING_S = 3.0  # qacct reads the whole file, which may hold years
 _FIND_S = 3.0
 
 
 class Deletion(NamedTuple):
-    """What qdel has said: its words, whether it does it, and whether there is no such job."""
+    """An answer of qdel: its words, whether it deletes, and whether there is no such job."""
 
     words: str = ""
     is_accepted: bool = False
@@ -41,7 +41,7 @@ class GridEngine:
         self.host = host
 
     def check(self, *programs: str) -> None:
-        """Raise LaunchError if these commands are not to be had."""
+        """Raise LaunchError if the host lacks one of these commands."""
         for program in programs:
             if self.host.find_program(program) is None:
                 raise LaunchError(

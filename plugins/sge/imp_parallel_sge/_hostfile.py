@@ -1,4 +1,4 @@
-"""What a parallel environment has granted, as its host file says. Pure."""
+"""Parses the host file of a parallel environment, which lists the slots that it grants. Pure."""
 
 from __future__ import annotations
 

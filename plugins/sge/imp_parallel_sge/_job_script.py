@@ -38,9 +38,9 @@ NOTIFY = """\
 notify=${BASH_REMATCH[1]:-0}"""
 
 
-# A task that Grid Engine starts anew has a document once the master knows that the slave before has
-# gone: at once, but after a silent end only when that is not heard any more. The last character of
-# a whole document is a line's end.
+# A task that Grid Engine starts anew gets a document when the master knows that the last slave has
+# gone. That is at once if its connection has ended, and else when it has been silent for too long.
+# The last character of a complete document is a line's end.
 WAIT = """\
 for ((tries = 0; tries < 90 && ${RESTARTED:-0} == 1; tries++)); do
     [[ -d $folder ]] || break
@@ -53,16 +53,16 @@ class ScriptParts(NamedTuple):
     """What a job script is rendered from."""
 
     command: Sequence[str]
-    """The slave program, without its arguments."""
+    """The command line of the slave program, without arguments."""
     folder: str
     """The private folder in which the slaves' documents are, named by task number."""
     output_paths: Sequence[str | None]
     """Where each slave's output goes, in the order of the tasks."""
     environment: Mapping[str, str] = {}
     masters_files: Mapping[str, str] = {}
-    """Files that must be the master's own or nobody else's doing; see :func:`masters_files`."""
+    """Files that must be the master's own, or that nobody else can have made."""
     code_path: str = ""
-    """What has gone with the run if the job starts too late; "" if nothing has."""
+    """A path that has gone if the run is over when the job starts; "" if there is none."""
     cwd: str = ""
     """Where to go first, if that can be done; "" to stay where the batch system starts the job."""
 
@@ -97,5 +97,5 @@ def parts_of(bootstraps: Sequence[Bootstrap], folder: str) -> ScriptParts:
         environment=bootstraps[0].environment,
         masters_files=masters_files(bootstraps[0]),
         code_path=bootstraps[0].code_path,
-        cwd=bootstraps[0].cwd,  # also if the job starts there: a login shell's profile may leave it
+        cwd=bootstraps[0].cwd,  # even if the job starts there: a login shell's profile may leave it
     )

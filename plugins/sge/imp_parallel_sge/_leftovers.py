@@ -1,8 +1,8 @@
-"""Documents that earlier runs left when they were killed: they go when no job needs them any more.
+"""Removes documents that earlier runs left when they were killed, once no job needs them any more.
 
-Nobody can remove them at the end of such a run: jobs that wait in the queue would fail to start
-without the folder that their output goes to. So each folder tells its job, and a later run in the
-same place removes it when that job has gone from the queue.
+They can't be removed at the end of such a run: jobs that wait in the queue would fail to start
+without the folder that their output goes to. So each folder holds the number of its job, and a
+later run in the same place removes the folder when that job has gone from the queue.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def sweep(host: CommandHost, folder: str, ask: Callable[[], Jobs]) -> threading.
 
     Args:
         host: whose files they are.
-        folder: one of this run, which tells its job.
+        folder: the folder of this run, which holds the number of its job.
         ask: returns the queue; raises OSError or ValueError when it can't be had.
 
-    Returns what to set when the run ends and the host shall be left alone.
+    Returns an event to set when the run ends and the host is to be left alone.
     """
     is_over = threading.Event()
     thread = threading.Thread(

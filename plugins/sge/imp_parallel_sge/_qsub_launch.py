@@ -1,4 +1,4 @@
-"""An array in Grid Engine's hands: submitted, looked after, deleted."""
+"""The launch of an array: submits it to Grid Engine, asks for its states, deletes it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DELETE_S = 3.0  # how long its deletion is waited for, after the grace: a scrip
 _LOOK_S = 0.2  # how often, then
 _RETRY_S = 2.0
 _UNEXPLAINED = "it may have been deleted, or a profile ended its shell before its script began"
-_INSISTING_S = 0.05  # polls that follow each other so closely ask about a slave that ends now
+_INSISTING_S = 0.05  # polls that follow each other so closely ask about a slave that is ending
 _FRESH_S = 1.0
 
 
@@ -139,7 +139,7 @@ class QsubLaunch:
             self._reasons.update(self._grid_engine.error_reasons(self.job))
 
     def _look_for_ends(self, missing: Sequence[int], snapshot: Snapshot) -> None:
-        """Find out how tasks ended that are in the queue no more."""
+        """Find out how tasks ended that are no longer in the queue."""
         now = time.monotonic()
         patience_s = _MISSING_S if snapshot.tasks_of(self.job) else _FORGOTTEN_S
         unknown = []
@@ -182,12 +182,12 @@ class QsubLaunch:
         return is_known is False
 
     def log_tail(self, index: int) -> str:
-        """Return the end of what a slave, and its job before it, said."""
+        """Return the end of the output of a slave, and of its job before that."""
         number = self._tasks[index]
         return self._documents.tail(number, self._bootstraps[number])
 
     def withdraw(self, indices: Collection[int]) -> None:
-        """Delete tasks that wait and are not needed; the few that start meanwhile leave."""
+        """Delete tasks that wait and are not needed; slaves that start meanwhile leave."""
         numbers = sorted(self._tasks[index] for index in indices)
         self._withdrawn.update(numbers)
         self._documents.forget(numbers)
@@ -197,9 +197,9 @@ class QsubLaunch:
         _logger.info("job %d: %d tasks that were not needed are deleted", self.job, len(numbers))
 
     def note_connections(self, connected: Collection[int], parted: Collection[int]) -> None:
-        """Have documents there of just those slaves that may have to connect.
+        """Keep the documents of those slaves alone that may have to connect.
 
-        Grid Engine may start a task anew whose slave's connection has broken.
+        Grid Engine may start a task anew if the connection of its slave has broken.
         """
         self._parted.difference_update(self._tasks[index] for index in connected)
         self._parted.update(self._tasks[index] for index in parted)
@@ -212,10 +212,10 @@ class QsubLaunch:
     # ---- the end
 
     def cancel(self, grace_s: float) -> None:
-        """Delete what waits, let the slaves that run leave, delete what does not.
+        """Delete tasks that wait, let slaves that run leave, delete those that do not leave.
 
-        The list of qstat may be old, or lack the job: qdel is asked in any case.
-        Raises LaunchError if something may be left.
+        The list of qstat may be old, or lack the job: qdel is called in any case.
+        Raises LaunchError if a job may be left.
         """
         start = time.monotonic()
         self._is_over.set()
@@ -267,7 +267,7 @@ class QsubLaunch:
             self._delete(f"{first}-{last}")
 
     def _give_up(self, tasks: Mapping[int, Task], deletion: Deletion) -> None:
-        """Leave tasks whose end Grid Engine owes us. Raises LaunchError for all others."""
+        """Leave tasks that Grid Engine is deleting. Raises LaunchError for all others."""
         states = sorted({f"{task.state} {task.queue}".strip() for task in tasks.values()})
         text = self._watch.problem or ", ".join(states) or "qstat does not list it"
         is_being_deleted = all("d" in task.state for task in tasks.values())

@@ -1,4 +1,4 @@
-"""What qsub, qstat, qdel and qacct print, made into values. Pure."""
+"""Parses the output of qsub, qstat, qdel and qacct. Pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Task(NamedTuple):
     job_name: str = ""
 
     def phase(self) -> LaunchPhase:
-        """Return how far it has come; ENDED for one in error, which will not start any more."""
+        """Return how far the task has come; ENDED for a task in error, which will not start."""
         if "E" in self.state:
             return LaunchPhase.ENDED
         if "q" in self.state:
@@ -44,10 +44,10 @@ class Task(NamedTuple):
         return LaunchPhase.SUSPENDED if is_stopped else LaunchPhase.RUNNING
 
     def launch_state(self, reason: str) -> LaunchState:
-        """Return what the core shall know of it.
+        """Return the task's state for the core.
 
         Args:
-            reason: why it waits, or its error, in the batch system's own words.
+            reason: why the task waits, or its error, in the batch system's own words.
         """
         told = [meaning for letter, meaning in _LETTERS.items() if letter in self.state]
         detail = f"{self.state} ({', '.join(told)})" if told else self.state

@@ -19,13 +19,13 @@ _logger = logging.getLogger("imp_parallel.sge")
 _FIRST_PAUSE_S = 1.0
 _LAST_PAUSE_S = 30.0
 _PAUSE_GROWTH = 1.5
-_SHARE = 5.0  # of how long an answer takes, at least this many times passes before the next
-_PATIENCE_S = 1.5  # for an answer, before one goes on with the last one
+_SHARE = 5.0  # the pause before the next question is at least so many times the answer's time
+_PATIENCE_S = 1.5  # how long an answer is waited for, before the last one is used instead
 _REPORT_S = 600.0  # how often a failing qstat is complained about
 
 
 class Snapshot(NamedTuple):
-    """What qstat has said."""
+    """An answer of qstat."""
 
     taken_at: float
     """When it was asked, in monotonic seconds; 0 for never."""
@@ -71,8 +71,8 @@ class QueueWatch:
         """Return a snapshot; the last one if it is too early to ask again, or no answer came.
 
         Args:
-            max_age_s: how old it may be; by default as old as the present pause. Never is qstat
-                asked twice within a moment, nor while an answer is on its way.
+            max_age_s: how old it may be; by default as old as the present pause. While an answer
+                is on its way, qstat is not asked again.
         """
         with self._lock:
             pause_s = self._pause_s if max_age_s is None else max_age_s
@@ -96,7 +96,7 @@ class QueueWatch:
         answer: Jobs | Exception
         try:
             answer = self._ask()
-        except Exception as problem:  # a bug, too, must not be waited for
+        except Exception as problem:  # after a bug, too, nobody must wait for ever
             answer = problem
         with self._lock:
             now = self._clock()

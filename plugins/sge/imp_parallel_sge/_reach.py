@@ -10,10 +10,10 @@ _logger = logging.getLogger("imp_parallel.sge")
 
 
 def warn_if_only_here(addresses: Sequence[str]) -> None:
-    """Warn if all addresses that slaves are told are the loopback's.
+    """Warn if slaves get no address but those of the loopback.
 
     Args:
-        addresses: as a bootstrap has them, with their ports.
+        addresses: the addresses of a bootstrap, with their ports.
     """
     hosts = [address.rpartition(":")[0].strip("[]") for address in addresses]
     if hosts and all(ipaddress.ip_address(host).is_loopback for host in hosts):

@@ -1,8 +1,7 @@
-"""What a job does before it starts a slave, to keep other users out.
+"""The lines of bash that keep other users out before a job starts a slave.
 
-It opens the slave's output, and makes sure that the Python and the package that it starts are the
-master's own. Both are lines of bash; ``$output`` and ``$folder``, the folder with the documents,
-are set before them.
+They open the slave's output, and make sure that the Python and the package that the job starts are
+the master's own. ``$output`` and ``$folder``, the folder with the documents, are set before them.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from imp_parallel_core.trusted_paths import SHELL_FUNCTION
 
 from ._quoting import quote
 
-# What is at the output's path is looked at before it is opened, since opening a link or a FIFO has
-# effects; and what has been opened is looked at before anything is written, since somebody may have
-# put it there in between. (There are file systems on which a user's files belong to another user,
-# and so does the folder with the documents.) One call of stat answers all: each takes a while.
+# The file at the output's path is examined before it is opened, since opening a link or a FIFO has
+# effects; and the open file is examined before anything is written, since somebody may have put it
+# there in between. (On some file systems a user's files belong to another user, and so does the
+# folder with the documents.) One call of stat answers all questions, since each call takes a while.
 _OPEN_OUTPUT = """\
 refuse() {{ echo "imp_parallel: $output $1: nothing is written to it" >&2; exit 1; }}
 [[ -L $output || ( -e $output && ! -f $output && $output != /dev/null ) ]] &&
@@ -50,10 +49,10 @@ check() {{
 
 
 def masters_files(bootstrap: Bootstrap) -> Mapping[str, str]:
-    """Return what a job starts of this machine's files, with what tells each from another file.
+    """Return the files of this machine that a job starts, with facts that tell each from others.
 
-    That is the inode, the size, and when the content and the inode were changed. The last one can't
-    be chosen, so nobody can make a file that has all in common with the master's.
+    The facts are the inode, the size, and when the content and the inode were changed. The last one
+    can't be chosen, so nobody can make a file that has all facts in common with the master's.
     """
     if bootstrap.has_own_files:
         return {}  # these are no files of this machine

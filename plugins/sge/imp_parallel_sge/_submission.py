@@ -1,4 +1,4 @@
-"""Submitting an array and learning its job's number, however qsub answers, or if it does not."""
+"""Submits an array and finds its job's number, also if qsub's answer is odd or does not come."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Submission:
         script: the job's script.
         cwd: where to run it.
         count: how many tasks the array has.
-        mark: what neither the name nor the output path of any other job holds.
+        mark: a text that neither the name nor the output path of any other job holds.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class Submission:
     def submit(self) -> int:
         """Submit the array; return its job's number. Raises LaunchError.
 
-        Nobody waits for a qsub that lasts although its job is there (``-sync y`` in a file of
-        default options can't be undone); it is killed some time, which the job survives.
+        A qsub that goes on although its job is there is not waited for (``-sync y`` in a file of
+        default options can't be undone). It is killed at its deadline, which the job survives.
         """
         begun_at = time.monotonic()
         threading.Thread(target=self._run, name="imp_parallel qsub", daemon=True).start()
@@ -86,7 +86,7 @@ class Submission:
             answer = self._grid_engine.host.run(
                 self._argv, input=self._script.encode(), cwd=self._cwd, timeout_s=_SUBMIT_S
             )
-        except Exception as problem:  # a bug, too, must not be waited for
+        except Exception as problem:  # after a bug, too, nobody must wait for ever
             self._answers.put(problem)
         else:
             self._answers.put(answer)
@@ -107,7 +107,7 @@ class Submission:
         return self._search("its answer is not understood", answer)
 
     def _search(self, problem: str, answer: CommandResult | None) -> int:
-        """Look for the job by its name, since qsub's answer leaves in doubt whether it is there."""
+        """Look for the job by its name: after qsub's answer it is not certain that it is there."""
         said = f"\n{_quoted(answer)}" if answer is not None else ""
         for attempt in range(_TRIES):
             if attempt:
