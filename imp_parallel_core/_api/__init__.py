@@ -5,6 +5,6 @@ What has to be done goes to the engine (:mod:`.._engine`) as opaque bytes.
 
 Read :mod:`.manager` first, which has the picture of the whole package, then :mod:`.context` and
 :mod:`.map`, which users call, and :mod:`.open_context`, which does the work of both.
-:mod:`.opening` and :mod:`.failed_tasks` turn what has arrived into values and errors.
+:mod:`.opening` and :mod:`.failed_tasks` turn outcomes into values and errors.
 :mod:`.nesting` refuses a Manager that a slave would make by importing the user's script.
 """

@@ -20,7 +20,7 @@ _of_sys = vars(sys)  # asked for each result; a module takes long to say that it
 
 
 def _last_shown() -> int:
-    """Return what tells the last error that an interactive session has shown from others."""
+    """Return a number that changes with each error that an interactive session shows."""
     return id(_of_sys.get("last_value"))
 
 
@@ -41,7 +41,7 @@ class Context:
     def __init__(self, opened: OpenContext) -> None:
         self._open = opened
         self._left_when: int | None = None
-        """If a reading has been left: what error had been shown by then, or _INTERRUPTED."""
+        """When a reading was left: the number of the last error shown, or _INTERRUPTED."""
 
     def add_task(self, task: Callable[..., Any], *args: Any) -> None:
         """Add a task: ``task(*values_of_the_setup, *args)`` is called on some slave.

@@ -69,7 +69,7 @@ class Manager:
         max_relaunches: how often a slave is launched again that ran and was lost. The count begins
             anew when it has ended a task a minute or more after it was launched again.
         credit: how many results of a context may wait to be read before no further task is
-            started; what waits takes at most 256 MiB or so.
+            started; those that wait take at most 256 MiB or so.
         plugins: plugins to use besides those that are installed.
 
     Raises ValueError for a bad ``output`` or bound, PluginError for a plugin that breaks the
@@ -86,13 +86,13 @@ class Manager:
     A slave answers also while a task holds the interpreter lock."""
 
     reconnect_timeout: float = 60.0
-    """For how long a slave whose connection has broken tries to come back, in seconds, likewise.
-    After this and ``heartbeat_timeout`` it is given up."""
+    """How long a slave whose connection has broken tries to come back, in seconds, likewise.
+    After this and ``heartbeat_timeout`` the slave is given up."""
 
     surplus_timeout: float = 30.0
-    """For how long more slaves may wait in a batch system's queue than there are tasks without an
-    outcome, while results are being read, in seconds, likewise. Then those that are too many are
-    taken out of the queue. ``float("inf")`` keeps them, for tasks that will be added later."""
+    """How long more slaves may wait in a batch system's queue than there are tasks without an
+    outcome, while results are being read, in seconds, likewise. Then the surplus slaves are taken
+    out of the queue. ``float("inf")`` keeps them, for tasks that will be added later."""
 
     def __init__(
         self,
@@ -187,12 +187,6 @@ class Manager:
         self._engine.check_open()
         if startup is not None and not callable(startup):
             raise TypeError(f"a set-up must be callable, and {startup!r} is not")
-        if type(max_attempts) is not int:
-            raise TypeError(f"max_attempts={max_attempts!r}: it must be an int")
-        if max_attempts < 1:
-            raise ValueError("max_attempts must be at least 1")
-        _check_limit("task_timeout_s", task_timeout_s)
-        _check_limit("setup_timeout_s", setup_timeout_s)
         opened = OpenContext(
             self,
             self._engine,
@@ -269,7 +263,7 @@ class Manager:
 
 
 def _end(engine: Engine, transports: Transports, outputs: OutputFiles) -> None:
-    """Close what nobody can use any more, or the interpreter leaves behind."""
+    """Close the parts of a Manager that is forgotten, or that the interpreter's end finds open."""
     engine.leave_readers()
     _close(engine, transports, outputs)
 
@@ -282,15 +276,6 @@ def _close(engine: Engine, transports: Transports, outputs: OutputFiles) -> None
             engine.close()
         finally:
             outputs.close()
-
-
-def _check_limit(name: str, limit_s: float | None) -> None:
-    if limit_s is None:
-        return
-    if not isinstance(limit_s, (int, float)):
-        raise TypeError(f"{name}={limit_s!r}: it must be a number of seconds, or None")
-    if not limit_s > 0:
-        raise ValueError(f"{name}={limit_s!r}: it must be more than 0")
 
 
 def _working_folder() -> str:

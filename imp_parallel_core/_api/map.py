@@ -56,7 +56,7 @@ class _UnderWay:
 
 
 def _counted_once(segment: Any) -> int:
-    """Return how many bytes a segment of a task adds to what is on its way."""
+    """Return how many bytes a segment of a task adds to those that are on their way."""
     if type(segment) is LargePart:
         if segment.is_counted:
             return 0
@@ -185,7 +185,7 @@ class Map(Iterator[Any]):
             except Exception as problem:  # the user's
                 self._problem = problem
             if self._turns != turn and self._width > 1:
-                # what has come now belongs to items that the row itself has had sent
+                # asking the row for an item has sent other tasks, which have taken these items
                 self._problem = RuntimeError(
                     "a row of items asked for results while the items of a task were collected "
                     "from several rows: give one row, or ahead=1"

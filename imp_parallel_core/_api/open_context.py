@@ -41,7 +41,8 @@ class OpenContext:
         max_attempts: how often a task may end its runner.
         import_path: the path that slaves have been started with.
 
-    Raises PicklingError for a set-up that can't be pickled, ClosedError.
+    Raises TypeError or ValueError for bad arguments, PicklingError for a set-up that can't be
+    pickled, ClosedError.
     """
 
     def __init__(
@@ -56,6 +57,9 @@ class OpenContext:
         max_attempts: int,
         import_path: ImportPath,
     ) -> None:
+        _check_attempts(max_attempts)
+        _check_limit("task_timeout_s", task_timeout_s)
+        _check_limit("setup_timeout_s", setup_timeout_s)
         self.manager = manager
         self._engine = engine
         self._is_closed = False
@@ -177,10 +181,26 @@ class OpenContext:
 
 
 def not_callable(task: Any) -> TypeError:
-    """Return the error for what was given as a task and can't be called."""
+    """Return the error for a task that can't be called."""
     from .._code.reprs import describe
 
     return TypeError(f"a task must be callable, and {describe(task)} is not")
+
+
+def _check_attempts(max_attempts: int) -> None:
+    if type(max_attempts) is not int:
+        raise TypeError(f"max_attempts={max_attempts!r}: it must be an int")
+    if max_attempts < 1:
+        raise ValueError("max_attempts must be at least 1")
+
+
+def _check_limit(name: str, limit_s: float | None) -> None:
+    if limit_s is None:
+        return
+    if not isinstance(limit_s, (int, float)):
+        raise TypeError(f"{name}={limit_s!r}: it must be a number of seconds, or None")
+    if not limit_s > 0:
+        raise ValueError(f"{name}={limit_s!r}: it must be more than 0")
 
 
 def _name_of_setup(startup: Any) -> str:
@@ -212,7 +232,7 @@ def _pickling_error(
 
 def _can_pickle(thing: Any) -> bool:
     try:
-        DefinitionBook().pickle(thing)  # one of its own: what is tried must not be sent
+        DefinitionBook().pickle(thing)  # in a book of its own, since this must not be sent
     except Exception:
         return False
     return True

@@ -1,4 +1,4 @@
-"""Unpickles what tasks have returned, in the user's thread."""
+"""Unpickles the values that tasks have returned, in the user's thread."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Opener:
     Args:
         engine: knows the slaves' names.
         served: holds the definitions that pickles refer to.
-        setup_name: what errors call the set-up.
+        setup_name: the name of the set-up, for errors.
     """
 
     def __init__(self, engine: Engine, served: ServedContext, setup_name: str) -> None:
@@ -54,7 +54,7 @@ class Opener:
             ) from problem
 
     def unpickle(self, segments: Sequence[Any]) -> Any:
-        """Return what segments hold. Raises whatever unpickling that raises."""
+        """Return the object in some segments. Raises whatever unpickling raises."""
         if len(segments) == 1 and len(segments[0]) < _SHORT and not refers(segments[0]):
             return pickle.loads(segments[0])
         data, *buffers = map(open_segment, segments)

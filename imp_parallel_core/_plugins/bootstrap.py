@@ -18,7 +18,7 @@ class Bootstrap(NamedTuple):
     A launcher that needs other values makes another one: ``bootstrap._replace(cwd=…)``.
 
     Attributes:
-        index: the slave's number, from 0; also what a Launch calls it by.
+        index: the slave's number, from 0; a Launch calls the slave by it, too.
         python: the user's ``python=`` line, or the path of the master's Python.
         cwd: the master's working directory. The slave goes there by itself; a launcher should
             start it there if it can, since a ``python=`` line may name a file in it.
@@ -110,7 +110,7 @@ class Bootstrap(NamedTuple):
             return []
         import subprocess  # the import of Manager need not wait for it
 
-        # what multiprocessing starts its processes with
+        # multiprocessing starts its processes with these
         options: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # no stub has it
         for name, value in sys._xoptions.items():  # of which it knows some only
             option = name if value is True else f"{name}={value}"
@@ -149,7 +149,7 @@ class Bootstrap(NamedTuple):
         return json.dumps(document).encode() + b"\n"
 
     def _facts_of_folders(self) -> dict[str, list[int]]:
-        """Return what tells the master's folders from others, if the slave may have others."""
+        """Return facts that tell the master's folders from others, if the slave may have others."""
         if not self.dial or self.has_own_files:
             return {}
         from .._code.same_files import facts_of  # most slaves are started by their launch

@@ -32,7 +32,7 @@ _LAST_POLL_S = 0.02
 
 
 class CommandResult(NamedTuple):
-    """How a command ended: its exit code (negative for a signal), and what it wrote."""
+    """How a command ended: its exit code (negative for a signal), and its output."""
 
     exit_code: int
     stdout: str
@@ -47,9 +47,9 @@ class CommandResult(NamedTuple):
 class CommandHost(Protocol):
     """A machine on which a plugin runs commands and keeps files.
 
-    Its methods wait, and are called from threads that may, several at a time: launches' own, or
-    the user's in ``check()``. What goes wrong is an OSError; what takes too long is a TimeoutError;
-    a machine that can't be reached at all is an Error of the library.
+    Its methods wait. They are called from threads that may wait, several at a time: the threads of
+    launches, or the user's in ``check()``. They raise OSError if something goes wrong, TimeoutError
+    if it takes too long, and an Error of the library if the machine can't be reached at all.
     """
 
     def find_program(self, name: str) -> str | None:
@@ -90,7 +90,7 @@ class CommandHost(Protocol):
 
         Args:
             parent: the folder to make it in.
-            prefix: what its name begins with.
+            prefix: the beginning of its name.
         """
 
     def remove_folder(self, path: str) -> None:
@@ -203,7 +203,7 @@ os.register_at_fork(after_in_child=_running.clear)  # they are the parent's
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a command that has not ended, with what it started."""
+    """Kill a command that has not ended, with all that it started."""
     if process.returncode is not None:
         return
     try:

@@ -20,13 +20,13 @@ _SUFFIXES = (".dist-info", ".egg-info")
 
 
 class EntryPoint(NamedTuple):
-    """One entry point: the distribution that it is of, and what it names."""
+    """One entry point: its distribution, and the object that it names."""
 
     distribution: str
     value: str
 
     def load(self) -> Any:
-        """Return what it names. Raises whatever importing that raises."""
+        """Return the object that it names. Raises whatever importing that raises."""
         module, _, path = self.value.partition(":")
         thing = import_module(module)
         for attribute in filter(None, path.split(".")):
@@ -89,7 +89,7 @@ def _canonical(name: str) -> str:
 
 
 def _values(text: str, group: str) -> Iterator[str]:
-    """Yield what the entries of a group name, without the extras that they may ask for."""
+    """Yield the values of the entries of a group, without the extras that they may ask for."""
     section = ""
     for line in map(str.strip, text.splitlines()):
         if line.startswith("["):

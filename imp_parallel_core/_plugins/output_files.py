@@ -36,7 +36,7 @@ class OutputFiles:
 
     Args:
         pattern: a path with ``%d`` for a slave's number; None for no files.
-        folder: what the path is relative to.
+        folder: the folder that the path is relative to.
 
     Raises ValueError for a bad pattern.
     """

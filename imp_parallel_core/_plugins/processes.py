@@ -40,12 +40,11 @@ def start_processes(
 ) -> Launch:
     """Start a process of this machine for each slave; return the launch of these processes.
 
-    Called by a launcher's ``imp_parallel_launch``, which may return what this returns. Each process
-    has the working directory and the environment that its bootstrap describes, writes to the
-    slave's output file, and leads a process group of its own, so that a Ctrl-C is for the script
-    alone. Its standard input is a socket that brings the bootstrap document and is the slave's
-    stream afterwards: ``wrap`` may put anything before the command line that passes standard input
-    on.
+    Called by a launcher's ``imp_parallel_launch``, which may return the result. Each process has
+    the working directory and the environment that its bootstrap describes, writes to the slave's
+    output file, and leads a process group of its own, so that a Ctrl-C is for the script alone. Its
+    standard input is a socket that brings the bootstrap document and is the slave's stream
+    afterwards: ``wrap`` may put any command that passes standard input on before the slave's.
 
     Args:
         bootstraps: one for each slave, as the hook gets them.

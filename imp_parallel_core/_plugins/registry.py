@@ -136,7 +136,7 @@ class Plugins:
         return types
 
     def observers(self) -> dict[str, Any]:
-        """Return what to call for each observer, by its plugin's name."""
+        """Return the function of each observer, by its plugin's name."""
         hook = self._registry.hook.imp_parallel_observe
         return {found.plugin_name: found.function for found in hook.get_hookimpls()}
 

@@ -1,4 +1,4 @@
-"""Descriptions of slaves: what the user gives to ``Manager.add_slave``, and plugins derive from."""
+"""Descriptions of slaves, for ``Manager.add_slave``. The classes of plugins derive from these."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class EndAttempt(NamedTuple):
 
 
 class NextRunner(NamedTuple):
-    """Tell a slave that the loss of its runner is understood; what follows is for the next."""
+    """Tell a slave that the loss of its runner is known; later messages are for the next runner."""
 
     slave: int
 
@@ -86,9 +86,9 @@ class TakeUp(NamedTuple):
 
 
 class GiveUp(NamedTuple):
-    """Let a slave be lost that is heard and does not do what it should; and say why.
+    """Have a slave lost that is heard and does not do what it should, for the given reason.
 
-    The item that it is at is charged if ``is_charged``.
+    If ``is_charged``, the item that the slave is at is charged with the loss.
     """
 
     slave: int
@@ -99,7 +99,7 @@ class GiveUp(NamedTuple):
 class Deliver(NamedTuple):
     """Hand a task's outcome to its context. Happens once for every task.
 
-    It is what lies in the context's inbox then, until the user reads it.
+    The action itself lies in the context's inbox then, until the user reads the outcome.
     """
 
     task: Task

@@ -1,4 +1,4 @@
-"""The board: what the scheduler's parts share, and the sets in which it keeps its slaves."""
+"""The board: the state that the scheduler's parts share, and the sets that its slaves are in."""
 
 from __future__ import annotations
 

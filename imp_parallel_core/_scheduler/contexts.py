@@ -12,7 +12,7 @@ from .tasks import Outcome, Task
 _AHEAD_S = 0.03  # short tasks are sent ahead for about this long …
 _AHEAD_LIMIT = 1024  # … but no more than so many …
 _AHEAD_BYTES = 1 << 20  # … or so many bytes at a time
-_MESSAGE_S = 0.0005  # what one more message costs, both ends and the runner's wire together
+_MESSAGE_S = 0.0005  # the cost of one more message, at both ends and on the runner's wire
 _ONE_AHEAD_BELOW_S = 0.1  # a round trip matters to tasks shorter than this
 
 
@@ -53,7 +53,8 @@ class ContextState:
         self.running = 0  # tasks that have started and not ended, those in retry included
         self.unread = 0  # outcomes that the user has not read
         self.unread_bytes = 0
-        self.has_waiting_reader = False  # for what has not arrived; known until outcomes are read
+        # a reader waits for an outcome that has not arrived; known until outcomes are read
+        self.has_waiting_reader = False
         self.slaves = 0  # how many slaves serve it
         self.chosen_at = 0  # a count: contexts with as many slaves take turns
         self.mean_s: float | None = None  # how long its tasks take
@@ -75,7 +76,7 @@ class ContextState:
 
         Args:
             slave: the slave's id.
-            outcome: what the context's tasks come to, if no slave manages it.
+            outcome: the outcome of the context's tasks, if no slave manages the set-up.
             is_loss: the whole slave was lost, for whatever reason. One that is launched again may
                 try again, unless that happens too often.
         """
@@ -107,7 +108,7 @@ class ContextState:
 
     @property
     def may_start_without_credit(self) -> bool:
-        """Whether only a fresh task can bring what a reader waits for."""
+        """Whether only a fresh task can have the outcome that a reader waits for."""
         return self.running == 0 and self.has_waiting_reader
 
     def next_tasks(

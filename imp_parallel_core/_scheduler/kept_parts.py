@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .tasks import Part, Task
 
-_KEPT_BYTES = 1 << 28  # or what the tasks sent last refer to
+_KEPT_BYTES = 1 << 28  # or more, if the tasks that were sent last refer to more
 
 
 class KeptParts:
@@ -52,7 +52,7 @@ class KeptParts:
         if self._size_bytes > _KEPT_BYTES:
             for key in list(self._sizes):
                 if self._size_bytes <= _KEPT_BYTES or key in self._needed:
-                    break  # what is behind this one is needed too
+                    break  # the parts behind this one are needed too
                 self.drop(*key)
                 surplus.append(key)
         self._needed.clear()

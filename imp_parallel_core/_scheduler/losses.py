@@ -44,7 +44,7 @@ def lose_slave(
 
 
 def restart(board: Board, slave: ScheduledSlave, cause: str, now: float) -> None:
-    """A slave's batch system has started it anew, with nothing of what it had."""
+    """A slave's batch system has started it anew, without any of its items."""
     items = slave.items
     slave.phase = Phase.STARTING
     slave.forget_runner()
@@ -82,7 +82,7 @@ def trust_again(board: Board, slave: ScheduledSlave) -> None:
 
 
 def judge_setups(board: Board) -> None:
-    """Give up the contexts whose set-up no slave has managed, and none will."""
+    """Give up each context whose set-up no slave has managed or will manage."""
     for context in list(board.contexts.values()):
         judge_setup(board, context)
 
@@ -131,7 +131,7 @@ def _hand_back(
 
 
 def _go_on(board: Board, slave: ScheduledSlave) -> None:
-    """A slave keeps what it has, but for tasks that have ended elsewhere in the meantime."""
+    """A slave keeps its items, but for tasks that have ended elsewhere in the meantime."""
     begun = next(iter(slave.items), 0)
     for item, what in slave.items.items():
         if not isinstance(what, Task) or (what.is_forgotten and item == begun):

@@ -102,7 +102,7 @@ def close_context(board: Board, context: int) -> None:
 
 
 def _withdraw(board: Board, slave: ScheduledSlave, context: int) -> None:
-    """Take a closed context's items off a slave, its values, and what a failed set-up left."""
+    """Have a slave drop a closed context: its items, its values, what a failed set-up has left."""
     for item, what in slave.items.items():
         if what.context == context:
             if isinstance(what, Task):

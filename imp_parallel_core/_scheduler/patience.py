@@ -15,7 +15,7 @@ from .tasks import Task
 LOOKS = 4  # how often a slave that is heard is looked at, in the time of the patience
 _HAND_BACKS = 3  # how often in a row a slave may hand back all that it was given
 _LOSSES = 10  # how often in a row it may lose a runner without a task to blame
-_LIMIT_FACTOR = 1.5  # what the master counts to a time limit may be more than the slave's own count
+_LIMIT_FACTOR = 1.5  # the master may count more time for a task than the slave itself does
 
 
 def look(board: Board, slave: ScheduledSlave, patience_s: float, now: float) -> None:
@@ -42,7 +42,7 @@ def look(board: Board, slave: ScheduledSlave, patience_s: float, now: float) -> 
 
 
 def _what_it_owes(slave: ScheduledSlave, item: int, patience_s: float) -> str:
-    """Return how a slave does not do what it should, "" if it owes nothing."""
+    """Return in words what a slave owes; "" if it owes nothing."""
     for_so_long = f"for {patience_s:g} s (heartbeat_timeout)"
     if item and item == slave.unneeded:
         return f"it is heard, but has not ended {for_so_long} what nobody needs any more"
@@ -56,7 +56,7 @@ def _what_it_owes(slave: ScheduledSlave, item: int, patience_s: float) -> str:
 
 
 def _care_for_item(board: Board, slave: ScheduledSlave, item: int, patience_s: float) -> None:
-    """Ask a slave that has been at an item for long what it has not begun; it must answer."""
+    """Ask a slave that has been at an item for long to hand back the others; it must answer."""
     vigil, limit_s = slave.vigil, _limit_of(board, slave.items[item])
     if limit_s and vigil.at_it_s > _LIMIT_FACTOR * limit_s + 2 * patience_s:
         text = f"its task has overrun its time limit of {limit_s:g} s, and it has not ended that"
@@ -89,7 +89,7 @@ def note_return(board: Board, slave: ScheduledSlave, items: list[int]) -> bool:
         return not was_probed
     if was_asked:
         is_fruitless = was_probed and begun in items
-    else:  # one that is paused hands back what it has not begun
+    else:  # a slave that is paused hands back the items that it has not begun
         is_fruitless = begun in items or not slave.is_away
     if is_fruitless:
         _note_fruitless(

@@ -37,7 +37,7 @@ class Scheduler:
         self._slaves = self._board.slaves
         self._contexts = self._board.contexts
 
-    # ---- what can be asked
+    # ---- questions
 
     @property
     def has_hope(self) -> bool:
@@ -109,12 +109,12 @@ class Scheduler:
         return self._decide(now)
 
     def reader_waits(self, context: int, now: float) -> list[Action]:
-        """A thread of the user waits, and nothing that has arrived is what it waits for.
+        """A thread of the user waits for an outcome, and has not found it among those that arrived.
 
         Called once when the thread begins to wait, after :meth:`outcomes_read` has reported what
         was read before. Until the next such report, lack of credit does not stop the context:
         its oldest unfinished task is started whenever nothing of it runs or is to be tried again.
-        It takes more than one such start if outcomes come that are not what the reader waits for.
+        It takes more than one such start if outcomes come that the reader does not wait for.
         """
         state = self._contexts.get(context)
         if state is not None:
