@@ -116,7 +116,7 @@ def test_processes_that_do_not_leave_are_asked_to_end_before_they_are_killed(
     tmp_path: Path,
 ) -> None:
     ready, said = tmp_path / "ready", tmp_path / "said"
-    script = f"trap 'echo asked >{said}; exit' TERM; echo >{ready}; sleep 600 & wait"
+    script = f"trap 'echo asked >{said}; exit 3' TERM; echo >{ready}; sleep 600 & wait"
     launch = started(
         [bootstrap(0, tmp_path)],
         wrap=lambda argv, _: ["sh", "-c", script],
@@ -128,7 +128,7 @@ def test_processes_that_do_not_leave_are_asked_to_end_before_they_are_killed(
     launch.cancel(0.0)
     assert said.read_text() == "asked\n"
     assert time.monotonic() - before < 60.0
-    assert launch.poll()[0].exit_code == 0
+    assert launch.poll()[0].exit_code == 3
 
 
 def test_a_slave_that_reads_its_document_from_a_file_gets_no_standard_input(
