@@ -109,3 +109,18 @@ def test_a_task_that_waits_behind_another_is_not_taken_back_for_the_slave_it_die
     slaves.now += 1.0
     slaves.do("tick")
     assert slaves.asked == set()
+
+
+def test_nothing_is_remembered_of_a_context_that_is_closed() -> None:
+    slaves = TwoSlaves()
+    slaves.add()
+    slaves.die(BAD)
+    failed = Outcome(OutcomeKind.RAISED, (), BAD)
+    slaves.scheduler.context_opened(2)
+    slaves.do("tasks_added", [Task(2, (b"",), id=1)])
+    slaves.do("item_ended", BAD, slaves.items[BAD].pop(0), failed, 0.05)  # a set-up
+    assert slaves.scheduler._slaves[BAD].excluded == {2}
+    for context in (1, 2):
+        slaves.do("context_closed", context)
+    assert slaves.scheduler._slaves[BAD].excluded == set()
+    assert slaves.scheduler._board.deaths == {}

@@ -729,7 +729,9 @@ def test_while_a_set_up_that_failed_too_often_is_under_way_nobody_else_begins_it
     assert kinds_of_outcomes(cluster, tasks) == {OutcomeKind.VALUE}
 
 
-@pytest.mark.parametrize("end", ["fails", "dies", "is suspected", "is sent away"])
+@pytest.mark.parametrize(
+    "end", ["fails", "dies", "is suspected", "is sent away", "loses its runner"]
+)
 def test_when_the_last_one_ends_that_was_at_a_set_up_that_failed_too_often_it_is_given_up(
     end: str,
 ) -> None:
@@ -742,8 +744,11 @@ def test_when_the_last_one_ends_that_was_at_a_set_up_that_failed_too_often_it_is
         cluster.kill_slave(second)
     elif end == "is suspected":
         cluster.suspect(second)
-    else:
+    elif end == "is sent away":
         cluster.kill_slave(second, is_charged=False)
+    else:
+        cluster.kill_runner(second, is_charged=False)
+        cluster.exchange()
     assert kinds_of_outcomes(cluster, tasks) == {OutcomeKind.SETUP_FAILED}
 
 
