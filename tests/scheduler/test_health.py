@@ -124,3 +124,11 @@ def test_nothing_is_remembered_of_a_context_that_is_closed() -> None:
         slaves.do("context_closed", context)
     assert slaves.scheduler._slaves[BAD].excluded == set()
     assert slaves.scheduler._board.deaths == {}
+
+
+def test_a_task_that_died_waits_for_another_slave_for_the_time_of_two_tasks() -> None:
+    slaves = TwoSlaves()
+    slaves.scheduler._contexts[1].mean_s = 100.0
+    slaves.add()
+    slaves.die(BAD)
+    assert slaves.scheduler.next_tick() == slaves.now + 200.0

@@ -291,6 +291,20 @@ def die_and_return(cluster: FakeCluster, slave: FakeSlave) -> bool:
     return is_launched
 
 
+def test_the_work_of_a_slave_counts_from_its_launch_also_if_its_runner_was_replaced() -> None:
+    cluster = FakeCluster(Policy(max_relaunches=1, worth_s=60.0))
+    cluster.add_tasks(cluster.open_context(), 20)
+    slave = cluster.add_ready_slave(relaunchable=True)
+    assert die_and_return(cluster, slave)
+    for used_up in (1, 0):
+        cluster.finish_item(slave)  # the set-up
+        cluster.now += 30.0
+        cluster.finish_item(slave)  # a task
+        assert cluster.scheduler.relaunches_used_up(slave.id) == used_up
+        cluster.kill_runner(slave, is_charged=False)
+        cluster.exchange()
+
+
 def test_a_slave_that_has_worked_for_a_while_is_launched_again_as_often_as_a_new_one() -> None:
     cluster = FakeCluster(Policy(max_relaunches=2, worth_s=60.0))
     cluster.add_tasks(cluster.open_context(), 20)
