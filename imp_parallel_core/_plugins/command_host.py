@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -127,10 +128,11 @@ class LocalHost:
         ):
             given.write(input)
             given.seek(0)
-            process = subprocess.Popen[bytes](
-                list(argv), stdin=given, stdout=out, stderr=err, cwd=cwd, start_new_session=True
-            )
-            _running.add(process)
+            with _starting:
+                process = subprocess.Popen[bytes](
+                    list(argv), stdin=given, stdout=out, stderr=err, cwd=cwd, start_new_session=True
+                )
+                _running.add(process)
             try:
                 with guarded(process.pid):
                     exit_code = process.wait(timeout_s)
@@ -183,11 +185,15 @@ def _text_of(file: IO[bytes]) -> str:
 
 
 _running: set[subprocess.Popen[bytes]] = set()
+_starting = threading.Lock()  # from the start of a command until it is among those that run
 
 
 def _end_all() -> None:
     """Kill commands that hang when the script ends; one that is just slow may do its work."""
     deadline = time.monotonic() + _LAST_S
+    # Another thread's command may be there, and not among the running ones. (A start may hang.)
+    if _starting.acquire(timeout=_LAST_S):
+        _starting.release()
     while any(process.poll() is None for process in list(_running)):
         if time.monotonic() >= deadline:
             break
@@ -198,8 +204,15 @@ def _end_all() -> None:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
+def _forget_all() -> None:
+    """In a forked child: the commands are the parent's."""
+    global _starting
+    _running.clear()
+    _starting = threading.Lock()  # another thread may have held the parent's
+
+
 atexit.register(_end_all)
-os.register_at_fork(after_in_child=_running.clear)  # they are the parent's
+os.register_at_fork(after_in_child=_forget_all)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
