@@ -1,4 +1,4 @@
-"""What the tests of the protocol share: messages of any size, cuts, and bytes of a connection."""
+"""What the tests of the protocol share: messages of any size, cuts, and the bytes of a session."""
 
 from __future__ import annotations
 
@@ -73,18 +73,18 @@ def introduced(limit_bytes: int = protocol.MESSAGE_LIMIT_BYTES, **more: Any) -> 
     return decoder
 
 
-def write(connection: Session, limit_bytes: int = 1 << 60) -> bytes:
-    """Return the next bytes that a connection wants to write, at most so many."""
+def write(session: Session, limit_bytes: int = 1 << 60) -> bytes:
+    """Return the next bytes that a session wants to write, at most so many."""
     data = bytearray()
-    for buffer in connection.unsent():
+    for buffer in session.unsent():
         data += buffer[: limit_bytes - len(data)]
-    connection.wrote(len(data))
+    session.wrote(len(data))
     return bytes(data)
 
 
-def write_all(connection: Session) -> bytes:
-    """Return everything that a connection wants to write."""
+def write_all(session: Session) -> bytes:
+    """Return everything that a session wants to write."""
     data = b""
-    while connection.has_unsent:
-        data += write(connection)
+    while session.has_unsent:
+        data += write(session)
     return data

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from struct import Struct
 from typing import Any
 
@@ -443,6 +445,31 @@ def test_a_message_for_which_there_is_no_memory_is_let_go_and_the_next_one_is_re
     assert size - FRAME <= asked[0] <= size, "the rest of it"
     assert max(held) < looks * 1.5 * LOOK + LOOK / 8
     assert held[-1] < LOOK / 8
+
+
+def test_a_message_during_which_memory_ends_is_let_go_and_the_next_one_is_read() -> None:
+    decoder = introduced(has_room=lambda size: True)  # as if another process took the rest
+    size = 1 << 28
+    start = start_of([size])
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + (1 << 27)
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        frames = decoder.feed(frame(protocol.PART, start))
+        piece, is_last = bytes(FRAME), False
+        for at in range(0, size, FRAME):
+            is_last = at + FRAME == size
+            frames += decoder.feed(frame(protocol.WHOLE if is_last else protocol.PART, piece))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    ((_, message),) = frames
+    assert isinstance(message, Message)
+    assert type(message.segments) is DroppedSegments
+    assert message.segments.size_bytes == size
+    after = Message(protocol.OUTCOME, b"after", [b"payload"])
+    ((_, arrived),) = decoder.feed(bytes_of(after))
+    assert plain(arrived) == plain(after)
 
 
 def test_small_messages_do_not_ask_for_room() -> None:

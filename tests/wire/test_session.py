@@ -272,7 +272,7 @@ def test_a_wrong_acknowledgement_is_a_protocol_error(resumable: bool, count: int
         session.resume(count)
 
 
-def test_a_connection_that_can_not_be_resumed_keeps_nothing_and_acknowledges_nothing() -> None:
+def test_a_session_that_can_not_be_resumed_keeps_nothing_and_acknowledges_nothing() -> None:
     sender, receiver = introduced(), introduced()
     send(sender, *[TINY] * 200, Message(protocol.OUTCOME, b"", [bytes(2 * MIB)]))
     receiver.receive(write_all(sender))

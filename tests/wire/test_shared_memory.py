@@ -11,6 +11,7 @@ import socket
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from imp_parallel_core._wire.shared_memory import (
 )
 from imp_parallel_core._wire.types import Buffer
 
-from .frames import content, plain
+from .frames import bytes_of, content, plain
 
 pytestmark = pytest.mark.skipif(not shared_memory.IS_AVAILABLE, reason="Linux has it")
 
@@ -220,6 +221,29 @@ def test_descriptors_of_several_messages_never_wait_in_larger_numbers_than_allow
     pair.received.clear()
 
 
+def test_a_link_that_is_closed_for_a_message_passes_on_no_later_one(pair: Pair) -> None:
+    passed_on: list[Message] = []
+    one, other = socket.socketpair()
+
+    def close(link: Link, message: Message) -> None:
+        passed_on.append(message)
+        link.close()
+
+    link = Link(
+        SocketStream(other),
+        pair.selector,
+        greeted=lambda *_: None,
+        received=close,
+        ended=lambda _, how: pair.ended.append(how),
+    )
+    link.session.introduce()
+    with one:
+        one.sendall(bytes_of(Message(7, b"", [b"small"])) * 3)
+        pair.run()
+    assert len(passed_on) == 1
+    assert not pair.ended
+
+
 def test_a_link_that_is_closed_lets_go_of_what_it_would_have_passed(pair: Pair) -> None:
     for _ in range(3):
         pair.links[0].send(7, b"", [content(SIZE)])
@@ -376,6 +400,50 @@ def few_descriptors() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))  # of which a quarter may be used
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextmanager
+def descriptors_below(limit: int) -> Iterator[None]:
+    """Let this process open no descriptor of that number or a higher one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("free", [0, 1, 2])
+def test_a_stream_from_which_not_all_descriptors_can_be_taken_is_broken(free: int) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        descriptors.send(one, [b"bytes"], [shared(content(SIZE)) for _ in range(3)])
+        placeholders = [os.dup(0) for _ in range(free + 1)]  # the lowest numbers that are free
+        for number in placeholders:
+            os.close(number)
+        with descriptors_below(placeholders[-1]), pytest.raises(OSError, match="open files"):
+            descriptors.receive(other, 100)
+
+
+def test_descriptors_beyond_those_that_may_be_in_flight_wait_until_some_are_taken() -> None:
+    one, other = socket.socketpair()
+    segment, sent = shared(content(SIZE)), 0
+    with one, other:
+        one.setblocking(False)
+        limit = max(int(path.name) for path in Path("/proc/self/fd").iterdir()) + 10
+        with descriptors_below(limit):
+            while sent <= 4 * limit:
+                try:
+                    descriptors.send(one, [b"x"], [segment] * 8)
+                except BlockingIOError:
+                    break
+                sent += 8
+        if os.geteuid() == 0:
+            pytest.skip("the system does not limit root")
+        assert 0 < sent <= 2 * limit
+        for _ in range(sent // 8):
+            assert len(descriptors.receive(other, 1)[1]) == 8
+        assert descriptors.send(one, [b"x"], [segment]) == 1
 
 
 def test_when_descriptors_are_scarce_segments_are_copied(few_descriptors: None, pair: Pair) -> None:
