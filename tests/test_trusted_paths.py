@@ -164,9 +164,11 @@ def test_a_folder_to_which_everybody_can_add_is_not_trusted_itself(
 @pytest.fixture
 def somebodys_name() -> Iterator[str]:
     """The name of another user, who is made for one test."""
-    name = f"imptrust{os.getpid()}"
+    name = f"imptrust{os.urandom(4).hex()}"  # another run may have the same pids
     run = pwd.getpwuid(os.getuid()).pw_name
-    run_as_root("useradd", "--no-create-home", "--comment", comment(run), name)
+    # without a group of its own, which userdel would leave if the test makes another one primary
+    options = ("--no-create-home", "--no-user-group", "--comment", comment(run))
+    run_as_root("useradd", *options, name)
     yield name
     run_as_root("userdel", name)
 

@@ -1,0 +1,95 @@
+"""A supervisor and its runners: which deaths it takes, and whose messages are whose."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from imp_parallel_core._wire import heads, protocol
+from imp_parallel_core._wire.shared_memory import open_segment
+
+from ..support.false_master import FalseMaster
+
+
+class Master(FalseMaster):
+    """A master that gives its slave plain tasks."""
+
+    def begin(self) -> None:
+        """Let the slave in."""
+        self.supervisor = int(str(self.welcome()["pid"]))
+        self.runner = self.next_runner()
+
+    def next_runner(self) -> int:
+        """Wait until a runner is ready; return its pid."""
+        return heads.unpack_runner_ready(self.next(protocol.RUNNER_READY).head).pid
+
+    def give(self, item: int) -> None:
+        """Give the slave a task."""
+        head = heads.pack_tasks(heads.TasksHead(item, 1, 0, 0.0, [1]))
+        self.send(protocol.TASKS, head, [pickle.dumps((abs, (-item,)))])
+
+    def next_value(self) -> tuple[int, int]:
+        """Return the next item with a value, and the value."""
+        (records,) = self.next(protocol.VALUES).segments
+        ((item, _, pickled),) = heads.unpack_values(bytes(open_segment(records)))
+        return item, pickle.loads(pickled)
+
+    def kill_runner(self) -> heads.RunnerLostHead:
+        """Kill the runner; return what the supervisor says of it."""
+        os.kill(self.runner, signal.SIGKILL)
+        return heads.unpack_runner_lost(self.next(protocol.RUNNER_LOST).head)
+
+    def go_on(self) -> None:
+        """Send what is meant for the next runner from now on, and wait for that."""
+        self.send(protocol.NEXT_RUNNER)
+        self.runner = self.next_runner()
+
+
+@pytest.fixture
+def master(tmp_path: Path) -> Iterator[Master]:
+    made = Master(tmp_path)
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.close()
+
+
+def test_a_slave_whose_runners_die_again_and_again_without_a_task_leaves(master: Master) -> None:
+    for _ in range(10):
+        assert master.kill_runner().item == 0
+        master.go_on()
+    os.kill(master.runner, signal.SIGKILL)
+    assert "11 runners in a row died" in master.last_words()
+
+
+def test_a_task_that_is_done_makes_the_count_of_dead_runners_begin_anew(master: Master) -> None:
+    for item in (1, 2):
+        for _ in range(6):
+            master.kill_runner()
+            master.go_on()
+        master.give(item)
+        assert master.next_value() == (item, item)
+
+
+def test_what_was_sent_for_a_dead_runner_is_not_done_by_the_next(master: Master) -> None:
+    assert master.kill_runner().item == 0
+    master.give(7)
+    master.go_on()
+    master.give(8)
+    assert master.next_value() == (8, 8)
+
+
+def test_a_slave_that_leaves_hands_back_tasks_that_still_arrive(master: Master) -> None:
+    os.kill(master.supervisor, signal.SIGTERM)
+    master.next(protocol.LEAVING)
+    assert heads.unpack_items(master.next(protocol.TAKEN_BACK).head) == []
+    master.give(5)
+    assert heads.unpack_items(master.next(protocol.TAKEN_BACK).head) == [5]
+    master.send(protocol.LEAVE)
+    assert "received SIGTERM; this slave takes no more tasks" in master.last_words()
