@@ -6,7 +6,7 @@ import hashlib
 import heapq
 import random
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import count
 from typing import Any
 
@@ -46,11 +46,11 @@ LONG_S = 5.0
 class SimulatedSlave:
     """A slave whose first item ends at a time that is known when it begins."""
 
-    __slots__ = ("id", "is_cut_off", "is_deaf", "items", "life")
+    __slots__ = ("generation", "id", "is_cut_off", "is_deaf", "items")
 
     def __init__(self, id: int) -> None:
         self.id = id
-        self.life = 0  # events of an earlier life, or of a runner that was ended, are void
+        self.generation = 0  # what was planned for an earlier process or runner is void
         self.is_cut_off = False
         self.is_deaf = False
         self.items: deque[tuple[int, int | Task]] = deque()
@@ -86,24 +86,24 @@ class Simulation:
         self._next_id = count(1)
         # one context of long tasks and one of short tasks, which are sent ahead
         self._mean_s = (10.0, 0.0005)
-        self.slaves = [SimulatedSlave(id) for id in range(slaves)]
+        self.slaves = [self._new_slave(id) for id in range(slaves)]
         for context in range(len(self._mean_s)):
             self.scheduler.context_opened(context)
         for slave in self.slaves:
             self.scheduler.slave_added(slave.id, relaunchable=True)
-            self._later(self.dice.uniform(0.0, 5.0), self._runner_starts, slave, slave.life)
-            if slave.id % LOOKED_AT == 0:
-                self._later(PATIENCE_S / 4, self._look_at, slave)
+            self._launch(slave)
 
     def run(self) -> None:
         """Run until nothing is left to happen."""
         self._add()
-        heap = self._heap
-        while heap:
-            self.now, _, happens, arguments = heapq.heappop(heap)
-            self.events += 1
-            happens(*arguments)
-            self._plan_tick()
+        while self._heap:
+            self._step()
+
+    def _step(self) -> None:
+        self.now, _, happens, arguments = heapq.heappop(self._heap)
+        self.events += 1
+        happens(*arguments)
+        self._plan_tick()
 
     # ---- the user
 
@@ -132,19 +132,27 @@ class Simulation:
 
     # ---- slaves
 
-    def _runner_starts(self, slave: SimulatedSlave, life: int) -> None:
-        if life == slave.life:
+    def _new_slave(self, id: int) -> Any:
+        return SimulatedSlave(id)
+
+    def _launch(self, slave: Any) -> None:
+        self._later(self.dice.uniform(0.0, 5.0), self._runner_starts, slave, slave.generation)
+        if slave.id % LOOKED_AT == 0:
+            self._later(PATIENCE_S / 4, self._look_at, slave)
+
+    def _runner_starts(self, slave: SimulatedSlave, generation: int) -> None:
+        if generation == slave.generation:
             self._perform(self.scheduler.runner_ready(slave.id, self.now))
 
     def _begin_first(self, slave: SimulatedSlave) -> None:
         """Cast the dice for what will become of the item that runs now."""
         what = slave.items[0][1]
         if not isinstance(what, Task):
-            self._later(SETUP_S, self._item_ends, slave, slave.life, SETUP_S)
+            self._later(SETUP_S, self._item_ends, slave, slave.generation, SETUP_S)
             return
         if slave.id in self.bad:
             self.begun_on_bad += 1
-            self._later(0.0, self._runner_dies, slave, slave.life, 0.0)
+            self._later(0.0, self._runner_dies, slave, slave.generation, 0.0)
             return
         duration_s = self.dice.expovariate(1.0 / self._mean_s[what.context])
         happens: Any = self._item_ends
@@ -159,44 +167,53 @@ class Simulation:
             happens = self._slave_grows_deaf
         elif (dice := dice - P_SLAVE_GROWS_DEAF) < P_TASK_IS_LONG:
             duration_s += LONG_S
-        self._later(duration_s, happens, slave, slave.life, duration_s)
+        self._later(duration_s, happens, slave, slave.generation, duration_s)
 
-    def _item_ends(self, slave: SimulatedSlave, life: int, duration_s: float) -> None:
-        if life != slave.life:
+    def _item_ends(self, slave: SimulatedSlave, generation: int, duration_s: float) -> None:
+        if generation != slave.generation:
             return
         item, _ = slave.items.popleft()
         outcome = Outcome(OutcomeKind.VALUE, (), slave.id)
         if slave.items:
             self._begin_first(slave)
-        self._perform(self.scheduler.item_ended(slave.id, item, outcome, duration_s, self.now))
+        self._say(
+            slave,
+            lambda: self.scheduler.item_ended(slave.id, item, outcome, duration_s, self.now),
+        )
 
-    def _runner_dies(self, slave: SimulatedSlave, life: int, _: float) -> None:
-        if life == slave.life:
+    def _say(self, slave: Any, tell: Callable[[], list[Action]]) -> None:
+        """Bring what a slave says of an item to the scheduler."""
+        self._perform(tell())
+
+    def _runner_dies(self, slave: SimulatedSlave, generation: int, _: float) -> None:
+        if generation == slave.generation:
             self._runner_ends(slave, slave.items[0][0])
 
     def _runner_ends(self, slave: SimulatedSlave, charged: int) -> None:
         self._forget(slave)
         self._perform(self.scheduler.runner_lost(slave.id, charged, "killed", self.now))
 
-    def _slave_dies(self, slave: SimulatedSlave, life: int, _: float) -> None:
-        if life == slave.life:
+    def _slave_dies(self, slave: SimulatedSlave, generation: int, _: float) -> None:
+        if generation == slave.generation:
             self._forget(slave)
             self._perform(self.scheduler.slave_lost(slave.id, True, "vanished", self.now))
 
-    def _slave_is_cut_off(self, slave: SimulatedSlave, life: int, duration_s: float) -> None:
-        if life == slave.life:
+    def _slave_is_cut_off(self, slave: SimulatedSlave, generation: int, duration_s: float) -> None:
+        if generation == slave.generation:
             slave.is_cut_off = True
             self._perform(self.scheduler.slave_suspected(slave.id, self.now))
-            self._later(SILENCE_S, self._slave_returns, slave, life, duration_s)
+            self._later(SILENCE_S, self._slave_returns, slave, generation, duration_s)
 
-    def _slave_returns(self, slave: SimulatedSlave, life: int, duration_s: float) -> None:
-        if life == slave.life:
+    def _slave_returns(self, slave: SimulatedSlave, generation: int, duration_s: float) -> None:
+        if generation == slave.generation:
             slave.is_cut_off = False
             self._perform(self.scheduler.slave_heard(slave.id, self.now))
-            self._item_ends(slave, life, duration_s)  # void if its attempt has just been ended
+            self._item_ends(
+                slave, generation, duration_s
+            )  # void if its attempt has just been ended
 
-    def _slave_grows_deaf(self, slave: SimulatedSlave, life: int, _: float) -> None:
-        if life == slave.life:
+    def _slave_grows_deaf(self, slave: SimulatedSlave, generation: int, _: float) -> None:
+        if generation == slave.generation:
             slave.is_deaf = True
             self.grown_deaf += 1
             if slave.id % LOOKED_AT:
@@ -215,17 +232,20 @@ class Simulation:
         self._forget(slave)
         self._perform(self.scheduler.slave_lost(slave.id, is_charged, "deaf", self.now))
 
-    def _hand_back(self, slave: SimulatedSlave, life: int) -> None:
-        if life == slave.life and not slave.is_deaf:
+    def _hand_back(self, slave: SimulatedSlave, generation: int) -> None:
+        if generation == slave.generation and not slave.is_deaf:
             items = [item for item, _ in slave.items][1:]
             for _ in items:
                 slave.items.pop()
-            self._perform(self.scheduler.items_returned(slave.id, items, self.now))
+            self._say(slave, lambda: self.scheduler.items_returned(slave.id, items, self.now))
 
     def _forget(self, slave: SimulatedSlave) -> None:
-        slave.life += 1
+        slave.generation += 1
         slave.is_deaf = False
         slave.items.clear()
+
+    def _send(self, slave: Any, items: list[tuple[int, Any]]) -> None:
+        self._given(slave, items)
 
     def _given(self, slave: SimulatedSlave, items: list[tuple[int, Any]]) -> None:
         was_idle = not slave.items
@@ -240,25 +260,25 @@ class Simulation:
             if isinstance(action, Deliver):
                 self._delivered(action.task, action.outcome)
             elif isinstance(action, SendTasks):
-                self._given(self.slaves[action.slave], action.tasks)
+                self._send(self.slaves[action.slave], action.tasks)
             elif isinstance(action, SendSetup):
-                self._given(self.slaves[action.slave], [(action.item, action.context)])
+                self._send(self.slaves[action.slave], [(action.item, action.context)])
             else:
                 self._perform_rare(action, self.slaves[action.slave])
 
     def _perform_rare(self, action: Action, slave: SimulatedSlave) -> None:
         if isinstance(action, TakeBack):
-            self._later(WIRE_S, self._hand_back, slave, slave.life)
+            self._later(WIRE_S, self._hand_back, slave, slave.generation)
         elif isinstance(action, EndAttempt):
             if slave.items and slave.items[0][0] == action.item and not slave.is_deaf:
-                slave.life += 1
+                slave.generation += 1
                 self._later(0.0, self._runner_ends, slave, 0)
         elif isinstance(action, GiveUp):
             self._given_up(slave, action.is_charged)
         elif isinstance(action, NextRunner):
-            self._later(RESTART_S, self._runner_starts, slave, slave.life)
+            self._later(RESTART_S, self._runner_starts, slave, slave.generation)
         elif isinstance(action, Relaunch):
-            self._later(RELAUNCH_S, self._runner_starts, slave, slave.life)
+            self._later(RELAUNCH_S, self._runner_starts, slave, slave.generation)
 
     def _plan_tick(self) -> None:
         due = self.scheduler.next_tick()

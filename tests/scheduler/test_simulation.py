@@ -16,17 +16,23 @@ from imp_parallel_core._scheduler.tasks import Outcome, OutcomeKind, Task
 
 from .model import unstarted
 from .simulation import POISON, Simulation
+from .simulation_of_lives import LifeSimulation
 
 
 def run(seed: int, slaves: int, tasks: int, bad: Collection[int] = ()) -> Simulation:
     simulation = Simulation(seed, slaves, tasks, bad)
     simulation.run()
+    check(simulation, tasks)
+    return simulation
+
+
+def check(simulation: Simulation, tasks: int) -> None:
+    """Check that each task has one outcome, and that the right ones were given up."""
     assert simulation.deliveries == b"\0" + b"\1" * tasks, "tasks without an outcome, or with two"
     assert unstarted(simulation.scheduler) == 0
     assert set(range(POISON, tasks + 1, POISON)) <= set(simulation.lost)
     assert len(simulation.lost) <= tasks // POISON + 10, "charged for the deaths of others"
     assert simulation.given_up <= simulation.grown_deaf
-    return simulation
 
 
 def test_the_tasks_of_slaves_that_grow_deaf_are_done_by_others() -> None:
@@ -44,6 +50,17 @@ def test_the_same_seed_gives_the_same_run() -> None:
 def test_another_seed_gives_another_run() -> None:
     first, second = (run(seed, slaves=100, tasks=5_000) for seed in (1, 2))
     assert first.digest.hexdigest() != second.digest.hexdigest()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_slaves_that_are_lost_cut_off_and_launched_again_cost_no_task(seed: int) -> None:
+    simulation = LifeSimulation(seed, slaves=100, tasks=20_000)
+    simulation.run()
+    check(simulation, 20_000)
+    seen = simulation.seen
+    for event in ("slave_suspected", "slave_heard", "slave_away", "slave_back", "runner_lost"):
+        assert seen[event] > 0, event
+    assert 0 < seen["launch_again"] <= seen["slave_lost"]
 
 
 @pytest.mark.parametrize("seed", range(3))
