@@ -1,4 +1,21 @@
-"""The event loop: waits for streams, commands and the clock, in a thread of its own."""
+"""The event loop: waits for streams, commands and the clock, in a thread of its own.
+
+=========  ===============================================  =======================================
+state      event                                            next state
+=========  ===============================================  =======================================
+asleep     a stream is ready; a timer is due; ``due`` says  in a turn
+           so; ``post``; ``stop``; ``post_quietly``, if
+           the loop is hungry
+asleep     ``post_quietly``, if it is not                   asleep: the thing waits for a turn
+in a turn  ``post``, ``post_quietly``                       in a turn: done in this one or the next
+in a turn  its end, and something that was posted waits     in a turn, the next
+in a turn  its end, and nothing waits                       asleep
+in a turn  its end after ``stop``; a bug raises             over, when ``ended`` has been called
+over       ``post``                                         over: nothing need be done any more
+=========  ===============================================  =======================================
+
+A loop that has just begun is in a turn.
+"""
 
 from __future__ import annotations
 

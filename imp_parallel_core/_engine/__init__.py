@@ -6,6 +6,6 @@ sends messages to slaves (:mod:`.._fleet`) and delivers outcomes to the inboxes 
 moves opaque bytes, and never runs the user's code.
 
 Read :mod:`.engine` first, then :mod:`.performer` (how each action is performed), :mod:`.inbox`
-(where the user's threads wait for outcomes), :mod:`.served_context` (what the engine knows of a
-context) and :mod:`.observers`.
+(where the user's threads wait for outcomes), :mod:`.readers` (what the engine does for them),
+:mod:`.served_context` (what the engine knows of a context) and :mod:`.observers`.
 """

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -21,16 +21,17 @@ from .._errors import ClosedError, Error, NoMoreSlavesError
 from .._fleet.fleet import Fleet
 from .._fleet.record import SlaveRecord
 from .._fleet.state import SlaveState
-from .._fleet.withdrawals import Demand, Withdrawals
+from .._fleet.withdrawals import Withdrawals
 from .._loop import Loop
 from .._plugins.registry import Plugins
 from .._scheduler.policy import Policy
 from .._scheduler.scheduler import Scheduler
 from .._scheduler.tasks import Task
 from .._wire.link import close_quietly
-from .inbox import Inbox, Waiter
+from .inbox import Inbox
 from .observers import Observers
 from .performer import Performer
+from .readers import Readers
 from .served_context import ServedContext
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ _where_to = attrgetter("context", "inbox")
 _CLOSE_GRACE_S = 1.0
 _CLOSE_S = 5.0
 _CLOSED = "this Manager has been closed"
-_CONTEXT_CLOSED = "this Context has been closed"
 _FORKED = "this Manager belongs to the process that made it; a forked child needs its own"
 
 
@@ -70,14 +70,13 @@ class Engine:
             self._scheduler, self._perform, plugins, self._loop, self._slave_changed
         )
         self._performer.fleet = self._fleet
-        self._read_at = float("-inf")  # when a reader last came, or took something
-        self._withdrawals = Withdrawals(self._fleet, self._loop.call_at, self._demand)
+        self._readers = Readers(self._scheduler, self._performer, self._observers, self._hopeless)
+        self._withdrawals = Withdrawals(self._fleet, self._loop.call_at, self._readers.demand)
         self._nudge_every = max(1, min(1000, policy.credit_outcomes // 8))
         self._posted = 0
         self.released_parts: deque[tuple[int, int]] = deque()
         """Contexts and numbers of large parts that no task refers to any more; from any thread."""
         self._closed_because = ""
-        self._ended_with: Error | None = None
         self._leaves_readers = False
         self._renewing = threading.Lock()
         _all_engines.add(self)
@@ -123,17 +122,17 @@ class Engine:
         """Return a new inbox for outcomes of a context."""
         post = self._loop.post
         inbox = Inbox(
-            ask=lambda waiter: post(lambda: self._reader_waits(context, inbox, waiter)),
-            nudge=lambda: post(lambda: self._count_read(context)),
+            ask=lambda waiter: post(lambda: self._readers.wait(context, inbox, waiter)),
+            nudge=lambda: post(lambda: self._readers.count_read(context)),
             check=self.check_open,
             nudge_every=self._nudge_every,
         )
-        post(lambda: self._inbox_opened(context, inbox))
+        post(lambda: self._readers.inbox_opened(context, inbox))
         return inbox
 
     def forget_inbox(self, context: ServedContext, inbox: Inbox) -> None:
         """Forget the tasks whose outcomes would go there: nobody will read them."""
-        self._loop.post(lambda: self._inbox_forgotten(context, inbox))
+        self._loop.post(lambda: self._readers.forget(context, inbox))
 
     def renew_inbox(self, context: ServedContext) -> None:
         """Forget the tasks of a context that are not a Map's; those to come have a new inbox."""
@@ -142,7 +141,7 @@ class Engine:
             context.superseded.append(context.inbox)
             context.inbox = new
             # should a Ctrl-C come before this, it is done when the next reader waits
-            self._loop.post(lambda: self._forget_superseded(context))
+            self._loop.post(lambda: self._readers.forget_superseded(context))
 
     def add_task(self, task: Task) -> None:
         """Take a task of a context that has been opened."""
@@ -162,7 +161,7 @@ class Engine:
 
     def close_context(self, id: int) -> None:
         """Forget a context, its tasks and its values."""
-        self._loop.post(lambda: self._context_closed(id))
+        self._loop.post(lambda: self._readers.context_closed(id))
 
     def slaves(self) -> list[SlaveInfo]:
         """Return what each slave is doing; nothing if the engine has ended."""
@@ -245,8 +244,7 @@ class Engine:
         while self.released_parts:
             self._perform(self._scheduler.part_released(*self.released_parts.popleft()))
         self._fleet.flush()
-        while self._performer.delivered_to:
-            self._tell_readers(*self._performer.delivered_to.popitem())
+        self._readers.tell()
         self._loop.is_hungry = self._scheduler.has_idle_slaves
 
     def _end(self, problem: Exception | None) -> None:
@@ -256,109 +254,18 @@ class Engine:
             _logger.error("the engine failed", exc_info=problem)
             error = Error(f"the engine failed: {type(problem).__name__}: {problem}")
         self._closed_because = str(error)
-        self._ended_with = error
-        if not self._leaves_readers:
-            for inbox in self._inboxes():
-                inbox.close(error)
+        self._readers.end(error, leaves_them=self._leaves_readers)
         try:
             self._fleet.close(_CLOSE_GRACE_S)
         finally:
             self._abandon()
 
-    # ---- readers and contexts
-
-    def _inbox_opened(self, context: ServedContext, inbox: Inbox) -> None:
-        """Serve an inbox, unless its context, or all, has been closed in the meantime."""
-        context.inboxes.add(inbox)
-        if self._ended_with is not None:
-            inbox.close(self._ended_with)
-        elif context.id not in self._performer.contexts:
-            inbox.close(ClosedError(_CONTEXT_CLOSED))
-
-    def _reader_waits(self, context: ServedContext, inbox: Inbox, waiter: Waiter) -> None:
-        if context.superseded:
-            self._forget_superseded(context)
-        self._count_read(context)
-        if not inbox.wait(waiter):
-            return
-        if self._scheduler.has_hope:
-            self._perform(self._scheduler.reader_waits(context.id, time.monotonic()))
-        else:
-            inbox.give_up(self._hopeless())
-
-    def _tell_readers(self, inbox: Inbox, context: ServedContext) -> None:
-        if inbox.has_waiters:
-            inbox.answer_waiters()
-            self._count_read(context)
-
-    def _count_read(self, context: ServedContext) -> None:
-        """Give the scheduler back the credit of what has been read."""
-        self._read_at = now = time.monotonic()
-        has_waiters, outcomes, size_bytes = False, 0, 0
-        for inbox in context.inboxes:
-            has_waiters |= inbox.has_waiters
-            counts = inbox.count_read()
-            outcomes += counts[0]
-            size_bytes += counts[1]
-        self._perform(self._scheduler.outcomes_read(context.id, outcomes, size_bytes, now))
-        if has_waiters:  # some wait all the same
-            self._perform(self._scheduler.reader_waits(context.id, now))
-
-    def _inbox_forgotten(self, context: ServedContext, inbox: Inbox) -> None:
-        now = time.monotonic()
-        self._perform(
-            self._scheduler.tasks_forgotten(context.id, lambda task: task.inbox is inbox, now)
-        )
-        inbox.close(ClosedError("this iterator has been closed, or its context cleared"))
-        self._count_read(context)
-        context.inboxes.discard(inbox)
-
-    def _forget_superseded(self, context: ServedContext) -> None:
-        superseded = context.superseded
-        for _ in range(len(superseded)):
-            inbox = superseded.popleft()
-            if inbox is context.inbox:  # it is being superseded, or a Ctrl-C has prevented that
-                superseded.append(inbox)
-            else:
-                self._inbox_forgotten(context, inbox)
-
-    def _inboxes(self) -> Iterator[Inbox]:
-        for context in self._performer.contexts.values():
-            yield from context.inboxes
-
-    def _demand(self) -> Demand:
-        """Return what is left to do."""
-        is_awaited = any(inbox.has_waiters for inbox in self._inboxes())
-        read_at = time.monotonic() if is_awaited else self._read_at
-        return Demand(self._scheduler.unfinished_tasks(), read_at)
-
-    def _give_up_waiting(self) -> None:
-        """Tell all that wait, if no slave is left that could bring what they wait for."""
-        if not self._scheduler.has_hope:
-            error = self._hopeless()
-            for inbox in self._inboxes():
-                inbox.give_up(error)
+    # ---- telling
 
     def _hopeless(self) -> NoMoreSlavesError:
         from .._fleet.losses import hopeless  # most runs keep a slave
 
         return hopeless(self._fleet.records.values())
-
-    def _context_closed(self, id: int) -> None:
-        context = self._performer.contexts.pop(id, None)
-        if context is not None:
-            for inbox in context.inboxes:
-                inbox.close(ClosedError(_CONTEXT_CLOSED))
-            self._perform(self._scheduler.context_closed(id, time.monotonic()))
-            context.forget_code()
-            if self._observers:
-                from .._plugins.events import (
-                    ContextDone,  # takes a while, and most runs have no observer
-                )
-
-                self._observers.tell(ContextDone(time.monotonic(), id))
-
-    # ---- telling
 
     def _slave_changed(self, record: SlaveRecord) -> None:
         state, detail = record.life.state, record.life.detail
@@ -369,7 +276,8 @@ class Engine:
             now = time.monotonic()
             self._observers.tell(SlaveChanged(now, record.name, state.value, detail))
         if state is SlaveState.GONE:
-            self._loop.post(self._give_up_waiting)  # after the scheduler has heard of it
+            # after the scheduler has heard of it
+            self._loop.post(self._readers.give_up_if_hopeless)
 
     def _describe_slaves(self) -> list[SlaveInfo]:
         from .._fleet.info import describe  # most runs never ask

@@ -4,6 +4,32 @@ A Ctrl-C may strike the user's thread anywhere, and the script may go on afterwa
 alone counts, the user's side holds no lock of Python's own making, and a delivery stays here until
 :attr:`Inbox.claim` removes it in one atomic step, just before it is handed to the user. A reader
 that finds nothing asks the engine, which knows.
+
+What becomes of an outcome:
+
+=========  =====================================  =================================================
+state      event                                  next state
+=========  =====================================  =================================================
+(none)     ``put``                                unread: among the deliveries, its number in order
+unread     ``take``                               taken: still among the deliveries
+taken      ``give_back``; a reader asks, and no   unread: a Ctrl-C came, or a reader is slow
+           number is left in order
+taken      ``claim``, by one of its takers        read: gone, after ``note_read`` has noted it
+any        ``close``                              gone, and counted as read
+=========  =====================================  =================================================
+
+What becomes of a reader's question (a Waiter):
+
+=========  =====================================  =================================================
+state      event                                  next state
+=========  =====================================  =================================================
+asked      the inbox has been closed              answered: the error
+asked      an outcome may be there for it         answered: LookAgain
+asked      every task has its outcome             answered: Complete
+asked      otherwise                              waiting
+waiting    ``put``, then ``answer_waiters``       as if it had just been asked
+waiting    ``give_up``, ``close``                 answered: the error
+=========  =====================================  =================================================
 """
 
 from __future__ import annotations

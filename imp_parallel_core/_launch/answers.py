@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .._plugins.launch import LaunchPhase, LaunchState, describe_command
 from .._printable import printable, printable_lines
+from ..reminder import Reminder
 
 if TYPE_CHECKING:
     from .._plugins.launch import Launch
@@ -28,6 +29,7 @@ class Answers:
         self._what = what
         self._known: Mapping[int, LaunchState] = {}
         self._failures: dict[str, int] = {}  # in a row, by question
+        self._reminders: dict[str, Reminder] = {}
         self.trouble = ""
         """Why it does not say how a slave is, if it does not."""
 
@@ -53,13 +55,14 @@ class Answers:
             name, text = type(problem).__name__, printable(str(problem))
             if question == "poll":
                 self.trouble = f"poll failed: {name}: {text}"
-            if not failures & (failures - 1):  # ever more seldom, but never in silence
+            if self._reminders.setdefault(question, Reminder()).remind(failures):
                 _logger.warning(
                     "%s: %s failed: %s: %s (%d in a row; it is asked again)",
                     *(self._what, question, name, text, failures),
                 )
             return otherwise
         self._failures.pop(question, None)
+        self._reminders.pop(question, None)
         if question == "poll":
             self.trouble = "poll() does not say how this slave is"
         return answer

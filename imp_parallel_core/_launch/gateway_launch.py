@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -70,7 +71,9 @@ def _adapted(
     archive = slave_archive(first.slave_modules)
     code_path = f"{folder}/{hashlib.sha256(archive).hexdigest()[:16]}.zip"
     gateway.write_file(code_path, archive)
-    python = first.python if first.python != sys.executable else _find_python(gateway)
+    python = first.python
+    if python == sys.executable:
+        python = shlex.quote(_find_python(gateway))  # as in a line of the user's
     cwd = gateway.home()
     sent_path = tuple(gateway.ship_modules(folder))
     return [

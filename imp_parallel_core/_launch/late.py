@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from .._plugins.bootstrap import Bootstrap
 from .._plugins.launch import quoted_output
+from ..reminder import Reminder
 
 _logger = logging.getLogger("imp_parallel.launch")
 
@@ -27,15 +28,16 @@ class Delays:
     def __init__(self, bootstraps: Sequence[Bootstrap]) -> None:
         self._output_paths = {bootstrap.index: bootstrap.output_path for bootstrap in bootstraps}
         self._since: dict[int, float] = {}
-        self._pauses_s: dict[int, float] = {}  # of those that have been told of: until the next
+        self._reminders: dict[int, Reminder] = {}
 
     def note(self, index: int, now: float, *, is_running: bool) -> None:
         """Note whether a slave runs that has not connected."""
         if is_running:
             self._since.setdefault(index, now)
+            self._reminders.setdefault(index, Reminder(_FIRST_S, _GROWTH))
         else:
             self._since.pop(index, None)
-            self._pauses_s.pop(index, None)
+            self._reminders.pop(index, None)
 
     @property
     def longest_pause_s(self) -> float:
@@ -52,7 +54,7 @@ class Delays:
         late = [
             index
             for index, since in self._since.items()
-            if now - since >= self._pauses_s.get(index, _FIRST_S)
+            if self._reminders[index].is_due(now - since)
         ]
         if not late:
             return
@@ -61,7 +63,7 @@ class Delays:
         if waited_s < _SILENT_S and _OWN_WORDS not in output:
             return
         for index in late:
-            self._pauses_s[index] = max(_SILENT_S, _GROWTH * (now - self._since[index]))
+            self._reminders[index].note_told(now - self._since[index])
         others = f" ({len(late) - 1} more likewise)" if len(late) > 1 else ""
         _logger.warning(
             "slave %d has been running for %.0f s, and has not connected%s%s",

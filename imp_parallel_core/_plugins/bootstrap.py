@@ -91,7 +91,8 @@ class Bootstrap(NamedTuple):
             code_path=code_path or self.code_path or _code_path(),
         )
         is_plain_word = self.python.translate(_NOT_TO_BE_QUOTED).isalnum()
-        if is_plain_word or os.path.exists(self.python):
+        is_path_here = not self.has_own_files and os.path.exists(self.python)
+        if is_plain_word or is_path_here:
             return [self.python, *self._options(), "-c", program, *arguments]
         # a line for a shell; -e: a part that fails ends it, with its own words (a profile's may)
         line = f'{self.python} "$@"'

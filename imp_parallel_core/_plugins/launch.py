@@ -59,8 +59,8 @@ class Launch(Protocol):
         Called often while slaves have not connected, ever more seldom as time passes, and when a
         connection ends. It may raise any Exception when the states can't be had now: that is
         reported, the states that were last returned are taken to hold on, and it is called again
-        later. A slave is lost by it only if it has not connected within ``connect_timeout`` and no
-        states have been returned by then.
+        later. A slave that is not among the states within ``connect_timeout`` after the launch, and
+        has not connected by then, is lost.
         """
 
     def cancel(self, grace_s: float) -> None:
