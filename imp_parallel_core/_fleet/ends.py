@@ -81,7 +81,6 @@ def lose(
         return
     life.end_session()
     life.stage = Stage.ENDING
-    life.question = None
     ask(
         life,
         Purpose.END,

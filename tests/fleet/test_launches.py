@@ -236,3 +236,14 @@ def test_people_are_told_ever_more_seldom_of_a_plugin_that_takes_long_to_launch(
     scene.loop.timers.pop()()
     assert not caplog.messages
     assert not scene.loop.timers
+
+
+def test_nobody_is_told_of_a_launch_that_lasts_beyond_the_end(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.may_launch.clear()
+    scene.begin()
+    scene.launches.cancel(0.0)
+    scene.loop.timers.pop()()
+    assert not caplog.messages
+    scene.may_launch.set()

@@ -21,7 +21,8 @@ from imp_parallel_core._fleet.actions import (
     Welcome,
 )
 from imp_parallel_core._fleet.evidence import Evidence
-from imp_parallel_core._fleet.state import SlaveState, Stage
+from imp_parallel_core._fleet.state import SlaveState, Stage, StreamSigns, Timeouts
+from imp_parallel_core._scheduler.patience import LOOKS
 from imp_parallel_core._scheduler.scheduler import Scheduler
 
 from .performed_life import (
@@ -560,3 +561,124 @@ def test_how_long_a_slave_has_been_in_a_state_counts_from_the_change(slave: Perf
     assert slave.life.state_since == 1000.0
     slave.launch_state(QUEUED)
     assert slave.life.state_since == 1003.0
+
+
+# ---- what would be taken for something else
+
+
+def test_news_of_an_earlier_launch_say_nothing_about_a_later_one(slave: PerformedLife) -> None:
+    slave.begin_launch()
+    slave.launch_state(ENDED, launch=1)
+    slave.perform(slave.life.launched(1, slave.now))
+    slave.pass_time(FOR_LONG_S)
+    assert slave.stage() is Stage.LAUNCHING
+
+
+def test_no_question_outlasts_what_it_was_asked_for(slave: PerformedLife) -> None:
+    slave.end_stream(slave.connect())
+    assert slave.life.question is not None
+    slave.come_back()
+    assert slave.life.question is None
+    slave.pass_time(HEARTBEAT_S + RECONNECT_S)
+    assert slave.life.question is not None
+    slave.say(lambda: slave.life.goes_on(slave.now))
+    assert slave.life.question is None
+
+
+def test_a_paused_slave_that_comes_back_gets_no_tasks_before_it_goes_on(
+    slave: PerformedLife,
+) -> None:
+    stream = slave.connect()
+    slave.say(lambda: slave.life.paused("will be stopped", slave.now))
+    slave.end_stream(stream)
+    slave.come_back()
+    assert slave.state() is SlaveState.PAUSED
+    assert "slave_back" not in slave.told
+    slave.say(lambda: slave.life.goes_on(slave.now))
+    assert slave.told[-1] == "slave_back"
+
+
+def test_a_slave_that_was_withdrawn_and_starts_all_the_same_is_refused(
+    slave: PerformedLife,
+) -> None:
+    slave.launch_state(QUEUED)
+    slave.perform(slave.life.withdraw(slave.now))
+    stream = slave.offer()
+    slave.greet(stream)
+    assert isinstance(slave.log[-1], Refuse)
+    assert slave.is_gone
+
+
+def test_a_session_whose_stream_is_final_is_not_resumed(slave: PerformedLife) -> None:
+    slave.connect(resumable=False)
+    stream = slave.come_back()
+    assert slave.decided(Refuse(stream, "slave 0 is there already, on host"))
+
+
+def test_a_runner_that_is_ready_and_not_heard_yet_is_not_missed() -> None:
+    slave = PerformedLife(timeouts=Timeouts(0.4, 0.5, 20.0))
+    slave.connect()
+    slave.lose_runner(blamed=5)
+    slave.say(lambda: slave.life.runner_ready(8, slave.now))
+    slave.pass_time(0.9, is_heard=True)
+    assert slave.stage() is Stage.PRESENT
+
+
+# ---- what a slave that is heard should do
+
+
+def look(slave: PerformedLife, signs: StreamSigns) -> bool:
+    """Look at a slave's session with these signs; return whether it is said to be present."""
+    before = slave.told.count("slave_present")
+    slave.now = slave.session.check_at
+    slave.perform(slave.life.tick(signs._replace(heard_at=slave.now), slave.now))
+    return slave.told.count("slave_present") > before
+
+
+def test_a_slave_from_which_nothing_came_since_the_last_look_may_be_stopped(
+    slave: PerformedLife,
+) -> None:
+    slave.connect()
+    assert look(slave, StreamSigns(read_bytes=5))
+    assert not look(slave, StreamSigns(read_bytes=5))
+    assert look(slave, StreamSigns(read_bytes=6))
+
+
+def test_a_slave_that_may_not_have_got_what_was_written_has_four_times_as_long(
+    slave: PerformedLife,
+) -> None:
+    slave.connect()
+    signs = StreamSigns(is_acknowledged=False)
+    looks = [look(slave, signs._replace(read_bytes=number)) for number in range(1, 9)]
+    assert looks == [False, False, False, True, False, False, False, True]
+
+
+def test_a_slave_that_takes_nothing_of_what_it_is_sent_is_given_up(slave: PerformedLife) -> None:
+    slave.connect()
+    signs = StreamSigns(has_unsent=True)
+    for number in range(1, 20):
+        look(slave, signs._replace(read_bytes=number, written_bytes=number))
+    assert slave.stage() is Stage.PRESENT  # however slowly
+    for number in range(20, 21 + LOOKS):
+        assert slave.stage() is Stage.PRESENT
+        look(slave, signs._replace(read_bytes=number, written_bytes=19))
+    assert slave.stage() is Stage.ENDING
+
+
+def test_what_waits_for_another_slaves_memory_is_not_held_against_a_slave(
+    slave: PerformedLife,
+) -> None:
+    slave.connect()
+    signs = StreamSigns(has_unsent=True, holds_descriptors=True)
+    for number in range(1, 20):
+        look(slave, signs._replace(read_bytes=number))
+    assert slave.stage() is Stage.PRESENT
+
+
+def test_an_answer_behind_something_large_is_waited_for_while_that_comes_at_a_fair_pace(
+    slave: PerformedLife,
+) -> None:
+    slave.connect()
+    assert not look(slave, StreamSigns(read_bytes=10_000, unfinished_bytes=10_000))
+    assert not look(slave, StreamSigns(read_bytes=20_000, unfinished_bytes=20_000))
+    assert look(slave, StreamSigns(read_bytes=20_001, unfinished_bytes=20_001))

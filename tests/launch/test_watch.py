@@ -1,0 +1,184 @@
+"""The thread of one launch: which streams it hands on, whom it polls for, when it ends."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from imp_parallel_core import Bootstrap, LaunchPhase, LaunchState, Slave
+from imp_parallel_core._launch.watch import LaunchReports, LaunchWatch
+
+RUNNING, ENDED = LaunchState(LaunchPhase.RUNNING), LaunchState(LaunchPhase.ENDED)
+
+
+class Stream:
+    """A stream of which only its end matters."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Told(LaunchReports):
+    """What a watch has reported, in order."""
+
+    def __init__(self) -> None:
+        self.reports: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+
+    def launched(self) -> None:
+        self.reports.put(("launched",))
+
+    def launch_failed(self, indices: Sequence[int], error: Exception) -> None:
+        self.reports.put(("launch_failed", list(indices), str(error)))
+
+    def stream_made(self, index: int, stream: Any) -> None:
+        self.reports.put(("stream_made", index, stream))
+
+    def launch_state(self, index: int, state: LaunchState) -> None:
+        self.reports.put(("launch_state", index, state))
+
+    def explained(self, index: int, question: int, *answer: Any) -> None:
+        self.reports.put(("explained", index, question, *answer))
+
+    def next(self, kind: str) -> tuple[Any, ...]:
+        """Return the next report of a kind; those before it are dropped."""
+        while True:
+            report = self.reports.get(timeout=30.0)
+            if report[0] == kind:
+                return report
+
+
+class Plugin:
+    """Launches two slaves, and says of them what a test wants."""
+
+    command = ("true",)
+
+    def __init__(self) -> None:
+        self.states: Mapping[int, LaunchState] = {0: RUNNING, 1: RUNNING}
+        self.problem: Exception | None = None
+        self.accept: Callable[[int, Any], None] = lambda index, stream: None
+        self.cancelled = threading.Event()
+        self.ended: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Any) -> Plugin:
+        self.accept = accept
+        return self
+
+    def poll(self) -> Mapping[int, LaunchState]:
+        if self.problem is not None:
+            raise self.problem
+        return self.states
+
+    def cancel(self, grace_s: float) -> None:
+        self.cancelled.set()
+
+    def log_tail(self, index: int) -> str:
+        return "its last words"
+
+    def end_slave(self, index: int) -> None:
+        self.ended.put(index)
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.plugin, self.told = Plugin(), Told()
+        plugins: Any = self.plugin
+        bootstraps = [Bootstrap(index, "", "", None, []) for index in range(2)]
+        self.watch = LaunchWatch(plugins, Slave(), bootstraps, self.told)
+        self.watch.start()
+        self.told.next("launched")
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    scene = Scene()
+    yield scene
+    scene.watch.cancel(0.0)
+    scene.watch.join(30.0)
+    assert not scene.watch.is_alive()
+    assert scene.plugin.cancelled.is_set()
+
+
+def test_the_streams_of_slaves_are_handed_on_until_they_are_let_go(scene: Scene) -> None:
+    first, second = Stream(), Stream()
+    scene.plugin.accept(0, first)
+    assert scene.told.next("stream_made") == ("stream_made", 0, first)
+    scene.watch.let_go(0)
+    assert first.is_closed
+    assert scene.plugin.ended.get(timeout=30.0) == 0
+    scene.plugin.accept(0, second)
+    assert second.is_closed
+
+
+def test_at_the_end_the_streams_that_nobody_took_are_closed_and_no_more_are_taken(
+    scene: Scene,
+) -> None:
+    taken, late = Stream(), Stream()
+    scene.plugin.accept(0, taken)
+    scene.watch.cancel(0.0)
+    scene.plugin.accept(1, late)
+    assert late.is_closed
+    scene.watch.join(30.0)
+    assert taken.is_closed
+
+
+def test_the_thread_ends_when_the_last_slave_is_let_go(scene: Scene) -> None:
+    for index in range(2):
+        scene.watch.let_go(index)
+    scene.watch.join(30.0)
+    assert not scene.watch.is_alive()
+
+
+def test_a_slave_that_was_let_go_can_be_looked_after_again_while_the_launch_lasts(
+    scene: Scene,
+) -> None:
+    assert not scene.watch.holds_again(0)
+    scene.watch.let_go(0)
+    assert scene.watch.holds_again(0)
+    scene.watch.let_go(1)
+    assert scene.watch.is_alive()
+    scene.watch.let_go(0)
+    scene.watch.join(30.0)
+    assert not scene.watch.holds_again(0)
+
+
+def test_news_of_a_slave_come_once_and_only_until_it_has_connected(scene: Scene) -> None:
+    for index in range(2):
+        assert scene.told.next("launch_state") == ("launch_state", index, RUNNING)
+    scene.watch.note_connection(0, is_connected=True)
+    scene.plugin.states = {0: ENDED, 1: RUNNING._replace(detail="still")}
+    assert scene.told.next("launch_state")[1:] == (1, RUNNING._replace(detail="still"))
+    scene.watch.explain(1, 7, has_ended=False)
+    assert scene.told.reports.get(timeout=30.0)[:3] == ("explained", 1, 7)
+
+
+def test_what_was_known_holds_on_while_a_launch_can_not_be_asked(scene: Scene) -> None:
+    scene.told.next("launch_state")
+    scene.plugin.problem = OSError("no route")
+    scene.watch.explain(0, 7, has_ended=False)
+    answer = (
+        "explained",
+        0,
+        7,
+        RUNNING,
+        "its last words",
+        "true",
+        "poll failed: OSError: no route",
+    )
+    assert scene.told.next("explained") == answer
+
+
+def test_a_slave_of_which_the_launch_does_not_speak_has_no_state_and_a_reason(
+    scene: Scene,
+) -> None:
+    scene.plugin.states = {}
+    scene.watch.explain(5, 7, has_ended=True)
+    *_, state, _, _, trouble = scene.told.next("explained")
+    assert state is None
+    assert trouble == "poll() does not say how this slave is"
