@@ -45,22 +45,19 @@ from __future__ import annotations
 
 from .._plugins.launch import LaunchPhase, LaunchState
 from .._scheduler.scheduler import Scheduler
-from . import ends, silence
+from . import ends, sessions, silence
 from .actions import (
     Close,
-    ForgetRunner,
     Inform,
     LaunchAgain,
     LetGo,
     LifeAction,
     Listen,
-    LookAfter,
     Refuse,
     Resume,
     Tell,
     TellLaunch,
     Warn,
-    Welcome,
 )
 from .evidence import Evidence
 from .state import (
@@ -69,7 +66,6 @@ from .state import (
     Greeting,
     LifeState,
     Purpose,
-    SessionState,
     SlaveState,
     Stage,
     StreamSigns,
@@ -185,11 +181,11 @@ class SlaveLife(LifeState):
             return self.flush(now)
         is_new = not self.has_connected and self.stage is not Stage.GONE
         if is_new and greeting.session is None:
-            self._begin(stream, resumable, greeting, token, now)
-        elif self._may_take_the_place(greeting):
-            self._restart(now)
-            self._begin(stream, resumable, greeting, token, now)
-        elif reason := self._reason_to_refuse(greeting, is_fresh):
+            sessions.begin(self, stream, resumable, greeting, token, now)
+        elif sessions.may_take_the_place(self, greeting):
+            sessions.restart(self)
+            sessions.begin(self, stream, resumable, greeting, token, now)
+        elif reason := sessions.reason_to_refuse(self, greeting, is_fresh):
             self.actions.append(Refuse(stream, reason))
         elif self.session is not None:
             self.session.stream = stream
@@ -223,7 +219,7 @@ class SlaveLife(LifeState):
                 self._lose_unconnected(how, now)
         elif session is not None and session.stream == stream and session.is_open:
             session.is_open, session.ended_how = False, how
-            self._go_on_without_stream(session, holds_items, now)
+            sessions.go_on_without_stream(self, session, holds_items, now)
         return self.flush(now)
 
     def broken(self, stream: int, how: str, now: float) -> Actions:
@@ -279,7 +275,7 @@ class SlaveLife(LifeState):
         """The messages that were held have been taken."""
         session = self.session
         if session is not None and not session.is_open and not session.is_explaining:
-            self._go_on_without_stream(session, holds_items, now)
+            sessions.go_on_without_stream(self, session, holds_items, now)
         return self.flush(now)
 
     def leaving(self, reason: str, now: float) -> Actions:
@@ -368,67 +364,9 @@ class SlaveLife(LifeState):
 
     # ---- what follows
 
-    def _begin(
-        self, stream: int, resumable: bool, greeting: Greeting, token: str, now: float
-    ) -> None:
-        self.question = None
-        self.stage = Stage.PRESENT
-        self.has_connected = True
-        self.host, self.pid = greeting.host, greeting.pid
-        boot, check_at = greeting.boot, now + self.check_s
-        self.session = SessionState(stream, resumable, token, boot, now, check_at)
-        self.last_boot = boot
-        self.actions += [ForgetRunner(), Welcome(stream), TellLaunch(is_connected=True)]
-
-    def _restart(self, now: float) -> None:
-        """Another start takes the place of the one before, whose items go back."""
-        self.warn(" has been started anew by its batch system")
-        ends.close_newcomers(self)
-        self.end_session()
-        cause = f"on {self}, its batch system started the slave anew"
-        self.actions += [LookAfter(), Tell(Scheduler.slave_restarted, (cause,))]
-
-    def _may_take_the_place(self, greeting: Greeting) -> bool:
-        """Whether a HELLO is of another start of this slave, which its batch system has restarted.
-
-        The start before has gone then, or is not heard. What the core itself launches again comes
-        as a new slave, and what is not needed has never joined.
-        """
-        if greeting.session is not None or self.is_relaunchable or greeting.boot == self.last_boot:
-            return False
-        if self.stage is Stage.GONE:
-            return self.has_joined
-        session = self.session
-        return session is None or not session.is_open or session.is_suspected
-
-    def _reason_to_refuse(self, greeting: Greeting, is_fresh: bool) -> str:
-        """Return why a peer that does not begin a session can't go on with one; "" if it can."""
-        session = self.session
-        if self.stage is Stage.GONE:
-            return f"{self.name} has been given up: {self.detail}"
-        if session is None:
-            return f"the session of {self.name} is over"
-        # else it shows the session's token; or it is one whose WELCOME never arrived
-        is_known = is_fresh if greeting.session is None else greeting.session == session.token
-        if session.resumable and greeting.boot == session.boot and is_known:
-            return ""
-        return f"{self.name} is there already, on {self.host}"
-
     def _lose_unconnected(self, how: str, now: float) -> None:
         if not self.has_connected:
             ends.lose(self, how, now, is_charged=False)
-
-    def _go_on_without_stream(self, session: SessionState, holds_items: bool, now: float) -> None:
-        has_left = session.is_leaving and not holds_items
-        if session.resumable and not has_left:
-            if self.stage is not Stage.ABSENT:
-                silence.await_return(self, session, session.ended_how, now)
-        elif session.is_explaining:
-            pass  # it goes on when the messages that are held have been taken
-        elif session.is_leaving:
-            ends.lost(self, f"left: it {session.leaves_because}", is_charged=False)
-        else:
-            ends.lose(self, session.ended_how, now, is_charged=True)
 
     def _check_launch(self, now: float) -> None:
         limit = f"within {self.timeouts.connect_s:g} s (connect_timeout)"
