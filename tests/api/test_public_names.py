@@ -6,6 +6,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,16 @@ PUBLIC = {
         "Worker",
         "WorkerArray",
     ],
+    "imp_parallel_core.testing": [
+        "check_a_slave_that_reads_nothing_is_explained",
+        "check_launcher",
+        "check_nothing_is_left",
+        "check_results_come",
+        "check_the_bootstraps_environment_is_added",
+        "check_the_slave_has_the_masters_folder_and_path",
+        "check_what_kills_a_slave_loses_nothing",
+        "check_what_the_slave_says_is_found",
+    ],
     "imp_parallel_local": ["LocalSlave"],
     "imp_parallel_sge": ["SGEPESlaveArray", "SGEQsubSlaveArray"],
     "imp_parallel_ssh": ["SSHHost", "SSHSlave", "SSHSlaveArray"],
@@ -142,11 +153,32 @@ MEMBERS = {
     "WithdrawingLaunch": [*LAUNCH, "withdraw"],
 }
 
-PUBLIC_MODULES = ["private_folders", "proofs", "testing", "trusted_paths"]  # of the core
+# Modules of the core for authors of plugins, and what they offer. They have no __all__: some of
+# them are sent to hosts as text, where nothing would read it.
+FOR_PLUGINS = {
+    "imp_parallel_core.private_folders": [
+        "MARK",
+        "make_private_folder",
+        "open_private_folder",
+        "remove_private_folder",
+        "was_made_here",
+        "with_private_folders",
+    ],
+    "imp_parallel_core.proofs": ["expect_none", "expect_proof", "note_proof"],
+    "imp_parallel_core.reminder": ["Reminder"],
+    "imp_parallel_core.trusted_paths": ["SHELL_FUNCTION", "why_not"],
+}
+
+NO_NAMES = ["imp_parallel_tcp"]  # its users name the transport; they import nothing
 
 WITHOUT_DOCSTRING = {"Accept", "__version__", "hookimpl"}  # of builtin types, which have their own
 
-OURS = sorted((ROOT / "plugins").glob("*/imp_parallel_*/*.py"))
+OURS = sorted((ROOT / "plugins").glob("*/imp_parallel_*/**/*.py"))
+MODULES = {
+    ".".join(path.relative_to(folder.parent).with_suffix("").parts).removesuffix(".__init__")
+    for folder in (ROOT / "imp_parallel_core", *(ROOT / "plugins").glob("*/imp_parallel_*"))
+    for path in folder.rglob("*.py")
+}
 
 # what a slave must not wait for at its start, nor a script that only imports the package
 HEAVY = ["cloudpickle", "dataclasses", "inspect", "logging", "pluggy", "subprocess", "threading"]
@@ -155,6 +187,25 @@ HEAVY = ["cloudpickle", "dataclasses", "inspect", "logging", "pluggy", "subproce
 @pytest.mark.parametrize("package", PUBLIC)
 def test_the_public_names_are_these(package: str) -> None:
     assert sorted(importlib.import_module(package).__all__) == PUBLIC[package]
+
+
+def test_every_other_module_is_private() -> None:
+    """It has an underscore, or is in a package that has one."""
+    public = {name for name in MODULES if not any(part[0] == "_" for part in name.split("."))}
+    assert public == {*PUBLIC, *FOR_PLUGINS, *NO_NAMES}
+
+
+@pytest.mark.parametrize("module", FOR_PLUGINS)
+def test_a_module_for_plugins_offers_these_names(module: str) -> None:
+    source = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text()
+    assert [name for name in sorted(_defined(source)) if name[0] != "_"] == FOR_PLUGINS[module]
+
+
+@pytest.mark.parametrize("package", NO_NAMES)
+def test_a_package_without_public_names_defines_none(package: str) -> None:
+    module = importlib.import_module(package)
+    path = Path(module.__file__ or "")
+    assert [name for name in _defined(path.read_text()) if name[0] != "_"] == []
 
 
 def test_dir_shows_the_public_names() -> None:
@@ -252,7 +303,7 @@ def test_the_first_slave_does_not_wait_for_what_most_scripts_do_not_need() -> No
     assert loaded.stderr == ""
 
 
-@pytest.mark.parametrize("path", OURS, ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("path", OURS, ids=lambda path: "/".join(path.parts[-3:]))
 def test_our_own_plugins_use_only_public_names_of_the_core(path: Path) -> None:
     assert _private_uses(path.read_text()) == []
 
@@ -274,6 +325,16 @@ def test_a_private_use_would_be_found() -> None:
     ]
 
 
+def _defined(source: str) -> Iterator[str]:
+    """Yield the names that a module defines, apart from what it imports."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
 def _private_uses(source: str) -> list[str]:
     """Return what a module uses of the core that is not public."""
     found: list[str] = []
@@ -289,7 +350,8 @@ def _private_uses(source: str) -> list[str]:
             if node.module.startswith("imp_parallel_core._"):
                 found.append(node.module)
             elif node.module == "imp_parallel_core":
-                public = {*PUBLIC["imp_parallel_core"], *PUBLIC_MODULES}
+                modules = {name.rpartition(".")[2] for name in (*PUBLIC, *FOR_PLUGINS)}
+                public = {*PUBLIC["imp_parallel_core"], *modules}
                 found += [alias.name for alias in node.names if alias.name not in public]
         elif (
             isinstance(node, ast.Attribute)
