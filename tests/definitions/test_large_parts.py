@@ -6,7 +6,6 @@ import array
 import functools
 import gc
 import os
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,22 +18,9 @@ from imp_parallel_core._definitions import large_parts
 from imp_parallel_core._definitions.book import DefinitionBook, TaskSegments
 from imp_parallel_core._definitions.large_parts import LargePart, LargeParts
 from imp_parallel_core._wire import shared_memory
+from tests.support.large_blocks import Block
 
 MB = 1 << 20
-
-
-class Block:
-    """A large buffer that travels out of band, as an array does."""
-
-    def __init__(self, data: bytes | bytearray | memoryview) -> None:
-        self.data = data
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return Block, (pickle.PickleBuffer(self.data),)
-
-    def add(self, number: int) -> int:
-        """Use it."""
-        return self.data[0] + number
 
 
 @dataclass
@@ -46,7 +32,7 @@ class Model:
 
     def __call__(self, number: int) -> int:
         """Use it."""
-        return self.block.add(number)
+        return self.block.at(number)
 
 
 def look(*args: Any, **more: Any) -> Any:
@@ -88,8 +74,8 @@ HOLDERS: dict[str, tuple[Callable[..., Any], Any]] = {
     "in a list": (look, [1, [BLOCK]]),
     "in a dict": (look, {"model": BLOCK}),
     "in a dataclass": (look, Model(BLOCK)),
-    "a bound method": (BLOCK.add, 1),
-    "a bound method of what holds it": (Model(BLOCK).block.add, 1),
+    "a bound method": (BLOCK.at, 1),
+    "a bound method of what holds it": (Model(BLOCK).block.at, 1),
     "a callable instance": (Model(BLOCK), 1),
     "a partial": (functools.partial(look, BLOCK), 1),
     "a keyword of a partial": (functools.partial(look, block=BLOCK), 1),

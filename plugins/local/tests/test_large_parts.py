@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
 import os
-import pickle
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,23 +16,10 @@ from imp_parallel_local import LocalSlave
 
 from imp_parallel_core import Manager, RemoteError
 from imp_parallel_core._wire import protocol, shared_memory
+from tests.support.large_blocks import Block, shared_memory_of
 from tests.support.waiting import wait_until
 
 MB = 1 << 20
-
-
-class Block:
-    """A large buffer that travels out of band, as an array does."""
-
-    def __init__(self, data: bytes | bytearray | memoryview) -> None:
-        self.data: Any = data  # a task may write to some of these
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return Block, (pickle.PickleBuffer(self.data),)
-
-    def at(self, number: int) -> int:
-        """Return one of the bytes."""
-        return int(self.data[number])
 
 
 class Sent:
@@ -51,17 +36,6 @@ class Sent:
             send(index, kind, head, segments)
 
         monkeypatch.setattr(manager._engine._fleet, "send", note)
-
-
-def shared_memory_of(pid: int | str) -> set[str]:
-    """Return the pieces of shared memory that a process holds: by descriptors, and mapped."""
-    found = set()
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            if "memfd:imp_parallel" in str(descriptor.readlink()):
-                found.add(str(descriptor.stat().st_ino))
-    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    return found | {line.split()[4] for line in lines if "memfd:imp_parallel" in line}
 
 
 def shared_memory_of_all(manager: Manager) -> int:

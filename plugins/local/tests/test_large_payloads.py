@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import pickle
 import signal
 import socket
 import subprocess
@@ -28,20 +27,11 @@ from imp_parallel_core import (
     hookimpl,
 )
 from tests.support.harness import Processes, RunScript
+from tests.support.large_blocks import Block, mapped_shared_memory_of, shared_memory_of
 from tests.support.waiting import wait_until
 
 MB = 1_000_000
 SUPERVISOR_BYTES = 60 * MB  # a supervisor without any payload has some 20
-
-
-class Block:
-    """A large buffer that travels out of band, as an array does."""
-
-    def __init__(self, data: bytes | bytearray | memoryview) -> None:
-        self.data: Any = data  # a task may write to some of these
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return Block, (pickle.PickleBuffer(self.data),)
 
 
 def echo(value: Any) -> Any:
@@ -52,16 +42,6 @@ def peak_bytes(pid: int) -> int:
     """Return the most memory that a process has had."""
     text = Path(f"/proc/{pid}/status").read_text()
     return int(text.partition("VmHWM:")[2].split()[0]) * 1024
-
-
-def shared_memory_of(pid: int | str) -> list[str]:
-    """Return the shared memory that a process holds: by descriptors, and mapped."""
-    held = []
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            held.append(str(descriptor.readlink()))
-    held += Path(f"/proc/{pid}/maps").read_text().splitlines()
-    return [line for line in held if "memfd:imp_parallel" in line]
 
 
 def nothing_is_held(manager: Manager) -> bool:
@@ -116,16 +96,16 @@ def test_what_a_set_up_has_captured_is_in_memory_once_for_all_slaves(two_slaves:
     block = Block(os.urandom(50 * MB))
     context = two_slaves.get_context(lambda: block)
 
-    def look(block: Block) -> tuple[int, int, list[str]]:
-        return os.getpid(), block.data[-1], shared_memory_of("self")
+    def look(block: Block) -> tuple[int, int, set[str]]:
+        return os.getpid(), block.data[-1], mapped_shared_memory_of("self")
 
     seen: dict[int, set[str]] = {}
     while len(seen) < 2:
         for _ in range(10):
             context.add_task(look)
-        for pid, last, held in context.get_results_unordered():
+        for pid, last, mapped in context.get_results_unordered():
             assert last == block.data[-1]
-            seen[pid] = {line.split()[4] for line in held if "-" in line.split()[0]}
+            seen[pid] = mapped
     inodes = [*seen.values()]
     assert inodes[0] == inodes[1] != set()
 

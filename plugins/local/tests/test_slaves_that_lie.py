@@ -44,6 +44,22 @@ def manager(processes: Processes) -> Iterator[Manager]:
         yield manager
 
 
+def outcomes(manager: Manager, behave: Callable[[Peer], None], tasks: int) -> list[Any]:
+    """Return the outcomes of some tasks on a slave that behaves so."""
+    manager.add_slave(Liar(behave))
+    context = manager.get_context()
+    for _ in range(tasks):
+        context.add_task(abs, -1)
+    return list(context.get_results(on_error="return"))
+
+
+def check_that_another_slave_works(manager: Manager) -> None:
+    manager.add_slave(LocalSlave())
+    context = manager.get_context()
+    context.add_task(abs, -1)
+    assert list(context.get_results()) == [1]
+
+
 LARGE = bytes(2_000_000)
 
 
@@ -148,11 +164,7 @@ def test_an_error_without_its_text_is_its_tasks_error_once(manager: Manager) -> 
         peer.end_item(heads.unpack_tasks(peer.next(protocol.TASKS).head).first_item, [b"K\1."])
         peer.stay()
 
-    manager.add_slave(Liar(behave))
-    context = manager.get_context()
-    for _ in range(2):
-        context.add_task(abs, -1)
-    error, one = context.get_results(on_error="return")
+    error, one = outcomes(manager, behave, tasks=2)
     assert isinstance(error, RemoteError)
     assert "did not send it whole" in str(error)
     assert one == 1
@@ -167,10 +179,7 @@ def test_a_set_ups_error_without_its_text_is_a_set_up_error(manager: Manager) ->
         peer.end_item(setup.item, [], heads.RAISED)
         peer.stay()
 
-    manager.add_slave(Liar(behave))
-    context = manager.get_context()
-    context.add_task(abs, -1)
-    (error,) = context.get_results(on_error="return")
+    (error,) = outcomes(manager, behave, tasks=1)
     assert isinstance(error, SetupError)
     assert "did not send it whole" in str(error)
 
@@ -198,11 +207,7 @@ def test_a_value_for_which_the_master_has_no_memory_is_its_tasks_error_and_the_s
         peer.stay()
 
     monkeypatch.setattr(memory, "has_room", lambda size_bytes: False)
-    manager.add_slave(Liar(behave))
-    context = manager.get_context()
-    for _ in range(2):
-        context.add_task(abs, -1)
-    error, one = context.get_results(on_error="return")
+    error, one = outcomes(manager, behave, tasks=2)
     assert isinstance(error, RemoteError)
     assert isinstance(error.exc, MemoryError)
     assert "no memory for what it returned, of 104,857,600 bytes" in str(error)
@@ -238,10 +243,7 @@ def test_of_an_error_with_an_endless_text_the_begin_and_the_end_are_shown(
         peer.end_item(peer.begin(), [text, b"line", b"no facts", b""], heads.RAISED)
         peer.stay()
 
-    manager.add_slave(Liar(behave))
-    context = manager.get_context()
-    context.add_task(abs, -1)
-    (error,) = context.get_results(on_error="return")
+    (error,) = outcomes(manager, behave, tasks=1)
     assert isinstance(error, RemoteError)
     assert error.traceback.startswith("begin x")
     assert error.traceback.endswith("x end")
@@ -284,10 +286,7 @@ class BadStream(SocketStream):
 def test_a_stream_with_a_bug_costs_its_slave_alone(manager: Manager, bug: str) -> None:
     manager.add_slave(Liar(Peer.greet, lambda connected: BadStream(connected, bug)))
     wait_until(lambda: manager.slaves[0].state == "gone")
-    manager.add_slave(LocalSlave())
-    context = manager.get_context()
-    context.add_task(abs, -1)
-    assert list(context.get_results()) == [1]
+    check_that_another_slave_works(manager)
 
 
 def test_a_stream_that_can_not_be_closed_costs_nothing(manager: Manager) -> None:
@@ -297,10 +296,7 @@ def test_a_stream_that_can_not_be_closed_costs_nothing(manager: Manager) -> None
 
     manager.add_slave(Liar(behave, lambda connected: BadStream(connected, "close")))
     wait_until(lambda: manager.slaves[0].state == "gone")
-    manager.add_slave(LocalSlave())
-    context = manager.get_context()
-    context.add_task(abs, -1)
-    assert list(context.get_results()) == [1]
+    check_that_another_slave_works(manager)
 
 
 def works(peer: Peer) -> None:
