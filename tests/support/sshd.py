@@ -1,4 +1,4 @@
-"""OpenSSH daemons of the tests' own, and a person who may log in to them.
+"""OpenSSH daemons of the tests' own, and a person who may log in to them (see ssh_users).
 
 Each daemon has its own address and port, host key, list of keys that may log in, and log, all in
 a folder of the test; none of it is the machine's. What a session starts has a mark of the daemon's
@@ -8,12 +8,9 @@ in its environment.
 from __future__ import annotations
 
 import os
-import pwd
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,16 +19,18 @@ from pathlib import Path
 from tests.support.as_root import (
     as_root,
     can_be_root,
-    comment,
     helper_environment,
     run_as_root,
     signal_as_root,
 )
-from tests.support.packages import CanNotBeHad, need, need_programs
+from tests.support.packages import need, need_programs
+from tests.support.ssh_keys import make_key, run
+from tests.support.ssh_users import ME, LoginUser, Person, check_that_users_can_be_made
 from tests.support.waiting import is_alive, wait_until
 
+__all__ = ["ME", "Daemons", "LoginUser", "Person", "Sshd", "install", "make_key", "run"]
+
 SSHD = "/usr/sbin/sshd"  # it insists on being called by its whole path
-ME = pwd.getpwuid(os.geteuid()).pw_name
 _MARK = "IMP_PARALLEL_TEST_SSHD"
 _PACKAGES = {SSHD: "openssh-server", "ssh": "openssh-client", "csh": "tcsh", "fish": "fish"}
 _CONFIGURATION = """\
@@ -61,20 +60,6 @@ def install() -> None:
     need_programs(_PACKAGES)
     if can_be_root():
         run_as_root("mkdir", "-p", "-m", "755", "/run/sshd")  # for privilege separation
-
-
-def make_key(path: Path, *, kind: str = "ed25519", passphrase: str = "") -> Path:
-    """Make a pair of keys; return the path of the private one."""
-    size = ["-b", "2048"] if kind == "rsa" else []  # a larger one takes a busy machine very long
-    run("ssh-keygen", "-q", "-t", kind, *size, "-N", passphrase, "-C", path.name, "-f", str(path))
-    return path
-
-
-def run(*command: str) -> str:
-    """Run a command; return its output; fail if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0, f"{command}: {done.stdout} {done.stderr}"
-    return done.stdout
 
 
 def _free_port() -> int:
@@ -178,7 +163,7 @@ class Sshd:
     def sessions(self) -> list[int]:
         """Return the processes of the daemon that hold connections, without what these started."""
         found, parents = [], {self.pid}
-        everything = _parents()
+        everything = parent_of_each()
         while parents:
             parents = {
                 pid for pid, parent in everything.items() if parent in parents and _is_sshd(pid)
@@ -247,119 +232,10 @@ def _signal(number: int, *pids: int) -> None:
             os.kill(pid, number)
 
 
-def _parents() -> dict[int, int]:
-    found = {}
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError):
-            if entry.name.isdecimal():
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                found[int(entry.name)] = int(fields[1])
-    return found
-
-
 def _is_sshd(pid: int) -> bool:
     with suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip() == "sshd"
     return False
-
-
-class Person:
-    """Whoever runs the script: a home with ``.ssh`` in it, and a key.
-
-    Programs find it by HOME; OpenSSH's own client does not (it asks the system whose home is
-    where) and is given ``-F`` with :attr:`config`, which names all that it needs.
-    """
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.folder = home / ".ssh"
-        self.folder.mkdir(parents=True, mode=0o700)
-        self.key = make_key(self.folder / "id_ed25519")
-        self.config = self.folder / "config"
-        self.known_hosts = self.folder / "known_hosts"
-
-    @property
-    def public_key(self) -> Path:
-        """The path of the key that may log in."""
-        return self.folder / "id_ed25519.pub"
-
-    def environment(self) -> dict[str, str]:
-        """Return what tells programs whose home this is; there is no agent."""
-        others = {k: v for k, v in os.environ.items() if not k.startswith("SSH_")}
-        return {**others, "HOME": str(self.home)}
-
-    def configure(self, text: str) -> None:
-        """Add to the person's SSH configuration."""
-        with self.config.open("a") as file:
-            file.write(text + "\n")
-
-    def know(self, sshd: Sshd, name: str = "") -> None:
-        """Note a daemon's host key, under its address or a name."""
-        name = name or sshd.address
-        named = name if sshd.port == 22 else f"[{name}]:{sshd.port}"
-        with self.known_hosts.open("a") as file:
-            file.write(f"{named} {sshd.public_key}\n")
-
-    def name(self, sshd: Sshd, alias: str, *more: str, user: str = ME) -> None:
-        """Give a daemon an alias in the configuration, and note its host key."""
-        self.know(sshd)
-        lines = (
-            f"Host {alias}",
-            f"HostName {sshd.address}",
-            f"Port {sshd.port}",
-            f"User {user}",
-            f"IdentityFile {self.key}",
-            f"UserKnownHostsFile {self.known_hosts}",
-            *more,
-        )
-        self.configure("\n".join(lines))
-
-
-class LoginUser:
-    """An ordinary user of this machine, with a login shell.
-
-    Args:
-        shell: the login shell.
-        is_me: make another name of the user who runs the tests (unless that is root), so that the
-            tests may read and write all of the user's files.
-
-    Attributes:
-        name: the user's name.
-        home: the user's home folder.
-    """
-
-    def __init__(self, shell: str, is_me: bool) -> None:
-        self.name = "impssh" + uuid.uuid4().hex[:8]
-        self.home = Path(tempfile.mkdtemp(prefix="imp_parallel-home-", dir="/var/tmp"))
-        self.home.chmod(0o755)
-        path = shutil.which(shell)
-        assert path is not None
-        # "*": no password, but not locked either, as "!" would be
-        options = ["-M", "-d", str(self.home), "-s", path, "-p", "*", "-c", comment(ME)]
-        if is_me and os.geteuid() != 0:
-            options += ["--non-unique", "-u", str(os.getuid()), "-N", "-g", str(os.getgid())]
-        run_as_root("useradd", *options, self.name)
-        run_as_root("chown", self.name, str(self.home))
-
-    def write(self, name: str, text: str, mode: str = "644") -> None:
-        """Write a file in the user's home."""
-        line = 'umask 022; mkdir -p "${1%/*}"; cat > "$1"; chmod "$2" "$1"'
-        as_user = ["setpriv", "--reuid", self.name, "--clear-groups", "--regid", "nogroup"]
-        run_as_root(*as_user, "sh", "-ec", line, "sh", f"{self.home}/{name}", mode, input=text)
-
-    def allow(self, mode: str) -> None:
-        """Change the mode of the user's home."""
-        run_as_root("chmod", mode, str(self.home))
-
-    def remove(self) -> None:
-        """Remove the user and the user's files."""
-        run_as_root("userdel", "--force", self.name)  # (although the processes of tests run)
-        run_as_root("rm", "-r", str(self.home))
-
-
-def _check_that_users_can_be_made() -> None:
-    if not can_be_root():
-        raise CanNotBeHad("only root can make users")
 
 
 class Daemons:
@@ -398,7 +274,7 @@ class Daemons:
         self, shell: str, files: Mapping[str, str] | None = None, *, is_me: bool = False
     ) -> LoginUser:
         """Make a user, and files in the user's home; see :class:`LoginUser`."""
-        need("with another login shell", _check_that_users_can_be_made)
+        need("with another login shell", check_that_users_can_be_made)
         user = LoginUser(shell, is_me)
         for sshd in self._started:
             sshd.serves_others = True

@@ -149,7 +149,8 @@ def test_tasks_go_on_when_the_network_was_gone_for_20_seconds(
     network.add_host("desk")
     far, _ = add_host(network, daemons, "far")
     person.name(far, "far")
-    script = run("far", tasks=4, task_s=24, timeouts=(30.0, 60.0))
+    first_two = "24 if self.distance < 2 else 0.1"  # they last longer than the network is gone
+    script = run("far", tasks=4, task_s=first_two, timeouts=(30.0, 60.0))
     begun = Path("runs")
     wait_until(lambda: begun.exists() and begun.read_text().count("begun") == 2, what="tasks")
     network.cut("far")
