@@ -24,6 +24,7 @@ from tests.support.as_root import (
     signal_as_root,
 )
 from tests.support.packages import need, need_programs
+from tests.support.processes import parent_of_each
 from tests.support.ssh_keys import make_key, run
 from tests.support.ssh_users import ME, LoginUser, Person, check_that_users_can_be_made
 from tests.support.waiting import is_alive, wait_until
