@@ -118,7 +118,7 @@ def test_what_is_changed_in_place_is_another_part_wherever_the_change_is(
     assert part_of(book, look, Block(data)) is held[-1]
 
 
-def test_what_has_been_changed_back_is_found_as_it_is(book: DefinitionBook) -> None:
+def test_a_part_that_was_changed_back_is_recognised_again(book: DefinitionBook) -> None:
     data = bytearray(2 * MB)
     first = part_of(book, look, Block(data))
     data[1_000_001] = 1
@@ -147,7 +147,7 @@ def test_the_beginning_of_a_part_is_another_part(book: DefinitionBook, memory: N
     ],
     ids=["bytes", "bytearray", "ASCII", "text", "surrogates", "array.array"],
 )
-def test_bytes_and_texts_are_parts_too_and_arrive_as_what_they_are(
+def test_large_bytes_and_texts_are_parts_too_and_keep_their_types(
     book: DefinitionBook, thing: Any, memory: None
 ) -> None:
     held = [book.pickle_task(look, (thing, [thing], n))[0] for n in range(2)]

@@ -153,7 +153,7 @@ def test_a_slave_for_which_there_can_be_no_thread_is_lost_and_nothing_else(
     assert "ulimit -u" in why
 
 
-def test_a_launch_is_told_once_of_each_slave_that_connects_or_parts(scene: Scene) -> None:
+def test_a_launch_learns_once_of_each_slave_that_connects_or_disconnects(scene: Scene) -> None:
     scene.launch_made = launch = InformedQuietLaunch()
     scene.begin()
     watch = scene.watch

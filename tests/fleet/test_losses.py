@@ -42,7 +42,7 @@ def test_a_hundred_slaves_that_failed_alike_take_one_paragraph() -> None:
     )
 
 
-def test_what_is_different_is_told_apart() -> None:
+def test_losses_that_differ_are_reported_apart() -> None:
     how = "exit code {}\n    its output ({{path}}) is empty"
     codes = [1, 2, 1, 1, 3, 1]
     records = [lost(index, how.format(code)) for index, code in enumerate(codes)]

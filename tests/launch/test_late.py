@@ -41,7 +41,7 @@ def times(launch: Launch, caplog: pytest.LogCaptureFixture, until_s: int) -> lis
     return found
 
 
-def test_a_slave_that_says_what_hinders_it_is_quoted_within_four_seconds_and_then_sparsely(
+def test_a_slave_that_reports_an_obstacle_is_quoted_within_four_seconds_and_then_seldom(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     launch = Launch(TROUBLE)
@@ -62,7 +62,7 @@ def test_a_slave_that_says_nothing_of_its_own_has_more_time(
     assert "a profile's words" in caplog.messages[0]
 
 
-def test_many_slaves_are_spoken_of_in_one_warning_with_the_words_of_one(
+def test_one_warning_reports_many_slaves_and_quotes_one(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     launch = Launch(*[TROUBLE] * 100)
@@ -74,7 +74,7 @@ def test_many_slaves_are_spoken_of_in_one_warning_with_the_words_of_one(
 
 
 @pytest.mark.parametrize("seconds", [1, 5])
-def test_a_slave_that_has_connected_or_ended_is_not_spoken_of(
+def test_no_warning_mentions_a_slave_that_has_connected_or_ended(
     caplog: pytest.LogCaptureFixture, seconds: int
 ) -> None:
     launch = Launch(TROUBLE)

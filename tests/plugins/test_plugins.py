@@ -228,7 +228,7 @@ def test_an_observer_that_raises_is_reported_once_and_muted(
     assert caplog.text.count("bad-plugin") == 1
 
 
-def test_a_slow_observer_loses_events_and_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_observer_loses_events_and_learns_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imp_parallel_core._engine.observers._QUEUE_LIMIT", 10)
     go = threading.Event()
     seen: list[Event] = []

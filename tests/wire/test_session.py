@@ -65,7 +65,7 @@ def test_messages_arrive_in_order_however_little_is_taken_at_a_time(
     assert receiver.received == len(sent)
 
 
-def test_there_is_nothing_to_write_exactly_when_it_says_so() -> None:
+def test_a_session_says_exactly_when_there_is_something_to_write() -> None:
     session = introduced()
     assert not session.has_unsent
     assert session.unsent() == []

@@ -66,7 +66,7 @@ def test_an_exception_whose_init_takes_other_arguments_comes_home(fail: Fail) ->
     assert error.exc_problem == ""
 
 
-def test_an_exception_that_can_not_be_pickled_is_told_of(fail: Fail) -> None:
+def test_an_exception_that_can_not_be_pickled_is_described(fail: Fail) -> None:
     def task() -> None:
         problem = Holding("no convergence", 17, [1.5])
         problem.add_note("of model 3")
@@ -112,7 +112,7 @@ def test_an_error_travels_with_a_copy_of_its_task(one_slave: Manager) -> None:
         ((str, ("y",)), "it was unpickled as an instance of str"),
     ],
 )
-def test_an_exception_that_can_not_be_rebuilt_is_told_of(
+def test_an_exception_that_can_not_be_rebuilt_is_described(
     fail: Fail, args: tuple[Any, ...], problem: str
 ) -> None:
     def task() -> None:
@@ -125,7 +125,7 @@ def test_an_exception_that_can_not_be_rebuilt_is_told_of(
         raise error
 
 
-def test_a_group_comes_home_or_is_told_of(fail: Fail) -> None:
+def test_an_exception_group_arrives_or_is_described(fail: Fail) -> None:
     def group(*problems: Exception) -> Callable[[], None]:
         def task() -> None:
             raise ExceptionGroup("two failed", [*problems])
@@ -167,7 +167,7 @@ def test_the_exceptions_before_are_in_the_traceback(fail: Fail) -> None:
     assert "The above exception was the direct cause" in error.traceback
 
 
-def test_what_is_told_of_an_exception_is_bounded_and_printable(fail: Fail) -> None:
+def test_the_description_of_an_exception_is_bounded_and_printable(fail: Fail) -> None:
     def task() -> None:
         problem = Holding("\x1b[2J" + "x" * 100_000, *range(1000))
         for n in range(1000):

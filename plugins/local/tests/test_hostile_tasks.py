@@ -261,7 +261,7 @@ def test_a_remote_error_survives_pickling(one_slave: Manager) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_whatever_a_task_raises_or_returns_only_it_fails(
+def test_whatever_a_task_raises_or_returns_fails_that_task_alone(
     one_slave: Manager, task: Callable[[], object], words: str
 ) -> None:
     context = one_slave.get_context(max_attempts=1)

@@ -65,7 +65,7 @@ def test_what_many_tasks_hold_is_sent_to_each_slave_once(
     assert sent.size_bytes < before + MB
 
 
-def test_the_master_holds_it_once_while_tasks_wait(manager: Manager) -> None:
+def test_the_master_holds_a_large_part_once_while_tasks_wait(manager: Manager) -> None:
     block = Block(os.urandom(8 * MB))
     context = manager.get_context()
     for number in range(50):
@@ -207,7 +207,7 @@ def test_a_bytearray_that_a_task_has_changed_is_new_for_the_next(one_slave: Mana
     assert list(context.get_results()) == [2 * MB] * 5
 
 
-def test_it_is_forgotten_when_no_task_needs_it_any_more(one_slave: Manager) -> None:
+def test_a_large_part_is_forgotten_when_no_task_needs_it(one_slave: Manager) -> None:
     context = one_slave.get_context()
     blocks = [Block(os.urandom(2 * MB)) for _ in range(3)]
     for block in blocks:
@@ -236,7 +236,7 @@ def test_closing_the_context_forgets_it(one_slave: Manager) -> None:
     wait_until(lambda: shared_memory_of_all(one_slave) == 0)
 
 
-def test_the_runner_that_replaces_a_dead_one_gets_it_again(
+def test_a_runner_that_replaces_a_dead_one_gets_the_large_part_again(
     one_slave: Manager, tmp_path: Path
 ) -> None:
     block = Block(os.urandom(4 * MB))

@@ -157,7 +157,7 @@ def test_nothing_is_left_of_a_task_that_is_given_up(one_slave: Manager) -> None:
 
 
 @pytest.mark.parametrize("victim", ["pid", "runner_pid"])
-def test_payloads_survive_who_is_killed_in_the_middle_of_passing_them(
+def test_payloads_survive_the_death_of_a_process_that_passes_them_on(
     two_slaves: Manager, victim: str
 ) -> None:
     """Whatever moment the kill strikes at: each task gives its result once, and nothing is left."""

@@ -519,7 +519,7 @@ def test_when_memory_runs_out_the_system_kills_the_runner_and_not_the_slave(
     assert one_slave.slaves[0].pid == supervisor
 
 
-def test_slaves_that_all_fail_alike_are_spoken_of_once(
+def test_slaves_that_fail_alike_are_reported_once(
     processes: Processes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_losses, "_GATHER_S", 50.0)  # on a busy machine 12 starts take long

@@ -146,7 +146,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_slave_that_sends_what_can_not_be_is_lost_and_nothing_else(
+def test_a_slave_that_breaks_the_protocol_is_lost_and_nothing_else_is(
     manager: Manager, lie: str
 ) -> None:
     manager.add_slave(Liar(LIES[lie]))

@@ -164,7 +164,7 @@ def test_slaves_work_on_while_all_execution_daemons_are_away(
     wait_until(lambda: not cell.jobs(), 30.0, "the deletion of the jobs")
 
 
-def test_a_firewall_that_drops_is_spoken_of_within_seconds_and_the_run_goes_on_when_it_opens(
+def test_a_firewall_that_drops_packets_is_reported_within_seconds_and_the_run_goes_on_when_it_opens(
     cluster_network: ClusterNetwork, on_login_node: Scripts, tmp_path: Path
 ) -> None:
     network = cluster_network.network
@@ -223,7 +223,7 @@ def test_an_address_that_the_nodes_can_not_reach_is_named_within_seconds(
     script.wait(20.0)
 
 
-def test_a_firewall_that_refuses_is_told_in_the_error_within_seconds(
+def test_the_error_names_a_firewall_that_refuses_within_seconds(
     cluster_network: ClusterNetwork, on_login_node: Scripts
 ) -> None:
     network, host = cluster_network.network, cluster_network.inside[LOGIN]

@@ -209,7 +209,7 @@ def test_the_users_other_array_of_which_qsub_speaks_is_not_taken_for_the_runs(
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-def test_a_qmaster_that_hangs_is_spoken_of_within_10_s_and_no_qsub_outlives_the_script(
+def test_a_qmaster_that_hangs_is_reported_within_10_s_and_no_qsub_outlives_the_script(
     cluster: Cell, scripts: Scripts, tmp_path: Path, ending: signal.Signals
 ) -> None:
     with hanging_qmaster(cluster):

@@ -215,7 +215,7 @@ def test_an_answer_of_qsub_that_is_not_understood_is_no_refusal(
     launch.cancel(0.0)
 
 
-def test_a_submission_that_hangs_is_spoken_of_ever_more_seldom(
+def test_a_submission_that_hangs_is_reported_ever_more_seldom(
     host: MadeUpHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("imp_parallel_sge._submission._FIRST_S", 0.2)
