@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from coverage import Coverage
+from coverage.config import CoverageConfig
 
 
 @pytest.fixture
@@ -27,9 +28,16 @@ def traced_slaves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     running = Coverage.current()
     if running is None or request.node.get_closest_marker("untraced"):
         return
-    config = running.config.copy()
-    assert config.config_file is not None
-    config.data_file = str(Path(config.config_file).absolute().with_name(".coverage"))
-    config.parallel = True
-    config.patch = ["_exit", "fork"]  # runners are forks, and end by os._exit
-    monkeypatch.setenv("COVERAGE_PROCESS_CONFIG", config.serialize())
+    assert running.config.config_file is not None
+    beside = Path(running.config.config_file).absolute().with_name(".coverage")
+    for name, value in traced_environment(running.config, beside).items():
+        monkeypatch.setenv(name, value)
+
+
+def traced_environment(config: CoverageConfig, data_file: Path) -> dict[str, str]:
+    """Return what has a Python measure its coverage, and write it beside a file."""
+    own = config.copy()
+    own.data_file = str(data_file)
+    own.parallel = True
+    own.patch = ["_exit", "fork"]  # runners are forks, and end by os._exit
+    return {"COVERAGE_PROCESS_CONFIG": own.serialize()}
