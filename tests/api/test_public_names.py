@@ -166,7 +166,7 @@ FOR_PLUGINS = {
     ],
     "imp_parallel_core.proofs": ["expect_none", "expect_proof", "note_proof"],
     "imp_parallel_core.reminder": ["Reminder"],
-    "imp_parallel_core.trusted_paths": ["SHELL_FUNCTION", "why_not"],
+    "imp_parallel_core.trusted_paths": ["SHELL_FUNCTION", "who_else_writes", "why_not"],
 }
 
 NO_NAMES = ["imp_parallel_tcp"]  # its users name the transport; they import nothing
