@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from .._errors import ClosedError, UnreadResultsWarning
 from .open_context import OpenContext, not_callable
@@ -186,6 +186,11 @@ class Context:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        from .nesting import refuse_to_be_pickled
+
+        refuse_to_be_pickled(self)
 
     def __repr__(self) -> str:
         return f"<Context {self._open.id} of {self._open.manager!r}>"

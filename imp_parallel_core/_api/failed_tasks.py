@@ -38,6 +38,26 @@ def error_of(delivery: Deliver, opener: Opener) -> RemoteError | TaskLostError:
     return _remote_error(delivery, described, rebuild, opener)
 
 
+def error_of_value(delivery: Deliver, problem: BaseException, opener: Opener) -> RemoteError:
+    """Return the error of a task whose value can't be unpickled."""
+    rebuild = partial(_rebuild, delivery.task.payload, opener.served.book)
+    described = _describe(rebuild)
+    name, host = opener.engine.slave_names(delivery.outcome.slave)
+    error = RemoteError(
+        f"the value of task {delivery.task.number}, which ran on {place(name, host)}, can't be "
+        f"unpickled on the master: {type(problem).__name__}: {describe_text(problem)}"
+        f"{described.words}",
+        exc=problem,
+        slave=name,
+        host=host,
+        rebuild_task=lambda: rebuild()[0],
+        number=delivery.task.number,
+        args_of_task=described.args,
+    )
+    error.__cause__ = problem
+    return error
+
+
 def _remote_error(
     delivery: Deliver, described: _Described, rebuild: Rebuild, opener: Opener
 ) -> RemoteError:

@@ -32,7 +32,7 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .._definitions.import_path import ImportPath, absolute_path
 from .._engine.engine import Engine
@@ -218,6 +218,11 @@ class Manager:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        from .nesting import refuse_to_be_pickled
+
+        refuse_to_be_pickled(self)
 
     def __repr__(self) -> str:
         try:

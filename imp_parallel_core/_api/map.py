@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .._definitions.large_parts import LargePart
 from .._errors import ClosedError, PicklingError
@@ -142,6 +142,11 @@ class Map(Iterator[Any]):
         if self._rows is None:
             problem, self._problem = self._problem, None
             raise StopIteration if problem is None else problem
+
+    def __reduce__(self) -> NoReturn:
+        from .nesting import refuse_to_be_pickled
+
+        refuse_to_be_pickled(self)
 
     def close(self) -> None:
         """End the iteration, and forget its tasks that have not begun. May be called twice.

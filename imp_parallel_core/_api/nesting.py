@@ -1,13 +1,15 @@
-"""Refuses a Manager that a slave would make only because it imports the script's module.
+"""Refuses Managers in the wrong process. A Manager that a task makes when it runs is fine.
 
-Such a Manager would start slaves, which import the module, and so on without end. A Manager that a
-task makes when it runs is fine.
+A slave would make one only because it imports the script's module: it would start slaves, which
+import the module, and so on without end. And a task may hold the script's own, which can't be
+pickled.
 """
 
 from __future__ import annotations
 
 import sys
 from types import FrameType
+from typing import Any, NoReturn
 
 from .._errors import Error
 
@@ -29,3 +31,12 @@ def check_no_slave_imports_this() -> None:
         if frame.f_code.co_name == "<module>":
             module = name
         frame = frame.f_back
+
+
+def refuse_to_be_pickled(thing: Any) -> NoReturn:
+    """Raise TypeError for a Manager, or what was made by one, which somebody tries to pickle."""
+    raise TypeError(
+        f"a {type(thing).__name__} belongs to the script's process, and can't be used in a task. "
+        "Let the task return what further tasks need, and add those in the script; or make a "
+        "Manager in the task"
+    )

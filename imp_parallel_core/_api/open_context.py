@@ -150,20 +150,27 @@ class OpenContext:
         if delivery is None:
             return None
         try:
-            if delivery.outcome.kind is OutcomeKind.VALUE:
-                return delivery, self._opener.value_of(delivery), None
-            error = self._error_of(delivery)
-        except Error as problem:
-            error = problem
+            if delivery.outcome.kind is not OutcomeKind.VALUE:
+                error = self._error_of(delivery)
+            else:
+                try:
+                    return delivery, self._opener.unpickle(delivery.outcome.content), None
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as problem:  # this runs the code of others
+                    error = self._error_of(delivery, problem)
         except BaseException:  # a Ctrl-C: the next one that reads shall have the delivery
             inbox.give_back(delivery)
             raise
         return delivery, error, error
 
-    def _error_of(self, delivery: Deliver) -> Error:
+    def _error_of(self, delivery: Deliver, unreadable: BaseException | None = None) -> Error:
+        """Return the error of a task that has failed, or whose value can't be read."""
         try:
-            from .failed_tasks import error_of  # most tasks give a value
+            from .failed_tasks import error_of, error_of_value  # most tasks give a value
 
+            if unreadable is not None:
+                return error_of_value(delivery, unreadable, self._opener)
             return error_of(delivery, self._opener)
         except Error as error:  # the Manager has been closed meanwhile
             return error
@@ -175,9 +182,9 @@ class OpenContext:
             number = delivery.task.number
             reason = f"{type(problem).__name__}: {describe_text(problem)}"
             text = f"the error of task {number} can't be read: {reason}"
-            unreadable = RemoteError(text, exc=problem, number=number)
-            unreadable.__cause__ = problem
-            return unreadable
+            last = RemoteError(text, exc=problem, number=number)
+            last.__cause__ = problem
+            return last
 
 
 def not_callable(task: Any) -> TypeError:

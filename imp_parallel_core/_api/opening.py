@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._code.references import refers, resolving
-from .._errors import RemoteError
-from .._scheduler.actions import Deliver
 from .._wire.shared_memory import open_segment
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ _SHORT = 4096  # bytes that it takes no time to look through
 
 
 class Opener:
-    """Opens the deliveries of one context.
+    """Opens what has arrived for one context.
 
     Args:
         engine: knows the slaves' names.
@@ -31,27 +29,6 @@ class Opener:
         self.engine = engine
         self.served = served
         self.setup_name = setup_name
-
-    def value_of(self, delivery: Deliver) -> Any:
-        """Return a task's value. Raises RemoteError if it can't be unpickled."""
-        outcome = delivery.outcome
-        try:
-            return self.unpickle(outcome.content)
-        except KeyboardInterrupt:  # a Ctrl-C of the user's
-            raise
-        except BaseException as problem:  # unpickling runs the code of others: it may do anything
-            from .._code.reprs import describe_text
-
-            name, host = self.engine.slave_names(outcome.slave)
-            raise RemoteError(
-                f"the value of task {delivery.task.number}, which ran on "
-                f"{place(name, host)}, can't be unpickled on the master: "
-                f"{type(problem).__name__}: {describe_text(problem)}",
-                exc=problem,
-                slave=name,
-                host=host,
-                number=delivery.task.number,
-            ) from problem
 
     def unpickle(self, segments: Sequence[Any]) -> Any:
         """Return the object in some segments. Raises whatever unpickling raises."""

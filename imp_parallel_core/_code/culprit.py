@@ -13,6 +13,7 @@ from .functions import cell_content, global_names
 
 _DEPTH_LIMIT = 12
 _GLOBAL = " → global "
+_OURS = "imp_parallel_core._api"  # what is made there says itself why it can't be pickled
 
 
 def find_culprit(thing: Any, name: str, can_pickle: Callable[[Any], bool]) -> str:
@@ -84,6 +85,8 @@ def _parts_as_far_as_they_show(thing: Any) -> list[tuple[str, Any]]:
 def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
     """Yield the parts of an object, each with its step in the path."""
     kind = type(thing)  # isinstance() would believe a proxy's __class__
+    if any(base.__module__.startswith(_OURS) for base in kind.__mro__):
+        return
     if issubclass(kind, dict):
         for key, value in dict.items(thing):
             yield f"[{key!r:.40}]", value

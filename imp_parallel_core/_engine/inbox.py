@@ -35,6 +35,7 @@ waiting    ``give_up``, ``close``                 answered: the error
 from __future__ import annotations
 
 import contextlib
+import pickle
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
@@ -45,6 +46,7 @@ from .._light_typing import NamedTuple
 from .._scheduler.actions import Deliver
 from .._scheduler.tasks import OutcomeKind
 
+_KEPT_BYTES = 1024  # of a task that has given a value which may not be readable
 _CHECK_S = 1.0  # how often a waiting reader looks whether the engine is still there
 
 
@@ -120,7 +122,7 @@ class Inbox:
             return
         for delivery in arrived:
             task = delivery.task
-            if delivery.outcome.kind is OutcomeKind.VALUE:
+            if delivery.outcome.kind is OutcomeKind.VALUE and not _may_fail_later(delivery):
                 task.payload = ()  # only an error shows what the task was
             self._deliveries[task.number] = delivery
         numbers = [delivery.task.number for delivery in arrived]
@@ -277,3 +279,16 @@ class Inbox:
                 self._order.popleft()
         except IndexError:
             pass  # that was the last
+
+
+def _may_fail_later(delivery: Deliver) -> bool:
+    """Whether an error may have to tell of a task that has given a value, and it is cheap to know.
+
+    A value whose pickle refers to code may fail when it is unpickled. Plain values do not.
+    """
+    payload, pickled = delivery.task.payload, delivery.outcome.content[0]
+    return (
+        len(payload) == 1
+        and len(payload[0]) <= _KEPT_BYTES
+        and (type(pickled) is not bytes or pickle.STACK_GLOBAL in pickled)
+    )

@@ -94,7 +94,13 @@ def _keep_out_of_the_way(number: int) -> int:
     import resource
 
     soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    moved = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, max(16, min(soft_limit, 1024) - 16))
+    try:
+        moved = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, max(16, min(soft_limit, 1024) - 16))
+    except OSError as problem:
+        sys.exit(
+            f"imp_parallel: a runner can't have the descriptors that it needs: {problem.strerror}. "
+            f"It may have {soft_limit} files open (ulimit -n); let it have 64 or more."
+        )
     os.close(number)
     return moved
 

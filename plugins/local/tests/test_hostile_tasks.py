@@ -295,9 +295,19 @@ def test_a_value_that_can_not_be_unpickled_on_the_master_fails_alone(one_slave: 
     context = one_slave.get_context()
     master = os.getpid()
     context.add_task(lambda: OnlyOnTheMaster(master))
-    error = only_error(context)
-    assert "can't be unpickled on the master" in str(error)
-    assert "not here" in str(error)
+    context.add_task(lambda *_: OnlyOnTheMaster(master), 17, "x" * 1000)
+    error, other = (error for error in context.get_results(on_error="return"))
+    for each in error, other:
+        assert isinstance(each, RemoteError)
+        assert "can't be unpickled on the master" in str(each)
+        assert "not here" in str(each)
+        assert isinstance(each.exc, KeyError)
+    assert callable(error.task)
+    assert error.args_of_task == ()
+    context.add_task(OnlyOnTheMaster, master)
+    (error,) = context.get_results(on_error="return")
+    assert (error.task, error.args_of_task) == (OnlyOnTheMaster, (str(master),))
+    assert f"called, after what the set-up returned, with: {master}" in str(error)
 
 
 @pytest.mark.parametrize("kind", MEAN)
@@ -371,6 +381,20 @@ def test_what_can_not_be_pickled_fails_in_add_task_and_is_named(
     assert culprit in caught.value.culprit
     context.add_task(lambda: "good")
     assert list(context.get_results_unordered()) == ["good"]
+
+
+def test_the_managers_own_things_can_not_be_in_a_task_and_the_error_says_what_to_do(
+    one_slave: Manager,
+) -> None:
+    context = one_slave.get_context()
+    for thing in one_slave, context, context.map(abs, []):
+        name = type(thing).__name__
+        with pytest.raises(PicklingError) as caught:
+            context.add_task(lambda thing=thing: thing)
+        assert f"a {name} belongs to the script's process, and can't be used" in str(caught.value)
+        assert "Let the task return what further tasks need" in str(caught.value)
+        assert caught.value.culprit.endswith(f"(of type {name})")
+        assert "_lock" not in str(caught.value)
 
 
 def test_a_task_that_can_not_be_called_is_refused(one_slave: Manager) -> None:

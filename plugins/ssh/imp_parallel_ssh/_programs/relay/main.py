@@ -87,6 +87,6 @@ def _remove(*folders: str) -> None:
     """Remove folders of our own, as far as that is possible."""
     for folder in folders:
         try:
-            remove_private_folder(folder)
+            remove_private_folder(folder, PREFIX)
         except OSError:
             pass  # it is none of ours
