@@ -22,6 +22,7 @@ from imp_parallel_ssh import SSHHost
 from imp_parallel_ssh._connection import ForwardedStream
 from imp_parallel_ssh._login_node import relay as _relay
 from imp_parallel_ssh._login_node.relay import SSHRelay, relay_program
+from imp_parallel_ssh._programs.relay import pairs
 from imp_parallel_ssh._programs.relay.server import RelayServer
 
 from imp_parallel_core import LaunchError
@@ -312,6 +313,63 @@ def test_those_whom_the_master_does_not_answer_give_way(small_relay: SSHRelay, e
             assert say(talk, b"y") == b"y"
             assert say(before, b"z") == b"z"
     for each in unanswered:
+        each.close()
+
+
+@pytest.mark.parametrize("word", [b"\x16", b"\x16\3\1\2\0\1\0\1\xfc"], ids=["a byte", "nine bytes"])
+def test_those_who_never_end_what_they_have_begun_neither_stop_it_nor_reach_the_master(
+    small_relay: SSHRelay, echo: Echo, word: bytes
+) -> None:
+    idle = dial_many(small_relay, 200, word)
+    with dial(small_relay) as talk:
+        assert say(talk, b"x") == b"x"
+        assert echo.open == 1
+        record = b"\x16\3\1\0\4abcd"
+        with dial(small_relay) as slow:
+            for at in range(len(record)):
+                slow.sendall(record[at : at + 1])
+            assert slow.recv(100) == record
+            assert say(slow, b"y") == b"y"
+    for each in idle:
+        each.close()
+
+
+@pytest.fixture
+def relay_of_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, echo: Echo
+) -> Iterator[int]:
+    """Run a relay in this process that has patience with whom the master does not answer."""
+    monkeypatch.setattr(pairs, "UNANSWERED_S", 100.0)
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(str(tmp_path / "door"))
+    door.listen()
+    listening = socket.create_server(("127.0.0.1", 0), backlog=500)
+    listening.setblocking(False)
+    server = RelayServer([listening], door, 30.0, 1024)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    keeper = socket.socket(socket.AF_UNIX)
+    keeper.connect(str(tmp_path / "door"))
+    keeper.sendall(b"port %s\n" % echo.address.rpartition(":")[2].encode())
+    yield listening.getsockname()[1]
+    keeper.sendall(b"bye\n")
+    thread.join(20)
+    server.abandon()
+    keeper.close()
+
+
+def test_many_from_one_address_keep_nobody_out_who_comes_from_another(
+    relay_of_one_process: int, echo: Echo
+) -> None:
+    place = ("127.0.0.1", relay_of_one_process)
+    idle = []
+    for _ in range(200):
+        idle.append(socket.create_connection(place, 20, source_address=("127.0.0.2", 0)))
+        idle[-1].sendall(b"\0")
+    wait_until(lambda: echo.open >= 64)
+    with socket.create_connection(place, 20) as talk:
+        assert say(talk, b"y") == b"y"
+    for each in idle:
         each.close()
 
 

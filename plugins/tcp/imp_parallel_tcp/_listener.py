@@ -207,12 +207,12 @@ class Listener(threading.Thread):
         """Have one of a source with more connections give way if necessary, or one that is slow."""
         if len(self._speaking) < _SPEAKING:
             return True
-        oldest, count = first_to_go(self._speaking.values())
+        greediest, count = first_to_go(self._speaking.values())
         own = sum(other.source == newcomer.source for other in self._speaking.values())
-        if count <= own + 1 and time.monotonic() - oldest.since < _UNDISTURBED_S:
-            return False
-        self._turn_away(oldest, "others wait")
-        return True
+        if count > own + 1:
+            self._turn_away(greediest, "others wait")
+            return True
+        return self._make_room(self._speaking, _SPEAKING, _UNDISTURBED_S)
 
     def _advance(self, newcomer: Newcomer) -> None:
         try:

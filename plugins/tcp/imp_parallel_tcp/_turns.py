@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 import ipaddress
-from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Any, Protocol, TypeVar
 
 _IPV6_SITE_BYTES = 8  # who has one IPv6 address usually has all that begin alike
@@ -34,26 +33,19 @@ def source_of(address: Any) -> bytes:
     return found.packed[-4:]
 
 
-def in_turns(waiting: Iterable[_S], served: Iterable[Sourced]) -> Iterator[_S]:
-    """Yield those who wait, always one of the source that has been served least.
+def in_turns(waiting: Iterable[_S], served: Iterable[Sourced]) -> list[_S]:
+    """Return those who wait, always one of the source that has been served least.
 
     Args:
         waiting: those who wait; the oldest first.
         served: those who are being served already.
     """
     counts = Counter(one.source for one in served)
-    queues: dict[bytes, deque[_S]] = {}
-    for one in waiting:
-        queues.setdefault(one.source, deque()).append(one)
-    turns = [(counts[source], place, queues[source]) for place, source in enumerate(queues)]
-    heapq.heapify(turns)
-    while turns:
-        count, place, queue = turns[0]
-        yield queue.popleft()
-        if queue:
-            heapq.heapreplace(turns, (count + 1, place, queue))
-        else:
-            heapq.heappop(turns)
+    turns = []
+    for place, one in enumerate(waiting):
+        turns.append((counts[one.source], place, one))
+        counts[one.source] += 1
+    return [one for _, _, one in sorted(turns, key=lambda turn: turn[:2])]
 
 
 def first_to_go(served: Collection[_S]) -> tuple[_S, int]:

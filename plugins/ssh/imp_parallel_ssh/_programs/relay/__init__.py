@@ -12,10 +12,12 @@ and ends.
 
 It carries what it can't read, from whoever can reach it. Those who dial the master speak first; a
 connection in which nobody speaks takes a descriptor here, for as long as there are enough, and
-never reaches the master. The number of connections is limited such that descriptors are always left
-for the rest. The relay runs on any Python from 3.6, with nothing else installed.
+never reaches the master; nor does one whose first TLS record never ends. Those who have spoken take
+turns by the addresses that they come from. The number of connections is limited such that
+descriptors are always left for the rest. The relay runs on any Python from 3.6, with nothing else
+installed.
 
 Read :mod:`.main` first, then :mod:`.server`, which uses :mod:`.master_link` and :mod:`.pairs`, both
-on :mod:`.sockets`. :mod:`.addresses` and :mod:`.limits` are used once; :mod:`.keeper` is the other
-program.
+on :mod:`.sockets`; :mod:`.first_record` and :mod:`.turns` say who may go on. :mod:`.addresses` and
+:mod:`.limits` are used once; :mod:`.keeper` is the other program.
 """

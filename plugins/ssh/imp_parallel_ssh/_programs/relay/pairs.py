@@ -3,10 +3,11 @@
 import errno
 import socket
 import time
-from typing import Callable, Dict
+from typing import Callable, Dict, List
 
 from .limits import Limits
 from .sockets import READ, WRITE, Sockets
+from .turns import first_to_go, source_of
 
 BUFFER_BYTES = 256 * 1024  # so much waits for each end, and a piece more
 UNANSWERED_S = 2.0  # a pair that the master has not answered for so long gives way to another
@@ -56,14 +57,28 @@ class Pairs:
         self._has_room = has_room
         # the oldest first
         self._all: Dict[Pair, None] = {}
-        self._unanswered: Dict[Pair, None] = {}  # by the master
+        self._unanswered: Dict[Pair, str] = {}  # by the master; where each comes from
 
-    def make_room(self) -> bool:
-        """Return whether there may be one more pair; the oldest unanswered one may give way."""
+    @property
+    def sources(self) -> List[str]:
+        """Where those come from whom the master has not answered."""
+        return list(self._unanswered.values())
+
+    def make_room(self, source: str) -> bool:
+        """Return whether there may be one more pair, with a connection from some source.
+
+        An unanswered one may give way: of a source that has more of them, or the oldest.
+        """
         if len(self._all) < self._limits.joined and len(self._unanswered) < self._limits.unanswered:
             return True
-        oldest = next(iter(self._unanswered), None)
-        if oldest is not None and oldest.begun_at < time.monotonic() - UNANSWERED_S:
+        if not self._unanswered:
+            return False
+        greediest, count = first_to_go(self._unanswered)
+        if count > self.sources.count(source) + 1:
+            self.drop(greediest)
+            return True
+        oldest = next(iter(self._unanswered))
+        if oldest.begun_at < time.monotonic() - UNANSWERED_S:
             self.drop(oldest)
             return True
         return False
@@ -84,7 +99,8 @@ class Pairs:
         except OSError:
             far.close()
             raise
-        self._all[pair] = self._unanswered[pair] = None
+        self._all[pair] = None
+        self._unanswered[pair] = source_of(near)
         return True
 
     def _connected(self, pair: Pair) -> None:

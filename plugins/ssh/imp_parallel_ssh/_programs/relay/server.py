@@ -5,12 +5,15 @@ import socket
 import time
 from typing import Dict, List, Optional
 
+from .first_record import has_come, wake_for_a_byte
 from .limits import RESERVED, Limits
 from .master_link import MasterLink
 from .pairs import Pairs
 from .sockets import READ, Handler, Sockets
+from .turns import first_to_go, in_turns, source_of
 
-SILENT_S = 0.2  # when too many wait, one that has said nothing for so long gives way
+SILENT_S = 0.2  # when too many wait, one that has said nothing for so long gives way, …
+HELD_S = 2.0  # … or one that has spoken, and waits for the master
 REST_S = 0.2  # when the system is out of descriptors or memory
 RETRY_S = 0.2
 _OUT_OF_THEM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC)
@@ -43,7 +46,8 @@ class RelayServer:
         self._pairs = Pairs(self._sockets, self._limits, self._hold, self._join_soon)
         # the oldest first
         self._silent: Dict[socket.socket, float] = {}  # since when
-        self._held: Dict[socket.socket, None] = {}  # they have spoken, and wait for the master
+        self._held: Dict[socket.socket, str] = {}  # they have spoken; where each comes from
+        self._held_since: Dict[socket.socket, float] = {}
         self._is_listening = False
         self._rests_until = 0.0
         self._retry_at: Optional[float] = None
@@ -113,7 +117,7 @@ class RelayServer:
     def _close(self, sock: socket.socket) -> None:
         """Close somebody's connection that waits."""
         self._silent.pop(sock, None)
-        self._held.pop(sock, None)
+        self._let_go(sock)
         self._sockets.close(sock)
 
     # ---- connections that have said nothing
@@ -127,10 +131,22 @@ class RelayServer:
                 self._sockets.watch(each, READ if wanted else 0, self._accept)
 
     def _has_room(self, now: float) -> bool:
-        """Return whether one more may wait, perhaps in the place of the oldest silent one."""
+        """Return whether one more may wait, perhaps in the place of another."""
         if len(self._silent) + len(self._held) < self._limits.waiting:
             return True
-        return any(now - since >= SILENT_S for since in list(self._silent.values())[:1])
+        return self._who_gives_way(now) is not None
+
+    def _who_gives_way(self, now: float) -> Optional[socket.socket]:
+        """Return the oldest silent connection, or the oldest held one of the source with most."""
+        for sock, since in self._silent.items():
+            if now - since >= SILENT_S:
+                return sock
+            break
+        if len(self._held) > self._limits.waiting // 2:
+            sock, _ = first_to_go(self._held)
+            if now - self._held_since[sock] >= HELD_S:
+                return sock
+        return None
 
     def _accept(self, listening: socket.socket, events: int) -> None:
         """Somebody has connected."""
@@ -142,16 +158,21 @@ class RelayServer:
         except ConnectionError:
             return
         if len(self._silent) + len(self._held) >= self._limits.waiting:
-            self._close(next(iter(self._silent)))
+            other = self._who_gives_way(now)
+            if other is not None:
+                self._close(other)
         self._silent[accepted] = now
         accepted.setblocking(False)
         self._sockets.watch(accepted, READ, self._take_first_word)
 
     def _take_first_word(self, sock: socket.socket, events: int) -> None:
-        """Somebody has said the first word, or has gone without one."""
+        """Somebody has said something, or has gone without a word."""
+        if not has_come(sock):
+            return
         if not sock.recv(1, socket.MSG_PEEK):
             self._close(sock)
             return
+        wake_for_a_byte(sock)
         self._sockets.leave(sock)
         del self._silent[sock]
         self._join(sock)
@@ -168,25 +189,26 @@ class RelayServer:
 
     def _join_held(self) -> None:
         """Try again to join those who wait for the master."""
-        for sock in list(self._held):
-            if not self._can_join():
+        for sock in in_turns(self._held, self._pairs.sources):
+            if sock not in self._held:
+                continue
+            if not self._can_join(self._held[sock]):
                 return
-            if sock in self._held:
-                del self._held[sock]
-                self.handle(sock, self._join, 0)
+            self._let_go(sock)
+            self.handle(sock, self._join, 0)
 
-    def _can_join(self) -> bool:
-        """Return whether the master is there, and may be connected to once more."""
+    def _can_join(self, source: str) -> bool:
+        """Return whether the master is there, and may be connected to once more for a source."""
         if not self.master.is_there:
             return False
-        if self._pairs.make_room():
+        if self._pairs.make_room(source):
             return True
         self._retry_at = time.monotonic() + RETRY_S
         return False
 
     def _join(self, near: socket.socket, events: int = 0) -> None:
         """Join a connection to one to the master; hold it while that isn't possible."""
-        if self.master.port is None or not self._can_join():
+        if self.master.port is None or not self._can_join(source_of(near)):
             self._hold(near)
             return
         try:
@@ -198,6 +220,12 @@ class RelayServer:
 
     def _hold(self, near: socket.socket) -> None:
         """Let somebody wait for the master."""
-        self._held[near] = None
+        self._held[near] = source_of(near)
+        self._held_since[near] = time.monotonic()
         if self._retry_at is None and self.master.is_there:
             self._retry_at = time.monotonic() + RETRY_S
+
+    def _let_go(self, near: socket.socket) -> None:
+        """Hold somebody no more."""
+        self._held.pop(near, None)
+        self._held_since.pop(near, None)
