@@ -211,7 +211,8 @@ SchedulerMachine.TestCase.settings = settings(
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
-TestEveryOrderOfEvents = pytest.mark.timeout(300)(SchedulerMachine.TestCase)
+# (measuring coverage would make it several times as long)
+TestEveryOrderOfEvents = pytest.mark.no_cover(pytest.mark.timeout(300)(SchedulerMachine.TestCase))
 
 
 def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:

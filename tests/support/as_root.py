@@ -25,6 +25,8 @@ from collections.abc import Sequence
 
 HELPER = "IMP_PARALLEL_TEST_ROOT"
 """The environment variable that names the helper's socket."""
+# (the user who runs the tests could not read what root measures)
+_NOT_PASSED_ON = {"COVERAGE_PROCESS_CONFIG"}
 _PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
@@ -85,7 +87,8 @@ def _take_its_place(command: Sequence[str]) -> None:
         umask = os.umask(0)
         os.umask(umask)
         cwd = os.getcwd()  # noqa: PTH109  # pathlib would take most of this program's time
-        request = {"command": command, "env": dict(os.environ), "cwd": cwd, "umask": umask}
+        env = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
+        request = {"command": command, "env": env, "cwd": cwd, "umask": umask}
         socket.send_fds(helper, [json.dumps(request).encode()], [0, 1, 2])
         for number in _PASSED_ON:
             signal.signal(number, lambda number, _: helper.send(str(number).encode()))
