@@ -4,10 +4,11 @@ This room imports only :mod:`.._code`, :mod:`.._wire` and a few modules at the t
 so that an archive of these is all that a bare machine needs.
 
 Read :mod:`.program` first. The supervisor's process is :mod:`.supervisor` with :mod:`.availability`
-(whether the slave takes tasks), :mod:`.master_link` (the session with the master),
-:mod:`.redial` and :mod:`.listening_stdin` (other streams for that session), and :mod:`.signals`.
+(whether the slave takes tasks), :mod:`.master_link` (the session with the master), :mod:`.redial`
+and :mod:`.listening_stdin` (other streams for that session), and :mod:`.signals`.
 :mod:`.runner_start` starts the runner's process, and :mod:`.runner_process` is the supervisor's end
-of it. The runner is :mod:`.runner` with :mod:`.assignments` (its items and contexts) and
-:mod:`.task_signals`. Both processes use :mod:`.process` (the operating system), and the supervisor
-writes lines for people with :mod:`.output`.
+of it, with :mod:`.go_ahead` (which items the runner may begin). The runner is :mod:`.runner` with
+:mod:`.assignments` (its items and contexts) and :mod:`.task_signals`. Both processes use
+:mod:`.process` (the operating system), and the supervisor writes lines for people with
+:mod:`.output`.
 """

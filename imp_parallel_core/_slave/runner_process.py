@@ -6,7 +6,6 @@ import os
 import selectors
 import time
 from collections.abc import Callable, Sequence
-from struct import Struct
 
 from .._errors import ProtocolError
 from .._light_typing import NamedTuple
@@ -15,11 +14,10 @@ from .._wire.link import Link
 from .._wire.protocol import Message
 from .._wire.stream import SocketStream
 from . import process
+from .go_ahead import GoAhead
 from .runner_start import StartedRunner, Surroundings
 
 _NEVER = float("inf")
-_TOKEN = Struct("!Q")
-_TOKENS_BYTES = 8 * 8192  # the pipe never holds more
 _VALUES_BYTES = 1 << 16  # the pipe never holds more
 _ITEM_S = 1e-5  # the time that a runner needs around an item, at least
 _RECORD_BYTES = heads.VALUE_RECORD.size
@@ -62,8 +60,7 @@ class RunnerProcess:
         self.has_ended = False
         self._became_ready = became_ready
         self._reported = reported
-        self._go_ahead: int | None = started.go_ahead
-        self._taken_tokens = started.taken_tokens
+        self._go_ahead = GoAhead(started.go_ahead, started.taken_tokens, selector)
         self._values = started.values
         self._value_begun = b""  # the beginning of a record
         self._work_left_s = 0.0  # see take_work_left_s()
@@ -109,7 +106,7 @@ class RunnerProcess:
         self.pass_on(message)
         self._items.update(dict.fromkeys(items, timeout_s))
         self.flush()  # before the tokens: they say that the message is there
-        self._allow(items or [0])
+        self._go_ahead.give(items or [0])
 
     def pass_on(self, message: Message) -> None:
         """Pass a message on that only the items after it need."""
@@ -119,30 +116,15 @@ class RunnerProcess:
         """Write as much as the wire takes without waiting."""
         self._wire.flush()
 
-    def _allow(self, items: Sequence[int]) -> None:
-        if self._go_ahead is None:
-            return
-        try:
-            os.write(self._go_ahead, Struct(f"!{len(items)}Q").pack(*items))
-        except OSError:
-            pass  # the pipe is full: no master gives a slave so many items ahead
-
     def take_back(self) -> list[int]:
         """Take back the items that the runner has not begun; return them in order."""
-        tokens = self._take_tokens()
+        tokens = self._go_ahead.take_back()
         if 0 in tokens:
-            self._allow([0])
+            self._go_ahead.give([0])
         items = [item for item in tokens if item]
         for item in items:
             self._items.pop(item, None)
         return items
-
-    def _take_tokens(self) -> list[int]:
-        try:
-            data = os.read(self._taken_tokens, _TOKENS_BYTES)
-        except BlockingIOError:
-            return []
-        return [number for (number,) in _TOKEN.iter_unpack(data)]
 
     # ---- what the runner says
 
@@ -253,9 +235,7 @@ class RunnerProcess:
 
     def ask_to_exit(self) -> None:
         """Let the runner exit by itself when it is between two items."""
-        if self._go_ahead is not None:
-            os.close(self._go_ahead)
-            self._go_ahead = None
+        self._go_ahead.end()
 
     def reaped(self, status: int, peak_memory_bytes: int) -> RunnerEnd:
         """Return how the runner ended, after reading all that it has written.
@@ -267,7 +247,7 @@ class RunnerProcess:
         self._wire.read_rest()
         while self._read_values():
             pass
-        not_begun = set(self._take_tokens())
+        not_begun = set(self._go_ahead.take_back())
         begun = [item for item in self._items if item not in not_begun]
         description = process.describe_exit(status)
         if self._killed_because:
@@ -276,8 +256,7 @@ class RunnerProcess:
         self._deadline = _NEVER
         self._wire.close()
         self._listen_no_more()
-        self.ask_to_exit()
-        os.close(self._taken_tokens)
+        self._go_ahead.close()
         os.close(self._values)
         blamed = begun[0] if begun else 0
         return RunnerEnd(blamed, description, peak_memory_bytes, self._was_asked)

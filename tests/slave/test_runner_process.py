@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import selectors
 import signal
@@ -82,6 +83,22 @@ def test_items_that_have_not_begun_are_taken_back_in_order(ends: Ends) -> None:
     ends.write_value(5)
     ends.turn()
     assert not ends.runner.is_busy
+
+
+def test_each_item_comes_to_a_runner_whose_pipes_are_small(ends: Ends) -> None:
+    fcntl.fcntl(ends.go_ahead, fcntl.F_SETPIPE_SZ, 4096)  # as many pipes of one user are
+    items = list(range(1, 1501))
+    ends.runner.give(TASKS, items[:1000])
+    ends.runner.give(TASKS, items[1000:])
+    came: list[int] = []
+    while len(came) < 900:
+        try:
+            came.append(ends.next_token())
+        except BlockingIOError:
+            ends.turn()
+    assert ends.runner.take_back() == items[900:]
+    ends.runner.give(TASKS, [1501])
+    assert [*came, ends.next_token()] == [*items[:900], 1501]
 
 
 def test_a_runner_learns_that_a_context_is_closed_though_items_are_taken_back(ends: Ends) -> None:
