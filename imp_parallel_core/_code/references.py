@@ -94,7 +94,9 @@ def have_done(made: Any, steps: object) -> None:
     """Do nothing: loading the steps has done them."""
 
 
-def change_path(path: list[str], new: list[str], old: list[str]) -> None:
+def change_path(
+    path: list[str], new: list[str], old: list[str], facts: dict[str, list[int]], cwd: str
+) -> None:
     """Change ``sys.path`` as the master has changed its own.
 
     Entries of tasks and set-ups stay where they are. Entries that the master has removed are tried
@@ -104,7 +106,17 @@ def change_path(path: list[str], new: list[str], old: list[str]) -> None:
         path: the master's path.
         new: the entries that it did not have before.
         old: the entries that it no longer has.
+        facts: what tells the new ones from others at the same paths; see :mod:`.same_files`. A path
+            here that another user may have made is left out.
+        cwd: the master's current folder.
     """
+    from .same_files import usable
+
+    used, refusals = usable(new, facts, cwd)
+    for entry, reason in refusals.items():
+        text = f"{entry} is not imported from, since somebody else may be behind it: {reason}"
+        print(f"imp_parallel: {text}", file=sys.stderr)
+    path, new = [entry for entry in path if entry not in refusals], used
     here = [entry for entry in sys.path if entry not in new and entry not in old]
     at = len(here)
     for entry in reversed(path):  # each new entry is put before the one that follows it

@@ -7,6 +7,7 @@ root can have made it (see :mod:`..trusted_paths`).
 
 A folder is the master's if it has the same inode number, and if one of these holds:
 
+- the slave is on the master's machine, and the folder is on the same device;
 - it was last changed at the same time, which nobody can choose;
 - it belongs to the user, and is not the root of a file system (these have the same inode numbers on
   all hosts);
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     Fact = list[int]
 
+_MACHINE = ""  # no path
 _ABSENT = " is not there"  # the end of a reason that trusted_paths gives
 
 
@@ -36,13 +38,13 @@ def facts_of(paths: Iterable[str], cwd: str) -> dict[str, Fact]:
         paths: the folders. Those that are not there have no facts.
         cwd: the folder that the script runs in. It has facts, too.
     """
-    facts = {}
+    facts = {_MACHINE: [_boot_number()]}
     around = _status(cwd)
     for path in (cwd, *paths):
         status = _status(path)
         if status is not None:
             is_beside = around is not None and status.st_dev == around.st_dev
-            facts[path] = [status.st_ino, status.st_ctime_ns, int(is_beside)]
+            facts[path] = [status.st_ino, status.st_ctime_ns, int(is_beside), status.st_dev]
     return facts
 
 
@@ -57,12 +59,14 @@ def usable(
         cwd: the folder that the script runs in.
     """
     used, refusals = [], {}
+    is_here = facts.get(_MACHINE) == [_boot_number()] != [0]
     around = _status(cwd)
     if around is not None and not _is_same(cwd, around, facts.get(cwd), None):
         around = None
     for path in paths:
-        status = _status(path)
-        if status is not None and _is_same(path, status, facts.get(path), around):
+        status, fact = _status(path), facts.get(path)
+        is_masters = is_here and _is_the_very_one(status, fact)
+        if is_masters or (status is not None and _is_same(path, status, fact, around)):
             used.append(path)
             continue
         from ..trusted_paths import why_not
@@ -73,6 +77,13 @@ def usable(
         elif status is not None:
             refusals[path] = reason
     return used, refusals
+
+
+def _is_the_very_one(status: os.stat_result | None, fact: Fact | None) -> bool:
+    """Whether this machine, which is the master's, has the same at a path, be it nothing."""
+    if status is None or fact is None:  # a container may have other files than the master
+        return status is None and fact is None
+    return (status.st_ino, status.st_dev) == (fact[0], fact[3])
 
 
 def _is_same(
@@ -99,6 +110,15 @@ def _is_ones_own(path: str, status: os.stat_result) -> bool:
 def _is_root_of_file_system(path: str, status: os.stat_result) -> bool:
     above = _status(f"{path}/..")
     return above is None or above.st_dev != status.st_dev or above.st_ino == status.st_ino
+
+
+def _boot_number() -> int:
+    """Return what tells this start of this machine from all others; 0 if that is not known."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return int(file.read().strip().replace("-", ""), 16)
+    except (OSError, ValueError):  # not Linux
+        return 0
 
 
 def _status(path: str) -> os.stat_result | None:

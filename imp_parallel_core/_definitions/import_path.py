@@ -14,11 +14,13 @@ from .._light_typing import NamedTuple
 
 
 class PathChange(NamedTuple):
-    """A path, which of its entries are new, and which that were on it are so no longer."""
+    """A change of the path, as :func:`.._code.references.change_path` takes it."""
 
     path: list[str]
     new: list[str]
     old: list[str]
+    facts: dict[str, list[int]]
+    cwd: str
 
 
 def absolute_path() -> list[str]:
@@ -51,7 +53,12 @@ class ImportPath:
         before, self._told = self._told, absolute_path()
         new = [entry for entry in self._told if entry not in before]
         old = [entry for entry in before if entry not in self._told]
-        return PathChange(self._told, new, old) if new or old else None
+        if not (new or old):
+            return None
+        from .._code.same_files import facts_of  # most scripts never change the path
+
+        cwd = _current_folder()
+        return PathChange(self._told, new, old, facts_of(new, cwd), cwd)
 
 
 def _entries() -> list[str]:

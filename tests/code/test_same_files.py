@@ -42,9 +42,22 @@ def of_another(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return open_folder
 
 
+def facts_elsewhere(paths: list[str], cwd: str) -> dict[str, list[int]]:
+    """Return what the master says of folders to a slave on another machine."""
+    return {**facts_of(paths, cwd), "": [1]}
+
+
+def test_on_the_masters_machine_all_is_used_as_the_master_does(of_another: Path) -> None:
+    paths = [str(of_another), f"{of_another}/later", "/dev/shm"]
+    facts = facts_of(paths, "/nowhere")
+    for path in (paths[0], paths[2]):
+        facts[path][1] += 1  # it has changed meanwhile
+    assert usable(paths, facts, "/nowhere") == (paths, {})
+
+
 def test_the_masters_own_folder_is_used_whoever_can_write_to_it(of_another: Path) -> None:
     folder = str(of_another)
-    assert usable([folder], facts_of([folder], "/nowhere"), "/nowhere") == ([folder], {})
+    assert usable([folder], facts_elsewhere([folder], "/nowhere"), "/nowhere") == ([folder], {})
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o775, 0o1777])
@@ -53,14 +66,14 @@ def test_a_folder_that_has_changed_is_the_masters_if_it_is_the_users(
 ) -> None:
     folder = str(tmp_path)
     tmp_path.chmod(mode)
-    facts = facts_of([folder], "/nowhere")
+    facts = facts_elsewhere([folder], "/nowhere")
     facts[folder][1] += 1
     assert usable([folder], facts, "/nowhere") == ([folder], {})
 
 
 def facts_of_another_host(path: str) -> dict[str, list[int]]:
     """Return what the master says of a folder of the same inode that is not this one."""
-    facts = facts_of([path], path)
+    facts = facts_elsewhere([path], path)
     facts[path][1] += 1
     return facts
 
@@ -102,13 +115,13 @@ def test_a_folder_that_has_changed_is_the_masters_if_it_is_beside_the_scripts(
     of_another: Path, tmp_path: Path
 ) -> None:
     folder, cwd = str(of_another), str(tmp_path)
-    facts = facts_of([folder], cwd)
+    facts = facts_elsewhere([folder], cwd)
     facts[folder][1] += 1
     assert usable([folder], facts, cwd) == ([folder], {})
-    facts[cwd] = [facts[cwd][0] + 1, 0, 1]  # the script's folder is another there
+    facts[cwd] = [facts[cwd][0] + 1, 0, 1, 0]  # the script's folder is another there
     assert usable([folder], facts, cwd)[0] == []
-    facts = facts_of([folder], cwd)
-    facts[folder][1:] = [0, 0]  # the master has them on two file systems
+    facts = facts_elsewhere([folder], cwd)
+    facts[folder][1:] = [0, 0, 0]  # the master has them on two file systems
     assert usable([folder], facts, cwd)[0] == []
 
 
@@ -134,7 +147,7 @@ def test_another_folder_at_the_path_is_not_used_if_others_may_have_made_it(
 
 def test_a_folder_that_is_not_there_is_left_out_if_others_could_make_it(open_folder: Path) -> None:
     paths = [f"{open_folder}/later", "/usr/lib/python311.zip"]
-    assert usable(paths, facts_of(paths, "/"), "/") == (["/usr/lib/python311.zip"], {})
+    assert usable(paths, facts_elsewhere(paths, "/"), "/") == (["/usr/lib/python311.zip"], {})
 
 
 def test_a_slave_that_dials_says_what_it_does_not_import_from(
