@@ -8,31 +8,25 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from imp_parallel_core import Error, LaunchError
 
 from .._channel_wait import StreamWait
 from .._programs.joiner import joined_program
-from .commands import new_mark
 from .forwarding import forwarder
-from .scripts import BEGIN_PYTHON, COMMAND, PYTHONS, plain_script, told_apart
+from .keeper import Answer, RelayGoneError, start_keeper
 
 if TYPE_CHECKING:
     from .._connection import Channel, Connection, ForwardedStream
 
 _logger = logging.getLogger("imp_parallel.ssh")
 
-_START_S = 30.0
 _ALIVE_S = 2.0
 _RETRY_S = 1.0
 _BYE_S = 2.0
-_GONE = "the relay has gone, with its program"
-_BEGIN = f'test -e "$2" || {{ echo "{_GONE} $2" >&2; exit 127; }}; ' + BEGIN_PYTHON
-_ANSWER_BYTES = 1 << 20  # with what start-up files say before
 _REPORT_BYTES = 1 << 16
 _REPORTS = 20
-_QUOTED = 200
 _LAST_S = 1.0  # for the host to take back what it forwards
 
 
@@ -55,10 +49,6 @@ class RelayHost(Protocol):
 
     def close_unless_relayed(self) -> None:
         """Close the connection if no relay needs it."""
-
-
-class RelayGoneError(LaunchError):
-    """The relay has ended, and removed its files: it can't be reached any more."""
 
 
 class SSHRelay:
@@ -92,9 +82,9 @@ class SSHRelay:
         host.write_file(self._program, relay_program())
         words = ("serve", f"{patience_s:g}", listen_at or "", folder)
         self._channel, said = self._start(*words)
-        self.addresses: Sequence[str] = said["addresses"]
+        self.addresses: Sequence[str] = said.addresses
         """The addresses at which slaves reach the master."""
-        self._socket = str(said["socket"])
+        self._socket = said.socket
         self._waiter = StreamWait(self._channel.stream)
         self._thread = threading.Thread(
             target=self._stay_attached, name=f"imp_parallel ssh relay on {host!r}", daemon=True
@@ -111,12 +101,14 @@ class SSHRelay:
 
     # ---- starting, and attaching again
 
-    def _start(self, *words: str) -> tuple[Channel, dict[str, Any]]:
-        """Start a keeper that speaks to the relay, and lead the relay to us."""
+    def _start(self, *words: str) -> tuple[Channel, Answer]:
+        """Start a keeper, which speaks to the relay, and lead the relay to this process."""
         connection = self._connection()
         port = self._forward(connection)
         try:
-            channel, said = self._start_keeper(connection, port, words)
+            channel, said = start_keeper(
+                connection, (self._program, *words), port, repr(self._host), self._is_closed
+            )
         except BaseException:
             _take_back(connection, port)
             raise
@@ -131,22 +123,6 @@ class SSHRelay:
             raise LaunchError(f"the relay on {self._host!r} has been closed")
         return connection
 
-    def _start_keeper(
-        self, connection: Connection, port: int, words: Sequence[str]
-    ) -> tuple[Channel, dict[str, Any]]:
-        mark = new_mark()
-        script = plain_script(_BEGIN, mark, PYTHONS, self._program, *words)
-        errors = bytearray()
-        channel = connection.start(COMMAND, errors.extend)
-        try:
-            channel.stream.send([script])
-            said = self._first_line(channel, mark, errors)
-            channel.stream.send([b"port %d\n" % port])
-        except BaseException:
-            channel.close()
-            raise
-        return channel, said
-
     def _forward(self, connection: Connection) -> int:
         try:
             return connection.forward(self._connected)
@@ -160,44 +136,6 @@ class SSHRelay:
             raise LaunchError(
                 f"{self._host!r} could not be asked to forward connections: {problem}"
             ) from problem
-
-    def _first_line(self, channel: Channel, mark: str, errors: bytearray) -> dict[str, Any]:
-        waiter = StreamWait(channel.stream)
-        deadline = time.monotonic() + _START_S
-        text, has_ended = b"", False
-        while (
-            not has_ended
-            and not self._is_closed.is_set()
-            and time.monotonic() < deadline
-            and len(text) + len(errors) < _ANSWER_BYTES
-        ):
-            try:
-                data = channel.stream.receive(1 << 16)
-                text, has_ended = text + data, not data
-            except BlockingIOError:
-                waiter.wait(0.5)
-            said = told_apart(text, b"", mark)
-            line, end, _ = said.stdout.partition(b"\n")
-            if said.pid is not None and end:
-                return _answer(line)
-        told = told_apart(text, bytes(errors), mark)
-        words = told.stderr.decode(errors="replace").strip()[-_REPORT_BYTES:]
-        if told.pid is not None and _GONE in words:
-            raise RelayGoneError(words)
-        if self._is_closed.is_set():
-            silence = "it has been closed"
-        elif has_ended:
-            silence = "it ended without a word"
-        elif len(text) + len(errors) >= _ANSWER_BYTES:
-            silence = "it said far too much"
-        else:
-            silence = f"it said nothing within {_START_S:g} s"
-        raise LaunchError(
-            f"the relay on {self._host!r} can't be spoken to, by which slaves would reach this "
-            f"machine: {words or silence}",
-            output=words,
-            exit_code=channel.exit_status(),
-        )
 
     def _take_reports(self, data: bytes) -> None:
         """Log what the relay says that went wrong in it."""
@@ -297,22 +235,6 @@ class SSHRelay:
         except BlockingIOError:
             return True
         return False
-
-
-def _answer(line: bytes) -> dict[str, Any]:
-    """Return a keeper's first word. Raises LaunchError if it is none."""
-    try:
-        found = json.loads(line)
-        addresses, path = found["addresses"], found["socket"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        addresses, path = None, None
-    if (
-        not isinstance(path, str)
-        or not isinstance(addresses, list)
-        or not all(isinstance(address, str) for address in addresses)
-    ):
-        raise LaunchError(f"the relay's answer can't be understood: {line[:_QUOTED]!r}")
-    return {"addresses": addresses, "socket": path}
 
 
 def _take_back(connection: Connection, port: int) -> None:

@@ -19,8 +19,17 @@ from .._shared_connection import SharedConnection
 from .._shipped_modules import pack_modules
 from .._target import parse_target
 from .commands import Done, NotStarted, new_mark, output_of, run
+from .file_scripts import (
+    MAKE_FOLDER,
+    READ,
+    READ_MANY,
+    REMOVE_FOLDER,
+    UNPACK,
+    WRITE,
+    WRITE_MANY,
+    split_files,
+)
 from .scripts import (
-    BEGIN_PYTHON,
     NO_FOLDER,
     NO_PROGRAM,
     PYTHONS,
@@ -40,37 +49,6 @@ _logger = logging.getLogger("imp_parallel.ssh")
 _FILE_S = 60.0  # for reading or writing a file, also on a slow file system
 _PROFILE_S = 60.0  # for the start-up files of a login shell
 _FOLDER_TRIES = 10
-
-_READ = 'test -f "$1" && test ! -L "$1" || exit 2; exec tail -c "$2" -- "$1"'
-_WRITE = 'umask 077; set -C; head -c "$2" >"$1" && chmod "$3" -- "$1"'
-# (dd takes from standard input what it is told, and nothing of the next file)
-_WRITE_MANY = """\
-umask 077; set -C; m=$1; cd -- "$2" || exit 1; shift 2; while test $# -gt 0; do \
-if test "$2" = 0; then : >"$1"; \
-else { dd bs="$2" count=1 iflag=fullblock 2>/dev/null; } >"$1"; fi && \
-chmod "$m" -- "$1" || exit 1; shift 2; done"""
-_READ_MANY = """\
-l=$1; shift; for f; do \
-s=$(test -f "$f" && test ! -L "$f" && wc -c <"$f" 2>/dev/null) || s=0; test "$s" -le "$l" || s=$l; \
-echo $s; test $s = 0 || tail -c "$s" -- "$f" | head -c "$s"; done"""
-_UNPACK = 'umask 077; a=$2; f=$3; set -- "$1" -m zipfile -e "$a" "$f"; ' + BEGIN_PYTHON
-# private folders as in the core's private_folders, whose Python may not be there: $2 is the name of
-# the mark, $3 that of the folder. What is done is done in the working folder, whatever its path is
-_IS_PRIVATE = 'test -O . && case "$(ls -ld .)" in drwx--[-S]--[-T]*) ;; *) false;; esac'
-_MAKE_FOLDER = (
-    'umask 077; test ! -e "$1" || exit 17; mkdir -- "$1" && cd -P -- "$1" || exit 1; '
-    f'if {_IS_PRIVATE}; then printf "%s\\n" "$3" "$(uname -n)" >"$2" && exit; '
-    'else echo "the file system there keeps no file private" >&2; fi; '
-    'rm -f -- "$2"; cd -P ..; rmdir -- "$3"; exit 1'
-)
-_REMOVE_FOLDER = (
-    'test -e "$1" || test -L "$1" || exit 0; '
-    f'test ! -L "$1" && cd -P -- "$1" && {_IS_PRIVATE} && test -O "$2" && test -f "$2" && '
-    'test ! -L "$2" && test "$(head -n 1 "$2")" = "$3" || '
-    '{ echo "it is no private folder that imp_parallel made" >&2; exit 1; }; '
-    'find . -xdev -mindepth 1 ! -path "./$2" -delete; test "$(ls -A)" = "$2" || exit 1; '
-    'rm -f -- "$2"; cd -P .. && exec rmdir -- "$3"'
-)
 
 
 class SSHHost:
@@ -225,7 +203,7 @@ class SSHHost:
 
     def read_file(self, path: str, *, limit_bytes: int) -> bytes:
         """Return a plain file's content; of a longer file its end. Links are not followed."""
-        done = self._script(_READ, path, str(limit_bytes))
+        done = self._script(READ, path, str(limit_bytes))
         if done.exit_code == 2:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         self._check(done, path)
@@ -233,27 +211,22 @@ class SSHHost:
 
     def read_files(self, paths: Sequence[str], *, limit_bytes: int) -> Sequence[bytes]:
         """Return files' content in one go; of longer files their ends, of missing ones b""."""
-        rest = memoryview(self._script(_READ_MANY, str(limit_bytes), *paths).stdout)
-        found = []
-        for path in paths:
-            size, is_told, _ = bytes(rest[:20]).partition(b"\n")
-            if not is_told or not size.isdigit() or len(rest) <= len(size) + int(size):
-                raise OSError(errno.EIO, f"{self._name}: it can't be read", path)
-            begin = len(size) + 1
-            found.append(bytes(rest[begin : begin + int(size)]))
-            rest = rest[begin + int(size) :]
-        return found
+        done = self._script(READ_MANY, str(limit_bytes), *paths)
+        try:
+            return split_files(done.stdout, len(paths))
+        except ValueError as problem:
+            raise OSError(errno.EIO, f"{self._name}: {problem}") from problem
 
     def write_file(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
         """Make a new file. There must be nothing of its name, not even a link."""
-        done = self._script(_WRITE, path, str(len(data)), f"{stat.S_IMODE(mode):o}", input=data)
+        done = self._script(WRITE, path, str(len(data)), f"{stat.S_IMODE(mode):o}", input=data)
         self._check(done, path)
 
     def write_files(self, folder: str, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:
         """Make new files in a folder, by name; in one go."""
         words = [word for name, data in files.items() for word in (name, str(len(data)))]
         text = f"{stat.S_IMODE(mode):o}"
-        done = self._script(_WRITE_MANY, text, folder, *words, input=b"".join(files.values()))
+        done = self._script(WRITE_MANY, text, folder, *words, input=b"".join(files.values()))
         self._check(done, folder)
 
     def remove_files(self, paths: Sequence[str]) -> None:
@@ -266,7 +239,7 @@ class SSHHost:
         for _ in range(_FOLDER_TRIES):
             name = f"{prefix}{secrets.token_hex(8)}"
             path = f"{parent.rstrip('/')}/{name}"
-            done = self._script(_MAKE_FOLDER, path, MARK, name)
+            done = self._script(MAKE_FOLDER, path, MARK, name)
             if done.exit_code != errno.EEXIST:
                 self._check(done, path)
                 return path
@@ -274,7 +247,7 @@ class SSHHost:
 
     def remove_folder(self, path: str) -> None:
         """Remove a private folder with all that is in it; it may have gone already."""
-        done = self._script(_REMOVE_FOLDER, path, MARK, path.rpartition("/")[2])
+        done = self._script(REMOVE_FOLDER, path, MARK, path.rpartition("/")[2])
         if done.exit_code != 0:
             words = printable_lines(done.stderr.decode(errors="replace").strip())
             _logger.warning("%s: %s is left: %s", self._name, path, words)
@@ -296,7 +269,7 @@ class SSHHost:
             return []
         archive = f"{folder}/modules.zip"
         self.write_file(archive, packed.content)
-        done = self._script(_UNPACK, PYTHONS, archive, f"{folder}/modules")
+        done = self._script(UNPACK, PYTHONS, archive, f"{folder}/modules")
         self._check(done, archive)
         return [f"{folder}/modules"]
 

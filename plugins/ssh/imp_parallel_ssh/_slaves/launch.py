@@ -55,7 +55,7 @@ class SSHLaunch:
 
     def poll(self) -> Mapping[int, LaunchState]:
         """Return how far each slave has come."""
-        return {index: slave.state for index, slave in self._slaves.items()}
+        return {index: slave.progress.state for index, slave in self._slaves.items()}
 
     def cancel(self, grace_s: float) -> None:
         """Wait for the slaves to leave; kill those that don't, over their hosts' connections."""
@@ -103,7 +103,7 @@ class SSHLaunch:
 
     def log_tail(self, index: int) -> str:
         """Return the end of a slave's output."""
-        return self._slaves[index].log_tail()
+        return self._slaves[index].progress.log_tail()
 
 
 def _all_at_once(calls: Sequence[Callable[[], None]]) -> None:

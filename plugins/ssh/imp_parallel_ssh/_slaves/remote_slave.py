@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -13,19 +12,15 @@ from imp_parallel_core import (
     Accept,
     Bootstrap,
     Error,
-    LaunchPhase,
-    LaunchState,
-    __version__,
-    read_tail,
 )
 
 from .._channel_wait import exit_status_at_end
 from .._connection import Channel, Connection
-from .._programs.bridge.exit_codes import ENDED_UNSEEN, FAILED, STREAM_ENDED
 from .._shipped_modules import Archive
-from . import output_files as _output
 from .bridge_client import BridgeClient, BridgeEnded, There, WrongPython
-from .shared_host import Host, core_archive
+from .progress import Progress
+from .shared_host import Host
+from .start_order import StartOrder
 from .watched_stream import WatchedStream
 
 _logger = logging.getLogger("imp_parallel.ssh")
@@ -38,7 +33,6 @@ _BROKEN_S = 0.2  # before the first bridge after a stream that could not be read
 _LONGEST_BROKEN_S = 3.0  # … up to this, for the slave does not wait long;
 _BROKEN = 6  # after so many in a row there is no other
 _STEADY_S = 10.0  # a stream that was there for so long counts as one that could be read
-_TAIL_BYTES = 4096
 _numbers = itertools.count()
 
 
@@ -63,6 +57,7 @@ class RemoteSlave:
     ) -> None:
         self.host = host
         self.index = bootstrap.index
+        self.progress = Progress(bootstrap, host.target)
         self.python = python
         self.folder = ""
         self.name = _new_name(bootstrap.index)
@@ -70,7 +65,6 @@ class RemoteSlave:
         self._modules = modules
         self._accept = accept
         self._lock = threading.Lock()
-        self._state = LaunchState(LaunchPhase.QUEUED, f"connecting to {host.target}")
         self._beginning: Channel | None = None
         """The channel of a bridge that is not there yet."""
         self._stream: WatchedStream | None = None
@@ -78,29 +72,18 @@ class RemoteSlave:
         self._broken = 0
         """How many streams in a row the engine has closed after a short time."""
         self._may_be_there = False
-        self._last_errors = b""
         self.is_cancelled = threading.Event()
 
     # ---- what the launch asks
 
     @property
-    def state(self) -> LaunchState:
-        """How far it has come."""
-        return self._state
-
-    @property
     def has_ended(self) -> bool:
         """Whether it has ended for certain, or never was."""
-        return self._state.phase is LaunchPhase.ENDED or not self._may_be_there
+        return self.progress.has_ended or not self._may_be_there
 
     def start(self) -> None:
         """Begin to start it, in a thread."""
         self._in_thread(self._run_start)
-
-    def log_tail(self) -> str:
-        """Return the end of its output."""
-        _output.flush()
-        return read_tail(self._bootstrap.output_path)
 
     def begin_to_end(self) -> None:
         """It shall end: the master has told it to leave, or does not want to reach it any more."""
@@ -115,7 +98,7 @@ class RemoteSlave:
         if stream is None or self.has_ended:
             return
         if BridgeClient(stream.channel, deadline).wait_for_end():
-            self._note_end(stream.channel)
+            self.progress.end_as_told(stream.channel)
 
     def close(self) -> None:
         """Close its channels."""
@@ -138,7 +121,7 @@ class RemoteSlave:
         except Exception as problem:  # a bug must not leave anybody waiting
             if not self.is_cancelled.is_set():
                 _logger.exception("%s on %s failed", self.name, self.host.target)
-                self._end(f"{type(problem).__name__}: {problem}")
+                self.progress.end(f"{type(problem).__name__}: {problem}")
 
     def _run_start(self) -> None:
         patience_s = self._bootstrap.connect_timeout_s
@@ -147,9 +130,9 @@ class RemoteSlave:
             try:
                 connection = self.host.connection(min(_CONNECT_S, patience_s), patience_s)
             except Error as problem:
-                self._end(str(problem))
+                self.progress.end(str(problem))
                 return
-            self._enter(LaunchState(LaunchPhase.RUNNING, f"starting on {self.host.target}"))
+            self.progress.note(f"starting on {self.host.target}")
             if self._try_to_start(connection, deadline):
                 return
             self.is_cancelled.wait(_AGAIN_S)
@@ -165,9 +148,9 @@ class RemoteSlave:
                 _logger.info("%s on %s: %s; trying again", self.name, self.host.target, problem)
                 return False
             if isinstance(problem, BridgeEnded):
-                self._bridge_ended(problem.noise)
+                self.progress.end_without_bridge(self._beginning, problem.noise)
             else:
-                self._end(f"{self.host.target}: {problem}")
+                self.progress.end(f"{self.host.target}: {problem}")
         return True
 
     def _connection_was_lost(self, problem: Exception) -> bool:
@@ -192,7 +175,7 @@ class RemoteSlave:
 
     def _begin_bridge(self, connection: Connection, deadline: float) -> tuple[BridgeClient, There]:
         return self.host.begin_bridge(
-            connection, self.python, self._take_errors, deadline, started=self._began
+            connection, self.python, self.progress.take_errors, deadline, started=self._began
         )
 
     def _began(self, channel: Channel) -> None:
@@ -202,20 +185,14 @@ class RemoteSlave:
             channel.close()
 
     def _start_slave(self, bridge: BridgeClient, there: There) -> None:
-        code_path, archives = there.core_path, []
-        if not _fits(there):
-            archives.append(core_archive())
-        if self._modules is not None:
-            archives.append(self._modules)
+        order = StartOrder(self._bootstrap, there, self._modules)
         answer = "gone"
         while answer == "gone" and not self.is_cancelled.is_set():
             try:
-                folder = self.host.folder(bridge, archives)
+                folder = self.host.folder(bridge, order.archives())
             except FileNotFoundError:
                 continue  # the last slave that was in it has just ended
-            if not _fits(there):
-                code_path = f"{folder}/{archives[0].digest}.zip"
-            words, document = self._order(folder, there.python, code_path)
+            words, document = order.words(folder)
             self.folder = folder
             self._may_be_there = True
             bridge.say("start", folder, self.name, *words, more=[document])
@@ -223,15 +200,6 @@ class RemoteSlave:
             if answer == "gone":
                 self.host.forget_folder(folder)
         self._hand_over(bridge)
-
-    def _order(self, folder: str, python: str, code_path: str) -> tuple[list[str], bytes]:
-        sent_path = () if self._modules is None else (f"{folder}/{self._modules.digest}",)
-        bootstrap = self._bootstrap._replace(
-            python=shlex.quote(python), sent_path=sent_path, has_own_files=True
-        )
-        argv = bootstrap.command("stdin", code_path=code_path)
-        environment = [f"{name}={value}" for name, value in bootstrap.environment.items()]
-        return [str(len(argv)), *argv, *environment], bootstrap.document()
 
     def _hand_over(self, bridge: BridgeClient) -> None:
         stream = WatchedStream(bridge.channel, self._stream_ended, self._stream_closed)
@@ -241,19 +209,6 @@ class RemoteSlave:
             self._beginning = None
             self._stream = stream
         self._accept(self.index, stream)
-
-    def _bridge_ended(self, noise: bytes) -> None:
-        """The bridge never came about: a login shell or a ``python=`` line ended before."""
-        channel = self._beginning
-        code = None if channel is None else exit_status_at_end(channel, _STATUS_S)
-        _output.append(self._bootstrap.output_path, noise)
-        if self._bootstrap.output_path is None:
-            words = (noise + self._last_errors).decode(errors="replace").strip()
-            self._end(f"{self.host.target}: exit code {code}: {words}")
-        elif code is None:
-            self._end(f"the connection to {self.host.target} ended")
-        else:
-            self._end("", code)
 
     # ---- after the stream has ended
 
@@ -292,17 +247,17 @@ class RemoteSlave:
         if self._broken > _BROKEN:
             text = "%s on %s: its stream could not be read again and again, and is given up"
             _logger.warning(text, self.name, self.host.target)
-        elif closed is self._stream and self._state.phase is not LaunchPhase.ENDED:
+        elif closed is self._stream and not self.progress.has_ended:
             self._reach_again()
 
     def _run_again(self, ended: WatchedStream) -> None:
         """Find out whether the slave has ended; if not, reach it by another bridge."""
-        if not self._note_end(ended.channel):
+        if not self.progress.end_as_told(ended.channel):
             self._reach_again()
 
     def _reach_again(self) -> None:
         deadline = time.monotonic() + self._bootstrap.reconnect_timeout_s
-        self._enter(LaunchState(LaunchPhase.RUNNING, f"reaching {self.host.target} again"))
+        self.progress.note(f"reaching {self.host.target} again")
         while not self.is_cancelled.is_set():
             try:
                 connection = self.host.connection_again(deadline, _CONNECT_S, self.is_cancelled)
@@ -320,45 +275,12 @@ class RemoteSlave:
     def _join(self, bridge: BridgeClient) -> None:
         bridge.say("join", self.folder, self.name)
         if bridge.hear_one_of("ready", "gone")[0] == "gone":
-            self._end("it ended while it could not be reached")
+            self.progress.end("it ended while it could not be reached")
             bridge.channel.close()
         else:
             self._hand_over(bridge)
-
-    # ---- states
-
-    def _take_errors(self, data: bytes) -> None:
-        self._last_errors = (self._last_errors + data)[-_TAIL_BYTES:]
-        _output.append(self._bootstrap.output_path, data)
-
-    def _enter(self, state: LaunchState) -> None:
-        with self._lock:
-            if self._state.phase is not LaunchPhase.ENDED:
-                self._state = state
-
-    def _end(self, detail: str, exit_code: int | None = None) -> None:
-        self._enter(LaunchState(LaunchPhase.ENDED, detail, exit_code))
-
-    def _note_end(self, channel: Channel) -> bool:
-        """Note how the slave has ended, if its bridge said that it has; return whether."""
-        code = exit_status_at_end(channel, _STATUS_S)
-        if code is None or code < 0 or code in (STREAM_ENDED, FAILED):
-            return False
-        if code == ENDED_UNSEEN:
-            self._end("it has ended, nobody saw how")
-        else:
-            self._end("", code if code <= 128 else 128 - code)
-        return True
 
 
 def _new_name(index: int) -> str:
     """Return what a slave is called on its host: no two have the same name there."""
     return f"slave{index}-{next(_numbers)}"
-
-
-def _fits(there: There) -> bool:
-    """Whether a host's own packages are those of the master."""
-    import cloudpickle
-
-    theirs = (there.core_version, there.cloudpickle_version)
-    return theirs == (__version__, cloudpickle.__version__)

@@ -15,7 +15,7 @@ from imp_parallel_core import Error
 from .._connection import Channel, Connect, Connection
 from .._programs.joiner import joined_program
 from .._shared_connection import SharedConnection
-from .._shipped_modules import Archive, archive
+from .._shipped_modules import Archive
 from .bridge_client import BridgeClient, There
 from .command_line import command_line, new_mark
 
@@ -29,14 +29,6 @@ _REFUSALS = 2  # of connections that seem to allow no channel at all; others may
 def bridge_program() -> bytes:
     """Return the source of the bridge, with all that it needs."""
     return joined_program("imp_parallel_ssh._programs.bridge")
-
-
-@functools.cache
-def core_archive() -> Archive:
-    """Return the slave program for hosts that don't have it."""
-    from imp_parallel_core import slave_archive  # most hosts don't need it
-
-    return archive("code", slave_archive())
 
 
 class Host:
