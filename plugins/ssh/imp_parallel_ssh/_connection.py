@@ -54,7 +54,8 @@ class Connection(Protocol):
             take_errors: is given what the command writes to its standard error, in a thread of the
                 connection's. It must not wait: what it delays is the whole connection.
 
-        Raises OSError if the connection has gone, or refuses another channel.
+        Raises OSError if the connection has gone, or refuses another channel; LaunchError if it is
+        known already that the login shell runs no commands.
         """
 
     def forward(self, connected: Callable[[ForwardedStream], None]) -> int:

@@ -1,4 +1,4 @@
-"""What an ``ssh`` that can't connect has said, and what that means for the user. Pure."""
+"""What ``ssh`` or a login shell has said that failed, and what that means for the user. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from imp_parallel_core import printable
+from imp_parallel_core import LaunchError, printable
 
 _DETAIL = "debug1: "
+_COUNTED = ("Transferred: ", "Bytes per second: ")  # said at the end, beside such details
 _LINES = 40
 _DETAILS = 400
 _QUOTED_LINES = 16  # as many as ssh takes to say that a host's key has changed
@@ -42,6 +43,8 @@ class SshOutput:
         text = printable(line.decode(errors="replace").strip())
         if text.startswith(_DETAIL):
             self._details.append(text.removeprefix(_DETAIL))
+        elif text.startswith(_COUNTED):
+            self._details.append(text)
         elif text := text.strip("@ "):  # (it frames a warning by them)
             self._lines.append(text)
 
@@ -103,6 +106,25 @@ def why_not_connected(
         text += ["ssh said:", *(f"    {line}" for line in said[-_QUOTED_LINES:])]
     text.append(f"Try it by hand: {by_hand}")
     return "\n    ".join(text)
+
+
+def no_commands(name: str, exit_code: int | None, words: str, by_hand: str) -> LaunchError:
+    """Return the error for a host whose login shell ends instead of running a command.
+
+    Args:
+        name: what the user calls the host.
+        exit_code: the shell's.
+        words: what it said.
+        by_hand: the command by which a person would connect.
+    """
+    return LaunchError(
+        f"{name}: the login shell runs no commands (exit code {exit_code}):\n"
+        f"    {words}\n"
+        f"    Is that account for logging in? Try it by hand: {by_hand} echo hello",
+        command=[*by_hand.split(), "echo", "hello"],
+        exit_code=exit_code,
+        output=words,
+    )
 
 
 def _reason(words: SshOutput) -> str:

@@ -330,11 +330,11 @@ def test_a_word_with_a_nul_is_refused() -> None:
 
 
 def test_an_account_that_runs_no_commands_is_an_error_with_its_words_and_what_to_do(
-    person: Person, daemons: Daemons, sshd: Sshd
+    person: Person, daemons: Daemons, sshd: Sshd, client: str
 ) -> None:
     user = daemons.add_user("/usr/sbin/nologin")
     person.name(sshd, "there", user=user.name)
-    host = SSHHost("there")
+    host = SSHHost("there", client=client)
     try:
         for use in (lambda: host.run(["qstat"], timeout_s=20.0), lambda: host.home()):
             with pytest.raises(LaunchError, match="currently not available") as caught:

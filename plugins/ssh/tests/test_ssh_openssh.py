@@ -180,6 +180,15 @@ def test_words_that_come_in_pieces_are_put_together() -> None:
     assert words.last() == "no entry"
 
 
+def test_what_ssh_counts_at_its_end_is_no_reason_for_that() -> None:
+    words = SshOutput()
+    words.hear(b"Connection to there closed by remote host.\n")
+    words.hear(b"Transferred: sent 3024, received 2848 bytes, in 0.0 seconds\n")
+    words.hear(b"Bytes per second: sent 61776.3, received 57177.3\n")
+    words.end()
+    assert words.last() == "Connection to there closed by remote host"
+
+
 @pytest.fixture
 def open_already(person: Person, sshd: Sshd, tmp_path: Path) -> Iterator[Path]:
     """Have the person connected to "there", as after typing a one-time code: no key logs in now."""

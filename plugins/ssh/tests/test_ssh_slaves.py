@@ -232,6 +232,22 @@ def test_a_python_that_does_not_exist_is_an_error_with_the_shells_words(
             list(context.get_results_unordered())
 
 
+def test_an_account_that_runs_no_commands_costs_its_slave_at_once_and_is_quoted(
+    person: Person, daemons: Daemons, sshd: Sshd, make_slave: MakeSlave
+) -> None:
+    user = daemons.add_user("/usr/sbin/nologin")
+    person.name(sshd, "there", user=user.name)
+    with Manager() as manager:
+        manager.connect_timeout = 50.0
+        manager.add_slave(make_slave())
+        context = manager.get_context()
+        context.add_task(os.getpid)
+        begun = time.monotonic()
+        with pytest.raises(NoSlaveStartedError, match="This account is currently not available"):
+            list(context.get_results_unordered())
+        assert time.monotonic() - begun < 30.0
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -15,6 +15,7 @@ from imp_parallel_core import CommandResult, LaunchError, printable_lines
 from imp_parallel_core.private_folders import MARK
 
 from .._clients import CLIENTS, check_client
+from .._diagnosis import no_commands
 from .._shared_connection import SharedConnection
 from .._shipped_modules import pack_modules
 from .._target import parse_target
@@ -157,14 +158,7 @@ class SSHHost:
         words = str(problem) or "there is none"
         if problem.exit_code in (NO_FOLDER, NO_PROGRAM):
             return FileNotFoundError(errno.ENOENT, f"{self._name}: {words}", what)
-        return LaunchError(
-            f"{self._name}: the login shell runs no commands (exit code {problem.exit_code}):\n"
-            f"    {words}\n"
-            f"    Is that account for logging in? Try it by hand: ssh {self._target} echo hello",
-            command=["ssh", str(self._target), what],
-            exit_code=problem.exit_code,
-            output=words,
-        )
+        return no_commands(self._name, problem.exit_code, words, f"ssh {self._target}")
 
     def _login_environment(self) -> dict[bytes, bytes]:
         """Return what a login shell sets besides what any shell has; asked for once."""

@@ -22,11 +22,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from imp_parallel_core import LaunchError
+from imp_parallel_core import LaunchError, printable_lines
 from imp_parallel_core.private_folders import make_private_folder, remove_private_folder
 
 from .._connection import Channel, ForwardedStream
-from .._diagnosis import SshOutput, was_dropped, why_not_connected
+from .._diagnosis import SshOutput, no_commands, was_dropped, why_not_connected
 from .._throttling import Dropped, connecting_slot
 from .channel import OpenSSHChannel, kill, read_errors
 from .forward import OpenSSHForward
@@ -35,6 +35,9 @@ from .program import SshProgram
 _POLL_S = 0.003
 _LAST_WORDS_S = 1.0
 _PREFIX = "imp_parallel-ssh-"
+_RUNS = "imp_parallel_runs"  # what the command says that holds the connection
+_SHELL_BYTES = 1 << 16
+_CONNECTION_BROKE = 255
 _PATH_BYTES = 45  # of what its folder is in: ssh adds some to the control socket's for a moment
 _PLAIN_PATH = re.compile(r"[\w/.+-]+", re.ASCII)  # what an ssh option needs no quotes for
 
@@ -57,6 +60,7 @@ class OpenSSHConnection:
         self._callback: Callable[[str], None] = lambda how: None
         self._lock = threading.Lock()
         self._lost: str | None = None
+        self._refusal: LaunchError | None = None
         self._is_closed = False
         self._said = SshOutput()
         self._channels: list[OpenSSHChannel] = []
@@ -81,7 +85,7 @@ class OpenSSHConnection:
             self._ssh.command(
                 f"ControlMaster={'yes' if self._socket else 'no'}",
                 "LogLevel=DEBUG1",  # or it does not tell the keys, the host's and ours
-                remote=["exec /bin/sh -c 'echo; read x'"],
+                remote=[f"exec /bin/sh -c 'echo {_RUNS}; read x'"],
             ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -170,7 +174,9 @@ class OpenSSHConnection:
             known.close()
 
     def _check(self) -> None:
-        """Raise OSError if it is not there any more."""
+        """Raise OSError if it is not there any more, LaunchError if the host runs no commands."""
+        if self._refusal is not None:
+            raise self._refusal
         if self._lost is not None or self._is_closed:
             how = f"was lost: {self._lost}" if self._lost else "has been closed"
             raise ConnectionResetError(errno.ECONNRESET, f"{self._target}: the connection {how}")
@@ -190,11 +196,23 @@ class OpenSSHConnection:
             self._anchor.wait()
             self._said.end()
             self._lost = self._said.last() or "ssh ended"
+            self._refusal = None if self._is_closed else self._no_commands()
             callback = None if self._is_closed else self._callback
         self._end_forwards()
         self._remove_folder()
         if callback is not None:
             callback(self._lost)
+
+    def _no_commands(self) -> LaunchError | None:
+        """Return an error if the connection was lost because the login shell runs no commands."""
+        code, output = self._anchor.returncode, self._anchor.stdout
+        if code < 0 or code == _CONNECTION_BROKE or output is None:
+            return None
+        said = output.read(_SHELL_BYTES)
+        if _RUNS.encode() in said:
+            return None
+        words = printable_lines(said.decode(errors="replace").strip())
+        return no_commands(self._target, code, words, shlex.join(self._ssh.by_hand))
 
     def close(self) -> None:
         """Close it with all its channels; see :class:`Connection`."""

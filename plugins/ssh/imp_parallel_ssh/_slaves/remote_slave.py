@@ -141,6 +141,8 @@ class RemoteSlave:
         """Start the slave; return False if the connection broke meanwhile, and time is left."""
         try:
             self._start_by_bridge(connection, deadline)
+        except Error as problem:  # the host runs no commands
+            self.progress.end(str(problem))
         except (BridgeEnded, OSError, WrongPython) as problem:
             was_lost = self._connection_was_lost(problem)
             self.close()
