@@ -1,4 +1,4 @@
-"""Waiting for a command's stream or its end, in a thread that may wait."""
+"""Waiting for a command's stream or its end, in a thread of the caller's that may block."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from imp_parallel_core import Stream
 from ._connection import Channel
 
 _POLL_S = 0.005
-_LOOK_S = 0.2  # how often one looks whether one was woken: no other thread can end a poll
+_LOOK_S = 0.2  # how often wake() is looked for: no other thread can end a poll
 
 
 class StreamWait:
     """Waits until a stream can be read or written, whether it has a descriptor or calls back.
 
     Args:
-        stream: it; nobody else takes its wake-ups.
+        stream: the stream; nobody else takes its wake-ups.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -32,7 +32,7 @@ class StreamWait:
         self._woken.set()
 
     def wait(self, limit_s: float, events: int = select.POLLIN) -> bool:
-        """Wait; return whether it may be worth while to look at the stream.
+        """Wait; return False if nothing has happened to the stream within the limit.
 
         Args:
             limit_s: for how long, at most.

@@ -1,4 +1,4 @@
-"""What can speak SSH, by name."""
+"""The two clients of SSH, by name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CLIENTS: Mapping[str, Connect] = {
     "paramiko": _connect_by_paramiko,
     "openssh": _connect_by_openssh,
 }
-"""How each of them connects. What one needs is loaded when it is used."""
+"""How each of them connects. The modules that a client needs are loaded when it is used."""
 
 
 def check_client(name: str) -> None:

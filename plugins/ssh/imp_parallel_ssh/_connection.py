@@ -1,4 +1,4 @@
-"""What a way of speaking SSH gives the rest of the plugin: a connection, and commands on it."""
+"""The protocols of an SSH client: a connection to a host, and commands that run on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Channel(Protocol):
 
 
 class ForwardedStream(Protocol):
-    """What somebody says who has connected to a port that a host forwards; a ``Stream``."""
+    """A connection that somebody has made to a port that a host forwards; a ``Stream``."""
 
     def fileno(self) -> int | None:
         """Return the descriptor, if there is one; see ``Stream``."""

@@ -25,7 +25,7 @@ _SPOKE = "Remote protocol version"
 
 
 class SshOutput:
-    """The last lines of an ssh's standard error; those that tell its doings are kept apart."""
+    """The last lines of an ssh's standard error; its debugging lines are kept apart."""
 
     def __init__(self) -> None:
         self._begun = b""
@@ -55,7 +55,7 @@ class SshOutput:
 
     @property
     def lines(self) -> list[str]:
-        """What it said to the user."""
+        """The lines for the user."""
         return list(self._lines)
 
     def last(self) -> str:

@@ -1,4 +1,4 @@
-"""What a user calls a host, taken apart. Pure."""
+"""Takes apart the name by which a user calls a host. Pure."""
 
 from __future__ import annotations
 

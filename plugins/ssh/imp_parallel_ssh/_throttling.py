@@ -1,9 +1,9 @@
-"""Many connections to one place: few at a time, and again when the place drops one.
+"""Making many connections to one place: a few at a time, and again when the place drops one.
 
 By default sshd begins to drop connections at random when ten of them have not logged in yet
 (MaxStartups 10:30:100 in sshd_config). So a gateway to many hosts must not be asked for all of them
-at once. Other people's connections count too: what is dropped before anybody has logged in is
-tried again.
+at once. Other people's connections count too: a connection that is dropped before login is tried
+again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 from imp_parallel_core import LaunchError
+from imp_parallel_core.reminder import Reminder
 
 _Made = TypeVar("_Made")
 _logger = logging.getLogger("imp_parallel.ssh")
@@ -25,9 +26,9 @@ _logger = logging.getLogger("imp_parallel.ssh")
 _AT_ONCE = 6  # leaves some of sshd's ten to other people
 _FIRST_PAUSE_S = 0.3
 _LONGEST_PAUSE_S = 5.0
-_JITTER = 0.5  # of a pause, so that those that were dropped together don't come back together
+_JITTER = 0.5  # of a pause: connections that were dropped together must not come back together
 _TRIES = 4  # at a place where nobody has ever spoken SSH
-_TOLD_S = 5.0
+_TOLD_S = 5.0  # after so long, people are told that it is tried again
 
 
 class Dropped(LaunchError):
@@ -46,7 +47,7 @@ _gates: defaultdict[Hashable, threading.BoundedSemaphore] = defaultdict(
 
 
 def connecting_slot(place: Hashable) -> threading.BoundedSemaphore:
-    """Return what to hold while a connection to a place is made, until the user is logged in."""
+    """Return a semaphore to hold from before a connection to a place is made until after login."""
     return _gates[place]
 
 
@@ -59,7 +60,7 @@ def connect_patiently(
     """
     cancelled = is_cancelled or threading.Event()
     began_at = time.monotonic()
-    tell_at = began_at + _TOLD_S
+    reminder = Reminder(_TOLD_S, growth=4.0)
     pause_s, tries = _FIRST_PAUSE_S, 0
     while True:
         tries += 1
@@ -71,8 +72,7 @@ def connect_patiently(
             is_over = now + wait_s > began_at + patience_s
             if is_over or (tries >= _TRIES and not problem.is_sshd) or cancelled.wait(wait_s):
                 raise
-            if now >= tell_at:
-                tell_at = now + 3 * (now - began_at)
+            if reminder.remind(now - began_at):
                 _logger.warning(
                     "%s\n    It is tried for %.0f s more.", problem, began_at + patience_s - now
                 )

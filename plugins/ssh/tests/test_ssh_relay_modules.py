@@ -281,6 +281,24 @@ def test_of_those_that_the_master_has_not_answered_the_oldest_gives_way_in_time(
     assert second.recv(3) == b"yes", "this one was answered"
 
 
+def test_what_nobody_takes_waits_with_the_one_who_says_it(joined: Joined) -> None:
+    somebody, _ = joined.dial()
+    (pair,) = joined.pairs._all
+    sent = 0
+    while True:  # until the system takes no more, though the relay has had its turns
+        try:
+            sent += somebody.send(bytes(1 << 20))
+        except BlockingIOError:
+            for _ in range(20):
+                joined.turn(0.01)
+            try:
+                sent += somebody.send(bytes(1))
+            except BlockingIOError:
+                break
+        assert sent < 200_000_000
+    assert len(pair.far.waiting) < 2 * _pairs.BUFFER_BYTES
+
+
 def test_somebody_whom_the_master_refuses_is_given_back(joined: Joined) -> None:
     joined.master.close()
     near, somebody = socket.socketpair()
@@ -294,6 +312,26 @@ def test_somebody_whom_the_master_refuses_is_given_back(joined: Joined) -> None:
 
 
 # ---- the server
+
+
+def test_when_the_master_has_moved_connections_to_where_it_was_are_closed(tmp_path: Path) -> None:
+    keepers = socket.socket(socket.AF_UNIX)
+    keepers.bind(str(tmp_path / "relay"))
+    keepers.listen()
+    server = RelayServer([], keepers, 30.0, 1024)
+    near, somebody = socket.socketpair()
+    with socket.socket(socket.AF_UNIX) as keeper, socket.create_server(("127.0.0.1", 0)) as master:
+        assert server._pairs.join(near, master.getsockname()[1])
+        keeper.connect(str(tmp_path / "relay"))
+        keeper.send(b"port 1\n")
+        deadline = time.monotonic() + 20.0
+        while server.master.port is None and time.monotonic() < deadline:
+            for sock, handler, events in server._sockets.ready(1.0):
+                if sock is keepers or sock is server.master.keeper:
+                    server.handle(sock, handler, events)
+        assert somebody.recv(1) == b""
+    somebody.close()
+    server.abandon()
 
 
 def test_who_has_spoken_is_held_until_the_master_is_there(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from .known_hosts import fingerprint
 from .private_keys import Unusable, certificates_of, private_keys, public_blob
 
 _BY_QUESTIONS = "keyboard-interactive"
-_CONFIRMED_S = 120.0  # what a person may take who has to find a telephone
+_CONFIRMED_S = 120.0  # a person may have to find a telephone
 _ASKED = 200  # characters of a question that are quoted
 
 

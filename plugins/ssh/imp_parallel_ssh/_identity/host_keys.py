@@ -1,4 +1,4 @@
-"""Whether a host is who it should be: its key, or its certificate, against the known hosts."""
+"""Checks the key or the certificate of a host against the known hosts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Files of private keys: their public halves, their certificates, and the keys themselves.
 
-A key that is encrypted is decrypted once in a process, whoever needs it how often.
+An encrypted key is decrypted once per process and kept: many connections may need it.
 """
 
 from __future__ import annotations
@@ -113,7 +113,10 @@ class PrivateKeys:
         try:
             return _parse(data, None)
         except _Encrypted:
-            with deadline.paused(), self._lock:  # who comes while another asks, waits for it
+            with (
+                deadline.paused(),
+                self._lock,
+            ):  # a thread that comes while another one asks waits for it
                 return self._decrypt(path, (path, status.st_mtime), data)
 
     def _decrypt(self, path: str, name: tuple[str, float], data: bytes) -> paramiko.PKey:
@@ -164,4 +167,4 @@ def _parse(data: bytes, passphrase: bytes | None) -> paramiko.PKey:
 
 
 private_keys = PrivateKeys()
-"""Those of this process."""
+"""The private keys that this process has loaded."""

@@ -54,7 +54,7 @@ def new_mark() -> str:
 def run(
     connection: Connection, script: bytes, mark: str, *, input: bytes = b"", timeout_s: float
 ) -> Done:
-    """Run a script of :mod:`_remote_shell`, and wait for the end of its command.
+    """Run a script of :mod:`.scripts`, and wait for the end of its command.
 
     Raises NotStarted, TimeoutError or TooMuchOutput when it has been killed, or another OSError if
     the connection is lost.

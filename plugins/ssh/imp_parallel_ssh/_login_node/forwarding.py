@@ -29,7 +29,7 @@ _SILENT_WITH_DESCRIPTORS = 64  # as many if each takes a descriptor
 _WAITING = 256  # channels in which somebody has spoken, and that wait; one more is closed
 _UNPROVED = 32  # pairs that have proved nothing, at a time; each takes two or three descriptors
 _UNDISTURBED_S = 1.0  # when there are so many, an older one gives way
-_PROVED_S = 15.0  # a transport tolerates nobody for so long who does not belong to the run
+_PROVED_S = 15.0  # a stranger to the run is closed by the transport before that
 _LOOK_S = 0.1  # how often one looks for room, while any wait
 
 Connect = Callable[[], socket.socket]

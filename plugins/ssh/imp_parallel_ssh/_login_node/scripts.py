@@ -114,14 +114,14 @@ def _exports(environment: Mapping[bytes, bytes]) -> bytes:
 
 
 class Said(NamedTuple):
-    """What a script's shell and its command have said, told apart."""
+    """The output of a script: that of its command, without that of start-up files."""
 
     pid: int | None
     """The process that leads the command's group; None if it did not come so far."""
     stdout: bytes
     stderr: bytes
     exit_code: int | None
-    """What :func:`run_script` has told of the end; None if it did not, or did not come so far."""
+    """The command's, as :func:`run_script` tells it; None if the script did not come so far."""
 
 
 def told_apart(stdout: bytes, stderr: bytes, mark: str) -> Said:

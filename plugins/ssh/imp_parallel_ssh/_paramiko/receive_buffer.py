@@ -1,8 +1,8 @@
-"""What arrives on a channel: it takes the place of the buffers that paramiko's channels have.
+"""Holds what has arrived on a channel, in place of the buffers that paramiko's channels have.
 
-A channel's own buffer wakes nobody who waits for several channels, and reading from it writes: the
-host is told that there is room again. Here who reads is never kept waiting by the connection; the
-connection's own thread tells the host.
+A channel's own buffer can't wake a thread that waits for several channels, and reading from it
+writes to the connection, to tell the host that there is room again. Here the reader never waits for
+the connection: the connection's own thread tells the host.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ReceiveBuffer:
             self._taken_bytes -= count
         return bytes(count)
 
-    # ---- called by whoever reads
+    # ---- called by the reader
 
     def take(self, limit_bytes: int) -> bytes:
         """Return what has arrived; b"" at the end. Raises BlockingIOError if there is nothing."""
@@ -124,7 +124,7 @@ class PassThrough:
         self._take(data)
 
     def close(self) -> None:
-        """Do nothing: who takes the bytes learns from the channel's end."""
+        """Do nothing: the channel's end tells the function that takes the bytes."""
 
     def read(self, nbytes: int, timeout: float | None = None) -> bytes:
         """Return as many bytes as were taken."""

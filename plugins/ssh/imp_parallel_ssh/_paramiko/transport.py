@@ -18,8 +18,8 @@ from paramiko.packet import Packetizer
 
 from .._identity.host_keys import HostKeys
 
-# Whoever is silent for so long has gone. The system sees to it where it holds the connection
-# itself; on a way through other hosts, what they hold, the far end is asked for a sign of life.
+# A host that is silent for so long has gone. Where the system itself holds the connection, it finds
+# that out; on a way through other hosts, the far end is asked for a sign of life.
 _UNACKNOWLEDGED_MS = 15_000
 _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3}
 _ASK_AFTER_S = 5.0

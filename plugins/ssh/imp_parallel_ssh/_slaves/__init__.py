@@ -2,8 +2,9 @@
 
 The plugin's hook calls :mod:`.launch` with a description.
 
-Read :mod:`.descriptions` first, then :mod:`.launch`, :mod:`.remote_slave` (one slave) and
-:mod:`.shared_host` (the connection that the slaves of a host share). :mod:`.bridge_client` talks to
-the program that runs on the host (:mod:`.._programs.bridge`), which :mod:`.command_line` starts.
-:mod:`.watched_stream` is a slave's stream, and :mod:`.output_files` writes what slaves print.
+Read :mod:`.descriptions` first, then :mod:`.launch`, :mod:`.remote_slave` (one slave, with its
+:mod:`.progress`) and :mod:`.shared_host` (what the slaves of a host share). :mod:`.bridge_client`
+talks to the program that runs on the host (:mod:`.._programs.bridge`), which :mod:`.command_line`
+starts, and which is given a :mod:`.start_order`. :mod:`.watched_stream` is a slave's stream, and
+:mod:`.output_files` writes what slaves print.
 """

@@ -1,7 +1,7 @@
 """The master's side of the talk with a bridge, before the channel becomes a slave's stream.
 
-Waits for each answer, in a thread that may. Reads not a byte more than it needs: what follows is
-the slave's.
+It waits for each answer, so it belongs in a thread that may wait. It reads not a byte more than it
+needs: the bytes behind an answer are the slave's.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _NOISE_BYTES = 1 << 20  # that login shells may say before the bridge does
 _NOISE_KEPT_BYTES = 8192
 _ANSWER_LIMIT_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 16
-_SLOW_S = 5.0  # what a login shell may take without a word of it in the log
-_QUOTED = 200  # characters of what it said instead
+_SLOW_S = 5.0  # a login shell that takes longer is mentioned in the log
+_QUOTED = 200  # characters of what a login shell said
 _NOT_UNDERSTOOD = (
     "the bridge's answer can't be understood: something of the login shell's start-up files may "
     "still have been writing"

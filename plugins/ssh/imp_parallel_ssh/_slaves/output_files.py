@@ -1,4 +1,4 @@
-"""What slaves write, on its way into their output files: by one thread, so that nobody waits."""
+"""Appends what slaves write to their output files, in a thread, so that nobody waits for a disk."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class RemoteSlave:
         self._stream: WatchedStream | None = None
         """The last that was handed over."""
         self._broken = 0
-        """How many streams in a row the engine has closed after a short time."""
+        """The number of streams in a row that the engine has closed after a short time."""
         self._may_be_there = False
         self.is_cancelled = threading.Event()
 
@@ -86,11 +86,11 @@ class RemoteSlave:
         self._in_thread(self._run_start)
 
     def begin_to_end(self) -> None:
-        """It shall end: the master has told it to leave, or does not want to reach it any more."""
+        """Stop reaching for it: the master has told it to leave, or has given it up."""
         self.is_cancelled.set()
         with self._lock:
             if self._beginning is not None:
-                self._beginning.close()  # whoever waits for its answer gets none
+                self._beginning.close()  # this ends the wait for its answer
 
     def wait_for_end(self, deadline: float) -> None:
         """Wait for it to leave, until then at the latest (monotonic s)."""

@@ -44,7 +44,7 @@ class Host:
         self.users = 0
         self._shared = SharedConnection(target, connect, _REST_S)
         self._of_use: weakref.WeakSet[Connection] = weakref.WeakSet()
-        """Those on which a channel was had."""
+        """The connections on which a channel could be opened."""
         self._folder_lock = threading.Lock()
         self._folder = ""
         self._in_folder: set[str] = set()

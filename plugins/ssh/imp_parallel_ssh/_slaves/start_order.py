@@ -1,4 +1,4 @@
-"""What a bridge is told to start a slave, and what the slave needs to be sent for that. Pure."""
+"""The order by which a bridge starts a slave, and the archives that the host needs before. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StartOrder(NamedTuple):
 
     bootstrap: Bootstrap
     there: There
-    """What the host has."""
+    """The Python and the packages that the host has."""
     modules: Archive | None
     """Modules of the user's, to be sent along."""
 

@@ -1,4 +1,4 @@
-"""A channel's stream, whose end the slave's launch is told of."""
+"""A channel's stream that tells the slave's launch when it has ended, and when it was closed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class WatchedStream:
-    """What the core is given: see its Stream.
+    """The stream that the core is given; see the core's Stream.
 
     Args:
-        channel: the channel, which the core does not close: the launch wants to know how it ends.
+        channel: the channel. The core does not close it: the launch wants to know how it ends.
         ended: called once, in the core's thread, when the stream has ended or broken.
         closed: called once, likewise, when the core needs it no more.
     """

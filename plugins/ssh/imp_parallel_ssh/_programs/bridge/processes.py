@@ -1,4 +1,4 @@
-"""Processes on the host: who descends from whom, and ending them."""
+"""Finds and ends processes on the host."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ the master. It says where it listens, in a line of JSON, and goes to the backgro
 the foreground, as the command that SSH has started, is a keeper: it passes on what the master says,
 such as that port. ``python relay.py attach SOCKET`` is another keeper, after SSH was lost.
 
-Connections that come while no master is there are held, not refused: whoever dials the master takes
-a refusal for its end. When the master says so, or is away for too long, the relay removes FOLDER
+Connections that come while no master is there are held, not refused: a slave takes a refusal
+for the master's end. When the master says so, or is away for too long, the relay removes FOLDER
 and ends.
 
 It carries what it can't read, from whoever can reach it. Those who dial the master speak first; a

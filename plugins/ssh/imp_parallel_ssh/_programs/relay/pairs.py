@@ -175,7 +175,7 @@ class Pairs:
     # ---- their end
 
     def drop(self, pair: Pair) -> None:
-        """Close a pair: whoever is there dials again."""
+        """Close a pair: a slave dials again."""
         self._all.pop(pair, None)
         self._answered(pair)
         self._sockets.close(pair.near.sock)

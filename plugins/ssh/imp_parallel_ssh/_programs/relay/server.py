@@ -1,4 +1,4 @@
-"""The loop of the relay: who has connected, who waits, and who is joined to the master."""
+"""The loop of the relay: it accepts connections, has them wait, and joins them to the master."""
 
 import errno
 import socket
