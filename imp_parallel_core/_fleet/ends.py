@@ -7,7 +7,7 @@ an answer that does not come in time counts as one that says nothing.
 from __future__ import annotations
 
 from .._scheduler.scheduler import Scheduler
-from .actions import Ask, Close, ForgetRunner, Lost, Release, Tell, TellLaunch
+from .actions import Ask, Close, ForgetRunner, Lost, Tell, TellLaunch
 from .evidence import Evidence
 from .state import LifeState, Purpose, Question, Stage
 
@@ -53,7 +53,7 @@ def answer(life: LifeState, number: int, evidence: Evidence, now: float) -> None
             lost(life, _of_end(life, evidence, how), is_charged=question.is_charged)
         case Purpose.RUNNER:
             tell_runner_lost(life, question.blamed, question.how + _of_output(life, evidence))
-            life.actions.append(Release())
+            life.releases_messages = True
         case Purpose.RETURN:
             if life.stage is Stage.ABSENT and evidence.has_ended:
                 lost(life, _of_end(life, evidence, question.how), is_charged=True)

@@ -195,8 +195,8 @@ class Fleet:
     def _perform(self, record: SlaveRecord, actions: list[LifeAction]) -> None:
         """Perform a life's actions, in order.
 
-        What one of them brings about may lead back here before the next is performed; each is right
-        all the same, since the life has changed before the first.
+        What one of them brings about may lead back here before the next is performed. That is right
+        all the same: the life has changed before the first, and messages are released by the last.
         """
         for action in actions:
             match action:

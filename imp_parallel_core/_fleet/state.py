@@ -6,7 +6,7 @@ import enum
 
 from .._light_typing import NamedTuple
 from ..reminder import Reminder
-from .actions import Changed, EndSession, LifeAction, LookAt, Warn
+from .actions import Changed, EndSession, LifeAction, LookAt, Release, Warn
 
 NEVER = float("inf")
 NO_LAUNCH = 0
@@ -218,6 +218,7 @@ class LifeState:
         self.how_it_went = ""
         self.look_at = NEVER  # the next tick that was asked for
         self.actions: list[LifeAction] = []
+        self.releases_messages = False  # when these actions have been performed
         self.begin_launch(NO_LAUNCH)
 
     def begin_launch(self, launch: int) -> None:
@@ -262,6 +263,11 @@ class LifeState:
         if due < self.look_at:
             self.look_at = due
             self.actions.append(LookAt(due))
+        if (
+            self.releases_messages
+        ):  # at last: they are events, which come after all of these actions
+            self.releases_messages = False
+            self.actions.append(Release())
         actions, self.actions = self.actions, []
         return actions
 

@@ -449,6 +449,17 @@ def test_a_stream_that_ends_while_messages_are_held_ends_the_slave_when_they_are
     assert slave.stage() is Stage.ENDING
 
 
+def test_messages_are_taken_when_all_else_that_was_decided_has_been_performed(
+    slave: PerformedLife,
+) -> None:
+    slave.connect(resumable=False)
+    for _ in range(10):  # each is explained a second after the one before
+        slave.lose_runner(blamed=1)
+    slave.pass_time(FOR_LONG_S)  # so one is explained just when the slave has been silent for long
+    assert "slave_heard" in slave.told
+    slave.check()
+
+
 def test_messages_that_are_held_go_with_the_session(slave: PerformedLife) -> None:
     slave.connect()
     slave.lose_runner(blamed=5)
