@@ -5,9 +5,8 @@ from __future__ import annotations
 from . import patience
 from .actions import NextRunner, Relaunch
 from .board import Board
-from .contexts import ContextState
 from .health import note_death
-from .outcomes import end_attempt, finish, judge_setup, let_go, setup_failed
+from .outcomes import end_attempt, finish, judge_setup, let_go, queue_again, setup_failed
 from .slaves import Phase, ScheduledSlave, SetupItem
 from .tasks import Outcome, OutcomeKind, Task
 
@@ -70,7 +69,7 @@ def suspect(board: Board, slave: ScheduledSlave) -> None:
     for what in reversed(slave.items.values()):
         context = board.contexts.get(what.context)
         if isinstance(what, Task) and context is not None:
-            _queue_again(board, context, what)
+            queue_again(board, context, what)
     judge_setups(board)
 
 
@@ -127,7 +126,7 @@ def _hand_back(
                 lost = Outcome(OutcomeKind.LOST, what.history, slave.id)
                 finish(board, context, what, lost)
             note_death(board, slave, context, what, now)
-        _queue_again(board, context, what)
+        queue_again(board, context, what)
 
 
 def _go_on(board: Board, slave: ScheduledSlave) -> None:
@@ -140,9 +139,3 @@ def _go_on(board: Board, slave: ScheduledSlave) -> None:
             end_attempt(board, slave, item)
         else:
             board.contexts[what.context].retry.pop(what.id, None)
-
-
-def _queue_again(board: Board, context: ContextState, task: Task) -> None:
-    """Put a task in front of its queue, unless it has ended or a slave that is heard has it."""
-    if not task.done and all(board.slaves[id].is_suspected for id in task.slaves):
-        context.queue_again(task)

@@ -51,6 +51,10 @@ def _task_ended(
     if context is None:
         let_go(slave, task)
         return
+    if outcome.kind is OutcomeKind.RAISED and _is_excused(board, slave):
+        cause = f"on slave {slave.id}, it raised an exception after the slave had been warned"
+        if _try_elsewhere(board, context, slave, task, cause):
+            return
     context.note_duration(duration_s)
     if task.done or len(task.slaves) != 1:
         let_go(slave, task)
@@ -70,6 +74,40 @@ def _task_ended(
         board.deaths.pop((task.context, task.id), None)
 
 
+def _is_excused(board: Board, slave: ScheduledSlave) -> bool:
+    """Whether what fails on a slave may work on another.
+
+    A batch system warns a slave by signals that reach what a task has started too: a program ends
+    by them, and the task raises an exception. (Of slaves that are away, only those have outcomes
+    that have been warned.)
+    """
+    return (slave.is_leaving or slave.is_away) and any(
+        other is not slave and other.phase is not Phase.GONE and not other.is_leaving
+        for other in board.slaves.values()
+    )
+
+
+def _try_elsewhere(
+    board: Board, context: ContextState, slave: ScheduledSlave, task: Task, cause: str
+) -> bool:
+    """Try a task again that is not to blame for its end; return False if it has no attempt left.
+
+    The attempt counts, as one that is lost with its runner.
+    """
+    if task.done or len(task.history) + 1 >= context.max_attempts:
+        return False
+    let_go(slave, task)
+    task.history += (cause,)
+    queue_again(board, context, task)
+    return True
+
+
+def queue_again(board: Board, context: ContextState, task: Task) -> None:
+    """Put a task in front of its queue, unless it has ended or a slave that is heard has it."""
+    if not task.done and all(board.slaves[id].is_suspected for id in task.slaves):
+        context.queue_again(task)
+
+
 def _note_worth(board: Board, slave: ScheduledSlave, now: float) -> None:
     """A slave has ended a task: if it has worked for long, its earlier losses count no more."""
     if slave.ready_since is not None and now - slave.ready_since >= board.policy.worth_s:
@@ -84,6 +122,8 @@ def _setup_ended(board: Board, slave: ScheduledSlave, item: SetupItem, outcome: 
     elif outcome.kind is OutcomeKind.VALUE:
         slave.contexts.add(item.context)
         context.note_setup_managed()
+    elif _is_excused(board, slave):
+        judge_setup(board, context)
     else:
         setup_failed(board, slave, context, outcome, is_loss=False)
 

@@ -34,6 +34,10 @@ class Signals:
             )  # Python writes to the socket only if there is a handler
         selector.register(self._read, selectors.EVENT_READ, self._ready)
 
+    def comes_after(self, ready: tuple[selectors.SelectorKey, int]) -> bool:
+        """Whether what a selector has found ready is something else than signals."""
+        return ready[0].fileobj is not self._read
+
     def close(self) -> None:
         """Stop reporting signals."""
         signal.set_wakeup_fd(-1)

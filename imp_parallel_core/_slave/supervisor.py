@@ -95,7 +95,10 @@ class Supervisor:
         """Serve the master until the slave has to leave; return the exit code."""
         while self._exit_code is None:
             # select() may return nothing because this process was stopped; then SIGCONT is there
-            for key, events in self._selector.select(self._wait_s()) or self._selector.select(0):
+            ready = self._selector.select(self._wait_s()) or self._selector.select(0)
+            # signals first: the master has to know of a warning before what it has done to a task
+            ready.sort(key=self._signals.comes_after)
+            for key, events in ready:
                 key.data(events)
             now = self._turned_at = time.monotonic()
             self._runner.kill_if_overdue(now)

@@ -184,6 +184,8 @@ class Ledger:
         if isinstance(context, Task):
             known.killed.clear()
             known.is_trusted = True
+            if self._is_tried_elsewhere(known, context, outcome):
+                self.charges[context.id] += 1
             return
         if outcome.kind is OutcomeKind.VALUE:
             known.set_up.add(context)
@@ -191,8 +193,24 @@ class Ledger:
                 self.contexts[context].is_managed = True
                 self.contexts[context].is_broken = False
                 self.contexts[context].lost_in.clear()
-        else:
+        elif not self._is_excused(known):
             self._setup_failed(known, slave, context)
+
+    def _is_excused(self, slave: KnownSlave) -> bool:
+        """Whether a warning may have made something fail that may work elsewhere."""
+        others = (other for other in self.slaves.values() if other is not slave)
+        can_go_on = any(not (other.is_gone or other.is_leaving) for other in others)
+        return (slave.is_leaving or slave.is_away) and can_go_on
+
+    def _is_tried_elsewhere(self, slave: KnownSlave, task: Task, outcome: Outcome) -> bool:
+        context = self.contexts.get(task.context)
+        return (
+            outcome.kind is OutcomeKind.RAISED
+            and self._is_excused(slave)
+            and context is not None
+            and task.id in context.waiting
+            and self.charges[task.id] + 1 < context.max_attempts
+        )
 
     def items_returned(self, slave: int, items: list[int]) -> None:
         known = self.slaves[slave]
@@ -304,6 +322,8 @@ class Ledger:
         del context.waiting[task.id]
         context.started.discard(task.id)
         context.unread[task.id] = outcome.size_bytes
+        if outcome.kind is OutcomeKind.RAISED and self._is_excused(self.slaves[outcome.slave]):
+            assert self.charges[task.id] + 1 == context.max_attempts
         if outcome.kind is OutcomeKind.LOST:
             assert self.charges[task.id] == context.max_attempts
             assert outcome.content == task.history

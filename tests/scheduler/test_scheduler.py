@@ -409,6 +409,53 @@ def test_a_slave_that_is_leaving_charges_nothing() -> None:
     assert all(isinstance(task, Task) and task.history == () for task in tasks)
 
 
+def test_a_task_that_raises_on_a_slave_that_is_leaving_is_tried_elsewhere() -> None:
+    cluster, _, slaves = cluster_with_setup(3, tasks=1)
+    (first,) = [slave for slave in slaves if slave.items]
+    task = running(first)
+    assert isinstance(task, Task)
+    for attempt in range(2):
+        (slave,) = [slave for slave in slaves if slave.items]
+        cluster.leave(slave)
+        cluster.deliver(slave)
+        slave.end_first(1.0, 1, fails=True)
+        cluster.exchange()
+        assert len(task.history) == attempt + 1
+    assert "slave had been warned" in task.history[0]
+    (last,) = [slave for slave in slaves if slave.items]
+    last.end_first(1.0, 1, fails=True)
+    cluster.exchange()
+    assert cluster.ledger.outcomes[task.id].kind is OutcomeKind.RAISED
+
+
+def test_a_task_that_raises_where_no_other_slave_goes_on_is_not_tried_again() -> None:
+    cluster, _, slaves = cluster_with_setup(2, tasks=2)
+    tasks = [running(slave) for slave in slaves]
+    for slave in slaves:
+        cluster.leave(slave)
+        cluster.deliver(slave)
+    for slave in slaves:
+        slave.end_first(1.0, 1, fails=True)
+    cluster.exchange()
+    kinds = {cluster.ledger.outcomes[task.id].kind for task in tasks if isinstance(task, Task)}
+    assert kinds == {OutcomeKind.RAISED}
+
+
+def test_a_setup_that_fails_on_a_slave_that_is_leaving_does_not_count() -> None:
+    cluster = FakeCluster()
+    context = cluster.open_context(max_attempts=1)
+    slaves = [cluster.add_ready_slave() for _ in range(2)]
+    (task,) = cluster.add_tasks(context, 1)
+    cluster.exchange()
+    slave = slaves[0]
+    cluster.leave(slave)
+    cluster.deliver(slave)
+    slave.end_first(1.0, 1, fails=True)
+    cluster.exchange()
+    assert task.id not in cluster.ledger.outcomes
+    assert cluster.ledger.contexts[context].failed_on == set()
+
+
 def test_a_slave_that_is_leaving_is_still_leaving_with_its_next_runner() -> None:
     cluster, _, (slave,) = cluster_with_setup(1, tasks=2)
     cluster.leave(slave)

@@ -97,6 +97,33 @@ def test_no_task_of_an_array_is_cut_off_or_run_twice_when_one_slave_is_deleted_w
     assert "received SIGUSR2" in (tmp_path / "slave1.output").read_text()
 
 
+def test_tasks_whose_programs_a_warning_ends_are_done_elsewhere(
+    cluster: Cell, scripts: Scripts, log: Log
+) -> None:
+    script = scripts.start(
+        script_of("""
+        def with_program(number):
+            with open("log", "a") as file:
+                file.write(f"{number} begins {os.environ['SGE_TASK_ID']}\\n")
+            subprocess.run(["sleep", "3"], check=True)
+            return number
+
+        with Manager() as manager:
+            manager.add_slave(SGEQsubSlaveArray(3, "-notify"))
+            context = manager.get_context()
+            for number in range(9):
+                context.add_task(with_program, number)
+            print(json.dumps(sorted(context.get_results_unordered())))
+        """)
+    )
+    wait_until(lambda: log.at_work() == {1, 2, 3}, what="work in all three")
+    cluster.run("qdel", f"{job_of(cluster)}.1")  # in the middle of a task
+    code, out, err = finish(script)
+    assert code == 0, err
+    assert json.loads(out) == list(range(9))
+    assert len(log.numbers("begins")) == 10, "one was begun twice"
+
+
 @pytest.mark.parametrize("options", ["", "-notify"])
 def test_suspended_slaves_come_back_and_go_on_however_long_it_takes(
     cluster: Cell, scripts: Scripts, tmp_path: Path, log: Log, options: str
