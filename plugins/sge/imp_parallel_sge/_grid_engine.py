@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Set
 from typing import NamedTuple
 
 from imp_parallel_core import CommandHost, CommandResult, Error, LaunchError
@@ -13,6 +14,7 @@ from ._queue_list import (
     parse_error_reasons,
     parse_marked_jobs,
     parse_queue,
+    parse_running_tasks,
     parse_scheduling,
     says_that_it_is_gone,
 )
@@ -32,6 +34,13 @@ class Deletion(NamedTuple):
     words: str = ""
     is_accepted: bool = False
     is_gone: bool = False
+
+
+class Presence(NamedTuple):
+    """What ``qstat -j`` knows of a job: whether it is there, and which of its tasks run."""
+
+    is_known: bool
+    running: Set[int] = frozenset()
 
 
 class GridEngine:
@@ -58,7 +67,8 @@ class GridEngine:
 
     def queue(self) -> Jobs:
         """Return all tasks of the user's jobs. Raises OSError or ValueError."""
-        done = self._ask("qstat", "-xml", "-u", "$user")
+        # (-s: ~/.sge_qstat may restrict the list to states)
+        done = self._ask("qstat", "-xml", "-u", "$user", "-s", "prs")
         if done.exit_code != 0:
             raise OSError(f"qstat failed: exit code {done.exit_code}: {done.words}")
         return parse_queue(done.stdout)
@@ -71,23 +81,32 @@ class GridEngine:
         """Return why tasks of a job are in error, as far as it can be known."""
         return parse_error_reasons(self._describe(job))
 
-    def how_ended(self, job: int) -> dict[int, Account]:
-        """Return how a job's tasks ended, as far as the accounting has them."""
+    def how_ended(self, job: int, is_ours: Callable[[Account], bool]) -> dict[int, Account]:
+        """Return how a job's tasks ended, as far as the accounting has them.
+
+        Args:
+            job: its number.
+            is_ours: tells its records from those of older jobs that had the number.
+        """
         try:
             done = self.host.run(["qacct", "-j", str(job)], timeout_s=_ACCOUNTING_S)
         except PROBLEMS:
             return {}
-        return parse_accounting(done.stdout)
+        runs = [run for run in parse_accounting(done.stdout) if is_ours(run)]
+        last = {run.task: run for run in runs}
+        return {task: run for task, run in last.items() if run.is_end}
 
-    def knows(self, job: int) -> bool | None:
-        """Return whether a job is still there; None if that can't be known."""
+    def look_up(self, job: int) -> Presence | None:
+        """Return whether and how a job is still there; None if that can't be known."""
         try:
             done = self.host.run(["qstat", "-j", str(job)], timeout_s=_DESCRIBE_S)
         except PROBLEMS:
             return None
         if says_that_it_is_gone(f"{done.stdout}\n{done.stderr}", job):
-            return False
-        return True if job in parse_marked_jobs(done.stdout) else None
+            return Presence(is_known=False)
+        if job not in parse_marked_jobs(done.stdout):
+            return None
+        return Presence(is_known=True, running=parse_running_tasks(done.stdout))
 
     def is_another(self, job: int, mark: str) -> bool:
         """Return whether a number belongs to a job without a mark. Raises PROBLEMS."""

@@ -21,15 +21,13 @@ from ._queue_reminder import QueueReminder
 from ._queue_watch import Snapshot, watch_of
 from ._reach import warn_if_only_here
 from ._submission import Submission
+from ._task_ends import TaskEnds
 
 _logger = logging.getLogger("imp_parallel.sge")
 
-_MISSING_S = 3.0  # for how long a task may be out of sight before it counts as ended
-_FORGOTTEN_S = 60.0  # likewise, if its whole job is: qstat may answer from a cache, or forget it
 _DELETE_S = 3.0  # how long its deletion is waited for, after the grace: a script wants to end
 _LOOK_S = 0.2  # how often, then
 _RETRY_S = 2.0
-_UNEXPLAINED = "it may have been deleted, or a profile ended its shell before its script began"
 _INSISTING_S = 0.05  # polls that follow each other so closely ask about a slave that is ending
 _FRESH_S = 1.0
 
@@ -47,9 +45,7 @@ class QsubLaunch:
         self._grid_engine = GridEngine(array.host)
         self._watch = watch_of(array.host)
         self._documents = Documents(array.host, bootstraps[0].cwd, self._bootstraps)
-        self._ended: dict[int, LaunchState] = {}
         self._listed: dict[int, LaunchState] = {}  # as they were when qstat listed them last
-        self._missing_since: dict[int, float] = {}
         self._reasons: dict[int, str] = {}
         self._withdrawn: set[int] = set()
         self._parted: set[int] = set()  # their slaves have been connected, and are not
@@ -57,7 +53,7 @@ class QsubLaunch:
         self._is_certain = False  # that the number is this run's job's: it may be misread
         atexit.register(self._documents.remove)  # the script may end while qsub hangs
         try:
-            self.command, self.job = self._submit(array, bootstraps)
+            self.command, self.job, name = self._submit(array, bootstraps)
         except BaseException:
             self._documents.remove()
             raise
@@ -65,6 +61,8 @@ class QsubLaunch:
             atexit.unregister(self._documents.remove)
         note_job(array.host, self._documents.folder, self.job)
         self._is_over = sweep(array.host, self._documents.folder, self._grid_engine.queue)
+        token = self._documents.token
+        self._ends = TaskEnds(self._grid_engine, self.job, name, token, self._documents)
         self._submitted_at = time.monotonic()
         self._reminder = QueueReminder(self.job, len(bootstraps), self._submitted_at)
         self._watch.expect_change()
@@ -72,7 +70,8 @@ class QsubLaunch:
 
     def _submit(
         self, array: SGEQsubSlaveArray, bootstraps: Sequence[Bootstrap]
-    ) -> tuple[Sequence[str], int]:
+    ) -> tuple[Sequence[str], int, str]:
+        """Submit the array; return the command line, the job's number and its name."""
         cwd, count = bootstraps[0].cwd, len(bootstraps)
         documents = self._documents
         command = qsub_command(
@@ -85,7 +84,7 @@ class QsubLaunch:
         script = render(parts_of(bootstraps, documents.folder))
         mark = documents.token
         submission = Submission(self._grid_engine, command, script, cwd, count=count, mark=mark)
-        return command, submission.submit()
+        return command, submission.submit(), submission.name
 
     def poll(self) -> Mapping[int, LaunchState]:
         """Return the state of each slave, as of a moment ago."""
@@ -95,10 +94,10 @@ class QsubLaunch:
         self._polled_at = time.monotonic()
         tasks = self._tasks_in(snapshot)
         self._explain_errors(tasks)
-        known = {*tasks, *self._ended, *self._withdrawn}
+        known = {*tasks, *self._ends.states, *self._withdrawn}
         missing = [number for number in self._bootstraps if number not in known]
         if missing and snapshot.taken_at > self._submitted_at:
-            self._look_for_ends(missing, snapshot)
+            self._ends.look_for(missing, snapshot)
         with contextlib.suppress(*PROBLEMS):  # it was said when it failed first
             self._restore_documents()
         phases = {task.phase() for task in tasks.values()}
@@ -119,8 +118,8 @@ class QsubLaunch:
     def _state(self, number: int, task: Task | None) -> LaunchState:
         if task is None:
             unknown = LaunchState(LaunchPhase.QUEUED, self._watch.problem or "submitted")
-            return self._ended.get(number) or self._listed.get(number, unknown)
-        self._missing_since.pop(number, None)
+            return self._ends.states.get(number) or self._listed.get(number, unknown)
+        self._ends.is_listed(number)
         is_queued = task.phase() is LaunchPhase.QUEUED
         reason = self._reminder.reason if is_queued else self._reasons.get(number, "")
         state = task.launch_state(reason)
@@ -137,49 +136,6 @@ class QsubLaunch:
             unknown = f"for the reason: qstat -j {self.job}"
             self._reasons.update(dict.fromkeys(failed, unknown))
             self._reasons.update(self._grid_engine.error_reasons(self.job))
-
-    def _look_for_ends(self, missing: Sequence[int], snapshot: Snapshot) -> None:
-        """Find out how tasks ended that are no longer in the queue."""
-        now = time.monotonic()
-        patience_s = _MISSING_S if snapshot.tasks_of(self.job) else _FORGOTTEN_S
-        unknown = []
-        for number in missing:
-            code = self._documents.exit_code(number)
-            if code is not None:
-                self._ended[number] = LaunchState(LaunchPhase.ENDED, exit_code=code)
-                continue
-            is_new = number not in self._missing_since
-            since = self._missing_since.setdefault(number, snapshot.taken_at)
-            if is_new or now - since >= _MISSING_S:
-                unknown.append(number)
-        accounts = self._grid_engine.how_ended(self.job) if unknown else {}
-        where = f"job {self.job} task {{}} has gone from the queue: "
-        for number in accounts.keys() & set(unknown):
-            how = accounts[number].description
-            self._ended[number] = LaunchState(LaunchPhase.ENDED, where.format(number) + how)
-        lost = [n for n in unknown if n not in accounts]
-        lost = [n for n in lost if now - self._missing_since[n] >= patience_s]
-        if lost and self._may_be_deleted(snapshot):
-            ended = LaunchState(LaunchPhase.ENDED, _UNEXPLAINED)
-            for number in lost:
-                detail = where.format(number) + ended.detail
-                self._ended[number] = ended._replace(detail=detail)
-        elif lost:
-            self._missing_since.update(dict.fromkeys(lost, now))  # and again
-
-    def _may_be_deleted(self, snapshot: Snapshot) -> bool:
-        """Return whether tasks that have long been missing in qstat's list are not there at all."""
-        if snapshot.tasks_of(self.job):
-            return True  # the list has others of the job
-        is_known = self._grid_engine.knows(self.job)
-        if is_known is not False:
-            _logger.warning(
-                "qstat has not listed job %d for %.0f s, %s; it is waited for",
-                self.job,
-                _FORGOTTEN_S,
-                f"but qstat -j {self.job} knows it" if is_known else "nor does qstat -j answer",
-            )
-        return is_known is False
 
     def log_tail(self, index: int) -> str:
         """Return the end of the output of a slave, and of its job before that."""
@@ -207,7 +163,7 @@ class QsubLaunch:
         self._restore_documents()
 
     def _restore_documents(self) -> None:
-        self._documents.restore(self._parted - self._ended.keys() - self._withdrawn)
+        self._documents.restore(self._parted - self._ends.states.keys() - self._withdrawn)
 
     # ---- the end
 

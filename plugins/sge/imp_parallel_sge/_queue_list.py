@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -23,6 +24,8 @@ _LETTERS = {
     "T": "is suspended by a threshold",
     "t": "is being transferred",
 }
+
+_GOES_ON = ("24", "25", "26")  # what qacct says of migrating and rescheduling
 
 _SUSPENDED = frozenset("sST")
 
@@ -132,6 +135,11 @@ def parse_error_reasons(text: str) -> dict[int, str]:
     return {int(match[1]): match[2].removeprefix("error: ") for match in found if match}
 
 
+def parse_running_tasks(text: str) -> set[int]:
+    """Return the tasks that have been started, from the output of ``qstat -j`` of an array."""
+    return {int(n) for n in re.findall(r"^(?:usage|binding) +(\d+):", text, re.MULTILINE)}
+
+
 def parse_scheduling(text: str) -> str:
     """Return why a job waits, in a line, from the output of ``qstat -j``; "" if it doesn't say."""
     _, found, after = text.partition(_SCHEDULING)
@@ -143,10 +151,20 @@ def parse_scheduling(text: str) -> str:
 
 
 class Account(NamedTuple):
-    """How a task ended: the exit code of its job, and Grid Engine's own trouble with it or ""."""
+    """The record of one run of a task."""
 
+    task: int
     exit_code: int
     failure: str = ""
+    """Grid Engine's own trouble with it, as a number and words."""
+    job_name: str = ""
+    submitted_at: float | None = None
+    """In wall-clock seconds, by the host that was asked; None if that can't be read."""
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the task has ended with it: one that is moved or started anew goes on."""
+        return self.failure.partition(" ")[0] not in _GOES_ON
 
     @property
     def description(self) -> str:
@@ -162,9 +180,9 @@ class Account(NamedTuple):
         )
 
 
-def parse_accounting(text: str) -> dict[int, Account]:
-    """Return how tasks ended, by number, from the output of ``qacct -j``."""
-    found: dict[int, Account] = {}
+def parse_accounting(text: str) -> list[Account]:
+    """Return the records of tasks, in order, from the output of ``qacct -j``."""
+    found = []
     for block in re.split(r"^=+$", text, flags=re.MULTILINE):
         fields = dict(re.findall(r"^(\w+) +(.*?) *$", block, re.MULTILINE))
         try:
@@ -172,5 +190,22 @@ def parse_accounting(text: str) -> dict[int, Account]:
         except (KeyError, ValueError, IndexError):
             continue
         failure = re.sub(r"\s+", " ", fields.get("failed", "0"))
-        found[number] = Account(exit_status, "" if failure == "0" else failure)
+        name, time_text = fields.get("jobname", ""), fields.get("qsub_time", "")
+        failure = "" if failure == "0" else failure
+        found.append(Account(number, exit_status, failure, name, _seconds(time_text)))
     return found
+
+
+def _seconds(text: str) -> float | None:
+    """Return a time that is written as ``Sun Nov 29 01:57:52 2026`` or ``11/29/2026 01:57:52``."""
+    from datetime import datetime  # both are seldom needed, and take a while
+    from email.utils import parsedate
+
+    words = re.sub(r"^(\d+)/(\d+)/(\d+) ", r"\3-\1-\2 ", text)
+    try:
+        if words != text:
+            return datetime.fromisoformat(words.partition(".")[0]).timestamp()
+        parsed = parsedate(text)
+        return None if parsed is None else time.mktime(parsed)
+    except (ValueError, OverflowError):
+        return None

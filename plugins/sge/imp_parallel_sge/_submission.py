@@ -51,7 +51,8 @@ class Submission:
         self._cwd = cwd
         self._count = count
         self._mark = mark
-        self._name = _name_in(argv)
+        self.name = _name_in(argv)
+        """The job's name."""
         self._answers: queue.SimpleQueue[CommandResult | Exception] = queue.SimpleQueue()
 
     def submit(self) -> int:
@@ -68,9 +69,9 @@ class Submission:
                 return self._understand(self._answers.get(timeout=pause_s))
             except queue.Empty:
                 pass
-            number = self._grid_engine.find(self._name, self._mark)
+            number = self._grid_engine.find(self.name, self._mark)
             if number is not None:
-                _logger.info("qsub has not ended, but job %d (%s) is there", number, self._name)
+                _logger.info("qsub has not ended, but job %d (%s) is there", number, self.name)
                 return number
             waited_s = time.monotonic() - begun_at
             _logger.warning(
@@ -112,17 +113,17 @@ class Submission:
         for attempt in range(_TRIES):
             if attempt:
                 time.sleep(_PAUSE_S)
-            number = self._grid_engine.find(self._name, self._mark)
+            number = self._grid_engine.find(self.name, self._mark)
             if number is not None:
                 _logger.warning(
-                    "qsub: %s; but job %d (%s) is there%s", problem, number, self._name, said
+                    "qsub: %s; but job %d (%s) is there%s", problem, number, self.name, said
                 )
                 return number
         raise LaunchError(
             f"it is not known whether the array was submitted: {problem}\n"
             f"    command: {shlex.join(self._argv)}{said}\n"
-            f"    No job {self._name} was found, but it may come to be there: look for it with "
-            f"qstat -j {self._name}, and delete it with qdel.",
+            f"    No job {self.name} was found, but it may come to be there: look for it with "
+            f"qstat -j {self.name}, and delete it with qdel.",
             command=self._argv,
             exit_code=answer.exit_code if answer is not None else None,
             output=answer.words if answer is not None else "",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from imp_parallel_sge._hostfile import Grant, parse_hostfile
 from imp_parallel_sge._queue_list import (
+    Account,
     Task,
     parse_accounting,
     parse_error_reasons,
     parse_queue,
     parse_ranges,
+    parse_running_tasks,
     parse_scheduling,
     parse_submission,
     ranges_of,
@@ -163,8 +166,10 @@ def test_ends_are_found_in_the_accounting() -> None:
     text = """\
 ==============================================================
 qname        all.q
+jobname      imp_parallel-0a1b
 jobnumber    13
 taskid       1
+qsub_time    {time}
 failed       100 : assumedly after job
 exit_status  137                  (Killed)
 ==============================================================
@@ -175,12 +180,46 @@ exit_status  0
 taskid       2
 failed       0    
 exit_status  0
-"""  # noqa: W291 - as it is printed
+""".replace("{time}", time.ctime(1e9))  # noqa: W291 - as it is printed
     accounts = parse_accounting(text)
-    assert accounts == {1: (137, "100 : assumedly after job"), 2: (0, "")}
-    assert accounts[1].description == "exit code 137; failed 100 : assumedly after job"
-    assert "profile" in accounts[2].description
-    assert parse_accounting("error: job id 13 not found") == {}
+    assert accounts == [
+        Account(1, 137, "100 : assumedly after job", "imp_parallel-0a1b", 1e9),
+        Account(2, 0, "", "", None),
+    ]
+    assert accounts[0].description == "exit code 137; failed 100 : assumedly after job"
+    assert "profile" in accounts[1].description
+    assert parse_accounting("error: job id 13 not found") == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_end"),
+    [
+        ("", True),
+        ("24 : migrating", False),
+        ("25 : rescheduling", False),
+        ("26 : opening output file", False),
+        ("100 : assumedly after job", True),
+        ("2 : before writing config", True),
+    ],
+)
+def test_a_task_that_is_started_anew_has_not_ended(failure: str, is_end: bool) -> None:
+    assert Account(1, 0, failure).is_end == is_end
+
+
+def test_a_time_is_understood_as_either_version_of_qacct_writes_it() -> None:
+    record = "taskid 1\nexit_status 0\nqsub_time {}\n"
+    moment = time.localtime(1e9)
+    for form in ("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S.250", "%a %b %d %H:%M:%S %Y"):
+        (account,) = parse_accounting(record.format(time.strftime(form, moment)))
+        assert account.submitted_at == 1e9
+    for form in ("", "-/-", "13/40/2020 00:00:00", "yesterday"):
+        (account,) = parse_accounting(record.format(form))
+        assert account.submitted_at is None
+
+
+def test_the_tasks_that_run_are_found_in_a_jobs_description() -> None:
+    text = "job-array tasks: 1-12:1\nusage         1:  cpu=00:00:00\nbinding       9:  NONE\n"
+    assert parse_running_tasks(text) == {1, 9}
 
 
 def test_a_host_file_gives_hosts_and_slots() -> None:

@@ -6,6 +6,7 @@ Its document, which it needs for that, is there while its slave has no connectio
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -55,6 +56,16 @@ with {manager}() as manager:
     while documents(): time.sleep(0.05)
 """
 
+# qstat as where it forgets jobs for a while
+FORGETFUL = """\
+#!/bin/sh
+case "$*" in *-xml*) test ! -e forget || {
+    echo "<?xml version='1.0'?><job_info><queue_info/><job_info/></job_info>"
+    exit
+} ;; esac
+exec /usr/bin/qstat "$@"
+"""
+
 
 @pytest.mark.parametrize(
     ("manager", "options"),
@@ -65,6 +76,20 @@ def test_a_restarted_task_of_an_array_works_again(
     cluster: Cell, scripts: Scripts, tmp_path: Path, manager: str, options: str
 ) -> None:
     script, job = start_both(cluster, scripts, tmp_path, manager, options)
+    cluster.run("qmod", "-rj", f"{job}.2")
+    check_that_both_work(script)
+
+
+def test_a_restarted_task_of_an_array_that_qstat_forgets_meanwhile_works_again(
+    cluster: Cell, scripts: Scripts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qstat = tmp_path / "bin/qstat"
+    qstat.parent.mkdir()
+    qstat.write_text(FORGETFUL)
+    qstat.chmod(0o755)
+    monkeypatch.setenv("PATH", str(qstat.parent), prepend=os.pathsep)
+    script, job = start_both(cluster, scripts, tmp_path, "Impatient", "-r y")
+    (tmp_path / "forget").touch()
     cluster.run("qmod", "-rj", f"{job}.2")
     check_that_both_work(script)
 

@@ -245,6 +245,42 @@ def test_a_waiting_array_that_qstat_does_not_list_is_waited_for_and_deleted_at_t
     wait_until(lambda: not cluster.jobs(), what="an empty queue")
 
 
+@pytest.mark.parametrize("place", ["default options", "qstat itself"])
+def test_slaves_that_run_are_waited_for_where_qstat_lists_only_those_that_wait(
+    cluster: Cell, scripts: Scripts, tmp_path: Path, place: str
+) -> None:
+    options = cluster.base / "root/default/common/sge_qstat"  # as in ~/.sge_qstat
+    qstat = tmp_path / "bin/qstat"
+    qstat.parent.mkdir()
+    if place == "default options":
+        cluster.run("sh", "-c", f"echo '-s p' >{options}")
+    else:
+        qstat.write_text(
+            '#!/bin/sh\ntest "$1" = -j || set -- "$@" -s p\nexec /usr/bin/qstat "$@"\n'
+        )
+        qstat.chmod(0o755)
+    try:
+        code, out, err = finish(
+            scripts.start(
+                """
+                import os, sys
+                from imp_parallel_core import Manager, SGEQsubSlaveArray
+
+                os.environ["PATH"] = os.getcwd() + "/bin:" + os.environ["PATH"]
+                with Manager(python=f"sleep 8; exec {sys.executable}") as manager:
+                    manager.add_slave(SGEQsubSlaveArray(10))
+                    context = manager.get_context()
+                    context.add_task(pow, 3, 2)
+                    print(*context.get_results())
+                    print({slave.state for slave in manager.slaves} & {"gone"})
+                """
+            )
+        )
+    finally:
+        cluster.run("rm", "-f", str(options))
+    assert (code, out, err) == (0, "9\nset()\n", "")
+
+
 @pytest.mark.parametrize("line", ["exit", "exit 3", "exec true"])
 def test_a_profile_that_ends_the_shell_is_named_as_the_cause(
     cluster: Cell, scripts: Scripts, line: str

@@ -17,7 +17,14 @@ from imp_parallel_sge._queue_watch import QueueWatch
 from imp_parallel_sge._reach import warn_if_only_here
 from test_sge_queue_list import listing
 
-from imp_parallel_core import Bootstrap, CommandResult, LaunchError, LaunchPhase, LocalHost
+from imp_parallel_core import (
+    Bootstrap,
+    CommandResult,
+    LaunchError,
+    LaunchPhase,
+    LaunchState,
+    LocalHost,
+)
 
 
 class Clock:
@@ -42,6 +49,7 @@ class MadeUpHost(LocalHost):
         self.deleted: list[Sequence[str]] = []
         self.problem: OSError | None = None
         self.submitted: CommandResult | None = None
+        self.accounting = ""
         self.described = CommandResult(1, "Following jobs do not exist: \n5\n", "")
 
     def run(
@@ -59,14 +67,16 @@ class MadeUpHost(LocalHost):
             return CommandResult(1, 'denied: job "5" does not exist\n', "")
         if argv[:2] == ["qstat", "-j"]:
             return self.described
+        if argv[0] == "qacct":
+            return CommandResult(0, self.accounting, "")
         return CommandResult(0, self.queue if "-xml" in argv else "", "")
 
-    def launch(self, count: int = 2) -> QsubLaunch:
+    def launch(self, count: int = 2, options: str = "") -> QsubLaunch:
         bootstraps = [
             Bootstrap(index, "python3", str(self.folder), f"{self.folder}/{index}.out", [])
             for index in range(3, 3 + count)
         ]
-        return QsubLaunch(SGEQsubSlaveArray(count, via=self), bootstraps)
+        return QsubLaunch(SGEQsubSlaveArray(count, options, via=self), bootstraps)
 
 
 @pytest.fixture
@@ -123,7 +133,7 @@ def test_a_queue_that_can_not_be_had_is_said_once_and_the_last_one_holds(
 def test_tasks_that_vanish_have_ended_with_the_code_that_they_left(
     host: MadeUpHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imp_parallel_sge._qsub_launch._FORGOTTEN_S", 4.0)
+    monkeypatch.setattr("imp_parallel_sge._task_ends._FORGOTTEN_S", 4.0)
     launch = host.launch()
     assert {state.phase for state in launch.poll().values()} == {LaunchPhase.RUNNING}
     (folder,) = tmp_path.glob(".imp_parallel-*")
@@ -155,7 +165,7 @@ def test_a_job_that_qstat_forgets_is_waited_for_and_deleted_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("imp_parallel_sge._qsub_launch._FORGOTTEN_S", 0.5)
+    monkeypatch.setattr("imp_parallel_sge._task_ends._FORGOTTEN_S", 0.5)
     launch = host.launch()
     launch.poll()
     host.queue, host.is_there = listing(), True
@@ -178,13 +188,89 @@ def test_a_job_that_neither_qstat_nor_qstat_j_knows_counts_as_deleted_late(
     host.queue = listing()
     for longer_than_it_takes, phase in ((False, LaunchPhase.RUNNING), (True, LaunchPhase.ENDED)):
         if longer_than_it_takes:
-            monkeypatch.setattr("imp_parallel_sge._qsub_launch._FORGOTTEN_S", 0.0)
+            monkeypatch.setattr("imp_parallel_sge._task_ends._FORGOTTEN_S", 0.0)
         deadline = time.monotonic() + 5.0
         while time.monotonic() < deadline and host.asked.count("qacct") < 2 + longer_than_it_takes:
             states = launch.poll()
             time.sleep(0.02)
         assert {state.phase for state in states.values()} == {phase}
     assert "it may have been deleted" in states[3].detail
+    launch.cancel(0.0)
+
+
+ACCOUNT = """\
+==============================================================
+jobname      {name}
+jobnumber    5
+taskid       {task}
+qsub_time    {time}
+failed       {failed}
+exit_status  0
+"""
+
+
+def states_after(launch: QsubLaunch, host: MadeUpHost, questions: int) -> dict[int, LaunchState]:
+    """Return the states when the accounting has been asked so often, or after 10 s."""
+    deadline = time.monotonic() + 10.0
+    while time.monotonic() < deadline:
+        states = dict(launch.poll())
+        if host.asked.count("qacct") >= questions:
+            break
+        time.sleep(0.02)
+    return states
+
+
+def test_records_of_older_jobs_with_the_number_and_of_runs_before_the_last_are_no_ends(
+    host: MadeUpHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = host.launch(2)
+    launch.poll()
+    host.queue = listing()
+    now = time.ctime()
+    old = ACCOUNT.format(name="older", task=1, time="Sun Nov 29 01:57:52 2020", failed=0)
+    moved = ACCOUNT.format(name=host.name, task=2, time=now, failed="25  : rescheduling")
+    host.accounting = old + moved
+    states = states_after(launch, host, 2)
+    assert {state.phase for state in states.values()} == {LaunchPhase.RUNNING}
+    host.accounting += ACCOUNT.format(name=host.name, task=2, time=now, failed="100 : killed")
+    states = states_after(launch, host, 3)
+    assert states[3].phase is LaunchPhase.RUNNING
+    assert "exit code 0; failed 100 : killed" in states[4].detail
+    launch.cancel(0.0)
+
+
+@pytest.mark.parametrize(("years", "phase"), [(0, LaunchPhase.ENDED), (-1, LaunchPhase.RUNNING)])
+def test_of_jobs_with_the_name_that_the_user_gave_only_this_runs_record_counts(
+    host: MadeUpHost, years: int, phase: LaunchPhase
+) -> None:
+    launch = host.launch(1, "-N mine")
+    launch.poll()
+    host.queue = listing()
+    year = time.localtime().tm_year
+    then = time.ctime().replace(str(year), str(year + years))
+    host.accounting = ACCOUNT.format(name="mine", task=1, time=then, failed=0)
+    assert states_after(launch, host, 1)[3].phase is phase
+    launch.cancel(0.0)
+
+
+def test_tasks_that_qstat_does_not_list_but_that_run_are_waited_for(host: MadeUpHost) -> None:
+    host.queue = listing((5, "r", "q@h", "1-2:1"), (5, "qw", "", "3-4:1"))
+    launch = host.launch(4)
+    launch.poll()
+    host.queue = listing((5, "qw", "", "3"))
+    running = (
+        "usage         1:            cpu=00:00:00, mem=0.00000 GB s\nbinding       2:   NONE\n"
+    )
+    host.described = CommandResult(0, KNOWN.format(name=host.name) + running, "")
+    states = states_after(launch, host, 2)  # (for 3 s a task may be missing)
+    phases = [states[index].phase for index in (3, 4, 5, 6)]
+    assert phases == [
+        LaunchPhase.RUNNING,
+        LaunchPhase.RUNNING,
+        LaunchPhase.QUEUED,
+        LaunchPhase.ENDED,
+    ]
+    host.queue = listing()
     launch.cancel(0.0)
 
 

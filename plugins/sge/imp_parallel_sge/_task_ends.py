@@ -1,0 +1,131 @@
+"""How tasks ended that are in the queue no more. This is concluded late, and from what is certain.
+
+qstat may answer from a cache, forget a job for a while, or list a part of the tasks only, as a
+user's or site's default options have it (``~/.sge_qstat``). The accounting may hold the records of
+an older job that had the same number, and of runs that were not a task's last.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from imp_parallel_core import LaunchPhase, LaunchState
+
+from ._documents import Documents
+from ._grid_engine import GridEngine
+from ._queue_list import Account
+from ._queue_watch import Snapshot
+
+_logger = logging.getLogger("imp_parallel.sge")
+
+_MISSING_S = 3.0  # for how long a task may be out of sight before it counts as ended
+_FORGOTTEN_S = 60.0  # likewise, if its whole job is
+_LONGEST_PAUSE_S = 30.0  # between two questions for tasks that stay out of sight
+_PAUSE_GROWTH = 1.5
+_CLOCKS_S = 86400.0  # by so much the clocks of two hosts, or their zones, may differ
+_UNEXPLAINED = "it may have been deleted, or a profile ended its shell before its script began"
+
+
+class TaskEnds:
+    """The ends of the tasks of one array.
+
+    Args:
+        grid_engine: whom to ask.
+        job: the array's number.
+        name: its name, …
+        mark: … which holds this, unless the user has given it another.
+        documents: the folder in which each task's script leaves its exit code.
+    """
+
+    def __init__(
+        self, grid_engine: GridEngine, job: int, name: str, mark: str, documents: Documents
+    ) -> None:
+        self.states: dict[int, LaunchState] = {}
+        """Of the tasks that have ended, by number."""
+        self._grid_engine = grid_engine
+        self._job = job
+        self._name = name
+        self._mark = mark
+        self._documents = documents
+        self._submitted_at = time.time()
+        self._missing_since: dict[int, float] = {}
+        self._pause_s = _MISSING_S
+        self._asks_at = 0.0
+
+    def is_listed(self, number: int) -> None:
+        """Take note that qstat lists a task."""
+        self._missing_since.pop(number, None)
+
+    def look_for(self, missing: Sequence[int], snapshot: Snapshot) -> None:
+        """Find out which of the tasks that qstat does not list have ended, and how.
+
+        Args:
+            missing: their numbers.
+            snapshot: what qstat has said.
+        """
+        now = time.monotonic()
+        unknown = [number for number in missing if not self._take_exit_code(number)]
+        is_new = not self._missing_since.keys() >= set(unknown)
+        for number in unknown:
+            self._missing_since.setdefault(number, snapshot.taken_at)
+        if is_new:
+            self._pause_s = _MISSING_S
+        elif now < self._asks_at:
+            return
+        else:
+            self._pause_s = min(self._pause_s * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
+        if unknown:
+            self._ask(unknown, now, has_others=bool(snapshot.tasks_of(self._job)))
+            self._asks_at = now + self._pause_s
+
+    def _take_exit_code(self, number: int) -> bool:
+        code = self._documents.exit_code(number)
+        if code is not None:
+            self.states[number] = LaunchState(LaunchPhase.ENDED, exit_code=code)
+        return code is not None
+
+    def _ask(self, unknown: Sequence[int], now: float, *, has_others: bool) -> None:
+        """Ask ``qstat -j``, and then the accounting.
+
+        Args:
+            unknown: the tasks.
+            now: the time.
+            has_others: whether qstat lists other tasks of the array.
+        """
+        there = self._grid_engine.look_up(self._job)
+        if there is None or (there.is_known and not has_others):
+            self._warn(unknown, now, is_known=there is not None)
+            return
+        unknown = [number for number in unknown if number not in there.running]
+        accounts = self._grid_engine.how_ended(self._job, self._is_ours) if unknown else {}
+        patience_s = _MISSING_S if has_others else _FORGOTTEN_S
+        for number in unknown:
+            if number in accounts:
+                self._end(number, accounts[number].description)
+            elif now - self._missing_since[number] >= patience_s:
+                self._end(number, _UNEXPLAINED)
+
+    def _end(self, number: int, how: str) -> None:
+        detail = f"job {self._job} task {number} has gone from the queue: {how}"
+        self.states[number] = LaunchState(LaunchPhase.ENDED, detail)
+
+    def _is_ours(self, account: Account) -> bool:
+        if self._mark in account.job_name:
+            return True
+        submitted_at = account.submitted_at
+        is_old = submitted_at is not None and submitted_at < self._submitted_at - _CLOCKS_S
+        return account.job_name == self._name and not is_old
+
+    def _warn(self, unknown: Sequence[int], now: float, *, is_known: bool) -> None:
+        late = [n for n in unknown if now - self._missing_since[n] >= _FORGOTTEN_S]
+        if not late:
+            return
+        self._missing_since.update(dict.fromkeys(late, now))  # and again
+        _logger.warning(
+            "qstat has not listed tasks of job %d for %.0f s, %s; it is waited for",
+            self._job,
+            _FORGOTTEN_S,
+            f"but qstat -j {self._job} knows it" if is_known else "nor does qstat -j answer",
+        )
