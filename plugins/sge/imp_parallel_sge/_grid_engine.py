@@ -108,6 +108,21 @@ class GridEngine:
             return None
         return Presence(is_known=True, running=parse_running_tasks(done.stdout))
 
+    def is_there(self, job: int | str, mark: str = "") -> bool | None:
+        """Return whether a job of a number or name is there; None if that can't be known.
+
+        Args:
+            job: its number or name.
+            mark: what ``qstat -j`` says of it and of no other job of that name.
+        """
+        try:
+            done = self.host.run(["qstat", "-j", str(job)], timeout_s=_DESCRIBE_S)
+        except PROBLEMS:
+            return None
+        if parse_marked_jobs(done.stdout):
+            return bool(parse_marked_jobs(done.stdout, mark))
+        return False if says_that_it_is_gone(f"{done.stdout}\n{done.stderr}", job) else None
+
     def is_another(self, job: int, mark: str) -> bool:
         """Return whether a number belongs to a job without a mark. Raises PROBLEMS."""
         done = self.host.run(["qstat", "-j", str(job)], timeout_s=_FIND_S)

@@ -21,7 +21,7 @@ from imp_parallel_core import (
 from ._documents import Documents
 from ._grid_engine import GridEngine
 from ._job_script import NOTIFY
-from ._leftovers import note_job, sweep
+from ._leftovers import note_name, note_number, sweep
 from ._pe_array import granted_slots
 from ._quoting import quote
 from ._reach import warn_if_only_here
@@ -123,8 +123,9 @@ def _documents_of_this_job(bootstraps: Sequence[Bootstrap]) -> Documents:
     documents = Documents(host, bootstraps[0].cwd, others)
     job = os.environ.get("JOB_ID", "")
     if job.isdecimal():
-        note_job(host, documents.folder, int(job))
-        sweep(host, documents.folder, GridEngine(host).queue)
+        note_name(host, documents.folder, os.environ.get("JOB_NAME", job))
+        note_number(host, documents.folder, int(job))
+        sweep(host, documents.folder, GridEngine(host))
     return documents
 
 

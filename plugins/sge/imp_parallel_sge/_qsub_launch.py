@@ -13,7 +13,7 @@ from imp_parallel_core import Bootstrap, LaunchError, LaunchPhase, LaunchState
 from ._documents import Documents, can_be_working_folder
 from ._grid_engine import PROBLEMS, Deletion, GridEngine
 from ._job_script import parts_of, render
-from ._leftovers import note_job, sweep
+from ._leftovers import note_name, note_number, sweep
 from ._qsub_array import SGEQsubSlaveArray, options_of
 from ._qsub_options import qsub_command
 from ._queue_list import Task, ranges_of
@@ -59,8 +59,8 @@ class QsubLaunch:
             raise
         finally:
             atexit.unregister(self._documents.remove)
-        note_job(array.host, self._documents.folder, self.job)
-        self._is_over = sweep(array.host, self._documents.folder, self._grid_engine.queue)
+        note_number(array.host, self._documents.folder, self.job)
+        self._is_over = sweep(array.host, self._documents.folder, self._grid_engine)
         token = self._documents.token
         self._ends = TaskEnds(self._grid_engine, self.job, name, token, self._documents)
         self._submitted_at = time.monotonic()
@@ -84,6 +84,7 @@ class QsubLaunch:
         script = render(parts_of(bootstraps, documents.folder))
         mark = documents.token
         submission = Submission(self._grid_engine, command, script, cwd, count=count, mark=mark)
+        note_name(array.host, documents.folder, submission.name)
         return command, submission.submit(), submission.name
 
     def poll(self) -> Mapping[int, LaunchState]:

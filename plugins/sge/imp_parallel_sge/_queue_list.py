@@ -106,9 +106,10 @@ def parse_marked_jobs(text: str, mark: str = "") -> list[int]:
     return [int(n[1]) for n, block in zip(numbers, blocks, strict=True) if n and mark in block]
 
 
-def says_that_it_is_gone(words: str, job: int) -> bool:
-    """Return whether qdel or ``qstat -j`` says that a job is not there."""
-    pattern = rf'job "?{job}"? does not exist|^Following jobs do not exist.*:\s*{job}\b'
+def says_that_it_is_gone(words: str, job: int | str) -> bool:
+    """Return whether qdel or ``qstat -j`` says that a job of a number or name is not there."""
+    name = re.escape(str(job))
+    pattern = rf'job "?{name}"? does not exist|^Following jobs do not exist.*:\s*{name}(?!\S)'
     return re.search(pattern, words, re.MULTILINE) is not None
 
 

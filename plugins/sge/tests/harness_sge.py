@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from imp_parallel_sge import SGEQsubSlaveArray
 
@@ -61,3 +62,17 @@ def squares(context: Context, count: int, seconds: float = 0.05) -> None:
 def squared(count: int) -> list[int]:
     """Return what :func:`squares` gives."""
     return [number * number for number in range(count)]
+
+
+def submissions_in(folder: Path) -> list[int]:
+    """Return the pids of the processes in a folder that run qsub, or watch over it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            is_there = (entry / "cwd").readlink() == folder
+        except OSError:
+            continue
+        if is_there and (words[:1] == [b"qsub"] or b"read -r line" in b" ".join(words)):
+            found.append(int(entry.name))
+    return found

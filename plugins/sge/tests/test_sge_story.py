@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness_sge import manager_of, squared, squares, states, wait_for
+from harness_sge import manager_of, squared, squares, states, submissions_in, wait_for
 from imp_parallel_sge import SGEQsubSlaveArray
 
 from imp_parallel_core import Context, Manager, testing
@@ -107,6 +107,57 @@ def test_a_profile_that_goes_elsewhere_does_not_move_the_tasks(
         assert finish(scripts.start(source)) == (0, f"{tmp_path}\n", "")
     finally:
         profile.unlink()
+
+
+WITH_A_QSUB_THAT_HANGS = """
+    import os
+    from imp_parallel_core import Manager, SGEQsubSlaveArray
+    os.environ["PATH"] = os.getcwd() + "/bin:" + os.environ["PATH"]
+    with Manager() as manager:
+        manager.add_slave(SGEQsubSlaveArray(2, {options!r}))
+        list(manager.get_context().get_results())
+        while True: pass
+"""
+
+
+@pytest.mark.parametrize("options", ["", "-N mine"])
+def test_what_a_run_left_that_was_killed_while_qsub_hung_is_removed_by_a_later_one(
+    cluster: Cell, scripts: Scripts, tmp_path: Path, options: str
+) -> None:
+    qsub = tmp_path / "bin/qsub"
+    qsub.parent.mkdir()
+
+    def killed_while(text: str) -> Path:
+        """Kill a script when its qsub has come that far; return the folder that it leaves."""
+        qsub.write_text("#!/bin/sh\n" + text)
+        qsub.chmod(0o755)
+        before = set(tmp_path.glob(".imp_parallel-*"))
+        script = scripts.start(WITH_A_QSUB_THAT_HANGS.format(options=options))
+        wait_until((tmp_path / "hangs").exists, what="qsub")
+        wait_until(lambda: submissions_in(tmp_path), what="what ends it")
+        script.kill()
+        script.wait(30.0)
+        wait_until(lambda: not submissions_in(tmp_path), what="its end")
+        (tmp_path / "hangs").unlink()
+        (left,) = set(tmp_path.glob(".imp_parallel-*")) - before
+        return left
+
+    without_job = killed_while("touch hangs; exec sleep 100")
+    with_job = killed_while('/usr/bin/qsub -h "$@" >/dev/null; touch hangs; exec sleep 100')
+    young = killed_while("touch hangs; exec sleep 100")
+    assert list(young.glob("[0-9]"))
+    for path in (without_job, with_job):
+        os.utime(path, (0, 0))
+    with manager_of(1):
+        wait_until(lambda: not without_job.exists(), what="its removal")
+        assert with_job.exists()
+    job = cluster.jobs().splitlines()[2].split()[0]
+    cluster.run("qdel", job)
+    wait_until(lambda: not cluster.jobs(), what="an empty queue")
+    os.utime(with_job, (0, 0))
+    with manager_of(1):
+        wait_until(lambda: not with_job.exists(), what="its removal")
+    assert young.exists()
 
 
 KILLED = """

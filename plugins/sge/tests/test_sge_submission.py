@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from harness_sge import submissions_in
 
 from tests.support.as_root import signal_as_root
 from tests.support.grid_engine import Cell
@@ -117,20 +118,6 @@ def hanging_qmaster(cell: Cell) -> Iterator[None]:
         yield
     finally:
         signal_as_root(signal.SIGCONT, pid)
-
-
-def submissions_in(folder: Path) -> list[int]:
-    """Return the pids of the processes in a folder that run qsub, or watch over it."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            is_there = (entry / "cwd").readlink() == folder
-        except OSError:
-            continue
-        if is_there and (words[:1] == [b"qsub"] or b"read -r line" in b" ".join(words)):
-            found.append(int(entry.name))
-    return found
 
 
 def lines_of(script: subprocess.Popen[str]) -> list[str]:
