@@ -97,7 +97,10 @@ def _kind(record: SlaveRecord) -> str:
     """Return what slaves that were lost alike have in common."""
     text = record.failure.removeprefix(f"{record}: ")
     if record.bootstrap.output_path:
-        text = text.replace(record.bootstrap.output_path, "…")
+        # the outputs of the others too: a launch's failure may quote what speaks of them all
+        begin, number, end = record.bootstrap.output_path.rpartition(str(record.index))
+        path = re.escape(begin) + (r"\d+" if number else "") + re.escape(end)
+        text = re.sub(path, "…", text)
     if record.life.host:
         text = text.replace(record.life.host, "…")
     text = re.sub(rf"\b{record.name}\b", "slave …", text)

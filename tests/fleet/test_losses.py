@@ -42,6 +42,13 @@ def test_a_hundred_slaves_that_failed_alike_take_one_paragraph() -> None:
     )
 
 
+def test_slaves_whose_failures_quote_the_outputs_of_all_are_alike() -> None:
+    how = "qsub refused the array\n    | /somewhere/slave0.output\n    | /somewhere/slave11.output"
+    text = str(hopeless([lost(index, how) for index in range(12)]))
+    assert "12 slaves (0-11), all alike" in text
+    assert text.count("refused") == 1
+
+
 def test_losses_that_differ_are_reported_apart() -> None:
     how = "exit code {}\n    its output ({{path}}) is empty"
     codes = [1, 2, 1, 1, 3, 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from itertools import zip_longest
 
 # This plugin sets these itself: another value would break the array, or qsub's answer.
 _RESERVED = {
@@ -15,6 +16,8 @@ _RESERVED = {
     "-now": "qsub would wait for the slaves to start",
     "-terse": "qsub is always called with it",
     "-verify": "nothing would be submitted",
+    "-w v": "nothing would be submitted",
+    "-w p": "nothing would be submitted",
     "-help": "nothing would be submitted",
 }
 
@@ -28,9 +31,10 @@ def split_options(options: str) -> list[str]:
         words = shlex.split(options)
     except ValueError as problem:
         raise ValueError(f"the qsub options {options!r} can't be read: {problem}") from None
-    for word in words:
-        if word in _RESERVED:
-            raise ValueError(f"the qsub option {word} can't be used here: {_RESERVED[word]}")
+    for word, value in zip_longest(words, words[1:]):
+        option = f"{word} {value}" if word == "-w" else word
+        if option in _RESERVED:
+            raise ValueError(f"the qsub option {option} can't be used here: {_RESERVED[option]}")
     return words
 
 

@@ -99,6 +99,11 @@ def parse_submission(text: str, count: int) -> set[int]:
     return {int(n) for n in re.findall(rf"(?<![\w.-])(\d+)\.1-{count}:1(?![\w.-])", text)}
 
 
+def says_that_it_verifies(words: str) -> bool:
+    """Return whether qsub says that it has only verified the job, as default options may ask."""
+    return re.search(r"^(verification: |verify: +-verify)", words, re.MULTILINE) is not None
+
+
 def parse_marked_jobs(text: str, mark: str = "") -> list[int]:
     """Return the jobs of which ``qstat -j`` says something that holds a mark."""
     blocks = re.split(r"^=+$", text, flags=re.MULTILINE)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from imp_parallel_core import CommandResult, LaunchError
 
 from ._grid_engine import GridEngine
-from ._queue_list import parse_submission
+from ._queue_list import parse_submission, says_that_it_verifies
 
 _logger = logging.getLogger("imp_parallel.sge")
 
@@ -20,6 +20,8 @@ _SUBMIT_S = 120.0  # a submission may pass through a site's slow verifier
 _FIRST_S = 2.0  # then the job is looked for: qsub may wait for something else
 _GROWTH = 3.0
 _TRIES = 3
+_SHOWN_LINES = 10  # of the beginning, and of the end
+_SHOWN_CHARACTERS = 300  # of a line
 _PAUSE_S = 1.0
 
 
@@ -97,6 +99,8 @@ class Submission:
             return self._search(str(answer), None)
         answered = parse_submission(answer.stdout, self._count)
         arrays = answered | parse_submission(answer.stderr, self._count)
+        if not arrays and says_that_it_verifies(f"{answer.stdout}\n{answer.stderr}"):
+            raise self._only_verified(answer)
         if answer.exit_code != 0:
             if not arrays:
                 raise self._refusal(answer)
@@ -126,7 +130,7 @@ class Submission:
             f"qstat -j {self.name}, and delete it with qdel.",
             command=self._argv,
             exit_code=answer.exit_code if answer is not None else None,
-            output=answer.words if answer is not None else "",
+            output=_shortened(answer.words) if answer is not None else "",
         )
 
     def _refusal(self, answer: CommandResult) -> LaunchError:
@@ -137,7 +141,18 @@ class Submission:
             "queues, qconf -sc what -l may ask for).",
             command=self._argv,
             exit_code=answer.exit_code,
-            output=answer.words,
+            output=_shortened(answer.words),
+        )
+
+    def _only_verified(self, answer: CommandResult) -> LaunchError:
+        return LaunchError(
+            "nothing was submitted: your default options for qsub only verify (-verify, -w v or "
+            "-w p). They are in ~/.sge_request, in .sge_request of the script's folder, or in "
+            "$SGE_ROOT/$SGE_CELL/common/sge_request: take the option out.\n"
+            f"    command: {shlex.join(self._argv)}\n{_quoted(answer)}",
+            command=self._argv,
+            exit_code=answer.exit_code,
+            output=_shortened(answer.words),
         )
 
 
@@ -147,5 +162,14 @@ def _name_in(argv: Sequence[str]) -> str:
 
 
 def _quoted(answer: CommandResult) -> str:
-    lines = answer.words.splitlines()
+    lines = _shortened(answer.words).splitlines()
     return "\n".join(f"    | {line}" for line in lines) or "    (it said nothing)"
+
+
+def _shortened(words: str) -> str:
+    """Return the beginning and the end of what qsub said: it may quote the whole job script."""
+    lines = [line[:_SHOWN_CHARACTERS] for line in words.splitlines()]
+    if len(lines) > 2 * _SHOWN_LINES:
+        more = f"… ({len(lines) - 2 * _SHOWN_LINES} more lines)"
+        lines[_SHOWN_LINES:-_SHOWN_LINES] = [more]
+    return "\n".join(lines)

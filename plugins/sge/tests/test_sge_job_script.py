@@ -330,7 +330,10 @@ def test_quoted_options_are_split_into_the_same_words(words: list[str]) -> None:
     assert split_options(shlex.join(words)) == words
 
 
-@pytest.mark.parametrize("options", ["-t 1-4", "-sync y", "-terse", '-l "open', "-q a -verify"])
+@pytest.mark.parametrize(
+    "options",
+    ["-t 1-4", "-sync y", "-terse", '-l "open', "-q a -verify", "-w v", "-q a -w p -l b"],
+)
 def test_options_that_would_break_the_array_are_refused_at_once(options: str) -> None:
     with pytest.raises(ValueError, match="option"):
         SGEQsubSlaveArray(2, options)

@@ -137,6 +137,19 @@ def test_what_a_request_file_sets_does_not_break_the_array(
     assert (code, out, err) == (0, f"{[number**2 for number in range(8)]}\n", "")
 
 
+@pytest.mark.parametrize("default", ["-verify", "-w v", "-w p"])
+def test_default_options_that_only_verify_are_named_as_the_cause_in_few_lines(
+    cluster: Cell, scripts: Scripts, tmp_path: Path, default: str
+) -> None:
+    (tmp_path / ".sge_request").write_text(default + "\n")
+    code, _, err = finish(scripts.start(SQUARES.replace("Array(2)", "Array(12)")))
+    assert code == 1
+    assert "nothing was submitted: your default options for qsub only verify" in err
+    assert ".sge_request" in err
+    assert "12 slaves (0-11), all alike" in err
+    assert len(err.splitlines()) < 100
+
+
 def test_a_submission_that_lasts_and_fails_gives_up_no_slave_that_is_connected(
     cluster: Cell, scripts: Scripts, tmp_path: Path
 ) -> None:

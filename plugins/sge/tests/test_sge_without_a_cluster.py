@@ -453,6 +453,18 @@ def test_nothing_is_left_of_an_array_that_was_refused(host: MadeUpHost, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_of_a_long_answer_of_qsub_the_beginning_and_the_end_are_quoted(host: MadeUpHost) -> None:
+    lines = ["no", *["x" * 10_000] * 500, "Exiting."]
+    host.submitted = CommandResult(1, "", "\n".join(lines))
+    with pytest.raises(LaunchError) as caught:
+        host.launch()
+    for text in (str(caught.value), caught.value.output):
+        assert "no\n" in text
+        assert "Exiting." in text
+        assert "482 more lines" in text
+        assert len(text) < 10_000
+
+
 def test_nobody_waits_for_a_question_that_hangs_and_its_late_answer_counts() -> None:
     may_answer = threading.Event()
 
