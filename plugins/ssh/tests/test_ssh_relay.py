@@ -211,7 +211,7 @@ def test_it_holds_connections_while_the_host_lets_nobody_in(
         assert talk.recv(10) == b"patience"
 
 
-def test_it_leaves_when_its_master_was_killed(
+def test_it_leaves_in_the_time_to_reconnect_when_its_master_was_killed(
     person: Person, sshd: Sshd, echo: Echo, client: str
 ) -> None:
     person.name(sshd, "there")
@@ -220,7 +220,7 @@ def test_it_leaves_when_its_master_was_killed(
         "from imp_parallel_ssh import SSHHost\n"
         "host = SSHHost('there', client=sys.argv[3])\n"
         "folder = host.make_private_folder(sys.argv[1], '.imp_parallel-')\n"
-        "relay = host.relay([sys.argv[2]], folder=folder, patience_s=60.0)\n"
+        "relay = host.relay([sys.argv[2]], folder=folder, patience_s=5.0)\n"
         "print('on', flush=True)\n"
         "sys.stdin.read()\n"
     )
@@ -234,8 +234,8 @@ def test_it_leaves_when_its_master_was_killed(
     process.kill()
     process.communicate()
     killed_at = time.monotonic()
-    wait_until(lambda: not sshd.started(), 20.0)
-    assert time.monotonic() - killed_at < 10.0
+    wait_until(lambda: not sshd.started(), 30.0)
+    assert time.monotonic() - killed_at > 3.0
     assert not list(person.home.glob(".imp_parallel-*"))
 
 

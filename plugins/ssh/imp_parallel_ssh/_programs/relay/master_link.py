@@ -8,8 +8,6 @@ from typing import Callable, List, Optional
 
 from .sockets import READ, Sockets
 
-GONE_S = 6.0  # a keeper that ends right after it was heard: its master was killed, or is back soon
-FRESH_S = 6.0  # the master is heard every two seconds
 _REPORTS = 20  # of what went wrong in the relay itself, to the master
 _REPORT_BYTES = 4096
 
@@ -44,7 +42,6 @@ class MasterLink:
         self._patience_s = patience_s
         self._moved = moved
         self._text = b""
-        self._heard_at = time.monotonic()
         self._reports: List[bytes] = []
         self._reports_left = _REPORTS
         sockets.watch(listening, READ, self.attach)
@@ -63,7 +60,6 @@ class MasterLink:
         self.keeper, self._text = keeper, b""
         self.port = None  # it says another; by now the old one may be a stranger's
         self.leave_at = None
-        self._heard_at = time.monotonic()
         self._sockets.watch(keeper, READ, self._listen)
         self._send_reports()
 
@@ -78,24 +74,24 @@ class MasterLink:
         if not data:
             self.lose_keeper()
             return
-        self._heard_at = time.monotonic()
         *lines, self._text = (self._text + data).split(b"\n")
         for line in lines:
             words = line.split()
             if words[:1] == [b"bye"]:
-                self.leave_at = self._heard_at
+                self.leave_at = time.monotonic()
             elif words[:1] == [b"port"]:
                 self.port = int(words[1])
                 self._moved()
 
     def lose_keeper(self) -> None:
-        """Wait for another keeper: nobody passes on any more what the master says."""
+        """Wait for another keeper: nobody passes on any more what the master says.
+
+        A master that was killed looks like one whose connection has broken.
+        """
         if self.keeper is not None:
             self._sockets.close(self.keeper)
         self.keeper = None
-        now = time.monotonic()
-        is_fresh = now - self._heard_at < FRESH_S
-        self.leave_at = now + (min(GONE_S, self._patience_s) if is_fresh else self._patience_s)
+        self.leave_at = time.monotonic() + self._patience_s
 
     # ---- what the relay says to the master
 
