@@ -329,6 +329,32 @@ def test_a_word_with_a_nul_is_refused() -> None:
         shell.quote("a\0b")
 
 
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("exec 2>&1", "join standard error to standard output"),
+        ("exec >&2", "send standard output elsewhere"),
+        ("exec >/dev/null", "send standard output elsewhere"),
+    ],
+)
+def test_start_up_files_that_send_output_elsewhere_are_named_and_their_answers_are_none(
+    person: Person, daemons: Daemons, sshd: Sshd, line: str, what: str
+) -> None:
+    user = daemons.add_user("bash", {".bashrc": line + "\n"}, is_me=True)
+    person.name(sshd, "there", user=user.name)
+    host = SSHHost("there")
+    try:
+        for use in (
+            lambda: host.run(["echo", "hello"], timeout_s=20.0),
+            lambda: host.find_program("qsub"),
+            lambda: host.read_file("/etc/passwd", limit_bytes=10),
+        ):
+            with pytest.raises(LaunchError, match=f"there: the login shell's start-up .* {what}"):
+                use()
+    finally:
+        host.close()
+
+
 def test_an_account_that_runs_no_commands_is_an_error_with_its_words_and_what_to_do(
     person: Person, daemons: Daemons, sshd: Sshd, client: str
 ) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .._channel_wait import StreamWait, exit_status_at_end
 from .._connection import Channel, Connection
-from .scripts import COMMAND, end_told, plain_script, told_apart
+from .scripts import COMMAND, end_told, plain_script, redirection, told_apart
 
 _READ_BYTES = 1 << 18
 _END_BYTES = 64  # more than the end of a command takes to be told
@@ -42,6 +42,10 @@ class NotStarted(Exception):
         self.exit_code = exit_code
 
 
+class Redirected(NotStarted):
+    """Start-up files of the shell have sent its output elsewhere: what is said can't be told."""
+
+
 class TooMuchOutput(OSError):
     """A command's output does not end."""
 
@@ -56,8 +60,8 @@ def run(
 ) -> Done:
     """Run a script of :mod:`.scripts`, and wait for the end of its command.
 
-    Raises NotStarted, TimeoutError or TooMuchOutput when it has been killed, or another OSError if
-    the connection is lost.
+    Raises NotStarted (Redirected if its output is not where it belongs), TimeoutError or
+    TooMuchOutput when it has been killed, or another OSError if the connection is lost.
     """
     command = _Command(connection, script + input, mark)
     try:
@@ -69,6 +73,8 @@ def run(
                 _kill(connection, pid)
             raise
         said = told_apart(bytes(command.stdout), bytes(command.stderr), mark)
+        if how := redirection(said, mark):
+            raise Redirected(command.channel.exit_status() or 0, how)
         if not is_over:
             if said.pid is not None and said.pid > 1:
                 _kill(connection, said.pid)

@@ -140,6 +140,24 @@ def told_apart(stdout: bytes, stderr: bytes, mark: str) -> Said:
     return Said(int(digits), rest, errors[: end.start()] + errors[end.end() :], int(end[1]))
 
 
+def redirection(said: Said, mark: str) -> str:
+    """Return how start-up files have sent the output of the shell elsewhere; "" if they have not.
+
+    Args:
+        said: what :func:`told_apart` has returned.
+        mark: the mark of the script.
+    """
+    told = mark.encode() + b"\n"  # is said in the errors
+    if said.pid is not None and said.stdout.startswith(told):
+        how = "join standard error to standard output (as exec 2>&1 does)"
+    elif said.pid is None and told in said.stderr:
+        how = "send standard output elsewhere (as exec >&2 or exec >/dev/null does)"
+    else:
+        return ""
+    advice = "Let them do so only in a shell that somebody types to"
+    return f"the login shell's start-up files {how}. {advice}"
+
+
 def end_told(stderr: bytes | bytearray, mark: str, begin: int = 0) -> re.Match[bytes] | None:
     """Return where the exit code is told, and in its group the code; look from ``begin`` on."""
     return re.compile(rb"%s (\d+)\n" % mark.encode()).search(stderr, begin)

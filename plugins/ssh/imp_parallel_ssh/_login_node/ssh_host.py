@@ -19,7 +19,7 @@ from .._diagnosis import no_commands
 from .._shared_connection import SharedConnection
 from .._shipped_modules import pack_modules
 from .._target import parse_target
-from .commands import Done, NotStarted, new_mark, output_of, run
+from .commands import Done, NotStarted, Redirected, new_mark, output_of, run
 from .file_scripts import (
     MAKE_FOLDER,
     READ,
@@ -156,6 +156,8 @@ class SSHHost:
 
     def _not_started(self, problem: NotStarted, what: str) -> Exception:
         words = str(problem) or "there is none"
+        if isinstance(problem, Redirected):
+            return LaunchError(f"{self._name}: {words}", exit_code=problem.exit_code)
         if problem.exit_code in (NO_FOLDER, NO_PROGRAM):
             return FileNotFoundError(errno.ENOENT, f"{self._name}: {words}", what)
         return no_commands(self._name, problem.exit_code, words, f"ssh {self._target}")
