@@ -30,7 +30,10 @@ def ask(
     if life.question is not None and life.question.purpose.value >= purpose.value:
         return
     life.questions += 1
-    number, answer_by = life.questions, now + _ANSWER_S
+    patience_s = _ANSWER_S
+    if purpose is Purpose.SILENCE:  # its tasks begin elsewhere: nothing waits for the answer
+        patience_s = max(patience_s, life.timeouts.heartbeat_s)
+    number, answer_by = life.questions, now + patience_s
     life.question = Question(number, purpose, answer_by, how, is_charged, blamed, names_trouble)
     life.actions.append(Ask(number, has_ended))
 

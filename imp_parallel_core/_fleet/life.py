@@ -385,4 +385,5 @@ class SlaveLife(LifeState):
         session = self.session
         if session is not None:
             session.heard_at = min(now, max(session.heard_at, heard_at) + late_s)
+            session.absent_since = min(now, session.absent_since + late_s)
             session.without_runner_since = min(now, session.without_runner_since + late_s)

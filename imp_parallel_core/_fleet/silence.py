@@ -31,8 +31,10 @@ def look(life: LifeState, session: SessionState, signs: StreamSigns, now: float)
     elif session.silence_told.remind(silent_s):
         life.warn(f" has still not been heard, for {silent_s:.0f} s now")
     if session.resumable:
-        if silent_s >= life.timeouts.heartbeat_s + life.timeouts.reconnect_s:
-            _ask_before_giving_up(life, session, silent_s, now)
+        # whoever ends a stream, such as a slave that was stopped, may be about to come back
+        waited_s = min(silent_s, now - session.absent_since)
+        if waited_s >= life.timeouts.heartbeat_s + life.timeouts.reconnect_s:
+            _ask_before_giving_up(life, session, waited_s, now)
         elif session.is_open:
             life.actions.append(Ping())
         else:
@@ -61,11 +63,11 @@ def _suspect(life: LifeState, session: SessionState, silent_s: float) -> None:
 
 
 def _ask_before_giving_up(
-    life: LifeState, session: SessionState, silent_s: float, now: float
+    life: LifeState, session: SessionState, waited_s: float, now: float
 ) -> None:
-    how = f"not heard for {silent_s:.0f} s"
+    how = f"not heard for {waited_s:.0f} s"
     if life.stage is Stage.ABSENT:
-        how = f"{session.absence}, and it did not come back within {silent_s:.0f} s"
+        how = f"{session.absence}, and it did not come back within {waited_s:.0f} s"
     ends.ask(life, Purpose.SILENCE, now, how=how, has_ended=True)
 
 
@@ -77,6 +79,7 @@ def await_return(life: LifeState, session: SessionState, how: str, now: float) -
     life.warn(f": {how}; it may come back")
     life.stage = Stage.ABSENT
     session.absence = how
+    session.absent_since = now
     session.pause_s = _FIRST_PAUSE_S
     life.actions += [TellLaunch(is_connected=False), Tell(Scheduler.slave_away)]
     ask_soon_for_end(life, session, now)

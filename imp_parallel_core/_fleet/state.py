@@ -90,6 +90,7 @@ class SessionState:
 
     __slots__ = (
         "absence",
+        "absent_since",
         "ask_at",
         "boot",
         "check_at",
@@ -133,6 +134,7 @@ class SessionState:
         self.silence = ""  # that it is suspected for
         self.silence_told = Reminder()
         self.absence = ""  # how its stream had ended when it became absent
+        self.absent_since = now  # when that was; before, when the session began
         self.shown_absence = ""  # what its launch says of its absence or silence
         self.ask_at = NEVER  # when to ask next whether it has ended
         self.pause_s = 0.0  # until the question after that one

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._plugins.launch import (
     EndingLaunch,
@@ -267,7 +267,7 @@ class LaunchWatch(threading.Thread):
         answers = self._answers
         state = answers.poll(launch).get(index)
         deadline = time.monotonic() + _ENDING_S
-        while has_ended and time.monotonic() < deadline and not _is_over(state):
+        while has_ended and time.monotonic() < deadline and not _is_known(state):
             self._is_cancelled.wait(_ENDING_POLL_S)
             state = answers.poll(launch).get(index)
         tail = answers.log_tail(launch, index)
@@ -302,5 +302,7 @@ class LaunchWatch(threading.Thread):
             _logger.warning("could not %s %s: %s: %s", what, self._what, name, text)
 
 
-def _is_over(state: LaunchState | None) -> Any:
-    return state is not None and state.phase is LaunchPhase.ENDED
+def _is_known(state: LaunchState | None) -> bool:
+    """Whether a slave has ended, or won't before long: nobody waits for more news of it."""
+    phases = (LaunchPhase.ENDED, LaunchPhase.SUSPENDED)
+    return state is not None and state.phase in phases

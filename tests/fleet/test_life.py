@@ -460,6 +460,24 @@ def test_messages_are_taken_when_all_else_that_was_decided_has_been_performed(
     slave.check()
 
 
+def test_a_slave_that_was_suspended_for_long_has_time_to_come_back_when_its_stream_ends(
+    slave: PerformedLife,
+) -> None:
+    stream = slave.connect()
+    slave.pass_time(HEARTBEAT_S + RECONNECT_S)
+    for _ in range(10):
+        slave.pass_time(HEARTBEAT_S / 4)
+        slave.answer(Evidence(SUSPENDED))
+    slave.end_stream(stream)
+    for _ in range(10):
+        slave.pass_time(HEARTBEAT_S / 4)
+        slave.answer(Evidence(RUNNING))
+        assert slave.stage() is Stage.ABSENT
+    slave.come_back()
+    assert slave.stage() is Stage.PRESENT
+    assert not slave.losses
+
+
 def test_messages_that_are_held_go_with_the_session(slave: PerformedLife) -> None:
     slave.connect()
     slave.lose_runner(blamed=5)

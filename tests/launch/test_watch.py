@@ -60,6 +60,7 @@ class Plugin:
     command = ("true",)
 
     def __init__(self) -> None:
+        self.polls = 0
         self.states: Mapping[int, LaunchState] = {0: RUNNING, 1: RUNNING}
         self.problem: Exception | None = None
         self.accept: Callable[[int, Any], None] = lambda index, stream: None
@@ -71,6 +72,7 @@ class Plugin:
         return self
 
     def poll(self) -> Mapping[int, LaunchState]:
+        self.polls += 1
         if self.problem is not None:
             raise self.problem
         return self.states
@@ -156,6 +158,21 @@ def test_news_of_a_slave_come_once_and_only_until_it_has_connected(scene: Scene)
     assert scene.told.next("launch_state")[1:] == (1, RUNNING._replace(detail="still"))
     scene.watch.explain(1, 7, has_ended=False)
     assert scene.told.reports.get(timeout=30.0)[:3] == ("explained", 1, 7)
+
+
+@pytest.mark.parametrize("phase", [LaunchPhase.ENDED, LaunchPhase.SUSPENDED])
+def test_many_slaves_that_have_ended_or_are_suspended_are_answered_for_at_once(
+    scene: Scene, phase: LaunchPhase
+) -> None:
+    for index in range(2):
+        scene.watch.note_connection(index, is_connected=True)  # they are not polled for
+    scene.plugin.states = {0: LaunchState(phase)}
+    scene.watch.explain(0, 7, has_ended=True)
+    assert scene.told.next("explained")[1:4] == (0, 7, LaunchState(phase))
+    before = scene.plugin.polls
+    scene.watch.explain(0, 8, has_ended=True)
+    scene.told.next("explained")
+    assert scene.plugin.polls == before + 1
 
 
 def test_what_was_known_holds_on_while_a_launch_can_not_be_asked(scene: Scene) -> None:
