@@ -77,6 +77,34 @@ def test_a_task_that_is_done_makes_the_count_of_dead_runners_begin_anew(master: 
         assert master.next_value() == (item, item)
 
 
+FAILS_ONCE = """
+import os, sys
+if "_slave.runner import" in " ".join(sys.orig_argv) and os.path.exists({fails!r}):
+    os.unlink({fails!r})
+    os._exit(3)
+"""
+
+
+def test_a_runner_that_starts_makes_the_count_of_failed_starts_begin_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = tmp_path / "fails"
+    (tmp_path / "sitecustomize.py").write_text(FAILS_ONCE.format(fails=str(fails)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    master = Master(tmp_path)
+    try:
+        master.begin()
+        for _ in range(3):
+            fails.touch()
+            master.kill_runner()
+            master.go_on()
+            assert not fails.exists()
+        said = master.output.read_text()
+        assert said.count("exited with code 3 before it was ready") == 3
+    finally:
+        master.close()
+
+
 def test_what_was_sent_for_a_dead_runner_is_not_done_by_the_next(master: Master) -> None:
     assert master.kill_runner().item == 0
     master.give(7)
