@@ -44,10 +44,12 @@ class Readers:
         self._hopeless = hopeless
         self._read_at = float("-inf")  # when a reader last came, or took something
         self._ended_with: Error | None = None
+        self._are_left = False
 
     def end(self, error: Error, *, leaves_them: bool) -> None:
         """Leave nobody waiting, unless those who wait are to be left where they are."""
         self._ended_with = error
+        self._are_left = leaves_them
         if not leaves_them:
             for inbox in self._inboxes():
                 inbox.close(error)
@@ -55,6 +57,8 @@ class Readers:
     def inbox_opened(self, context: ServedContext, inbox: Inbox) -> None:
         """Serve an inbox, unless its context, or all, has been closed in the meantime."""
         context.inboxes.add(inbox)
+        if self._are_left:
+            return
         if self._ended_with is not None:
             inbox.close(self._ended_with)
         elif context.id not in self._contexts:
@@ -62,6 +66,8 @@ class Readers:
 
     def wait(self, context: ServedContext, inbox: Inbox, waiter: Waiter) -> None:
         """Answer a reader's question now, or when there is an answer."""
+        if self._are_left:
+            return
         if context.superseded:
             self.forget_superseded(context)
         self.count_read(context)

@@ -99,7 +99,8 @@ class Supervisor:
             # signals first: the master has to know of a warning before what it has done to a task
             ready.sort(key=self._signals.comes_after)
             for key, events in ready:
-                key.data(events)
+                if len(ready) == 1 or self._is_still_ready(key):
+                    key.data(events)
             now = self._turned_at = time.monotonic()
             self._runner.kill_if_overdue(now)
             self._master.by_the_clock(now)
@@ -117,6 +118,11 @@ class Supervisor:
         self._selector.close()
         self._signals.close()
         return self._exit_code
+
+    def _is_still_ready(self, key: selectors.SelectorKey) -> bool:
+        """Whether what was handled before it in this turn, such as a runner's end, has left it."""
+        now = self._selector.get_map().get(key.fileobj)
+        return now is not None and now.data == key.data
 
     def _wait_s(self) -> float:
         deadlines = self._master.deadline, self._runner.deadline, self._availability.deadline

@@ -7,6 +7,7 @@ import pickle
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from imp_parallel_core._wire import heads, protocol
 from imp_parallel_core._wire.shared_memory import open_segment
 
 from ..support.false_master import FalseMaster
+from ..support.waiting import wait_until
 
 
 class Master(FalseMaster):
@@ -28,12 +30,12 @@ class Master(FalseMaster):
         """Wait until a runner is ready; return its pid."""
         return heads.unpack_runner_ready(self.next(protocol.RUNNER_READY).head).pid
 
-    def give(self, item: int) -> None:
-        """Give the slave a task."""
+    def give(self, item: int, task: Any = None) -> None:
+        """Give the slave a task, by default one that returns the item's number."""
         head = heads.pack_tasks(heads.TasksHead(item, 1, 0, 0.0, [1]))
-        self.send(protocol.TASKS, head, [pickle.dumps((abs, (-item,)))])
+        self.send(protocol.TASKS, head, [pickle.dumps(task or (abs, (-item,)))])
 
-    def next_value(self) -> tuple[int, int]:
+    def next_value(self) -> tuple[int, Any]:
         """Return the next item with a value, and the value."""
         (records,) = self.next(protocol.VALUES).segments
         ((item, _, pickled),) = heads.unpack_values(bytes(open_segment(records)))
@@ -75,6 +77,26 @@ def test_a_task_that_is_done_makes_the_count_of_dead_runners_begin_anew(master: 
             master.go_on()
         master.give(item)
         assert master.next_value() == (item, item)
+
+
+def test_a_value_that_comes_together_with_the_end_of_its_runner_is_not_lost(
+    master: Master,
+) -> None:
+    for item in range(1, 6):
+        master.give(item, (os.kill, (master.supervisor, signal.SIGSTOP)))
+        wait_until(lambda: state_of(master.supervisor) == "T")
+        wait_until(lambda: state_of(master.runner) == "S")  # it has written its value, and waits
+        os.kill(master.runner, signal.SIGKILL)
+        wait_until(lambda: state_of(master.runner) == "Z")
+        os.kill(master.supervisor, signal.SIGCONT)
+        assert master.next_value() == (item, None)
+        assert heads.unpack_runner_lost(master.next(protocol.RUNNER_LOST).head).item == 0
+        master.go_on()
+
+
+def state_of(pid: int) -> str:
+    """Return the state of a process, as Linux names it."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 FAILS_ONCE = """

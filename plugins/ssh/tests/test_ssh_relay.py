@@ -422,7 +422,7 @@ def serve_as(user: OrdinaryUser, folder: Path) -> tuple[subprocess.Popen[bytes],
     (user.scratch / "tmp").mkdir()
     user.give(user.scratch / "tmp")
     keeper = subprocess.Popen(
-        [*user.prefix, user.python, str(program), "serve", "30", "127.0.0.1", str(folder)],
+        [*user.prefix, user.python, str(program), "serve", "5", "127.0.0.1", str(folder)],
         env={**os.environ, "TMPDIR": str(user.scratch / "tmp")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
