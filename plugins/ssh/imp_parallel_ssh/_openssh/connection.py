@@ -34,6 +34,7 @@ from .program import SshProgram
 
 _POLL_S = 0.003
 _LAST_WORDS_S = 1.0
+_REMOVED_S = 1.0
 _PREFIX = "imp_parallel-ssh-"
 _RUNS = "imp_parallel_runs"  # what the command says that holds the connection
 _SHELL_BYTES = 1 << 16
@@ -243,9 +244,13 @@ class OpenSSHConnection:
                 each.close(is_lost=is_lost)
 
     def _remove_folder(self) -> None:
-        if self._folder:
-            with contextlib.suppress(OSError):
-                remove_private_folder(self._folder, _PREFIX)
+        if not self._folder:
+            return
+        deadline = time.monotonic() + _REMOVED_S
+        with contextlib.suppress(OSError):
+            # an ssh that is ending may still have made something in it
+            while not remove_private_folder(self._folder, _PREFIX) and time.monotonic() < deadline:
+                time.sleep(_REMOVED_S / 20)
 
 
 def _new_folder() -> str:
