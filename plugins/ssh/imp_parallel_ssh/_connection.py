@@ -75,6 +75,13 @@ class Connection(Protocol):
         Raises OSError if the connection has gone.
         """
 
+    def explain_loss(self) -> None:
+        """Raise LaunchError if the connection was lost because the login shell runs no commands.
+
+        Called, in a thread that may wait, after a command ended with the connection. The reason may
+        become known a moment after that, for which this method waits.
+        """
+
     def on_loss(self, callback: Callable[[str], None]) -> None:
         """Take a function to call once, from any thread, with how the connection was lost.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import stat
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from imp_parallel_ssh._login_node import commands as _remote_commands
 from imp_parallel_ssh._login_node import scripts as shell
 from imp_parallel_ssh._login_node.ssh_host import SSHHost
+from imp_parallel_ssh._openssh.channel import OpenSSHChannel
+from imp_parallel_ssh._openssh.connection import OpenSSHConnection
 from imp_parallel_ssh._paramiko import connect as _connect
 from imp_parallel_ssh._paramiko.connection import ParamikoConnection
 from imp_parallel_ssh._target import Target
@@ -356,13 +358,6 @@ def test_start_up_files_that_send_output_elsewhere_are_named_and_their_answers_a
         host.close()
 
 
-def until_it_is_known(use: Callable[[], object]) -> None:
-    """Use a host again and again: OpenSSH's client may lose it before it knows why."""
-    for _ in range(10):
-        with contextlib.suppress(ConnectionResetError):
-            use()
-
-
 def test_an_account_that_runs_no_commands_is_an_error_with_its_words_and_what_to_do(
     person: Person, daemons: Daemons, sshd: Sshd, client: str
 ) -> None:
@@ -372,8 +367,41 @@ def test_an_account_that_runs_no_commands_is_an_error_with_its_words_and_what_to
     try:
         for use in (lambda: host.run(["qstat"], timeout_s=20.0), lambda: host.home()):
             with pytest.raises(LaunchError, match="currently not available") as caught:
-                until_it_is_known(use)
+                use()
             assert "ssh there echo hello" in str(caught.value)
             assert caught.value.exit_code == 1
     finally:
+        host.close()
+
+
+def test_the_words_of_such_an_account_are_waited_for_if_its_connection_is_lost_first(
+    person: Person,
+    daemons: Daemons,
+    sshd: Sshd,
+    ssh_program: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    is_asked = threading.Event()
+    find_reason, explain = OpenSSHConnection._wait_for_loss, OpenSSHConnection.explain_loss
+
+    def find_reason_late(self: OpenSSHConnection) -> None:
+        is_asked.wait(20.0)
+        find_reason(self)
+
+    def ask(self: OpenSSHConnection) -> None:
+        is_asked.set()
+        explain(self)
+
+    monkeypatch.setattr(OpenSSHConnection, "_wait_for_loss", find_reason_late)
+    monkeypatch.setattr(OpenSSHConnection, "explain_loss", ask)
+    # as that of a command which ends with the connection
+    monkeypatch.setattr(OpenSSHChannel, "exit_status", lambda channel: None)
+    user = daemons.add_user("/usr/sbin/nologin")
+    person.name(sshd, "there", user=user.name)
+    host = SSHHost("there", client="openssh")
+    try:
+        with pytest.raises(LaunchError, match="currently not available"):
+            host.home()
+    finally:
+        is_asked.set()
         host.close()

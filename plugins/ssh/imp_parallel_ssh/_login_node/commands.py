@@ -61,7 +61,8 @@ def run(
     """Run a script of :mod:`.scripts`, and wait for the end of its command.
 
     Raises NotStarted (Redirected if its output is not where it belongs), TimeoutError or
-    TooMuchOutput when it has been killed, or another OSError if the connection is lost.
+    TooMuchOutput when it has been killed, another OSError if the connection is lost; or LaunchError
+    if that was because the login shell runs no commands.
     """
     command = _Command(connection, script + input, mark)
     try:
@@ -83,6 +84,7 @@ def run(
         if said.pid is None:
             words = (said.stderr or said.stdout).decode(errors="replace").strip()
             if code is None:
+                connection.explain_loss()
                 lost = "the connection was lost before a command began"
                 raise OSError(errno.ECONNRESET, f"{lost}: {words}" if words else lost)
             raise NotStarted(code, words)

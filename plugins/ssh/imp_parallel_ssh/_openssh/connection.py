@@ -182,6 +182,12 @@ class OpenSSHConnection:
             how = f"was lost: {self._lost}" if self._lost else "has been closed"
             raise ConnectionResetError(errno.ECONNRESET, f"{self._target}: the connection {how}")
 
+    def explain_loss(self) -> None:
+        """Raise what is known of a refusal to run commands; see :class:`Connection`."""
+        self._watch.join(2 * _LAST_WORDS_S)  # it reads the last words, too
+        if self._refusal is not None:
+            raise self._refusal
+
     def on_loss(self, callback: Callable[[str], None]) -> None:
         """Take a function to call with how the connection was lost; see :class:`Connection`."""
         with self._lock:

@@ -119,6 +119,9 @@ class ParamikoConnection:
         else:
             connected(ParamikoStream(channel, lambda data: None, self._due.put))
 
+    def explain_loss(self) -> None:
+        """Raise nothing: a login shell that runs no commands says so on its own channel."""
+
     def on_loss(self, callback: Callable[[str], None]) -> None:
         """Take a function to call when the connection is lost."""
         with self._lock:
