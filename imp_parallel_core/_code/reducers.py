@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copyreg
+import dataclasses  # cloudpickle imports it, too
 import functools
 import importlib
 import sys
@@ -180,24 +181,17 @@ _OTHERS: dict[type, Callable[[Any], Any]] = {
     CellType: _reduce_cell,
     functools._lru_cache_wrapper: _reduce_lru_cache,
     functools.cached_property: _reduce_cached_property,
+    type(dataclasses.MISSING): lambda _: "MISSING",
+    type(dataclasses.KW_ONLY): lambda _: "KW_ONLY",
     ModuleType: _reduce_module,
     weakref.WeakKeyDictionary: lambda found: (weakref.WeakKeyDictionary, (dict(found),)),
-}
-# by module and name, since importing dataclasses takes long
-_SENTINELS: dict[tuple[str, str], Callable[[Any], Any]] = {
-    ("dataclasses", "_MISSING_TYPE"): lambda _: "MISSING",
-    ("dataclasses", "_KW_ONLY_TYPE"): lambda _: "KW_ONLY",
 }
 _CLOUDPICKLES = cloudpickle.Pickler.dispatch_table.maps[0]
 
 
 def reducer_of(kind: type) -> Callable[[Any], Any] | None:
     """Return the function that takes objects of a type apart; None if pickle itself can."""
-    found: Callable[[Any], Any] | None = (
-        _OTHERS.get(kind)
-        or _CLOUDPICKLES.get(kind)
-        or _SENTINELS.get((kind.__module__, kind.__qualname__))
-    )
+    found: Callable[[Any], Any] | None = _OTHERS.get(kind) or _CLOUDPICKLES.get(kind)
     if (
         found is None
         and issubclass(kind, BaseException)
