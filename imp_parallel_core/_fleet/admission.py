@@ -143,6 +143,11 @@ class Admission:
         link.flush()
         link.close()
 
+    def turn_away(self, record: SlaveRecord, why: str) -> None:
+        """Tell all peers that are not let in yet why they never will be; they would dial again."""
+        for number in list(record.newcomers):
+            self.refuse(record, number, why)
+
     def welcome(self, record: SlaveRecord, number: int) -> None:
         """Begin a session."""
         record.link = link = record.newcomers.pop(number)

@@ -132,11 +132,12 @@ class Fleet:
         _logger.info("%d slaves that waited in a queue are not needed any more", len(records))
 
     def close(self, grace_s: float) -> None:
-        """Tell all slaves to leave, and their launches to see to it."""
+        """Tell all slaves to leave, also those that just connect; end their launches."""
         for record in self.records.values():
             if record.link is not None:
                 record.link.send(protocol.LEAVE)
                 record.link.flush()
+            self._admission.turn_away(record, "the run is over")
         if self._losses is not None:
             self._losses.tell_all()
         self._is_closed = True

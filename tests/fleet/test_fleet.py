@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import selectors
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from imp_parallel_core._fleet.fleet import Fleet
 from imp_parallel_core._fleet.record import SlaveRecord
 from imp_parallel_core._fleet.state import SlaveState
 from imp_parallel_core._scheduler.scheduler import Scheduler
+from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire.handshake import refusal
+from imp_parallel_core._wire.stream import SocketStream
 
 
 class FakeLoop:
@@ -66,7 +70,7 @@ class Scene:
     def take_report(self) -> None:
         self.loop.posted.get(timeout=30.0)()
 
-    def offer(self, streams: Sequence[Stream]) -> None:
+    def offer(self, streams: Sequence[Stream | SocketStream]) -> None:
         for stream in streams:
             self.fleet.stream_made(0, stream)  # type: ignore[arg-type]  # a plugin's
 
@@ -97,6 +101,17 @@ def test_a_stream_that_can_not_be_read_from_is_closed_and_costs_a_slave_at_most(
     assert scene.record.offered == {}
     assert scene.record.life.question is not None
     scene.close()
+
+
+def test_a_slave_that_just_connects_when_the_run_ends_is_told_so_and_does_not_dial_again() -> None:
+    scene = Scene()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        scene.offer([SocketStream(ours)])
+        scene.close()
+        theirs.settimeout(30.0)
+        said = b"".join(iter(lambda: theirs.recv(1 << 16), b""))
+    assert said == protocol.encode_frame(protocol.REFUSE, refusal("the run is over"))
 
 
 def test_streams_that_come_after_the_end_are_closed() -> None:

@@ -242,7 +242,8 @@ def test_folders_with_hostile_names_are_no_hindrance(
             context.add_task(lambda: (print("said"), os.getcwd())[1])  # noqa: PTH109
         assert set(context.get_results_unordered()) == {str(folder)}
     said = "".join(path.read_text() for path in folder.glob("slave?.output"))
-    assert said == "said\n" * 2
+    # one slave may have run both tasks; the other says that the run was over when it connected
+    assert said.count("said\n") == 2
     assert list(folder.iterdir()) == list(folder.glob("slave?.output"))
 
 

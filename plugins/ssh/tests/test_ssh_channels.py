@@ -116,7 +116,7 @@ def test_a_command_that_nobody_reads_holds_nothing_up_and_takes_little_memory(
     connection: ParamikoConnection,
 ) -> None:
     unread = Talk(connection, "yes")
-    unread.wait()
+    assert unread.receive(1) == b"y"
     other = Talk(connection, "head -c 20000000 /dev/zero")
     assert len(other.receive_all()) == 20_000_000
     waiting = sum(map(len, unread.stream._received._pieces))
