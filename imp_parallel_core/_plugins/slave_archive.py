@@ -19,7 +19,7 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 _NEVER_CHECKED = (1).to_bytes(4, "little") + bytes(8)  # of compiled code: no source to compare with
 
 
-def slave_archive(modules: Iterable[str] = ()) -> bytes:
+def slave_archive(modules: Iterable[str] = (), *, has_sources: bool = True) -> bytes:
     """Return a zip archive with the slave program and cloudpickle: a ``code_path`` for slaves.
 
     A launcher calls it for a machine that does not have this package, and gives the path at which
@@ -27,13 +27,15 @@ def slave_archive(modules: Iterable[str] = ()) -> bytes:
 
     Args:
         modules: what else the slave imports, such as ``Transport.slave_modules``; pure Python.
+        has_sources: False leaves out the sources, and keeps the compiled code. That is for a Python
+            whose ``sys.implementation.cache_tag`` is this one's; another finds no modules.
 
     Raises ImportError for a module that can't be found, or has no source.
     """
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:
         for module in dict.fromkeys((*_own_modules(), *_OTHERS, *modules)):
-            for name, data in _files_of(module):
+            for name, data in _files_of(module, has_sources):
                 entry = zipfile.ZipInfo(name, _LONG_AGO)
                 archive.writestr(entry, data, zipfile.ZIP_DEFLATED, compresslevel=1)
     return written.getvalue()
@@ -49,7 +51,7 @@ def _own_modules() -> Iterator[str]:
             yield f"{name}.{module.name}"
 
 
-def _files_of(module: str) -> Iterator[tuple[str, bytes]]:
+def _files_of(module: str, has_sources: bool) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of a module's source, and of its code, for a Python like this one."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None or not isinstance(spec.loader, SourceFileLoader):
@@ -57,6 +59,7 @@ def _files_of(module: str) -> Iterator[tuple[str, bytes]]:
     path = module.replace(".", "/")
     if spec.submodule_search_locations is not None:
         path += "/__init__"
-    yield f"{path}.py", spec.loader.get_data(spec.origin)
+    if has_sources or module == "cloudpickle":  # (its version is read there, without an import)
+        yield f"{path}.py", spec.loader.get_data(spec.origin)
     code = marshal.dumps(spec.loader.get_code(module))
     yield f"{path}.pyc", importlib.util.MAGIC_NUMBER + _NEVER_CHECKED + code

@@ -39,7 +39,14 @@ def run_alone(archive: Path, statements: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_all_of_the_archive_can_be_imported_where_nothing_else_is(archive: Path) -> None:
+@pytest.mark.parametrize("has_sources", [True, False])
+def test_all_of_the_archive_can_be_imported_where_nothing_else_is(
+    archive: Path, has_sources: bool
+) -> None:
+    archive.write_bytes(slave_archive(has_sources=has_sources))
+    if not has_sources:
+        names_in_it = zipfile.ZipFile(archive).namelist()
+        assert [name for name in names_in_it if name.endswith(".py")] == ["cloudpickle/__init__.py"]
     names = list(_slave_archive._own_modules())
     said = run_alone(
         archive,
@@ -49,10 +56,11 @@ def test_all_of_the_archive_can_be_imported_where_nothing_else_is(archive: Path)
     assert said.startswith(f"{archive}/")
 
 
+@pytest.mark.parametrize("has_sources", [True, False])
 def test_the_version_of_cloudpickle_is_found_in_an_archive_without_importing_it(
-    archive: Path,
+    archive: Path, has_sources: bool
 ) -> None:
-    import cloudpickle
+    archive.write_bytes(slave_archive(has_sources=has_sources))
 
     said = run_alone(
         archive,

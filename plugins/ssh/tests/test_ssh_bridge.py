@@ -19,11 +19,12 @@ from pathlib import Path
 import pytest
 from imp_parallel_ssh._shipped_modules import Archive, archive
 from imp_parallel_ssh._slaves import command_line as _command_line
-from imp_parallel_ssh._slaves.bridge_client import BridgeClient, BridgeEnded
+from imp_parallel_ssh._slaves.bridge_client import BridgeClient, BridgeEnded, There
 from imp_parallel_ssh._slaves.command_line import VERSION, command_line, default_pythons, new_mark
 from imp_parallel_ssh._slaves.shared_host import Host, bridge_program
+from imp_parallel_ssh._slaves.start_order import StartOrder
 
-from imp_parallel_core import SocketStream
+from imp_parallel_core import Bootstrap, SocketStream
 from imp_parallel_core.private_folders import make_private_folder, with_private_folders
 from tests.support.as_root import as_me, as_root, can_be_root
 from tests.support.ordinary_user import OrdinaryUser, ordinary_user
@@ -90,6 +91,17 @@ def test_the_bridge_says_which_package_its_python_has(tmp_path: Path) -> None:
     assert there.core_version == imp_parallel_core.__version__
     assert there.cloudpickle_version == cloudpickle.__version__
     assert Path(there.core_path) == Path(imp_parallel_core.__file__).parents[1]
+    assert there.cache_tag == sys.implementation.cache_tag
+
+
+def test_a_host_is_sent_compiled_code_alone_if_its_python_can_run_that() -> None:
+    bootstrap = Bootstrap(0, "python", "/", None, [])
+    own = There("python", "", "", "", str(sys.implementation.cache_tag))
+    other = own._replace(cache_tag="pypy311")
+    small, large = (StartOrder(bootstrap, there, None).archives() for there in (own, other))
+    assert len(small[0].content) < len(large[0].content)
+    with zipfile.ZipFile(io.BytesIO(small[0].content)) as sent:
+        assert "imp_parallel_core/_slave/supervisor.pyc" in sent.namelist()
 
 
 def test_an_archive_that_arrived_otherwise_than_it_was_sent_is_refused(

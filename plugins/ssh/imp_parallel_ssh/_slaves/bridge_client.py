@@ -51,6 +51,8 @@ class There(NamedTuple):
     """The folder that it has imp_parallel_core in; "" if it has not."""
     core_version: str
     cloudpickle_version: str
+    cache_tag: str
+    """``sys.implementation.cache_tag``: whose compiled code this Python runs."""
 
 
 class WrongPython(Exception):

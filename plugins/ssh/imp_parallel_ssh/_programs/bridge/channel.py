@@ -53,6 +53,7 @@ def introduce() -> None:
         os.path.dirname(core),
         _version_in(core + "/_version.py"),
         _version_in(cloudpickle + "/__init__.py"),
+        sys.implementation.cache_tag or "",
     )
 
 
