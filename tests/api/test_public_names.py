@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from imp_parallel_batch import Array, BatchEnd, BatchTask, Command, Description, Submitted
 
 import imp_parallel_core
 from imp_parallel_core import Bootstrap, CommandResult, LaunchState, SlaveInfo
@@ -18,6 +19,19 @@ from imp_parallel_core._api.map import Map
 ROOT = Path(__file__).resolve().parents[2]
 
 PUBLIC = {
+    "imp_parallel_batch": [
+        "Array",
+        "BatchEnd",
+        "BatchSlaveArray",
+        "BatchSystem",
+        "BatchTask",
+        "Command",
+        "Description",
+        "Submitted",
+        "launch_array",
+        "output_of",
+        "understood",
+    ],
     "imp_parallel_core": [
         "Accept",
         "Bootstrap",
@@ -105,7 +119,19 @@ STREAM = ["close", "fileno", "on_wake_up", "receive", "resumable", "send"]
 # What help() shows of each public class: what its users call, or what they implement. Errors are
 # not here: they have attributes, and no methods.
 MEMBERS = {
+    "Array": list(Array._fields),
+    "BatchEnd": list(BatchEnd._fields),
+    "BatchSlaveArray": [*SLAVE, "standard_options"],
+    "BatchSystem": [
+        *("cluster_variables", "first_task", "least_tasks", "reserved_exit_codes"),
+        *("reserved_options", "restarted", "warns_children"),
+        *("accounting", "can_use", "check_options", "deletion", "description", "descriptions_in"),
+        *("ends_in", "is_gone", "job_name", "notice", "question", "submission", "submitted"),
+        "tasks_in",
+    ],
+    "BatchTask": list(BatchTask._fields),
     "Bootstrap": [*Bootstrap._fields, "command", "document", "local_environment"],
+    "Command": [*Command._fields, "program"],
     "CommandHost": HOST,
     "CommandResult": [*CommandResult._fields, "words"],
     "Context": [
@@ -113,6 +139,7 @@ MEMBERS = {
         *("map", "map_unordered"),
     ],
     "ContextDone": ["context"],
+    "Description": list(Description._fields),
     "EndingLaunch": [*LAUNCH, "end_slave"],
     "Event": ["at"],
     "EventsMissed": ["count"],
@@ -146,6 +173,7 @@ MEMBERS = {
     "SlaveInfo": list(SlaveInfo.__annotations__),
     "SocketStream": [*STREAM, "send_with", "take_descriptors"],
     "Stream": STREAM,
+    "Submitted": list(Submitted._fields),
     "TaskDone": ["context", "outcome", "slave", "task"],
     "TaskLostError": ["task"],
     "TaskStarted": ["context", "slave", "task"],

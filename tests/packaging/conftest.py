@@ -16,6 +16,7 @@ PROJECTS = {
     "imp_parallel_core": ROOT,
     "imp_parallel_local": ROOT / "plugins/local",
     "imp_parallel_tcp": ROOT / "plugins/tcp",
+    "imp_parallel_batch": ROOT / "plugins/batch",
     "imp_parallel_sge": ROOT / "plugins/sge",
     "imp_parallel_ssh": ROOT / "plugins/ssh",
 }

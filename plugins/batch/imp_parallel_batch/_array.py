@@ -1,0 +1,88 @@
+"""The description of an array of slaves that one submission launches."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import ClassVar
+
+from imp_parallel_core import CommandHost, LaunchError, LocalHost, SlaveArray
+
+from ._system import BatchSystem
+
+_HERE = LocalHost()
+
+
+class BatchSlaveArray(SlaveArray):
+    """Slaves that are the tasks of one job array; the class of a plugin names its ``system``.
+
+    The script must run where the batch system's commands are, in a folder that the jobs' hosts
+    share; or ``via`` names such a host, for a script that runs anywhere else.
+
+    Args:
+        count: how many slaves.
+        options: more options for the command that submits, written as in a shell.
+        via: where the commands are run, such as ``SSHHost("login")``; by default on this machine.
+
+    Raises ValueError for fewer than one slave, and for options that can't be read or that the
+    plugin sets itself.
+    """
+
+    transport = "tcp"
+
+    system: ClassVar[BatchSystem]
+    """The batch system. It has no state, so one object serves all arrays."""
+
+    standard_options = ""
+    """Options that a subclass sets for all its arrays, written as ``options`` are. Those that an
+    array is given come behind them, and win."""
+
+    def __init__(self, count: int, options: str = "", *, via: CommandHost | None = None) -> None:
+        super().__init__(count)
+        self._options = options
+        self._words = self._split(options)
+        self.via = via
+        self.host = via or _HERE
+
+    def _split(self, options: str) -> list[str]:
+        try:
+            words = shlex.split(options)
+        except ValueError as problem:
+            program = self.system.programs[0]
+            text = f"the {program} options {options!r} can't be read: {problem}"
+            raise ValueError(text) from None
+        self.system.check_options(words)
+        return words
+
+    def check(self) -> None:
+        """Raise LaunchError if the batch system's commands are not to be had.
+
+        Raises ValueError for ``standard_options`` that can't be read or used.
+        """
+        self._split(self.standard_options)
+        check_programs(self.host, self.system.programs, self.system.advice)
+
+    def __repr__(self) -> str:
+        options = f", {self._options!r}" if self._options else ""
+        return f"{type(self).__name__}({len(self)}{options})"
+
+
+def options_of(array: BatchSlaveArray) -> list[str]:
+    """Return the words of all options that users give to an array. Raises ValueError."""
+    return [*array._split(array.standard_options), *array._words]
+
+
+def check_programs(host: CommandHost, programs: Sequence[str], advice: str) -> None:
+    """Raise LaunchError if a host lacks one of these commands.
+
+    Args:
+        host: where they are to be run.
+        programs: the commands.
+        advice: what to do then.
+    """
+    for program in programs:
+        if host.find_program(program) is None:
+            raise LaunchError(
+                f"{program} was not found; the PATH is {host.search_path()}. {advice}",
+                command=[program],
+            )

@@ -1,0 +1,78 @@
+"""What the kit takes as usual for a batch system."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+from imp_parallel_batch import (
+    Array,
+    BatchSystem,
+    BatchTask,
+    Command,
+    Submitted,
+    output_of,
+    understood,
+)
+
+from imp_parallel_core import CommandResult
+
+
+class System(BatchSystem):
+    """A batch system that has options alone."""
+
+    name = "Queue"
+    key = "queue"
+    programs = ("put", "list", "drop")
+    advice = "Install it."
+    task_variable = "TASK"
+    task_pattern = "%a"
+    reserved_options = {"--array": "the size is given", "-w v": "nothing would be submitted"}
+
+    def submission(self, array: Array) -> Command:
+        return Command(["put"])
+
+    def submitted(self, done: CommandResult, array: Array) -> Submitted:
+        return understood(done, done.stdout.split(), program="put")
+
+    def question(self) -> Command:
+        return Command(["list"])
+
+    def tasks_in(self, done: CommandResult) -> Mapping[str, Mapping[int, BatchTask]]:
+        return {}
+
+    def deletion(self, job: str, ranges: Sequence[range]) -> Sequence[Command]:
+        return [Command(["drop", job])]
+
+
+@pytest.mark.parametrize("words", ["--array 1-4", "--array=1-4", "-q a -w v", "-w v"])
+def test_options_that_the_plugin_sets_are_refused_however_they_are_written(words: str) -> None:
+    with pytest.raises(ValueError, match=r"the put option (--array|-w v) can't be used here: "):
+        System().check_options(words.split())
+
+
+def test_other_options_are_not_refused() -> None:
+    System().check_options(["-w", "e", "--arrays=2", "v", "-w"])
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "jobs", "expected"),
+    [
+        (0, ["5"], Submitted("5")),
+        (1, [], Submitted(refusal="put refused the array: exit code 1", advice="Look.")),
+        (1, ["5"], Submitted(doubt="exit code 1")),
+        (0, ["5", "6"], Submitted(doubt="its answer speaks of several arrays")),
+        (0, [], Submitted(doubt="its answer is not understood")),
+    ],
+)
+def test_only_an_answer_without_a_job_and_with_an_exit_code_is_a_refusal(
+    exit_code: int, jobs: list[str], expected: Submitted
+) -> None:
+    done = CommandResult(exit_code, "", "")
+    assert understood(done, jobs, program="put", advice="Look.") == expected
+
+
+def test_the_output_of_a_command_that_failed_is_an_error_with_its_words() -> None:
+    assert output_of(CommandResult(0, "a list", "a warning")) == "a list"
+    with pytest.raises(ValueError, match="exit code 3: no such host"):
+        output_of(CommandResult(3, "half a li", "no such host\n"))
