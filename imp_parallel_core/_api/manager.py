@@ -41,7 +41,7 @@ from .._fleet.record import SlaveRecord
 from .._plugins.bootstrap import Bootstrap, script_arguments
 from .._plugins.output_files import OutputFiles
 from .._plugins.registry import Plugins
-from .._plugins.slaves import Slave
+from .._plugins.slaves import Slave, checked_environment, checked_threads
 from .._plugins.transports import Transports
 from .._scheduler.policy import Policy
 
@@ -137,7 +137,9 @@ class Manager:
             slave: its description, such as ``LocalSlave()``.
 
         Raises:
-            TypeError: it describes no slave.
+            TypeError: it describes no slave; or its ``threads`` or ``environment`` is of a wrong
+                type.
+            ValueError: its ``threads`` or ``environment`` can't be used.
             LaunchError: it is known at once that the slave can't be launched; or its output file
                 can't be written.
             ClosedError: the Manager has been closed.
@@ -146,8 +148,13 @@ class Manager:
         if not isinstance(slave, Slave):
             raise TypeError(f"{slave!r} describes no slave (such as LocalSlave() does)")
         slave.check()
-        environment, argv = dict(os.environ), script_arguments()
-        records = [self._new_record(slave, environment, argv) for _ in range(len(slave))]
+        threads, argv = checked_threads(slave), script_arguments()
+        masters_environment = dict(os.environ)
+        environments = [checked_environment(slave, position) for position in range(len(slave))]
+        records = [
+            self._new_record(slave, environment, masters_environment, threads, argv)
+            for environment in environments
+        ]
         self._engine.launch(records)
 
     def get_context(
@@ -232,7 +239,12 @@ class Manager:
         return f"<Manager of {count} slave{'' if count == 1 else 's'}>"
 
     def _new_record(
-        self, slave: Slave, environment: Mapping[str, str], argv: Sequence[str]
+        self,
+        slave: Slave,
+        environment: Mapping[str, str],
+        masters_environment: Mapping[str, str],
+        threads: int | str | None,
+        argv: Sequence[str],
     ) -> SlaveRecord:
         index = next(self._slave_numbers)
         dial, secret = "", b""
@@ -254,8 +266,10 @@ class Manager:
             slave_modules=slave_modules,
             connect_timeout_s=self.connect_timeout,
             reconnect_timeout_s=self.reconnect_timeout,
-            masters_environment=environment,
+            environment=environment,
+            masters_environment=masters_environment,
             argv=argv,
+            threads=threads,
         )
         return SlaveRecord(
             slave,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from .._light_typing import NamedTuple
+from .._threads import masters_choice
 
 _NOT_TO_BE_QUOTED = dict.fromkeys(map(ord, "_@%+=:,./-"), "a")  # besides letters and digits
 
@@ -43,6 +44,8 @@ class Bootstrap(NamedTuple):
         sent_path: entries that follow the master's ``sys.path`` on the slave's: folders that the
             launch has made there for the modules that it sends. They are used whoever owns the
             folders around them.
+        threads: how many threads libraries are to start in the slave's tasks; see
+            :attr:`Slave.threads`. The slave program sets the variables, if they are not set there.
     """
 
     index: int  # type: ignore[assignment]  # hides a method of tuples that nobody needs here
@@ -62,6 +65,7 @@ class Bootstrap(NamedTuple):
     sent_path: Sequence[str] = ()
     masters_environment: Mapping[str, str] | None = None
     argv: Sequence[str] = ("",)
+    threads: int | str | None = 1
 
     def __repr__(self) -> str:
         """Show all but the secrets."""
@@ -89,6 +93,8 @@ class Bootstrap(NamedTuple):
         program = _PROGRAM.format(
             version=tuple(sys.version_info[:2]),
             code_path=code_path or self.code_path or _code_path(),
+            threads=self.threads,
+            masters_choice=masters_choice(self._inherited()),
         )
         is_plain_word = self.python.translate(_NOT_TO_BE_QUOTED).isalnum()
         is_path_here = not self.has_own_files and os.path.exists(self.python)
@@ -121,8 +127,10 @@ class Bootstrap(NamedTuple):
 
     def local_environment(self) -> dict[str, str]:
         """Return the environment of a slave that is started as a process of this machine."""
-        inherited = os.environ if self.masters_environment is None else self.masters_environment
-        return {**inherited, **self.environment}
+        return {**self._inherited(), **self.environment}
+
+    def _inherited(self) -> Mapping[str, str]:
+        return os.environ if self.masters_environment is None else self.masters_environment
 
     def document(self) -> bytes:
         """Return the bootstrap document: one line of JSON.
@@ -185,7 +193,7 @@ try:
 except ImportError as problem:
     sys.exit("imp_parallel: %s. Install imp-parallel-core for %s, or let this machine see the "
         "master's files in %s." % (problem, sys.executable, {code_path!r}))
-main()
+main({threads!r}, {masters_choice!r})
 """
 
 

@@ -12,7 +12,15 @@ from importlib import import_module
 from importlib.machinery import SourceFileLoader
 
 # All that a supervisor and a runner import of this package; an import contract holds them to it.
-_MODULES = ("", "._errors", "._light_typing", "._printable", "._version", ".trusted_paths")
+_MODULES = (
+    "",
+    "._errors",
+    "._light_typing",
+    "._printable",
+    "._threads",
+    "._version",
+    ".trusted_paths",
+)
 _PACKAGES = ("._wire", "._code", "._slave")
 _OTHERS = ("cloudpickle", "cloudpickle.cloudpickle")
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from .._printable import printable
 
@@ -24,6 +27,18 @@ class Slave:
     """The name of the transport by which it reaches the master; "" if its launch hands its streams
     over."""
 
+    threads: int | str | None = 1
+    """How many threads numeric libraries are to start in its tasks: as many as it has cores.
+
+    A text names the variable in which a batch system tells the slave's job how many cores were
+    granted, such as ``"NSLOTS"``; if that holds no number, it is one thread. The usual variables
+    (``OMP_NUM_THREADS`` and the like) are set to that number before a task runs. What the user has
+    set, on the slave's machine or else in the master's environment, stays as it is. None leaves
+    all variables alone."""
+
+    environment: Mapping[str, str] = MappingProxyType({})
+    """Variables to add to its environment; never a secret, since batch systems show them."""
+
     def __len__(self) -> int:
         """Return how many slaves it describes."""
         return 1
@@ -33,6 +48,16 @@ class Slave:
 
         Called by ``add_slave``, in the user's thread; must return within a second or so.
         """
+
+    def environment_of(self, position: int) -> Mapping[str, str]:
+        """Return the variables to add to the environment of one of its slaves.
+
+        Called by ``add_slave``, for each slave that it describes.
+
+        Args:
+            position: the slave's position in an array, from 0.
+        """
+        return self.environment
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -46,6 +71,45 @@ def describe(slave: Slave) -> str:
         raise
     except BaseException as problem:
         return f"{type(slave).__name__}(…) (its __repr__ raised {type(problem).__name__})"
+
+
+def checked_threads(slave: Slave) -> int | str | None:
+    """Return how many threads a description gives its slaves. Raises TypeError, ValueError."""
+    threads: Any = slave.threads
+    if threads is None or (type(threads) is int and threads > 0):
+        return slave.threads
+    if isinstance(threads, str) and _is_variable(threads):
+        return threads
+    error = ValueError if type(threads) in (int, str) else TypeError
+    raise error(
+        f"{describe(slave)}: threads={threads!r}: it must be a number of threads, the name of a "
+        "variable that holds one, or None"
+    )
+
+
+def checked_environment(slave: Slave, position: int) -> dict[str, str]:
+    """Return what a description adds to a slave's environment. Raises TypeError, ValueError."""
+    environment: dict[Any, Any] = dict(slave.environment_of(position))
+    for name, value in environment.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(
+                f"{describe(slave)}: environment={{{name!r}: {value!r}}}: names and values must be "
+                "texts"
+            )
+        if not _is_variable(name):
+            raise ValueError(f"{describe(slave)}: no shell can set a variable {name!r}")
+        try:
+            is_text = b"\0" not in os.fsencode(value)
+        except UnicodeEncodeError:
+            is_text = False
+        if not is_text:
+            raise ValueError(f"{describe(slave)}: the value of {name} can't be in an environment")
+    return environment
+
+
+def _is_variable(name: str) -> bool:
+    """Whether every shell can set a variable of that name."""
+    return name.isascii() and name.isidentifier()
 
 
 class SlaveArray(Slave):

@@ -21,10 +21,11 @@ import socket
 import sys
 
 from .._light_typing import TYPE_CHECKING
+from .._threads import set_threads
 from .runner_start import StartedRunner, Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from .._wire.stream import Stream
@@ -35,10 +36,16 @@ _DIAL_S = 30.0
 EXIT_BAD_BOOTSTRAP = 4
 
 
-def main() -> None:
-    """Become a slave; end the process with its exit code."""
+def main(threads: int | str | None, masters_choice: Mapping[str, str]) -> None:
+    """Become a slave; end the process with its exit code.
+
+    Args:
+        threads: how many threads libraries are to start in its runners; see ``Slave.threads``.
+        masters_choice: variables for threads that the user has set in the master's environment.
+    """
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # undo what the process around may have blocked
     gc.disable()  # it finds nothing while modules are loaded, and takes a tenth of the time
+    set_threads(threads, masters_choice)  # before there is a runner, which inherits them
     code_path = os.path.abspath(__file__).rpartition("/imp_parallel_core/")[0]
     arguments, notify_s = _split_off_warned(sys.argv[1:])
     if arguments != ["stdin"] and (len(arguments) != 2 or arguments[0] != "file"):

@@ -113,7 +113,9 @@ HOST = [
     *("run", "search_path", "write_file", "write_files"),
 ]
 LAUNCH = ["cancel", "command", "log_tail", "poll"]
-SLAVE = ["check", "is_relaunchable", "transport", "via"]
+SLAVE = [
+    *("check", "environment", "environment_of", "is_relaunchable", "threads", "transport", "via"),
+]
 STREAM = ["close", "fileno", "on_wake_up", "receive", "resumable", "send"]
 
 # What help() shows of each public class: what its users call, or what they implement. Errors are

@@ -24,6 +24,8 @@ def test_a_description_says_what_it_was_made_of() -> None:
     assert repr(made) == "SSHSlave('h', python='python3', ship_modules=[], client='openssh')"
     assert repr(SSHSlaveArray(["a", "b"], 8)) == "SSHSlaveArray(['a', 'b'], slaves_per_host=8)"
     assert repr(SSHSlaveArray(["a"])) == "SSHSlaveArray(['a'])"
+    made = SSHSlave("h", threads=None, environment={"A": "1"})
+    assert repr(made) == "SSHSlave('h', threads=None, environment={'A': '1'})"
 
 
 def test_an_array_has_as_many_slaves_as_its_hosts_have() -> None:
@@ -35,7 +37,8 @@ def test_an_array_has_as_many_slaves_as_its_hosts_have() -> None:
 def test_a_file_lists_hosts_and_how_many_slaves_each_has(tmp_path: Path) -> None:
     path = tmp_path / "hosts"
     path.write_text("# ours\na\n\nu@b:22 4   # many cores\nc 1\n")
-    array = SSHSlaveArray.from_file(path, slaves_per_host=2, client="openssh")
+    array = SSHSlaveArray.from_file(path, slaves_per_host=2, client="openssh", threads=2)
+    assert array.threads == 2
     assert array.hosts == ["a", "a", *["u@b:22"] * 4, "c"]
     assert array.options.client == "openssh"
     assert len(array) == 7

@@ -58,6 +58,20 @@ def test_a_runner_that_takes_the_place_of_the_first_is_like_it(
         check_that_a_runner_is_like_the_one_before(manager, make_slave())
 
 
+def test_a_slave_on_a_host_has_the_threads_and_the_environment_of_its_description(
+    there: Sshd, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "5")
+    given = {"WORDS": "a 'quoted' $word\nand a line", "EMPTY": ""}
+    names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", *given)
+    with Manager() as manager:
+        manager.add_slave(SSHSlaveArray(["there"], client=client, threads=2, environment=given))
+        context = manager.get_context()
+        context.add_task(lambda: [os.environ.get(name) for name in names])
+        assert list(context.get_results()) == [["2", "5", *given.values()]]
+
+
 def test_what_a_task_registers_for_the_end_is_done_when_its_runner_is_not_needed_any_more(
     there: Sshd, make_slave: MakeSlave, tmp_path: Path
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from imp_parallel_core import LaunchError, Slave, SlaveArray
@@ -31,7 +31,7 @@ class _Options:
             raise LaunchError(str(problem)) from problem
         check_client_is_installed(self.client)
 
-    def __str__(self) -> str:
+    def describe(self, slaves: Slave) -> str:
         words = []
         if self.python is not None:
             words.append(f", python={self.python!r}")
@@ -39,6 +39,10 @@ class _Options:
             words.append(f", ship_modules={self.ship_modules!r}")
         if self.client != "paramiko":
             words.append(f", client={self.client!r}")
+        if slaves.threads != 1:
+            words.append(f", threads={slaves.threads!r}")
+        if slaves.environment:
+            words.append(f", environment={slaves.environment!r}")
         return "".join(words)
 
 
@@ -57,6 +61,12 @@ class SSHSlave(Slave):
             and the host does not have; they are sent along. By default those beside the script,
             up to 16 MiB. What the host has by itself in the script's folder comes first.
         client: what speaks SSH: ``"paramiko"``, or ``"openssh"`` for the program ``ssh``.
+        threads: how many threads numeric libraries start in the slave's tasks: as many as the slave
+            has cores. The usual variables (``OMP_NUM_THREADS`` and the like) are set to this
+            number, except for those that the user has set, on the host or else in the master's
+            environment. None leaves all of them alone.
+        environment: variables to add to the slave's environment. Never a secret, since messages
+            show the description.
 
     Raises ValueError for a host that can't be read or an unknown client.
     """
@@ -68,17 +78,21 @@ class SSHSlave(Slave):
         python: str | None = None,
         ship_modules: Modules | None = None,
         client: str = "paramiko",
+        threads: int | str | None = 1,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         parse_target(host)
         self.hosts = [host]
         self.options = _Options(python, ship_modules, client)
+        self.threads = threads
+        self.environment = dict(environment or {})
 
     def check(self) -> None:
         """Raise LaunchError if it can be known at once that it can't be launched."""
         self.options.check()
 
     def __repr__(self) -> str:
-        return f"SSHSlave({self.hosts[0]!r}{self.options})"
+        return f"SSHSlave({self.hosts[0]!r}{self.options.describe(self)})"
 
 
 class SSHSlaveArray(SlaveArray):
@@ -102,6 +116,8 @@ class SSHSlaveArray(SlaveArray):
         python: str | None = None,
         ship_modules: Modules | None = None,
         client: str = "paramiko",
+        threads: int | str | None = 1,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         if isinstance(hosts, str):
             raise TypeError(f"hosts={hosts!r}: it must be a list of hosts")
@@ -111,6 +127,8 @@ class SSHSlaveArray(SlaveArray):
             parse_target(host)
         self._init(list(hosts), [slaves_per_host] * len(hosts))
         self.options = _Options(python, ship_modules, client)
+        self.threads = threads
+        self.environment = dict(environment or {})
 
     def _init(self, hosts: Sequence[str], counts: Sequence[int]) -> None:
         if not hosts:
@@ -130,6 +148,8 @@ class SSHSlaveArray(SlaveArray):
         python: str | None = None,
         ship_modules: Modules | None = None,
         client: str = "paramiko",
+        threads: int | str | None = 1,
+        environment: Mapping[str, str] | None = None,
     ) -> SSHSlaveArray:
         """Return an array on the hosts that a file lists.
 
@@ -157,7 +177,14 @@ class SSHSlaveArray(SlaveArray):
         if not entries:
             raise ValueError(f"{path} lists no hosts")
         hosts, counts = zip(*entries, strict=True)
-        made = cls(hosts, python=python, ship_modules=ship_modules, client=client)
+        made = cls(
+            hosts,
+            python=python,
+            ship_modules=ship_modules,
+            client=client,
+            threads=threads,
+            environment=environment,
+        )
         made._init(hosts, counts)
         return made
 
@@ -170,5 +197,5 @@ class SSHSlaveArray(SlaveArray):
         hosts = [host for host, _ in self._host_counts]
         if len(counts) == 1:
             per_host = "" if counts == {1} else f", slaves_per_host={counts.pop()}"
-            return f"SSHSlaveArray({hosts!r}{per_host}{self.options})"
-        return f"SSHSlaveArray({self.hosts!r}{self.options})"
+            return f"SSHSlaveArray({hosts!r}{per_host}{self.options.describe(self)})"
+        return f"SSHSlaveArray({self.hosts!r}{self.options.describe(self)})"
