@@ -66,7 +66,8 @@ class Launch(Protocol):
     def cancel(self, grace_s: float) -> None:
         """End all slaves: let them leave by themselves for ``grace_s``, then end them by force.
 
-        The core has told those that are connected to leave. Called once.
+        The core has told those that are connected to leave. Must return as soon as no slave is
+        left, also if the grace is not over. The core calls it once; a second call must do no harm.
         """
 
     def log_tail(self, index: int) -> str:

@@ -1,27 +1,24 @@
-"""A conformance kit for authors of launcher plugins; it needs no particular test runner.
+"""A conformance kit for authors of plugins; it needs no particular test runner.
 
-Each check is a function that makes real slaves, and raises AssertionError with a sentence if the
-launcher does not do what the core expects. :func:`check_launcher` runs them all.
+Each check has a name that says what the core expects, uses real slaves or real connections, and
+raises AssertionError with a sentence if something is not so. The functions ``…_checks`` return the
+checks one by one, for pytest's ``parametrize``; the functions ``check_…`` run them all.
+
+:mod:`._check` is what all checks have in common. Launchers: :mod:`._launcher_checks` lists the
+checks, which are in :mod:`._starting` (what slaves get), :mod:`._secrets`, :mod:`._failing` (slaves
+that never start) and :mod:`._ending`; :mod:`._launcher` is what each check gets,
+:mod:`._launch_record` notes what the core asks a launch, :mod:`._masters` is a master that is to
+be killed, and :mod:`._processes` watches processes.
 """
 
-from ._launcher_checks import (
-    check_a_slave_that_reads_nothing_is_explained,
-    check_launcher,
-    check_nothing_is_left,
-    check_results_come,
-    check_the_bootstraps_environment_is_added,
-    check_the_slave_has_the_masters_folder_and_path,
-    check_what_kills_a_slave_loses_nothing,
-    check_what_the_slave_says_is_found,
-)
+from ._check import Check
+from ._launcher import MakeSlave
+from ._launcher_checks import LauncherCheck, check_launcher, launcher_checks
 
 __all__ = [
-    "check_a_slave_that_reads_nothing_is_explained",
+    "Check",
+    "LauncherCheck",
+    "MakeSlave",
     "check_launcher",
-    "check_nothing_is_left",
-    "check_results_come",
-    "check_the_bootstraps_environment_is_added",
-    "check_the_slave_has_the_masters_folder_and_path",
-    "check_what_kills_a_slave_loses_nothing",
-    "check_what_the_slave_says_is_found",
+    "launcher_checks",
 ]

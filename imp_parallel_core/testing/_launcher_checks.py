@@ -1,207 +1,106 @@
-"""Checks of what the core expects of a launcher."""
+"""The checks of a launcher, in the order in which its author will want to see them pass."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
-from .._api.manager import Manager
-from .._errors import NoMoreSlavesError
-from .._fleet.record import SlaveRecord
-from .._plugins.slaves import Slave
+from . import _ending, _failing, _secrets, _starting
+from ._check import Check
+from ._launcher import Launcher, MakeSlave
 
-_GONE_S = 10.0
-_MORE_THAN_FITS_BYTES = 4 << 20  # … into a socket's buffer
+_CHECKS = (
+    _starting.results_come,
+    _starting.each_slave_of_an_array_is_itself,
+    _starting.folder_arguments_and_output_may_have_any_name,
+    _starting.the_environment_of_the_bootstrap_is_added,
+    _secrets.the_secret_is_nowhere_to_be_seen,
+    _failing.a_slave_that_fails_at_once_is_explained,
+    _failing.a_slave_that_reads_nothing_is_explained,
+    _failing.a_slave_that_fails_after_a_second_is_explained,
+    _failing.a_slave_that_fails_without_a_word_is_explained,
+    _failing.a_slave_that_has_ended_stays_ended,
+    _ending.a_killed_slave_loses_nothing,
+    _ending.cancel_waits_no_longer_than_the_slaves_need_and_may_be_called_twice,
+    _ending.a_closed_manager_leaves_nothing,
+    _ending.a_killed_master_leaves_nothing,
+)
+_KILLS_BY_PID = (_ending.a_killed_slave_loses_nothing,)
+_OTHER_PIDS = "the slaves are in another PID namespace, or on another machine"
 
-MakeSlave = Callable[[], Slave]
+
+class LauncherCheck(Check):
+    """A check of a launcher."""
+
+    def __init__(
+        self, function: Callable[[Launcher], None], why_not: str, shares_pids: bool, limit_s: float
+    ) -> None:
+        super().__init__(function, why_not)
+        self._shares_pids = shares_pids
+        self._limit_s = limit_s
+
+    def __call__(
+        self, make_slave: MakeSlave, *, output_folder: Path, plugins: Iterable[Any] = ()
+    ) -> None:
+        """Make the check.
+
+        Args:
+            make_slave: returns a new description, as a user would give it to ``add_slave``; of one
+                slave or an array. A master that is to be killed gets a copy of this function, by
+                cloudpickle.
+            output_folder: an empty folder that master and slaves can write to.
+            plugins: the plugin, if it isn't installed.
+
+        Raises AssertionError if something is not as it should be.
+        """
+        plugins = tuple(plugins)
+        self._run(Launcher(make_slave, output_folder, plugins, self._shares_pids, self._limit_s))
+
+
+def launcher_checks(*, shares_pids: bool = True, limit_s: float = 120.0) -> list[LauncherCheck]:
+    """Return all checks of a launcher, one by one.
+
+    Args:
+        shares_pids: whether a slave's processes can be found, by the pids that they have for
+            themselves, where the check runs. False for containers and other machines: then the
+            check that kills a slave by its pid is left out, and the others watch files that slaves
+            have locked.
+        limit_s: how long a check may take. Give more if slaves have to wait in a queue.
+    """
+    return [
+        LauncherCheck(
+            function,
+            _OTHER_PIDS if function in _KILLS_BY_PID and not shares_pids else "",
+            shares_pids,
+            limit_s,
+        )
+        for function in _CHECKS
+    ]
 
 
 def check_launcher(
-    make_slave: MakeSlave, *, output_folder: Path, plugins: Iterable[Any] = ()
-) -> None:
-    """Run all checks.
+    make_slave: MakeSlave,
+    *,
+    output_folder: Path,
+    plugins: Iterable[Any] = (),
+    shares_pids: bool = True,
+    limit_s: float = 120.0,
+) -> dict[str, str]:
+    """Make all checks of a launcher, each in a folder of its own.
 
-    Args:
-        make_slave: returns a new description, as a user would give it to ``add_slave``; of one
-            slave or an array.
-        output_folder: an empty folder that master and slaves can write to.
-        plugins: the plugin, if it isn't installed.
-
-    Raises AssertionError for the first thing that is not as it should be.
+    The arguments are those of :class:`LauncherCheck` and :func:`launcher_checks`. Returns the names
+    of the checks that could not be made, each with the reason. Raises AssertionError for the first
+    thing that is not as it should be.
     """
-    for check in _CHECKS:
-        folder = output_folder / check.__name__
+    left_out = {}
+    plugins = tuple(plugins)
+    for check in launcher_checks(shares_pids=shares_pids, limit_s=limit_s):
+        folder = output_folder / check.name
         folder.mkdir()
-        check(make_slave, output_folder=folder, plugins=plugins)
-
-
-def _manager(output_folder: Path, plugins: Iterable[Any]) -> Manager:
-    return Manager(output=str(output_folder / "slave%d.output"), plugins=plugins)
-
-
-def check_results_come(
-    make_slave: MakeSlave, *, output_folder: Path, plugins: Iterable[Any] = ()
-) -> None:
-    """Tasks are run by the slaves, with the values of the set-up."""
-    with _manager(output_folder, plugins) as manager:
-        manager.add_slave(make_slave())
-        context = manager.get_context(lambda: 1000)
-        for number in range(20):
-            context.add_task(lambda thousand, number=number: thousand + number)
-        results = sorted(context.get_results_unordered())
-    assert results == list(range(1000, 1020)), f"the results are {results}"
-
-
-def check_the_slave_has_the_masters_folder_and_path(
-    make_slave: MakeSlave, *, output_folder: Path, plugins: Iterable[Any] = ()
-) -> None:
-    """A slave works in the master's working directory, and imports from its ``sys.path``."""
-    with _manager(output_folder, plugins) as manager:
-        manager.add_slave(make_slave())
-        context = manager.get_context()
-        context.add_task(lambda: (os.getcwd(), list(sys.path)))
-        ((folder, path),) = context.get_results_unordered()
-    assert folder == str(Path.cwd()), f"the slave works in {folder}, not in {Path.cwd()}"
-    missing = [entry for entry in sys.path if entry and entry not in path]
-    assert not missing, f"the slave's sys.path lacks {missing}"
-
-
-def check_what_kills_a_slave_loses_nothing(
-    make_slave: MakeSlave, *, output_folder: Path, plugins: Iterable[Any] = ()
-) -> None:
-    """A slave that is killed with ``kill -9`` loses no task, if another can go on."""
-    mark = output_folder / "killed"
-
-    def kill_the_slave_once() -> str:
         try:
-            mark.touch(exist_ok=False)
-        except FileExistsError:
-            return "ran again"
-        os.kill(os.getppid(), signal.SIGKILL)
-        time.sleep(60)
-        return "not killed"
-
-    with _manager(output_folder, plugins) as manager:
-        for _ in range(2):
-            manager.add_slave(make_slave())
-        context = manager.get_context()
-        context.add_task(kill_the_slave_once)
-        for number in range(5):
-            context.add_task(lambda number=number: number)
-        results = list(context.get_results_unordered())
-    assert "ran again" in results, f"the task of the killed slave did not run again: {results}"
-    assert len(results) == 6, f"of 6 results {len(results)} came: {results}"
-
-
-def check_what_the_slave_says_is_found(
-    make_slave: MakeSlave, *, output_folder: Path, plugins: Iterable[Any] = ()
-) -> None:
-    """A slave whose Python fails is an error that quotes what it said, and its exit code."""
-    manager = Manager(
-        python="echo my last $((40 + 2)) words; exit 43;",
-        output=str(output_folder / "slave%d.output"),
-        plugins=plugins,
-    )
-    with manager:
-        manager.add_slave(make_slave())
-        context = manager.get_context()
-        context.add_task(os.getpid)
-        try:
-            list(context.get_results_unordered())
-        except NoMoreSlavesError as error:
-            text = str(error)
-        else:
-            raise AssertionError("a Python that exits at once gave results")
-    assert "my last 42 words" in text, f"log_tail() was not quoted: {text}"
-    assert "43" in text, f"the exit code is missing: {text}"
-
-
-def check_a_slave_that_reads_nothing_is_explained(
-    make_slave: MakeSlave, *, output_folder: Path, plugins: Iterable[Any] = ()
-) -> None:
-    """A slave that ends before it has read its bootstrap document is an error that says how."""
-    argv = getattr(sys, "argv", [])
-    sys.argv = ["x" * _MORE_THAN_FITS_BYTES]  # which a document holds
-    try:
-        check_what_the_slave_says_is_found(make_slave, output_folder=output_folder, plugins=plugins)
-    finally:
-        sys.argv = argv
-
-
-class _AddsToTheEnvironment(Manager):
-    """Its bootstraps have something to add to the environment."""
-
-    def _new_record(self, *arguments: Any) -> SlaveRecord:
-        record = super()._new_record(*arguments)
-        environment = {"IMP_PARALLEL_ADDED": "a 'quoted' $word"}
-        record.bootstrap = record.bootstrap._replace(environment=environment)
-        return record
-
-
-def check_the_bootstraps_environment_is_added(
-    make_slave: MakeSlave, *, output_folder: Path, plugins: Iterable[Any] = ()
-) -> None:
-    """A slave has what its bootstrap adds to its environment, and what there is besides."""
-    output = str(output_folder / "slave%d.output")
-    with _AddsToTheEnvironment(output=output, plugins=plugins) as manager:
-        manager.add_slave(make_slave())
-        context = manager.get_context()
-        context.add_task(lambda: [os.environ.get(name) for name in ("IMP_PARALLEL_ADDED", "PATH")])
-        ((added, path),) = context.get_results_unordered()
-    assert added == "a 'quoted' $word", f"the bootstrap's environment is not added: {added}"
-    assert path, "the slave has nothing but what its bootstrap adds to the environment"
-
-
-def check_nothing_is_left(
-    make_slave: MakeSlave, *, output_folder: Path, plugins: Iterable[Any] = ()
-) -> None:
-    """When the Manager has been closed in the middle of a task, no process of the slave is left."""
-    pids = output_folder / "pids"
-
-    def work() -> None:
-        pids.write_text(f"{os.getpid()} {os.getppid()}")
-        time.sleep(600)
-
-    with _manager(output_folder, plugins) as manager:
-        manager.add_slave(make_slave())
-        context = manager.get_context()
-        context.add_task(work)
-        _wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2, 60.0)
-    for pid in map(int, pids.read_text().split()):
-        _wait_until(partial(_has_ended, pid), _GONE_S)
-        assert _has_ended(pid), f"process {pid} is still there after close()"
-
-
-def _wait_until(condition: Callable[[], bool], limit_s: float) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
-def _has_ended(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False  # no /proc on this system
-    return state in "ZX"
-
-
-_CHECKS = (
-    check_results_come,
-    check_the_slave_has_the_masters_folder_and_path,
-    check_what_kills_a_slave_loses_nothing,
-    check_what_the_slave_says_is_found,
-    check_a_slave_that_reads_nothing_is_explained,
-    check_the_bootstraps_environment_is_added,
-    check_nothing_is_left,
-)
+            check(make_slave, output_folder=folder, plugins=plugins)
+        except SkipTest:
+            left_out[check.name] = check.why_not
+    return left_out

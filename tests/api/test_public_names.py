@@ -94,14 +94,11 @@ PUBLIC = {
         "WorkerArray",
     ],
     "imp_parallel_core.testing": [
-        "check_a_slave_that_reads_nothing_is_explained",
+        "Check",
+        "LauncherCheck",
+        "MakeSlave",
         "check_launcher",
-        "check_nothing_is_left",
-        "check_results_come",
-        "check_the_bootstraps_environment_is_added",
-        "check_the_slave_has_the_masters_folder_and_path",
-        "check_what_kills_a_slave_loses_nothing",
-        "check_what_the_slave_says_is_found",
+        "launcher_checks",
     ],
     "imp_parallel_local": ["LocalSlave"],
     "imp_parallel_sge": ["SGEPESlaveArray", "SGEQsubSlaveArray"],
@@ -201,7 +198,8 @@ FOR_PLUGINS = {
 
 NO_NAMES = ["imp_parallel_tcp"]  # its users name the transport; they import nothing
 
-WITHOUT_DOCSTRING = {"Accept", "__version__", "hookimpl"}  # of builtin types, which have their own
+# of builtin types, which have their own
+WITHOUT_DOCSTRING = {"Accept", "MakeSlave", "__version__", "hookimpl"}
 
 OURS = sorted((ROOT / "plugins").glob("*/imp_parallel_*/**/*.py"))
 MODULES = {

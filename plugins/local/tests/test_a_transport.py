@@ -30,15 +30,11 @@ def test_slaves_that_dial_do_what_others_do(
         assert sorted(context.get_results_unordered()) == expected
 
 
-def test_a_launcher_with_a_transport_conforms(processes: Processes, tmp_path: Path) -> None:
-    for check in (
-        testing.check_results_come,
-        testing.check_what_the_slave_says_is_found,
-        testing.check_nothing_is_left,
-    ):
-        folder = tmp_path / check.__name__
-        folder.mkdir()
-        check(DialingSlave, output_folder=folder, plugins=[Plugin()])
+@pytest.mark.parametrize("check", testing.launcher_checks())
+def test_a_launcher_with_a_transport_conforms(
+    processes: Processes, tmp_path: Path, check: testing.LauncherCheck
+) -> None:
+    check(DialingSlave, output_folder=tmp_path, plugins=[Plugin()])
 
 
 def test_who_does_not_know_the_secret_gets_no_further(processes: Processes) -> None:

@@ -1,4 +1,4 @@
-"""A transport and a launcher for it, as a stranger would write them: Unix sockets in a folder.
+"""A transport and a launcher for it, as a stranger would write them: Unix sockets without a file.
 
 Both sides of it are here; the slave imports :func:`dial`.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import os
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -57,22 +56,21 @@ class WakingStream(SocketStream):
 
 
 class UnixTransport:
-    """Listens at a socket in a private folder; who does not know the secret gets no further."""
+    """Listens at an abstract socket; who does not know the secret gets no further."""
 
     dial = "unix_transport:dial"
     slave_modules = ("unix_transport",)
 
     def __init__(self, make_stream: Callable[[socket.socket], Stream] = SocketStream) -> None:
-        self._folder = tempfile.TemporaryDirectory()
         self._secret = os.urandom(16)
-        self._listener = socket.socket(socket.AF_UNIX)
         self._make_stream = make_stream
         self.refused = 0
 
     def listen(
         self, host: str | None, port: int | range | None, accept: Callable[[int, Stream], None]
     ) -> Sequence[str]:
-        address = self._folder.name + "/master"
+        address = f"\0unix_transport {os.urandom(8).hex()}"
+        self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(address)
         self._listener.listen()
         threading.Thread(target=self._serve, args=(accept,), daemon=True).start()
@@ -100,7 +98,6 @@ class UnixTransport:
         except OSError:
             pass
         self._listener.close()
-        self._folder.cleanup()
 
 
 class DialingSlave(FileSlave):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,7 +49,6 @@ README_LIKE = """
     assert sorted(score for _, score, _ in found) == list(range(1000, 1100))
     print("slaves:", *sorted({task for _, _, task in found}))
 """
-CHECKS = [getattr(testing, name) for name in testing.__all__ if name != "check_launcher"]
 
 
 def test_a_script_spreads_its_tasks_over_four_jobs(scripts: Scripts, tmp_path: Path) -> None:
@@ -58,9 +57,10 @@ def test_a_script_spreads_its_tasks_over_four_jobs(scripts: Scripts, tmp_path: P
     assert {path.name for path in tmp_path.iterdir()} == {"script.py"}
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_the_launcher_conforms(cluster: Cell, tmp_path: Path, check: Callable[..., None]) -> None:
+@pytest.mark.parametrize("check", testing.launcher_checks())
+def test_the_launcher_conforms(cluster: Cell, tmp_path: Path, check: testing.LauncherCheck) -> None:
     check(lambda: SGEQsubSlaveArray(2), output_folder=tmp_path)
+    wait_until(lambda: not cluster.kept_jobs(), what="an empty queue")  # also of a killed script
 
 
 def test_a_python_line_may_need_the_login_shell_and_a_wrapper(
@@ -322,14 +322,38 @@ print("closed")
 """
 
 
-def run_in_environment(folder: Path, *arguments: str) -> list[str]:
-    """Run a script on three slots of a parallel environment; return the lines that it says."""
-    (folder / "inside.py").write_text(IN_ENVIRONMENT)
+CHECKED_IN_ENVIRONMENT = """
+import sys
+from pathlib import Path
+from imp_parallel_core import SGEPESlaveArray
+from imp_parallel_core.testing import launcher_checks
+
+(check,) = [check for check in launcher_checks() if check.name == sys.argv[1]]
+check(SGEPESlaveArray, output_folder=Path.cwd())
+print("closed")
+"""
+
+
+def start_in_environment(
+    folder: Path, source: str, *arguments: str, slots: int = 3
+) -> subprocess.Popen[str]:
+    """Start a script on slots of a parallel environment."""
+    (folder / "inside.py").write_text(source)
     command = shlex.join(["exec", sys.executable, "-W", "error", "inside.py", *arguments])
     paths = os.pathsep.join(filter(None, sys.path))
-    options = ["-sync", "y", "-pe", "mpi", "3", "-cwd", "-j", "y", "-o", "out", "-S", "/bin/bash"]
-    qsub = ["qsub", *options, "-v", f"PYTHONPATH={paths}"]
-    subprocess.run(qsub, input=command, stdout=-3, text=True, timeout=100, check=True)
+    options = ["-sync", "y", "-pe", "mpi", str(slots), "-j", "y", "-o", "out", "-S", "/bin/bash"]
+    qsub = ["qsub", *options, "-cwd", "-v", f"PYTHONPATH={paths}"]
+    process = subprocess.Popen(qsub, cwd=folder, stdin=-1, stdout=-3, text=True)
+    assert process.stdin is not None
+    with process.stdin as script:
+        script.write(command)
+    return process
+
+
+def run_in_environment(folder: Path, *arguments: str) -> list[str]:
+    """Run a script on three slots of a parallel environment; return the lines that it says."""
+    process = start_in_environment(folder, IN_ENVIRONMENT, *arguments)
+    assert process.wait(100) == 0
     *said, last = (folder / "out").read_text().splitlines()
     assert last == "closed", said
     return said
@@ -342,6 +366,18 @@ def test_slaves_fill_a_parallel_environment_and_the_first_is_beside_the_script(
     assert said == ["3 slaves", "[]", "3 places, 1 here", ""]
     assert list(tmp_path.glob("slave*")) == []  # they said nothing
     assert list(tmp_path.glob(".imp_parallel-*")) == []
+
+
+def test_slaves_that_fill_a_parallel_environment_conform(cluster: Cell, tmp_path: Path) -> None:
+    running = {}
+    for check in testing.launcher_checks():  # in a job each: a task that is killed ends its job
+        folder = tmp_path / check.name
+        folder.mkdir()
+        started = start_in_environment(folder, CHECKED_IN_ENVIRONMENT, check.name, slots=2)
+        running[folder] = started
+    for folder, process in running.items():
+        process.wait(100)
+        assert (folder / "out").read_text().endswith("closed\n"), (folder / "out").read_text()
 
 
 def test_a_parallel_environment_removes_what_an_earlier_run_left(

@@ -34,8 +34,6 @@ from tests.support.waiting import Lives, wait_until
 
 __all__ = ["bare_python", "client", "make_slave", "there"]  # fixtures
 
-CHECKS = [getattr(testing, name) for name in testing.__all__ if name != "check_launcher"]
-
 
 @pytest.fixture(autouse=True)
 def _in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,9 +42,9 @@ def _in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", testing.launcher_checks())
 def test_slaves_on_a_host_conform(
-    there: Sshd, make_slave: MakeSlave, tmp_path: Path, check: Callable[..., None]
+    there: Sshd, make_slave: MakeSlave, tmp_path: Path, check: testing.LauncherCheck
 ) -> None:
     check(make_slave, output_folder=tmp_path)
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,11 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("traced_slaves")
 
-CHECKS = [getattr(testing, name) for name in testing.__all__ if name != "check_launcher"]
 
-
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_a_launcher_whose_slaves_dial_conforms(tmp_path: Path, check: Callable[..., None]) -> None:
+@pytest.mark.parametrize("check", testing.launcher_checks())
+def test_a_launcher_whose_slaves_dial_conforms(
+    tmp_path: Path, check: testing.LauncherCheck
+) -> None:
     check(FileSlave, output_folder=tmp_path, plugins=[file_launcher])
 
 
