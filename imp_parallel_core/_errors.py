@@ -5,6 +5,7 @@
     ├── SetupError               a context's set-up failed; its tasks can't run
     ├── TaskLostError            a task took its runner down, every time it was tried
     ├── PicklingError            an object can't be pickled; raised by the call that got it
+    ├── ResultTimeoutError       no result has come in time (also the builtin TimeoutError)
     ├── NetworkError             a slave could not be reached, or went away
     ├── NoMoreSlavesError        tasks are left, but no slave is or will be there to run them
     │   └── NoSlaveStartedError  … because none ever started (also a NetworkError)
@@ -97,7 +98,8 @@ class RemoteError(_TaskError):
             asked for.
         number: the task's number in its context, from 0 in the order of adding; for a call of
             ``Context.map`` its number in that.
-        args_of_task: a short ``repr`` of each argument that was added with the task; for ``map``,
+        args_of_task: a short ``repr`` of each argument that was added with the task, those by name
+            as ``name=repr``; for ``map``,
             of each item.
     """
 
@@ -174,6 +176,18 @@ class PicklingError(Error):
     def __init__(self, message: str, *, culprit: str = "") -> None:
         super().__init__(message)
         self.culprit = culprit
+
+
+class ResultTimeoutError(Error, TimeoutError):
+    """No result has come within the time that a reader waits for one. Reading may go on.
+
+    Attributes:
+        timeout_s: how long the reader has waited.
+    """
+
+    def __init__(self, message: str, *, timeout_s: float | None = None) -> None:
+        super().__init__(message)
+        self.timeout_s = timeout_s
 
 
 class NetworkError(Error):

@@ -27,7 +27,7 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
@@ -88,9 +88,12 @@ class Loop(threading.Thread, Generic[_Thing]):
         self._is_called = True
         self._wake()
 
-    def post_quietly(self, thing: _Thing) -> None:
-        """Post a thing that can wait for the next turn, unless the loop is hungry."""
-        self._posted.append(thing)
+    def post_quietly(self, things: Iterable[_Thing]) -> None:
+        """Post things that can wait for the next turn, unless the loop is hungry.
+
+        If what gives the things is written in C, no Ctrl-C comes between that and their posting.
+        """
+        self._posted.extend(things)
         if self.is_hungry:
             self._wake()
 

@@ -4,7 +4,8 @@ Everything here runs in the user's threads. Tasks are pickled here, and results 
 What has to be done goes to the engine (:mod:`.._engine`) as opaque bytes.
 
 Read :mod:`.manager` first, which has the picture of the whole package, then :mod:`.context` and
-:mod:`.map`, which users call, and :mod:`.open_context`, which does the work of both.
+:mod:`.map`, which users call, :mod:`.readings` (the iterators over results), and
+:mod:`.open_context`, which does the work of all.
 :mod:`.opening` and :mod:`.failed_tasks` turn outcomes into values and errors.
 :mod:`.nesting` refuses a Manager that a slave would make by importing the user's script.
 """

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from .._errors import ClosedError, UnreadResultsWarning
-from .open_context import OpenContext, not_callable
+from .open_context import OpenContext, check_timeout, not_callable
+from .readings import Readings
 
 if TYPE_CHECKING:
     from .map import Map
 
 OnError = Literal["raise", "return"]
-
-_INTERRUPTED = -1
-_of_sys = vars(sys)  # asked for each result; a module takes long to say that it lacks a name
-
-
-def _last_shown() -> int:
-    """Return a number that changes with each error that an interactive session shows."""
-    return id(_of_sys.get("last_value"))
 
 
 def _check_on_error(on_error: OnError) -> bool:
@@ -40,11 +30,13 @@ class Context:
 
     def __init__(self, opened: OpenContext) -> None:
         self._open = opened
-        self._left_when: int | None = None
-        """When a reading was left: the number of the last error shown, or _INTERRUPTED."""
+        self._readings = Readings(opened)
 
-    def add_task(self, task: Callable[..., Any], *args: Any) -> None:
-        """Add a task: ``task(*values_of_the_setup, *args)`` is called on some slave.
+    def add_task(self, task: Callable[..., Any], /, *args: Any, **keywords: Any) -> int:
+        """Add a task: ``task(*values_of_the_setup, *args, **keywords)`` is called on some slave.
+
+        Return its number: the first task of the context has number 0, the next one 1, and so on.
+        Results that are read with ``numbered=True`` and errors tell which task they are of.
 
         Everything is pickled now: the task does not see later changes. A large object that earlier
         tasks held as well (an array of 1 MiB, say) is not sent again, unless it has been changed.
@@ -58,6 +50,7 @@ class Context:
             task: any callable: a function, a lambda, an instance of a class with ``__call__``;
                 defined in a module, in the script itself, in a notebook.
             args: more arguments, after those that the set-up returned.
+            keywords: arguments by name.
 
         Raises:
             TypeError: ``task`` can't be called.
@@ -67,9 +60,11 @@ class Context:
         self._open.check()
         if not callable(task):
             raise not_callable(task)
-        if self._left_when is not None:
-            self._warn_of_what_is_left()
-        self._open.add(self._open.make_task(self._open.inbox, task, args))
+        if self._readings.left_when is not None:
+            self._readings.warn_of_what_is_left()
+        made = self._open.make_task(self._open.inbox, task, args, keywords)
+        self._open.add(made)
+        return made.number
 
     def map(
         self,
@@ -128,7 +123,13 @@ class Context:
         """Return an iterator like that of :meth:`map`, but over results as they complete."""
         return self._map(function, iterables, on_error, ahead, in_order=False)
 
-    def get_results_unordered(self, *, on_error: OnError = "raise") -> Iterator[Any]:
+    def get_results_unordered(
+        self,
+        *,
+        on_error: OnError = "raise",
+        numbered: bool = False,
+        timeout_s: float | None = None,
+    ) -> Iterator[Any]:
         """Yield the result of each task as it completes, until none is outstanding.
 
         Tasks that are added meanwhile are included. May be called again: when it is exhausted and
@@ -138,17 +139,27 @@ class Context:
         Args:
             on_error: what happens where the result of a failed task would be: ``"raise"`` its
                 error (which ends this iterator), or ``"return"`` (yield) it.
+            numbered: whether to yield ``(number, result)``, with the number that :meth:`add_task`
+                returned for that task.
+            timeout_s: how long to wait for each result, in seconds; by default for any time.
 
         Raises:
             RemoteError: a task raised an exception (see its ``exc`` and ``traceback``).
             SetupError: the set-up failed.
             TaskLostError: a task ended its runner in each of its attempts.
+            ResultTimeoutError: no result has come for ``timeout_s``; call this again to read on.
             NoMoreSlavesError: tasks are left, but no slave is, or is to come.
             ClosedError: the Context or its Manager has been closed.
         """
-        return self._results(on_error, in_order=False)
+        return self._results(on_error, numbered, timeout_s, in_order=False)
 
-    def get_results(self, *, on_error: OnError = "raise") -> Iterator[Any]:
+    def get_results(
+        self,
+        *,
+        on_error: OnError = "raise",
+        numbered: bool = False,
+        timeout_s: float | None = None,
+    ) -> Iterator[Any]:
         """Yield the results in the order in which the tasks were added.
 
         Otherwise this is like :meth:`get_results_unordered`: ``list(context.get_results())`` only
@@ -157,7 +168,7 @@ class Context:
         ``args_of_task``). Results that come before their turn wait on the master; the Manager's
         ``credit`` bounds their number.
         """
-        return self._results(on_error, in_order=True)
+        return self._results(on_error, numbered, timeout_s, in_order=True)
 
     def clear(self) -> None:
         """Forget all tasks whose results have not been read: the next results are of new tasks.
@@ -171,7 +182,7 @@ class Context:
         Raises ClosedError if the Context or its Manager has been closed.
         """
         self._open.check()
-        self._left_when = None
+        self._readings.left_when = None
         self._open.clear()
 
     def close(self) -> None:
@@ -225,53 +236,15 @@ class Context:
             ahead=ahead,
         )
 
-    def _results(self, on_error: OnError, *, in_order: bool) -> Iterator[Any]:
+    def _results(
+        self, on_error: OnError, numbered: bool, timeout_s: float | None, *, in_order: bool
+    ) -> Iterator[Any]:
         returns_errors = _check_on_error(on_error)
+        check_timeout(timeout_s)
         self._open.check()
-        return self._iterate(returns_errors, in_order=in_order)
-
-    def _iterate(self, returns_errors: bool, *, in_order: bool) -> Iterator[Any]:
-        try:
-            while True:
-                self._left_when = None
-                inbox = self._open.inbox
-                try:
-                    opened = self._open.take_next(inbox, in_order=in_order)
-                except ClosedError:
-                    if inbox is self._open.inbox:
-                        raise
-                    continue  # another thread has cleared the context
-                if opened is None:
-                    if inbox is self._open.inbox:
-                        return
-                    continue
-                delivery, value, failure = opened
-                inbox.note_read(delivery)
-                self._left_when = _last_shown()  # unless there is a next time
-                # claim() removes the result in one step; a Ctrl-C before leaves it in the inbox
-                if inbox.claim(delivery.task.number, None) is None:
-                    inbox.unnote_read(delivery)  # another reader was faster
-                    continue
-                if failure is not None and not returns_errors:
-                    raise failure
-                yield value
-        except KeyboardInterrupt:
-            self._left_when = _INTERRUPTED
-            raise
-
-    def _warn_of_what_is_left(self) -> None:
-        """Warn if a Ctrl-C, or an error that was shown, has cut a reading of results short.
-
-        A script that breaks out of a loop, or takes one result at a time, and then adds tasks does
-        so on purpose. An error that ended a notebook's cell has been shown since.
-        """
-        left_when, self._left_when = self._left_when, None
-        if left_when == _last_shown():
-            self._left_when = left_when
-        elif self._open.inbox.has_unread:
-            warnings.warn(
-                "reading the results of this context was cut short, and what it left unread will "
-                "come among the results of the new tasks; context.clear() forgets it",
-                UnreadResultsWarning,
-                stacklevel=3,
-            )
+        return self._readings.iterate(
+            in_order=in_order,
+            returns_errors=returns_errors,
+            is_numbered=numbered,
+            timeout_s=timeout_s,
+        )

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._code.exception_facts import ExceptionFacts, read_facts
+from .._code.keywords import WithKeywords
 from .._code.references import resolving, unpickle_task
 from .._code.reprs import describe, describe_task, describe_text, join_bounded
 from .._errors import RemoteError, SetupError, TaskLostError
@@ -19,7 +20,7 @@ from .opening import Opener, place
 if TYPE_CHECKING:
     from .._definitions.book import DefinitionBook
 
-    Rebuild = Callable[[], tuple[Any, tuple[Any, ...]]]
+    Rebuild = Callable[[], tuple[Any, tuple[Any, ...], dict[str, Any]]]
 
 
 class _Described(NamedTuple):
@@ -116,24 +117,29 @@ def _unpickle_exception(
     return exc, known
 
 
-def _rebuild(payload: Sequence[Any], book: DefinitionBook) -> tuple[Any, tuple[Any, ...]]:
-    """Return a copy of a task, and of its arguments; None without any if that can't be made."""
+def _rebuild(
+    payload: Sequence[Any], book: DefinitionBook
+) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """Return a copy of a task, its arguments and its keywords; None if that can't be made."""
     try:
         with resolving(book):
             function, arguments = unpickle_task(payload, book)
     except KeyboardInterrupt:  # a Ctrl-C of the user's
         raise
     except BaseException:
-        return None, ()
-    return function, arguments
+        return None, (), {}
+    if type(function) is WithKeywords:
+        return function.func, arguments, function.keywords
+    return function, arguments, {}
 
 
 def _describe(rebuild: Rebuild) -> _Described:
     """Return a task in words; the copy that serves for that may be large, and is not kept."""
-    function, arguments = rebuild()
+    function, arguments, keywords = rebuild()
     if function is None:
         return _Described()
-    shown = tuple(map(describe, arguments))
+    named = (f"{name}={describe(value)}" for name, value in keywords.items())
+    shown = (*map(describe, arguments), *named)
     words = f"\n  the task: {describe_task(function)}"
     if shown:
         words += f"\n  called, after what the set-up returned, with: {join_bounded(shown)}"

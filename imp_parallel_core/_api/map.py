@@ -2,7 +2,7 @@
 
 A Ctrl-C may strike anywhere, and the iteration may go on afterwards. So the Map keeps each item
 from the moment in which it is taken from its row until its task has been posted to the engine, and
-does again whatever was interrupted in between: a task that is posted twice is one task. If a task
+does again whatever was interrupted in between; a task that has a number has been added. If a task
 takes an item of each of several rows, the items that belong together stay together.
 """
 
@@ -173,7 +173,8 @@ class Map(Iterator[Any]):
         """Add a task for the next items, or for those with which a Ctrl-C interrupted this."""
         with self._taking_up:
             if self._task is not None:
-                self._context.add_again(self._task)
+                if self._task.number < 0:  # else it was added before the Ctrl-C came
+                    self._context.add(self._task)
             elif self._take_items():
                 self._task = self._make_task()
                 self._under_way.add(self._task)

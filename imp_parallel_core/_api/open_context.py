@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._code.keywords import WithKeywords
 from .._definitions.book import DefinitionBook
 from .._definitions.import_path import ImportPath
 from .._definitions.large_parts import LargeParts
@@ -62,6 +63,8 @@ class OpenContext:
         _check_limit("setup_timeout_s", setup_timeout_s)
         self.manager = manager
         self._engine = engine
+        self.add = engine.add_task
+        """Adds a task that has been made."""
         self._is_closed = False
         released = engine.released_parts
         book = DefinitionBook(
@@ -89,7 +92,8 @@ class OpenContext:
 
     def check(self) -> None:
         """Raise ClosedError if the Context or its Manager has been closed."""
-        self._engine.check_open()
+        if self._engine.closed_because:  # called for each task, so check_open() only if need be
+            self._engine.check_open()
         if self._is_closed:
             raise ClosedError("this Context has been closed")
 
@@ -118,35 +122,32 @@ class OpenContext:
 
     # ---- tasks
 
-    def make_task(self, inbox: Inbox, task: Callable[..., Any], args: tuple[Any, ...]) -> Task:
+    def make_task(
+        self,
+        inbox: Inbox,
+        task: Callable[..., Any],
+        args: tuple[Any, ...],
+        keywords: dict[str, Any] | None = None,
+    ) -> Task:
         """Return a task whose outcome goes to an inbox. Raises PicklingError."""
+        called = WithKeywords(task, **keywords) if keywords else task
         try:
-            payload, bundle = self._served.book.pickle_task(task, args)
+            payload, bundle = self._served.book.pickle_task(called, args)
         except Exception as problem:
-            raise _pickling_error(task, args, "the task", problem) from problem
+            raise _pickling_error(task, args, "the task", problem, keywords) from problem
         return Task(self._served.id, payload, bundle, inbox=inbox)
-
-    def add(self, task: Task) -> None:
-        """Add a task that has been made."""
-        task.inbox.offer()
-        self._engine.add_task(task)
-
-    def add_again(self, task: Task) -> None:
-        """Add a task unless it has been added: a Ctrl-C interrupted :meth:`add`."""
-        task.inbox.offer()
-        self._engine.add_task_again(task)
 
     # ---- results
 
     def take_next(
-        self, inbox: Inbox, *, in_order: bool, waits: bool = True
+        self, inbox: Inbox, *, in_order: bool, waits: bool = True, timeout_s: float | None = None
     ) -> tuple[Deliver, Any, Error | None] | None:
         """Return the next delivery with its value, or its error twice; None if there is none (yet).
 
         An iterator claims the delivery before it hands the value to the user.
         """
         self._engine.check_open()
-        delivery = inbox.take(in_order=in_order, waits=waits)
+        delivery = inbox.take(in_order=in_order, waits=waits, timeout_s=timeout_s)
         if delivery is None:
             return None
         try:
@@ -210,6 +211,16 @@ def _check_limit(name: str, limit_s: float | None) -> None:
         raise ValueError(f"{name}={limit_s!r}: it must be more than 0")
 
 
+def check_timeout(timeout_s: float | None) -> None:
+    """Check how long a reader wants to wait. Raises TypeError, ValueError."""
+    if timeout_s is None:
+        return
+    if not isinstance(timeout_s, (int, float)):
+        raise TypeError(f"timeout_s={timeout_s!r}: it must be a number of seconds, or None")
+    if not timeout_s >= 0:
+        raise ValueError(f"timeout_s={timeout_s!r}: it must be at least 0")
+
+
 def _name_of_setup(startup: Any) -> str:
     name: str = getattr(startup, "__qualname__", "") or ("none" if startup is None else "")
     if name:
@@ -227,11 +238,19 @@ def _pickle_setup(book: DefinitionBook, startup: Callable[[], Any]) -> Any:
 
 
 def _pickling_error(
-    function: Callable[..., Any], args: tuple[Any, ...], name: str, problem: Exception
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    name: str,
+    problem: Exception,
+    keywords: dict[str, Any] | None = None,
 ) -> PicklingError:
     from .._code.culprit import explain
 
-    what, part = (name, function) if not _can_pickle(function) else ("args", args)
+    part: Any
+    what, part = name, function
+    if _can_pickle(function):
+        is_in_args = not keywords or not _can_pickle(args)
+        what, part = ("args", args) if is_in_args else ("keywords", keywords)
     culprit, advice = explain(part, what, _can_pickle)
     reason = f"{type(problem).__name__}: {problem}"
     return PicklingError(f"{culprit} can't be pickled: {reason}{advice}", culprit=culprit)

@@ -76,7 +76,8 @@ class Engine:
         self._posted = 0
         self.released_parts: deque[tuple[int, int]] = deque()
         """Contexts and numbers of large parts that no task refers to any more; from any thread."""
-        self._closed_because = ""
+        self.closed_because = ""
+        """Why :meth:`check_open` raises; empty while it does not."""
         self._leaves_readers = False
         self._renewing = threading.Lock()
         _all_engines.add(self)
@@ -86,10 +87,10 @@ class Engine:
 
     def check_open(self) -> None:
         """Raise ClosedError if it has been closed, or belongs to this process's parent."""
-        if self._closed_because:
+        if self.closed_because:
             if self._leaves_readers and threading.current_thread() is not threading.main_thread():
                 threading.Event().wait()  # until the process is gone
-            raise ClosedError(self._closed_because)
+            raise ClosedError(self.closed_because)
 
     def launch(self, records: Sequence[SlaveRecord]) -> None:
         """Launch slaves of one description."""
@@ -144,20 +145,14 @@ class Engine:
             self._loop.post(lambda: self._readers.forget_superseded(context))
 
     def add_task(self, task: Task) -> None:
-        """Take a task of a context that has been opened."""
-        self._loop.post_quietly(task)
+        """Take a task of a context that has been opened, and give the task its number.
+
+        A task that has a number has been taken, whatever a Ctrl-C may have interrupted.
+        """
+        self._loop.post_quietly(task.inbox.numbering(task))
         self._posted += 1
         if self._posted % _MAKE_WAY_EVERY == 0:
             self._loop.make_way()
-
-    def add_task_again(self, task: Task) -> None:
-        """Take a task of which it is not known whether :meth:`add_task` came to its end."""
-
-        def take() -> None:
-            if task.id < 0:  # not even one that was posted before this has been taken
-                self._take([task])
-
-        self._loop.post(take)
 
     def close_context(self, id: int) -> None:
         """Forget a context, its tasks and its values."""
@@ -181,7 +176,7 @@ class Engine:
         """End all slaves and the thread. Bounded; may be called twice, from any thread."""
         if self._is_forked:
             return
-        self._closed_because = _CLOSED
+        self.closed_because = _CLOSED
         self._loop.stop()
         if threading.current_thread() is self._loop:
             return
@@ -203,7 +198,7 @@ class Engine:
     def forked(self) -> None:
         """Give everything up: this process is a forked child, and the parent goes on."""
         self._is_forked = True
-        self._closed_because = _FORKED
+        self.closed_because = _FORKED
         self._abandon()
 
     def _abandon(self) -> None:
@@ -230,10 +225,10 @@ class Engine:
             together = list(some)
             ids = range(context.tasks, context.tasks + len(together))
             context.tasks += len(together)
-            numbers = inbox.next_numbers(len(together))
-            for task, id, number in zip(together, ids, numbers, strict=True):
-                task.id = id
-                task.number = id if id == number else number  # one object takes less memory
+            inbox.count_added(len(together))
+            for task, id in zip(together, ids, strict=True):
+                number = task.number
+                task.id = number if id == number else id  # one object takes less memory
         self._perform(self._scheduler.tasks_added(tasks, time.monotonic()))
 
     def _turned(self) -> None:
@@ -253,7 +248,7 @@ class Engine:
         if problem is not None:  # a bug of ours
             _logger.error("the engine failed", exc_info=problem)
             error = Error(f"the engine failed: {type(problem).__name__}: {problem}")
-        self._closed_because = str(error)
+        self.closed_because = str(error)
         self._readers.end(error, leaves_them=self._leaves_readers)
         try:
             self._fleet.close(_CLOSE_GRACE_S)

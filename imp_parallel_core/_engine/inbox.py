@@ -36,18 +36,22 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress
+from operator import length_hint, not_
 from queue import Empty, SimpleQueue
-from threading import Lock
 
-from .._errors import Error
+from .._errors import Error, ResultTimeoutError
 from .._light_typing import NamedTuple
 from .._scheduler.actions import Deliver
-from .._scheduler.tasks import OutcomeKind
+from .._scheduler.tasks import OutcomeKind, Task
 
 _KEPT_BYTES = 1024  # of a task that has given a value which may not be readable
 _CHECK_S = 1.0  # how often a waiting reader looks whether the engine is still there
+_NUMBERS = range(1 << 62)
+_set_number = vars(Task)["number"].__set__
 
 
 class LookAgain(NamedTuple):
@@ -67,6 +71,8 @@ class Waiter:
 
     def __init__(self, wanted: int | None) -> None:
         self.wanted = wanted
+        self.is_gone = False
+        """Whether the reader waits no more."""
         self.answers: SimpleQueue[LookAgain | Complete | Error] = SimpleQueue()
 
 
@@ -96,8 +102,7 @@ class Inbox:
         """``claim(number, None)`` removes a delivery and returns it; None if another reader did."""
         self._order: deque[int] = deque()  # the numbers of deliveries, as they came
         self._noted: deque[tuple[int, int]] = deque()  # (outcomes, bytes) read, not counted yet
-        self._offered = 0
-        self._offering = Lock()
+        self._numbers = iter(_NUMBERS)  # of tasks to come
         self._next = 0  # for reading in order: all before this one have been claimed
         # the engine's own:
         self._added = 0
@@ -109,11 +114,9 @@ class Inbox:
 
     # ---- the engine's side
 
-    def next_numbers(self, count: int) -> range:
-        """Count tasks that have been added; return their numbers."""
-        first = self._added
+    def count_added(self, count: int) -> None:
+        """Count tasks that have come to the engine."""
         self._added += count
-        return range(first, first + count)
 
     def put(self, arrived: Sequence[Deliver]) -> None:
         """Add outcomes; :meth:`answer_waiters` makes them known."""
@@ -142,6 +145,7 @@ class Inbox:
         """Answer a waiter at once and return False; or keep it and return True."""
         answer = self._answer_to(waiter)
         if answer is None:
+            self._waiters = [one for one in self._waiters if not one.is_gone]
             self._waiters.append(waiter)
             return True
         waiter.answers.put(answer)
@@ -154,7 +158,7 @@ class Inbox:
 
     @property
     def has_waiters(self) -> bool:
-        """Whether readers wait."""
+        """Whether readers wait, or have waited since outcomes came last."""
         return bool(self._waiters)
 
     def answer_waiters(self) -> None:
@@ -197,14 +201,18 @@ class Inbox:
         """Whether tasks have been added, as far as is known, whose outcomes have not been read."""
         return self._error is None and not self._is_complete()
 
-    def take(self, *, in_order: bool = False, waits: bool = True) -> Deliver | None:
+    def take(
+        self, *, in_order: bool = False, waits: bool = True, timeout_s: float | None = None
+    ) -> Deliver | None:
         """Return the next delivery, waiting for it; None if no task is without an outcome.
 
         Without waiting, None also says that it has not come yet.
 
         It stays here until it is claimed; of several readers that were given the same, one can.
-        Raises the error that the engine gives when waiting is hopeless.
+        Raises the error that the engine gives when waiting is hopeless, and ResultTimeoutError when
+        the delivery has not come within so many seconds.
         """
+        until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             delivery = self._next_in_order() if in_order else self._next_arrived()
             if delivery is not None:
@@ -213,7 +221,14 @@ class Inbox:
                 return None  # when complete, as the engine would answer
             waiter = Waiter(self._next if in_order else None)
             self._ask(waiter)
-            answer = self._wait_for(waiter)
+            answer = self._wait_for(waiter, until)
+            if answer is None:
+                raise ResultTimeoutError(
+                    f"no result has come for {timeout_s:g} s, of {self._without_outcome} tasks "
+                    "that have no outcome: read on to wait longer; manager.slaves says what each "
+                    "slave is doing",
+                    timeout_s=timeout_s,
+                )
             if isinstance(answer, Complete):
                 return None
             if isinstance(answer, Error):
@@ -223,12 +238,20 @@ class Inbox:
         """Whether it is certain that all outcomes have been read."""
         if self._deliveries or self._error is not None:
             return False
-        return self._done == self._offered
+        return self._without_outcome == 0
 
-    def offer(self) -> None:
-        """A task is about to be added; in any thread. So the count is never too low."""
-        with self._offering:
-            self._offered += 1
+    @property
+    def _without_outcome(self) -> int:
+        return len(_NUMBERS) - length_hint(self._numbers) - self._done
+
+    def numbering(self, task: Task) -> Iterator[Task]:
+        """Return an iterator over a task alone, which has its number when it is taken out.
+
+        In any thread. All of that happens in one step, within C code, together with what is done
+        there with the task: no Ctrl-C leaves a number that no task has, nor another thread a number
+        that two have.
+        """
+        return compress((task,), map(not_, map(_set_number, (task,), self._numbers)))
 
     def note_read(self, delivery: Deliver) -> None:
         """A delivery is about to be claimed: its credit is free."""
@@ -244,11 +267,18 @@ class Inbox:
         """Let a delivery that was taken and not claimed be the next to be taken."""
         self._order.appendleft(delivery.task.number)
 
-    def _wait_for(self, waiter: Waiter) -> LookAgain | Complete | Error:
+    def _wait_for(self, waiter: Waiter, until: float | None) -> LookAgain | Complete | Error | None:
+        """Return the engine's answer; None if that has not come in time."""
+        wait_s = _CHECK_S
         while True:
+            if until is not None:
+                wait_s = min(_CHECK_S, max(0.0, until - time.monotonic()))
             with contextlib.suppress(Empty):
-                return waiter.answers.get(timeout=_CHECK_S)
+                return waiter.answers.get(timeout=wait_s)
             self._check()  # a Ctrl-C here is not to be shown as one that happened in a handler
+            if wait_s < _CHECK_S:
+                waiter.is_gone = True
+                return None
 
     def _next_arrived(self) -> Deliver | None:
         while True:

@@ -67,7 +67,7 @@ class Task:
         self.id = id
         """Its number within its context, in the order of adding; given by the engine."""
         self.number = id
-        """Its number within its inbox, likewise."""
+        """Its number within its inbox, in the order of adding; given when the user adds it."""
         self.inbox = inbox
         """Where its outcome goes; opaque here."""
         self.context = context

@@ -60,6 +60,7 @@ PUBLIC = {
         "ProtocolError",
         "Relay",
         "RemoteError",
+        "ResultTimeoutError",
         "SetupError",
         "Slave",
         "SlaveArray",

@@ -14,8 +14,9 @@ def nothing(*_: object) -> None:
 def inbox_with(count: int) -> Inbox:
     """Return an inbox that holds so many outcomes, of 5 bytes each."""
     inbox = Inbox(ask=nothing, nudge=nothing, check=nothing)
-    for number in inbox.next_numbers(count):
-        task = Task(1, (), id=number)
+    for _ in range(count):
+        (task,) = inbox.numbering(Task(1, ()))
+        inbox.count_added(1)
         inbox.put([Deliver(task, Outcome(OutcomeKind.VALUE, (b"value",), 0, 5))])
     return inbox
 
@@ -29,7 +30,7 @@ def test_of_two_readers_with_the_same_delivery_one_claims_it_and_it_is_counted_o
     claimed = []
     for _ in range(2):
         inbox.note_read(delivery)
-        if inbox.claim(delivery.task.id, None) is None:
+        if inbox.claim(delivery.task.number, None) is None:
             inbox.unnote_read(delivery)
         else:
             claimed.append(delivery)

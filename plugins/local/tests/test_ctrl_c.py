@@ -142,7 +142,7 @@ def test_an_interrupt_while_reading_loses_nothing_and_nothing_hangs(
     assert len(list(places(act))) > 20
     # one step can't be made safe: between the removal of a result and its way to the loop
     assert len(set(lost)) <= 1
-    assert all(place.startswith("_iterate") for place in lost)
+    assert all(place.startswith("iterate:") for place in lost)
 
 
 @pytest.mark.parametrize("map_", [Context.map_unordered, Context.map])

@@ -19,6 +19,7 @@ import pytest
 from imp_parallel_local import LocalSlave
 
 from imp_parallel_core import ClosedError, Manager
+from imp_parallel_core._scheduler.tasks import Task
 from tests.support.harness import Processes, RunScript
 from tests.support.waiting import wait_until
 
@@ -461,6 +462,6 @@ def test_a_reader_of_a_context_that_another_thread_closes_first_is_told_so(
     late = one_slave.get_context()
     late.close()
     inbox, _ = late._open.open_inbox()  # as by a thread that has just found the context open
-    inbox.offer()
+    list(inbox.numbering(Task(late._open.id, ())))
     with pytest.raises(ClosedError, match="Context has been closed"):
         inbox.take()

@@ -1,0 +1,15 @@
+"""A task that was added with keywords."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from .._light_typing import Any
+
+
+class WithKeywords(partial[Any]):
+    """Calls a task with keywords, behind all other arguments.
+
+    It is the callable that travels in the place of the task. Another class than ``partial``, so
+    that nobody takes a task that is a ``partial`` of the user's for one that was added so.
+    """
