@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     )
     from ._plugins.output_files import open_output
     from ._plugins.processes import start_processes
+    from ._plugins.sent import Sent
+    from ._plugins.sent_launch import SentLaunch, sent_slave
     from ._plugins.slave_archive import slave_archive
     from ._plugins.slaves import Slave, SlaveArray
     from ._plugins.start_failure import start_failure
@@ -105,6 +107,8 @@ _MODULES = {
     "_api.manager": ("Manager",),
     "_plugins.output_files": ("open_output",),
     "_plugins.processes": ("start_processes",),
+    "_plugins.sent": ("Sent",),
+    "_plugins.sent_launch": ("SentLaunch", "sent_slave"),
     "_printable": ("printable", "printable_lines"),
     "_plugins.slave_archive": ("slave_archive",),
     "_fleet.info": ("SlaveInfo",),
@@ -144,6 +148,8 @@ __all__ = [
     "Relay",
     "RemoteError",
     "ResultTimeoutError",
+    "Sent",
+    "SentLaunch",
     "SetupError",
     "Slave",
     "SlaveArray",
@@ -163,6 +169,7 @@ __all__ = [
     "printable",
     "printable_lines",
     "read_tail",
+    "sent_slave",
     "slave_archive",
     "start_failure",
     "start_processes",

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("imp_parallel.plugins")
 
 KNOWN_DISTRIBUTIONS = {
+    "DaskSlaveArray": "imp-parallel-dask",
     "LocalSlave": "imp-parallel-local",
+    "RaySlaveArray": "imp-parallel-ray",
     "SGEQsubSlaveArray": "imp-parallel-sge",
     "SGEPESlaveArray": "imp-parallel-sge",
     "SSHSlave": "imp-parallel-ssh",

@@ -12,14 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECTS = {
-    "imp_parallel_core": ROOT,
-    "imp_parallel_local": ROOT / "plugins/local",
-    "imp_parallel_tcp": ROOT / "plugins/tcp",
-    "imp_parallel_batch": ROOT / "plugins/batch",
-    "imp_parallel_sge": ROOT / "plugins/sge",
-    "imp_parallel_ssh": ROOT / "plugins/ssh",
-}
+PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+PROJECTS = {"imp_parallel_core": ROOT, **{f"imp_parallel_{path.name}": path for path in PLUGINS}}
 
 
 def clean_environment() -> dict[str, str]:

@@ -1,0 +1,80 @@
+"""Slaves on the nodes of a Ray cluster, wherever that runs.
+
+Ray itself is imported when slaves are added: every script loads this package where it is installed,
+also one that has no use for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imp_parallel_core import Bootstrap, Launch, LaunchError, Slave, SlaveArray, hookimpl
+
+__all__ = ["RaySlaveArray"]
+
+
+class RaySlaveArray(SlaveArray):
+    """Slaves on the nodes of the Ray cluster that the script has joined by ``ray.init(…)``.
+
+    Each is kept by an actor of Ray's, for as long as it lives. Nothing need be installed on the
+    nodes but Ray.
+
+    Args:
+        count: how many slaves.
+        num_cpus: how many of a node's CPUs each takes, as Ray counts them.
+        num_gpus: how many of its GPUs; Ray tells the slave which, in ``CUDA_VISIBLE_DEVICES``.
+        resources: what else each needs of a node, such as ``{"big_memory": 1}``.
+        trusted_network: whether slaves may be started on other machines although Ray does not
+            encrypt what it sends, and others might read each slave's credentials.
+
+    Raises ValueError.
+    """
+
+    transport = "tcp"
+
+    def __init__(
+        self,
+        count: int,
+        num_cpus: float = 1,
+        num_gpus: float = 0,
+        *,
+        resources: Mapping[str, float] | None = None,
+        trusted_network: bool = False,
+    ) -> None:
+        super().__init__(count)
+        self.needs: dict[str, Any] = {
+            "num_cpus": num_cpus,
+            "num_gpus": num_gpus,
+            "resources": dict(resources or {}),
+        }
+        self.trusted_network = trusted_network
+        self.threads = max(1, int(num_cpus))
+
+    def check(self) -> None:
+        """Raise LaunchError if it is known at once that they can't be launched."""
+        try:
+            from ._launch import check_cluster
+        except ImportError as problem:
+            raise LaunchError(f"Ray can't be imported: {problem}. pip install ray") from problem
+        check_cluster(trusted_network=self.trusted_network)
+
+    def __repr__(self) -> str:
+        needs = "".join(f", {name}={needed}" for name, needed in self.needs.items() if needed)
+        return f"RaySlaveArray({len(self)}{needs})"
+
+
+@hookimpl
+def imp_parallel_launch(slaves: Slave, bootstraps: Sequence[Bootstrap]) -> Launch | None:
+    """Start the actors."""
+    if not isinstance(slaves, RaySlaveArray):
+        return None
+    from ._launch import RayLaunch
+
+    return RayLaunch(slaves, bootstraps)
+
+
+@hookimpl
+def imp_parallel_slave_types() -> Mapping[str, type]:
+    """Name the slave class of this plugin."""
+    return {"RaySlaveArray": RaySlaveArray}

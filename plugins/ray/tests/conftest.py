@@ -1,0 +1,53 @@
+"""What the tests on a real Ray cluster share."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.scripts import Scripts
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Start a Ray with two CPUs on this machine, and join it; return its address."""
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # the paths of its sockets must be short
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        environment.setenv("RAY_AUTH_MODE", "token")
+        environment.setenv("RAY_AUTH_TOKEN_PATH", f"{folder}/token")
+        Path(folder, "token").write_text(secrets.token_hex(32))
+        import ray
+
+        try:
+            ray.init(
+                num_cpus=2,
+                include_dashboard=False,
+                log_to_driver=False,
+                _temp_dir=folder,
+                _node_ip_address="127.0.0.1",
+            )
+            yield ray.get_runtime_context().gcs_address
+        finally:
+            ray.shutdown()
+            shutil.rmtree(folder)
+
+
+@pytest.fixture
+def cluster(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Work in a folder of one's own; return the cluster's address."""
+    monkeypatch.chdir(tmp_path)
+    return address
+
+
+@pytest.fixture
+def scripts(cluster: str, tmp_path: Path) -> Iterator[Scripts]:
+    """Start scripts as a person would, and end those that still run."""
+    made = Scripts({}, tmp_path)
+    yield made
+    made.end()

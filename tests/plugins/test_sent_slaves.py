@@ -1,0 +1,287 @@
+"""Slaves and functions that are sent to machines on which nothing of ours is installed."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import pickle
+import shlex
+import signal
+import subprocess
+import sys
+import textwrap
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import pytest
+
+from imp_parallel_core import (
+    Bootstrap,
+    LaunchPhase,
+    LaunchState,
+    Sent,
+    SentLaunch,
+    sent_slave,
+    slave_archive,
+)
+from imp_parallel_core._plugins.kept_slave import KeptSlave, start_slave
+from tests.support.waiting import is_alive, wait_for_end, wait_until
+
+# a process with nothing but the standard library unpickles and calls what it reads
+ELSEWHERE = (
+    "import pickle, sys\n"
+    "sent, *arguments = pickle.load(sys.stdin.buffer)\n"
+    "print(sent(*arguments), flush=True)\n"
+    "sys.stdin.buffer.read()\n"
+)
+CALL_WITH_RESULT = (
+    "import pickle, sys\nsent, other = pickle.load(sys.stdin.buffer)\nprint(sent(other()))\n"
+)
+PICKLE_AGAIN = (
+    "import pickle, sys; sys.stdout.buffer.write(pickle.dumps(pickle.load(sys.stdin.buffer)))"
+)
+
+
+@pytest.fixture
+def bootstrap(tmp_path: Path) -> Bootstrap:
+    """Return the bootstrap of a slave that has an output file and a secret."""
+    output = tmp_path / "slave0.output"
+    output.touch()
+    return Bootstrap(
+        index=0,
+        python=sys.executable,
+        cwd=str(tmp_path),
+        output_path=str(output),
+        sys_path=[],
+        dial="nowhere:dial",
+        secret=b"a secret of the run",
+        environment={"ADDED": "a 'quoted' $word"},
+    )
+
+
+@pytest.fixture
+def started() -> Iterator[list[KeptSlave]]:
+    """End the slaves that a test puts into this list."""
+    slaves: list[KeptSlave] = []
+    yield slaves
+    for slave in slaves:
+        slave.end()
+
+
+def start(program: str, output: tuple[str, int] | None, **environment: str) -> KeptSlave:
+    """Start a program in the place of a slave."""
+    words = [sys.executable, "-c", program]
+    return start_slave(words, b"the document\n", environment, output, slave_archive())
+
+
+def run_alone(program: str, data: bytes) -> bytes:
+    """Run a program in a Python that has no package at all; return what it writes."""
+    return subprocess.check_output([sys.executable, "-I", "-S", "-c", program], input=data)
+
+
+@pytest.mark.parametrize("pickle_again", [False, True], ids=["directly", "by another machine"])
+def test_a_sent_function_is_called_where_its_module_is_not(pickle_again: bool) -> None:
+    sent = Sent(shlex.quote, "from here")
+    assert sent() == "'from here'"
+    data = cloudpickle.dumps((sent,))
+    if pickle_again:
+        data = run_alone(PICKLE_AGAIN, data)
+    assert run_alone(ELSEWHERE, data) == b"'from here'\n"
+
+
+def test_a_sent_function_takes_more_arguments_in_the_call() -> None:
+    sent, other = Sent(textwrap.indent, "a line"), Sent(shlex.quote, "> ")
+    assert run_alone(CALL_WITH_RESULT, pickle.dumps((sent, other))) == b"'> 'a line\n"
+
+
+def test_a_sent_function_shows_none_of_its_arguments() -> None:
+    assert repr(Sent(shlex.quote, "a secret")) == "Sent(quote, …)"
+
+
+def test_only_a_function_at_the_top_of_a_module_can_be_sent() -> None:
+    with pytest.raises(ValueError, match=r"<locals>\.<lambda> is not at the top"):
+        Sent(lambda: None)
+
+
+def test_a_slave_is_sent_without_showing_its_secret(bootstrap: Bootstrap) -> None:
+    sent = sent_slave(bootstrap)
+    assert "secret" not in repr(sent)
+    again = pickle.loads(pickle.dumps(sent))
+    assert repr(again) == "Sent(start_slave, …)"
+
+
+def test_a_kept_slave_gets_its_document_its_environment_and_the_masters_output_file(
+    tmp_path: Path, started: list[KeptSlave]
+) -> None:
+    output = tmp_path / "slave 'zero'\n.output"
+    output.touch()
+    program = "import os; print(input(), os.environ['ADDED'], 'PATH' in os.environ)"
+    slave = start(program, (str(output), output.stat().st_ino), ADDED="a 'quoted' $word")
+    started.append(slave)
+    assert slave.wait(30.0)
+    report = slave.report()
+    assert (report["exit_code"], report["output"]) == (0, b"")
+    assert output.read_text() == "the document a 'quoted' $word True\n"
+
+
+@pytest.mark.parametrize("obstacle", ["nothing", "another file", "a link", "two names", "a FIFO"])
+def test_what_a_slave_writes_is_reported_if_the_masters_file_is_not_there(
+    tmp_path: Path, started: list[KeptSlave], obstacle: str
+) -> None:
+    output, other = tmp_path / "slave0.output", tmp_path / "other"
+    other.write_text("precious")
+    inode = other.stat().st_ino
+    if obstacle == "another file":
+        output.write_text("precious")
+        inode = 0
+    elif obstacle == "a link":
+        output.symlink_to(other)
+    elif obstacle == "two names":
+        output.hardlink_to(other)
+    elif obstacle == "a FIFO":
+        os.mkfifo(output)
+        inode = output.stat().st_ino
+    program = "import sys; print('words', flush=True); input(); sys.exit(43)"
+    slave = start(program, (str(output), inode))
+    started.append(slave)
+    assert slave.wait(30.0)
+    said = slave.report()["output"] + slave.end()["output"]
+    started.clear()
+    assert said == b"words\n"
+    assert other.read_text() == "precious"
+
+
+def test_a_kept_slave_that_writes_without_end_is_quoted_in_parts_and_the_end_is_whole(
+    started: list[KeptSlave], tmp_path: Path
+) -> None:
+    program = "print('x' * 3_000_000, flush=True); input(); print('the end')"
+    slave = start(program, (str(tmp_path / "not there"), 0))
+    assert slave.wait(30.0)
+    last = slave.end()["output"]
+    assert last.startswith(b"\nimp_parallel: 1951")
+    assert last.endswith(b"xx\nthe end\n")
+    assert len(last) < 1_100_000
+
+
+def test_a_kept_slave_is_warned_before_it_is_killed_with_all_in_its_group(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, subprocess, time\n"
+        "child = subprocess.Popen(['sleep', '600'])\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('warned', flush=True))\n"
+        "print(child.pid, flush=True)\n"
+        "while True: time.sleep(1)\n"
+    )
+    output = tmp_path / "slave0.output"
+    output.touch()
+    slave = start(program, (str(output), output.stat().st_ino))
+    wait_until(lambda: output.read_text().endswith("\n"))
+    last = slave.end()
+    assert last["exit_code"] == -signal.SIGKILL
+    child, warned = output.read_text().split()
+    assert warned == "warned"
+    wait_for_end(int(child), "a child of the slave")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["KILL", "TERM"])
+def test_a_kept_slave_ends_with_the_process_that_keeps_it_and_no_file_is_left(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    program = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    words = [sys.executable, "-c", program]
+    sent = Sent(start_slave, words, b"\n", {}, ("/nowhere", 0))
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", ELSEWHERE], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as keeper:
+        assert keeper.stdin is not None
+        assert keeper.stdout is not None
+        pickle.dump((sent, slave_archive()), keeper.stdin)
+        keeper.stdin.flush()
+        assert b"KeptSlave" in keeper.stdout.readline()
+        wait_until(lambda: [*tmp_path.glob("*/output")])
+        (output,) = tmp_path.glob("*/output")
+        assert (output.parent / "slave.zip").exists()
+        assert output.parent.stat().st_mode & 0o077 == 0
+        wait_until(lambda: output.read_text().endswith("\n"))
+        pid = int(output.read_text())
+        assert is_alive(pid)
+        keeper.send_signal(number)
+    wait_for_end(pid, "a slave whose keeper was killed")
+    wait_until(lambda: not [*tmp_path.iterdir()], what="no file is left")
+
+
+def altered(archive: bytes) -> bytes:
+    """Return an archive with another version of one module."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(written, "w") as new:
+        for name in old.namelist():
+            more = b"# another\n" if name == "imp_parallel_core/_version.py" else b""
+            new.writestr(name, old.read(name) + more)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("is_same", [True, False], ids=["the same", "another version"])
+def test_a_slave_runs_what_is_installed_there_only_if_it_is_the_same(
+    bootstrap: Bootstrap, started: list[KeptSlave], is_same: bool
+) -> None:
+    archive = slave_archive()
+    slave = sent_slave(bootstrap)(archive if is_same else altered(archive))
+    started.append(slave)
+    command = Path(f"/proc/{slave.report()['pid']}/cmdline").read_text()
+    assert ("slave.zip" in command) != is_same
+
+
+class Launch(SentLaunch):
+    """A launch of two slaves, whose reports the test makes up."""
+
+
+@pytest.fixture
+def launch(bootstrap: Bootstrap, tmp_path: Path) -> Launch:
+    """Return the launch of two slaves."""
+    other = bootstrap._replace(index=1, output_path=None)
+    return Launch([bootstrap, other], logging.getLogger("imp_parallel.test"), "an array")
+
+
+def report(code: int | None = None, output: bytes = b"") -> dict[str, Any]:
+    """Return a report, as a slave's keeper makes it."""
+    return {"host": "anna", "pid": 7, "exit_code": code, "output": output}
+
+
+def test_a_launch_knows_how_slaves_are_from_their_reports(launch: Launch) -> None:
+    launch.wait_for_room("no room")
+    assert launch.poll()[0] == LaunchState(LaunchPhase.QUEUED, "no room")
+    launch.reported(0, report())
+    launch.reported(1, report())
+    assert launch.poll()[0] == LaunchState(LaunchPhase.RUNNING, "on anna, process 7")
+    launch.reported(0, report(43, b"last words\n"))
+    launch.ended(0, "its task was cancelled")  # the slave itself has said more
+    launch.ended(1, "its worker has gone")
+    assert launch.poll()[0].exit_code == 43
+    assert launch.poll()[1] == LaunchState(LaunchPhase.ENDED, "its worker has gone")
+    assert launch.log_tail(0) == "last words"
+    assert launch.log_tail(1) == ""
+    launch.reported(1, report())  # it was started anew
+    assert launch.in_phase(LaunchPhase.RUNNING) == [1]
+    launch.reported(1, {**report(-9), "why": "its task was cancelled"})
+    assert launch.poll()[1] == LaunchState(LaunchPhase.ENDED, "its task was cancelled")
+    assert launch.wait_for_ends(60.0) == []
+
+
+def test_people_are_told_now_and_then_while_all_slaves_wait(
+    launch: Launch, caplog: pytest.LogCaptureFixture
+) -> None:
+    launch.wait_for_room("no room")
+    assert not caplog.text
+    launch._since -= 11.0
+    launch.wait_for_room("no room")
+    launch.wait_for_room("no room")
+    (told,) = caplog.messages
+    assert told == "all 2 slaves of an array are still queued after 11 s: no room"
+    launch.reported(0, report())
+    launch._since -= 1000.0
+    launch.wait_for_room("no room")
+    assert len(caplog.messages) == 1
