@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from ._plugins.start_failure import start_failure
     from ._plugins.transport import Transport
     from ._printable import printable, printable_lines
+    from ._slave.current_task import CurrentTask, current_task
     from ._wire.stream import Accept, SocketStream, Stream
 
 _MODULES = {
@@ -111,6 +112,7 @@ _MODULES = {
     "_plugins.sent_launch": ("SentLaunch", "sent_slave"),
     "_printable": ("printable", "printable_lines"),
     "_plugins.slave_archive": ("slave_archive",),
+    "_slave.current_task": ("CurrentTask", "current_task"),
     "_fleet.info": ("SlaveInfo",),
     "_plugins.slaves": ("Slave", "SlaveArray"),
     "_plugins.start_failure": ("start_failure",),
@@ -127,6 +129,7 @@ __all__ = [
     "CommandResult",
     "Context",
     "ContextDone",
+    "CurrentTask",
     "EndingLaunch",
     "Error",
     "Event",
@@ -164,6 +167,7 @@ __all__ = [
     "UnreadResultsWarning",
     "WithdrawingLaunch",
     "__version__",
+    "current_task",
     "hookimpl",
     "open_output",
     "printable",

@@ -177,7 +177,8 @@ class Context:
         of these results appears in any iterator. Tasks that run come to their end first, since
         their slaves may have taken long to set up (to end them at once, close the context and get
         a new one). The set-up's values stay, and so do iterators of :meth:`map`. The numbers of
-        new tasks, in errors, begin at 0 again.
+        new tasks, in errors, begin at 0 again, and so do the random numbers of a seed: new tasks
+        and new maps draw those of the first ones.
 
         Raises ClosedError if the Context or its Manager has been closed.
         """

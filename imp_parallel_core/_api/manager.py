@@ -164,6 +164,7 @@ class Manager:
         task_timeout_s: float | None = None,
         setup_timeout_s: float | None = None,
         max_attempts: int = 3,
+        seed: int | None = None,
     ) -> Context:
         """Return a new context: tasks that share one set-up.
 
@@ -182,6 +183,12 @@ class Manager:
                 context's tasks get SetupError. A slave that is lost in the set-up may try again if
                 it is launched again; such losses count only as long as no slave has managed the
                 set-up, or if the same slave is lost so often.
+            seed: an int of 0 or more that random numbers come from. Before each task, Python's
+                ``random`` and numpy's legacy generator (``numpy.random.random()`` …) are seeded
+                from this seed and the task's number, so the numbers that it draws depend neither on
+                the slave, nor on the number of slaves, the attempt or what ran before. The set-up
+                draws numbers of its own, the same on each slave. Make other generators from
+                ``current_task().seed``. Without a seed, each process draws other numbers.
 
         Raises:
             TypeError, ValueError: for bad arguments.
@@ -202,6 +209,7 @@ class Manager:
             task_timeout_s=task_timeout_s,
             setup_timeout_s=setup_timeout_s,
             max_attempts=max_attempts,
+            seed=seed,
             import_path=ImportPath(self._first_path),
         )
         return Context(opened)

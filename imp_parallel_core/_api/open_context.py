@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import partial
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from .._code.keywords import WithKeywords
@@ -20,6 +21,7 @@ from .._engine.served_context import ServedContext
 from .._errors import ClosedError, Error, PicklingError, RemoteError
 from .._scheduler.actions import Deliver
 from .._scheduler.tasks import OutcomeKind, Task
+from .._wire.heads import SEED_LIMIT_BYTES
 from .opening import Opener
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class OpenContext:
         task_timeout_s: how long a task may take; None for any time.
         setup_timeout_s: how long the set-up may take, likewise.
         max_attempts: how often a task may end its runner.
+        seed: what the random numbers of its items come from; None for nothing.
         import_path: the path that slaves have been started with.
 
     Raises TypeError or ValueError for bad arguments, PicklingError for a set-up that can't be
@@ -56,11 +59,13 @@ class OpenContext:
         task_timeout_s: float | None,
         setup_timeout_s: float | None,
         max_attempts: int,
+        seed: int | None,
         import_path: ImportPath,
     ) -> None:
         _check_attempts(max_attempts)
         _check_limit("task_timeout_s", task_timeout_s)
         _check_limit("setup_timeout_s", setup_timeout_s)
+        seed = _checked_seed(seed)
         self.manager = manager
         self._engine = engine
         self.add = engine.add_task
@@ -74,7 +79,9 @@ class OpenContext:
         setup = _pickle_setup(book, startup or _NO_SETUP)
         # Nothing else refers to the book, which the engine lets go of at the end: the book holds
         # objects of the script, and a thread may keep this context beyond the interpreter's end.
-        self._served = ServedContext(id, book, setup, setup_timeout_s or 0.0, task_timeout_s or 0.0)
+        self._served = ServedContext(
+            id, book, setup, setup_timeout_s or 0.0, task_timeout_s or 0.0, seed
+        )
         self._opener = Opener(engine, self._served, _name_of_setup(startup))
         engine.open_context(self._served, max_attempts)
         self._finalizer = weakref.finalize(self, engine.close_context, id)
@@ -113,7 +120,7 @@ class OpenContext:
 
         The function does not refer to this object, so that it can be a finalizer.
         """
-        inbox = self._engine.open_inbox(self._served)
+        inbox = self._engine.open_inbox(self._served, map=next(self._served.map_numbers))
         return inbox, partial(self._engine.forget_inbox, self._served, inbox)
 
     def count_slaves(self) -> int:
@@ -219,6 +226,18 @@ def check_timeout(timeout_s: float | None) -> None:
         raise TypeError(f"timeout_s={timeout_s!r}: it must be a number of seconds, or None")
     if not timeout_s >= 0:
         raise ValueError(f"timeout_s={timeout_s!r}: it must be at least 0")
+
+
+def _checked_seed(seed: Any) -> int | None:
+    """Return a seed as an int. Raises TypeError, ValueError."""
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):  # (numpy's integers have it)
+        raise TypeError(f"seed={seed!r}: it must be an int, or None")
+    number = index(seed)
+    if not 0 <= number < 1 << 8 * SEED_LIMIT_BYTES:
+        raise ValueError(f"seed={seed!r}: it must be 0 or more, and have at most 512 bits")
+    return number
 
 
 def _name_of_setup(startup: Any) -> str:

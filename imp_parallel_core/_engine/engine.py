@@ -13,7 +13,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import count, groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -119,14 +119,15 @@ class Engine:
         self._loop.post(open_it)
         context.inbox = self.open_inbox(context)
 
-    def open_inbox(self, context: ServedContext) -> Inbox:
-        """Return a new inbox for outcomes of a context."""
+    def open_inbox(self, context: ServedContext, *, map: int = 0) -> Inbox:
+        """Return a new inbox for outcomes of a context, or of a map of the context."""
         post = self._loop.post
         inbox = Inbox(
             ask=lambda waiter: post(lambda: self._readers.wait(context, inbox, waiter)),
             nudge=lambda: post(lambda: self._readers.count_read(context)),
             check=self.check_open,
             nudge_every=self._nudge_every,
+            map=map,
         )
         post(lambda: self._readers.inbox_opened(context, inbox))
         return inbox
@@ -141,6 +142,7 @@ class Engine:
             new = self.open_inbox(context)
             context.superseded.append(context.inbox)
             context.inbox = new
+            context.map_numbers = count(1)
             # should a Ctrl-C come before this, it is done when the next reader waits
             self._loop.post(lambda: self._readers.forget_superseded(context))
 

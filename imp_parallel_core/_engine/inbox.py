@@ -84,6 +84,7 @@ class Inbox:
         nudge: tells the engine that outcomes have been read.
         check: raises if the engine has ended.
         nudge_every: after how many outcomes; credit is given back in such portions.
+        map: which map of the context it is for, from 1; 0 for none.
     """
 
     def __init__(
@@ -92,7 +93,9 @@ class Inbox:
         nudge: Callable[[], None],
         check: Callable[[], None],
         nudge_every: int = 64,
+        map: int = 0,
     ) -> None:
+        self.map = map
         self._ask = ask
         self._nudge = nudge
         self._check = check

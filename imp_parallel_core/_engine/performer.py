@@ -101,7 +101,9 @@ class Performer:
         record, context = self.fleet.records[action.slave], self.contexts[action.context]
         segments, bundle = context.setup
         self._send_bundles(record, context, bundle)
-        head = heads.SetupHead(action.item, context.id, bundle, context.setup_timeout_s)
+        head = heads.SetupHead(
+            action.item, context.id, bundle, context.setup_timeout_s, context.seed
+        )
         self.fleet.send(action.slave, protocol.SETUP, heads.pack_setup(head), segments)
 
     def _send_tasks(self, action: SendTasks) -> None:
@@ -116,8 +118,17 @@ class Performer:
             counts = list(map(len, payloads))
             if sum(counts) != len(counts):  # few tasks have anything beside their pickles
                 payloads = [_as_sent(task, record.kept) for task in tasks[begin:end]]
+            first = tasks[begin]
+            is_regular = action.are_fresh and _follow_each_other(first, tasks[end - 1], end - begin)
             head = heads.TasksHead(
-                first_item + begin, context.id, bundle, context.task_timeout_s, counts
+                first_item + begin,
+                context.id,
+                bundle,
+                context.task_timeout_s,
+                first.inbox.map,
+                first.number,
+                counts,
+                () if is_regular else _places_of(tasks[begin:end]),
             )
             segments = list(chain.from_iterable(payloads))
             self.fleet.send(action.slave, protocol.TASKS, heads.pack_tasks(head), segments)
@@ -178,6 +189,28 @@ def _as_sent(task: Task, kept: set[tuple[int, int]]) -> list[Segment]:
         else:  # it has no number, or had none when the task was given to this slave
             segments.append(segment.content)
     return segments
+
+
+def _follow_each_other(first: Task, last: Task, count: int) -> bool:
+    """Whether fresh tasks have numbers that follow each other, without a look at each.
+
+    Numbers and ids grow in the order of adding. If the numbers of the first and the last task are
+    as far apart as there are tasks, and their ids too, then no task of another inbox is between.
+    """
+    return (
+        last.inbox is first.inbox
+        and last.number - first.number == count - 1
+        and last.id - first.id == count - 1
+    )
+
+
+def _places_of(tasks: list[Task]) -> list[heads.TaskPlace]:
+    """Return the place of each task among those of its context."""
+    return [
+        # an attempt that is charged is history; others may go on, on slaves that are not heard
+        heads.TaskPlace(task.inbox.map, task.number, len(task.history) + max(1, len(task.slaves)))
+        for task in tasks
+    ]
 
 
 def _alike(tasks: list[Task]) -> Iterator[tuple[int, int]]:

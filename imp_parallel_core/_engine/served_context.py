@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class ServedContext:
         setup: its pickled set-up, and the last bundle that it needs.
         setup_timeout_s: how long the set-up may take; 0 for no limit.
         task_timeout_s: likewise for each task.
+        seed: what the random numbers of its items come from; None for nothing.
     """
 
     inbox: Inbox  # made when the engine begins to serve it
@@ -32,6 +34,7 @@ class ServedContext:
         setup: tuple[Segments, int],
         setup_timeout_s: float,
         task_timeout_s: float,
+        seed: int | None,
     ) -> None:
         self.id = id
         self.inboxes: set[Inbox] = set()
@@ -41,6 +44,9 @@ class ServedContext:
         self.setup = setup
         self.setup_timeout_s = setup_timeout_s
         self.task_timeout_s = task_timeout_s
+        self.seed = seed
+        self.map_numbers = count(1)
+        """The numbers of the next maps."""
 
     def forget_code(self) -> None:
         """Let go of what nobody needs when it is closed: it may be large."""

@@ -22,6 +22,8 @@ class SendTasks(NamedTuple):
 
     slave: int
     tasks: list[tuple[int, Task]]
+    are_fresh: bool = False
+    """Whether none of them was sent before: then they are in the order of adding."""
 
 
 class TakeBack(NamedTuple):

@@ -66,6 +66,7 @@ def _send_setup(board: Board, slave: ScheduledSlave, context: ContextState, now:
 def _send_tasks(board: Board, slave: ScheduledSlave, context: ContextState, now: float) -> None:
     next_retry = partial(health.next_retry, board, slave, context, now) if board.deaths else None
     room = _room(board, slave, context)
+    running = context.running
     tasks = context.next_tasks(room, board.policy, slave.kept, next_retry)
     if not tasks:
         return
@@ -79,7 +80,8 @@ def _send_tasks(board: Board, slave: ScheduledSlave, context: ContextState, now:
     given = list(zip(board.next_items(len(tasks)), tasks, strict=True))
     slave.items.update(given)
     board.serve(slave, context)
-    board.actions.append(SendTasks(slave.id, given))
+    are_fresh = context.running - running == len(tasks)
+    board.actions.append(SendTasks(slave.id, given, are_fresh))
     for key in slave.kept.take_surplus():
         board.actions.append(ForgetPart(slave.id, *key))
     board.settle(slave)

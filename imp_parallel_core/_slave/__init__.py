@@ -8,7 +8,8 @@ Read :mod:`.program` first. The supervisor's process is :mod:`.supervisor` with 
 and :mod:`.listening_stdin` (other streams for that session), and :mod:`.signals`.
 :mod:`.runner_start` starts the runner's process, and :mod:`.runner_process` is the supervisor's end
 of it, with :mod:`.go_ahead` (which items the runner may begin). The runner is :mod:`.runner` with
-:mod:`.assignments` (its items and contexts) and :mod:`.task_signals`. Both processes use
+:mod:`.assignments` (its items and contexts), :mod:`.current_task` (what a task can learn of
+itself), :mod:`.seeds` (random numbers) and :mod:`.task_signals`. Both processes use
 :mod:`.process` (the operating system), and the supervisor writes lines for people with
 :mod:`.output`.
 """

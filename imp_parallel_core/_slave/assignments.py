@@ -29,6 +29,7 @@ class Group(NamedTuple):
     bundle: int
     timeout_s: float
     is_setup: bool
+    head: heads.TasksHead | heads.SetupHead
 
 
 class RunnerContext:
@@ -39,6 +40,8 @@ class RunnerContext:
         self.arrived: list[tuple[int, Sequence[Segment]]] = []
         """Bundles that have not been loaded, by number."""
         self.values: tuple[Any, ...] = ()
+        self.seed: int | None = None
+        """What the random numbers of its items come from."""
         self.prepared_for = -1
         """The bundle whose globals are there."""
         self.kept: dict[int, KeptPart] = {}
@@ -88,7 +91,7 @@ class Assignments:
         kind, head, segments = message
         if kind == protocol.TASKS:
             tasks = heads.unpack_tasks(head)
-            group = Group(tasks.context, tasks.bundle, tasks.timeout_s, False)
+            group = Group(tasks.context, tasks.bundle, tasks.timeout_s, False, tasks)
             payloads = _payloads(segments, tasks.counts)
             if len(segments) != len(tasks.counts):
                 # look kept parts up now: a FORGET may follow before the tasks begin
@@ -97,7 +100,8 @@ class Assignments:
             self.items.extend(zip(tasks.items, repeat(group), payloads, strict=False))
         elif kind == protocol.SETUP:
             setup = heads.unpack_setup(head)
-            group = Group(setup.context, setup.bundle, setup.timeout_s, True)
+            group = Group(setup.context, setup.bundle, setup.timeout_s, True, setup)
+            self.context(setup.context).seed = setup.seed
             self.items.append((setup.item, group, segments))
         elif kind == protocol.BUNDLE:
             bundle = heads.unpack_bundle(head)

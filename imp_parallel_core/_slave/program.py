@@ -92,7 +92,7 @@ def _supervisor(
     document = json.loads(text or b"")
     sys.path[:] = _paths(document)
     folder = _go_to(document)
-    surroundings = Surroundings(folder, sys.path, document["argv"])
+    surroundings = Surroundings(folder, sys.path, document["argv"], document["index"])
     dial = _dialler(document)
     stream: Stream
     if connected is None or document["dial"]:

@@ -43,13 +43,15 @@ from .._light_typing import TYPE_CHECKING, Any
 from .._wire import descriptors, heads, protocol
 from .._wire.session import LARGE_READ_BYTES, READ_BYTES, Session
 from .._wire.shared_memory import IS_AVAILABLE, checked
-from . import process
+from . import current_task, process
 from .assignments import Assignments, RunnerContext
 from .task_signals import pass_over_warnings
 
 if TYPE_CHECKING:
     from .._wire.shared_memory import Segment
-    from .assignments import Group, Item
+    from .assignments import Item
+    from .current_task import CurrentTask
+    from .seeds import Generators
 
 _TOKEN = Struct("!Q")
 SMALL_BYTES = 1 << 15  # larger values go over the wire, which takes them faster than a pipe
@@ -117,13 +119,19 @@ class Runner:
         self._given = Assignments()
         self._read_bytes = READ_BYTES
         self._pid = os.getpid()
+        self._slave_index = 0
+        self._running: Item | None = None
+        self._generators: Generators | None = None
+        """The process's generators of random numbers, if an item with a seed has run."""
+        current_task.describe_current = self._describe_current
 
     def introduce(self) -> None:
         """Wait for the supervisor's WELCOME, and answer that this runner is ready."""
         while not (frames := self._session.take_handshake()):
             self._read()
         ((_, welcome),) = frames
-        folder, *sys.path[:] = map(os.fsdecode, welcome.split(b"\0"))
+        index, folder, *sys.path[:] = map(os.fsdecode, welcome.split(b"\0"))
+        self._slave_index = int(index)
         with contextlib.suppress(OSError):
             os.chdir(folder)  # a forked runner was made before the slave knew its folder
         self._session.send_control(protocol.HELLO, version_of_cloudpickle().encode())
@@ -145,7 +153,7 @@ class Runner:
                 return
             (number,) = _TOKEN.unpack(token)
             if number:
-                run_item(*fetch(number))
+                run_item(fetch(number))
             else:
                 self._read_what_is_there()
 
@@ -188,14 +196,15 @@ class Runner:
 
     # ---- items
 
-    def _run_item(self, number: int, group: Group, segments: Sequence[Segment]) -> None:
-        id, bundle, timeout_s, is_setup = group
+    def _run_item(self, item: Item) -> None:
+        self._running = item
+        number, (id, _, timeout_s, is_setup, _), _ = item
         if timeout_s:
             self._send(protocol.BEGAN, heads.pack_item(number))
         context = self._given.context(id)
         begun_at = time.monotonic()
         try:
-            value = self._call(context, bundle, segments, is_setup)
+            value = self._call(context, item)
             if is_setup:
                 context.values = _as_arguments(value)
                 value = None
@@ -204,6 +213,7 @@ class Runner:
             self._exit_if_forked()
             status, content = heads.RAISED, _described(exc, context.definitions)
         self._exit_if_forked()
+        self._running = None
         duration_s = time.monotonic() - begun_at
         _flush_output()
         if len(content) == 1 and len(content[0]) <= SMALL_BYTES and not is_setup:
@@ -219,11 +229,10 @@ class Runner:
     def _call(
         self,
         context: RunnerContext,
-        bundle: int,
-        segments: Sequence[Segment],
-        is_setup: bool,
+        item: Item,
     ) -> Any:
         """Unpickle the callable and the arguments of an item, and call it."""
+        _, (_, bundle, _, is_setup, _), segments = item
         try:
             if bundle != context.prepared_for:
                 context.prepare(bundle)
@@ -234,9 +243,33 @@ class Runner:
         except BaseException as problem:
             problem.add_note("(raised while the task was unpickled on the slave)")
             raise
+        if self._generators is not None or is_setup:
+            # not before: modules that were imported may have drawn numbers
+            self._seed_generators(item, context.seed)
         if is_setup:
             return function(*arguments)
         return function(*context.values, *arguments)
+
+    def _seed_generators(self, item: Item, seed: int | None) -> None:
+        """Seed the process's generators for the item that runs."""
+        if self._generators is None:
+            if seed is None:
+                return
+            from .seeds import Generators  # most scripts have no seed
+
+            self._generators = Generators()
+        number, group, _ = item
+        if seed is not None:
+            self._generators.seed(current_task.seed_of(number, group.head, seed))
+        elif self._generators.are_seeded:  # this item must not draw what other slaves draw
+            self._generators.seed(None)
+
+    def _describe_current(self) -> CurrentTask | None:
+        if self._running is None:
+            return None
+        item, group, _ = self._running
+        seed = self._given.context(group.context).seed
+        return current_task.describe(item, group.head, self._slave_index, seed)
 
     def _exit_if_forked(self) -> None:
         """End a child that a task has forked and let return: it must not write for this runner."""

@@ -82,7 +82,8 @@ class RunnerProcess:
         self._wire.session.passes_descriptors = self._wire.can_pass_descriptors
         selector.register(self._values, selectors.EVENT_READ, self._values_ready)
         # no JSON, so that the runner starts faster
-        welcome = b"\0".join(map(os.fsencode, (surroundings.folder, *surroundings.sys_path)))
+        words = str(surroundings.slave_index), surroundings.folder, *surroundings.sys_path
+        welcome = b"\0".join(map(os.fsencode, words))
         self._wire.session.send_control(protocol.WELCOME, welcome)
         argv = b"\0".join(map(os.fsencode, surroundings.argv))  # too long for a WELCOME, perhaps
         self._wire.send(protocol.ARGUMENTS, segments=[argv])

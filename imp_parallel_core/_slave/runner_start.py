@@ -31,6 +31,8 @@ class Surroundings(NamedTuple):
     sys_path: list[str]
     argv: list[str]
     """The arguments of the script."""
+    slave_index: int
+    """The number of the slave."""
 
 
 class StartedRunner:

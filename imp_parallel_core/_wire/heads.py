@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 _BUNDLE = Struct("!II")  # context, number
 _SETUP = Struct("!QIId")  # item, context, bundle, time limit (s)
-_TASKS = Struct("!QIId")  # first item, context, bundle, time limit (s) of each
+_TASKS = Struct("!QIIdIQ?")  # first item, context, bundle, time limit (s) of each, and where
+# they are among the context's: map, number of the first, whether each task has a place of its own
 _COUNT = Struct("!H")  # segments of one task
+_PLACE = Struct("!IQH")  # map, number, attempt of one task
 _ITEM = Struct("!Q")
 _CONTEXT = Struct("!I")
 _RUNNER_READY = Struct("!I")  # pid
@@ -31,8 +33,21 @@ _PART = Struct("!I")  # number of a part, in the place of a segment of a task
 
 VALUE, RAISED = 0, 1
 BUFFER, BYTES, TEXT = range(3)
+SEED_LIMIT_BYTES = 64
 
 _FOREVER = float("inf")
+_ATTEMPT_LIMIT = (1 << 16) - 1
+
+
+class TaskPlace(NamedTuple):
+    """What a task is among those of its context."""
+
+    map: int
+    """Which ``Context.map`` it is of, from 1; 0 for none."""
+    number: int
+    """Its number there."""
+    attempt: int
+    """Which attempt this is, from 1."""
 
 
 class TasksHead(NamedTuple):
@@ -43,13 +58,25 @@ class TasksHead(NamedTuple):
     context: int
     bundle: int
     timeout_s: float
+    map: int
+    """Which map the tasks are of; 0 for none."""
+    first_number: int
+    """The number of the first task there; those of the other tasks follow without a gap, and all
+    are first attempts, unless there are places."""
     counts: Sequence[int]
     """How many segments each task has."""
+    places: Sequence[TaskPlace] = ()
+    """The place of each task, if they are not as the numbers above say."""
 
     @property
     def items(self) -> range:
         """The items of all tasks."""
         return range(self.first_item, self.first_item + len(self.counts))
+
+    def place_of(self, item: int) -> TaskPlace:
+        """Return the place of the task that is this item."""
+        at = item - self.first_item
+        return self.places[at] if self.places else TaskPlace(self.map, self.first_number + at, 1)
 
 
 class SetupHead(NamedTuple):
@@ -59,6 +86,8 @@ class SetupHead(NamedTuple):
     context: int
     bundle: int
     timeout_s: float
+    seed: int | None = None
+    """What the random numbers of the context's items come from; None for nothing."""
 
 
 class BundleHead(NamedTuple):
@@ -119,18 +148,28 @@ def _unpack(layout: Struct, head: bytes) -> tuple[int, ...]:
 
 def pack_tasks(head: TasksHead) -> bytes:
     """Return the head of a TASKS message."""
-    *of_all, counts = head
-    return _TASKS.pack(*of_all) + _counts_layout(len(counts)).pack(*counts)
+    *of_all, counts, places = head
+    packed = _TASKS.pack(*of_all, bool(places)) + _counts_layout(len(counts)).pack(*counts)
+    for map, number, attempt in places:
+        packed += _PLACE.pack(map, number, min(attempt, _ATTEMPT_LIMIT))
+    return packed
 
 
 def unpack_tasks(head: bytes) -> TasksHead:
     """Return a TASKS message's head. Raises ProtocolError."""
     size = len(head) - _TASKS.size
-    if size <= 0 or size % _COUNT.size:
+    if size <= 0:
         raise ProtocolError(f"a TASKS head of {len(head)} bytes")
-    counts = _counts_layout(size // _COUNT.size).unpack_from(head, _TASKS.size)
-    first_item, context, bundle, timeout_s = _TASKS.unpack_from(head)
-    return TasksHead(first_item, context, bundle, timeout_s, counts)
+    item, context, bundle, timeout_s, map, number, has_places = _TASKS.unpack_from(head)
+    count, rest = divmod(size, _COUNT.size + _PLACE.size * has_places)
+    if rest:
+        raise ProtocolError(f"a TASKS head of {len(head)} bytes")
+    counts = _counts_layout(count).unpack_from(head, _TASKS.size)
+    tasks = TasksHead(item, context, bundle, timeout_s, map, number, counts)
+    if not has_places:
+        return tasks
+    places = _PLACE.iter_unpack(head[-count * _PLACE.size :])
+    return tasks._replace(places=[TaskPlace(*place) for place in places])
 
 
 def _counts_layout(count: int) -> Struct:
@@ -162,12 +201,21 @@ def unpack_values(records: bytes) -> list[tuple[int, float, bytes]]:
 
 def pack_setup(head: SetupHead) -> bytes:
     """Return a SETUP message's head as bytes."""
-    return _SETUP.pack(*head)
+    *fixed, seed = head
+    return _SETUP.pack(*fixed) + (b"" if seed is None else _packed_seed(seed))
 
 
 def unpack_setup(head: bytes) -> SetupHead:
     """Return a SETUP message's head. Raises ProtocolError."""
-    return SetupHead(*_unpack(_SETUP, head))
+    item, context, bundle, timeout_s = _unpack(_SETUP, head[: _SETUP.size])
+    seed = head[_SETUP.size :]
+    if len(seed) > SEED_LIMIT_BYTES:
+        raise ProtocolError(f"a seed of {len(seed)} bytes")
+    return SetupHead(item, context, bundle, timeout_s, int.from_bytes(seed) if seed else None)
+
+
+def _packed_seed(seed: int) -> bytes:
+    return seed.to_bytes(max(1, (seed.bit_length() + 7) // 8))
 
 
 def pack_bundle(head: BundleHead) -> bytes:

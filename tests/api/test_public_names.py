@@ -13,7 +13,7 @@ import pytest
 from imp_parallel_batch import Array, BatchEnd, BatchTask, Command, Description, Submitted
 
 import imp_parallel_core
-from imp_parallel_core import Bootstrap, CommandResult, LaunchState, SlaveInfo
+from imp_parallel_core import Bootstrap, CommandResult, CurrentTask, LaunchState, SlaveInfo
 from imp_parallel_core._api.map import Map
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +40,7 @@ PUBLIC = {
         "CommandResult",
         "Context",
         "ContextDone",
+        "CurrentTask",
         "EndingLaunch",
         "Error",
         "Event",
@@ -77,6 +78,7 @@ PUBLIC = {
         "UnreadResultsWarning",
         "WithdrawingLaunch",
         "__version__",
+        "current_task",
         "hookimpl",
         "open_output",
         "printable",
@@ -144,6 +146,7 @@ MEMBERS = {
         *("map", "map_unordered"),
     ],
     "ContextDone": ["context"],
+    "CurrentTask": list(CurrentTask._fields),
     "Description": list(Description._fields),
     "DaskSlaveArray": SLAVE,
     "EndingLaunch": [*LAUNCH, "end_slave"],

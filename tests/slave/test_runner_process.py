@@ -34,7 +34,7 @@ class Ends(StartedRunner):
         self.pid = self.process.pid
         self.selector = selectors.DefaultSelector()
         self.reported: list[Message] = []
-        surroundings = Surroundings("/", [], [])
+        surroundings = Surroundings("/", [], [], 0)
         self.runner = RunnerProcess(
             self, surroundings, self.selector, lambda version: None, self.reported.append
         )

@@ -31,6 +31,7 @@ LAYOUTS = {
     "SETUP": heads._SETUP,
     "TASKS": heads._TASKS,
     "TASKS, then for each task": heads._COUNT,
+    "TASKS, then perhaps for each task": heads._PLACE,
     "KEEP": heads._KEEP,
     "FORGET": heads._FORGET,
     "reference to a part": heads._PART,

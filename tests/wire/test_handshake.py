@@ -75,7 +75,7 @@ def test_ends_of_the_same_versions_fit_together() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("protocol", 99, "protocol 1 on the master, 99 on the slave"),
+        ("protocol", 99, f"protocol {VERSION} on the master, 99 on the slave"),
         ("python", [3, 99], "3.99 on the slave"),
         ("cloudpickle", "0.1", "cloudpickle 3.1.0 on the master, 0.1 on the slave"),
         ("cloudpickle", None, "None on the slave"),

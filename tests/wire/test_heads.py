@@ -29,7 +29,15 @@ HEADS: dict[str, tuple[st.SearchStrategy[Any], int]] = {
     "runner_lost": (st.builds(heads.RunnerLostHead, u64, u64, st.booleans()), 17),
 }
 REPEATED = {"items"}
-TASKS_HEADS = st.builds(heads.TasksHead, u64, u32, u32, seconds, task_counts)
+PLACES = st.builds(heads.TaskPlace, u32, u64, u16)
+CONSECUTIVE = st.builds(heads.TasksHead, u64, u32, u32, seconds, u32, u64, task_counts)
+TASKS_HEADS = CONSECUTIVE | st.builds(
+    lambda head, places: head._replace(
+        counts=head.counts[: len(places)], places=places[: len(head.counts)]
+    ),
+    CONSECUTIVE,
+    st.lists(PLACES, min_size=1, max_size=5),
+)
 
 
 def functions(name: str) -> tuple[Callable[..., bytes], Callable[[bytes], Any]]:
@@ -58,7 +66,8 @@ def test_a_head_is_unpacked_as_it_was_packed(name: str, data: st.DataObject) -> 
 def test_a_head_of_a_wrong_length_is_a_protocol_error(name: str, data: bytes) -> None:
     _, unpack = functions(name)
     _, size = HEADS[name]
-    if len(data) % size if name in REPEATED else len(data) != size:
+    lengths = range(size, size + heads.SEED_LIMIT_BYTES + 1) if name == "setup" else [size]
+    if len(data) % size if name in REPEATED else len(data) not in lengths:
         with pytest.raises(ProtocolError):
             unpack(data)
 
@@ -71,14 +80,34 @@ def test_an_outcome_of_an_unknown_status_is_a_protocol_error() -> None:
 @given(TASKS_HEADS)
 def test_the_head_of_tasks_is_unpacked_as_it_was_packed(head: heads.TasksHead) -> None:
     packed = heads.pack_tasks(head)
-    assert len(packed) == 24 + 2 * len(head.counts)
+    assert len(packed) == 37 + 2 * len(head.counts) + 14 * len(head.places)
     assert heads.unpack_tasks(packed) == head
     assert list(head.items)[:1] == [head.first_item]
+    places = [head.place_of(item) for item in head.items]
+    if head.places:
+        assert places == list(head.places)
+    else:
+        numbers = range(head.first_number, head.first_number + len(head.counts))
+        assert places == [(head.map, number, 1) for number in numbers]
+
+
+@given(st.integers(0, 2**512 - 1) | st.none())
+def test_the_head_of_a_setup_brings_the_seed_of_its_context(seed: int | None) -> None:
+    head = heads.SetupHead(1, 2, 3, 4.0, seed)
+    packed = heads.pack_setup(head)
+    assert heads.unpack_setup(packed) == head
+    assert 24 + (seed is not None) <= len(packed) <= 24 + heads.SEED_LIMIT_BYTES
+
+
+def test_an_attempt_beyond_all_bounds_is_counted_no_further() -> None:
+    head = heads.TasksHead(1, 2, 3, 4.0, 0, 0, [1], [heads.TaskPlace(0, 0, 1 << 20)])
+    assert heads.unpack_tasks(heads.pack_tasks(head)).places[0].attempt == (1 << 16) - 1
 
 
 @given(st.binary(max_size=100))
 def test_a_head_of_tasks_without_any_or_with_half_of_one_is_a_protocol_error(data: bytes) -> None:
-    if len(data) <= 24 or len(data) % 2:
+    has_places = data[36:37] > b"\0"
+    if len(data) <= 37 or (len(data) - 37) % (16 if has_places else 2):
         with pytest.raises(ProtocolError):
             heads.unpack_tasks(data)
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import pytest
 
-from imp_parallel_core import LocalSlave, Manager
+from imp_parallel_core import LocalSlave, Manager, current_task
+from tests.support.harness import Processes
 
 SLAVES = 3
 GENERATOR, OLD_GENERATOR = numpy.random.default_rng(1), random.Random(1)
@@ -74,3 +76,185 @@ def test_seeds_of_tasks_give_numbers_that_differ_and_come_again(one_slave: Manag
     assert first == again == list(map(draw, range(10)))
     assert spawned == list(map(draw_from, seeds))
     assert len(set(first)) == len(set(spawned)) == 10
+
+
+def draw(*_: object) -> list[float]:
+    """Draw from all that is seeded, in a task."""
+    at = current_task()
+    assert at is not None
+    assert at.seed is not None
+    own = numpy.random.default_rng(at.seed)
+    return [random.random(), float(numpy.random.random()), float(own.random())]
+
+
+def drawn(
+    tasks: Iterable[Callable[..., Any]],
+    *,
+    slaves: int = 1,
+    seed: int | None = 42,
+    startup: Callable[[], Any] | None = None,
+) -> list[Any]:
+    """Return what tasks draw in a run of its own."""
+    with Manager() as manager:
+        for _ in range(slaves):
+            manager.add_slave(LocalSlave())
+        context = manager.get_context(startup, seed=seed)
+        for task in tasks:
+            context.add_task(task)
+        return list(context.get_results())
+
+
+def test_a_seed_gives_the_same_numbers_on_however_many_slaves_and_after_crashes(
+    processes: Processes, tmp_path: Path
+) -> None:
+    def draw_after_a_crash() -> list[float]:
+        mine = tmp_path / str(current_task().number)  # type: ignore[union-attr]  # it is a task
+        random.random()
+        try:
+            mine.touch(exist_ok=False)
+        except FileExistsError:
+            random.seed(" ".join(map(str, current_task().seed)))  # type: ignore[union-attr, arg-type]  # as it was
+            return draw()
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    on_one = drawn([draw] * 40)
+    assert drawn([draw] * 40, slaves=3) == on_one
+    with_crashes = [draw_after_a_crash if number % 10 == 3 else draw for number in range(40)]
+    assert drawn(with_crashes, slaves=2) == on_one
+    assert drawn([draw] * 40, seed=43) != on_one
+    for column in zip(*on_one, strict=True):
+        assert len(set(column)) == 40
+
+
+def test_what_a_seed_gives_can_be_had_in_the_script(processes: Processes) -> None:
+    for seed, words in ((42, [42]), (2**70 + 5, [5, 0, 64])):
+        *_, last = drawn([draw] * 3, seed=seed)
+        legacy = numpy.random.RandomState([*words, 2])
+        own = numpy.random.default_rng([seed, 2])
+        of_python = random.Random(f"{seed} 2").random()
+        assert last == [of_python, float(legacy.random_sample()), float(own.random())]
+
+
+def test_what_ran_before_changes_no_number(processes: Processes) -> None:
+    def draw_much() -> list[float]:
+        first = draw()
+        numpy.random.seed(0)
+        random.seed(0)
+        return first
+
+    assert drawn([draw_much] * 3 + [draw] * 3) == drawn([draw] * 6)
+
+
+def test_a_task_that_imports_numpy_itself_finds_its_numbers(processes: Processes) -> None:
+    class Draw:
+        """Whose unpickling imports nothing."""
+
+        def __call__(self) -> tuple[bool, float]:
+            import sys
+
+            was_there = "numpy.random" in sys.modules
+            from numpy.random import random_sample
+
+            return was_there, float(random_sample())
+
+    (first, *_), others = drawn([Draw()] * 2, slaves=1), drawn([Draw()] * 2, slaves=2)
+    assert not first[0]
+    assert [value for _, value in others] == [
+        float(numpy.random.RandomState([42, number]).random_sample()) for number in range(2)
+    ]
+    assert first[1] == others[0][1]
+
+
+def test_a_setup_draws_numbers_of_its_own_that_are_the_same_on_each_slave(
+    processes: Processes, tmp_path: Path
+) -> None:
+    folder = tmp_path / "meeting"
+    folder.mkdir()
+
+    def meet(values: list[float]) -> tuple[int, list[float], list[float]]:
+        (folder / str(os.getpid())).touch()
+        while len(list(folder.iterdir())) < 2:
+            time.sleep(0.001)
+        return os.getpid(), values, draw()
+
+    results = drawn([meet] * 2, slaves=2, startup=lambda: (draw(),))
+    assert len({pid for pid, _, _ in results}) == 2
+    (_, of_setup, first), (_, of_other_setup, second) = results
+    assert of_setup == of_other_setup
+    assert len({*of_setup, *first, *second}) == 9
+
+
+def test_tasks_and_calls_of_maps_draw_different_numbers_and_a_map_the_same_each_time(
+    processes: Processes,
+) -> None:
+    def run(slaves: int) -> list[Any]:
+        with Manager() as manager:
+            for _ in range(slaves):
+                manager.add_slave(LocalSlave())
+            context = manager.get_context(seed=1)
+            for _ in range(10):
+                context.add_task(draw)
+            two = zip(context.map(draw, range(10)), context.map(draw, range(10)), strict=True)
+            return [*context.get_results(), *(drawn for pair in two for drawn in pair)]
+
+    once = run(1)
+    assert run(2) == once
+    assert len({value for values in once for value in values}) == 3 * len(once)
+
+
+def test_a_context_without_a_seed_draws_different_numbers_on_each_slave_after_one_with_a_seed(
+    processes: Processes, tmp_path: Path
+) -> None:
+    with Manager() as manager:
+        for _ in range(SLAVES):
+            manager.add_slave(LocalSlave())
+        contexts = [manager.get_context(seed=seed) for seed in (7, None, 7)]
+        seen = []
+        for turn in range(6):
+            folder = tmp_path / f"turn {turn}"
+            folder.mkdir()
+            context = contexts[turn % 3]
+            for _ in range(SLAVES):
+                context.add_task(Draw(folder))
+            seen.append(list(context.get_results()))
+    own = [[numbers for _, numbers, _ in results] for results in seen]
+    assert {len({pid for pid, _, _ in results}) for results in seen} == {SLAVES}
+    assert own[0] == own[2]
+    assert own[3] == own[5] != own[0]
+    freely = own[1] + own[4]
+    for which in range(2):
+        assert len({numbers[which] for numbers in freely}) == 2 * SLAVES
+
+
+def test_what_a_task_without_a_seed_has_seeded_itself_goes_on_in_the_next_one(
+    processes: Processes, one_slave: Manager
+) -> None:
+    seeded, free = one_slave.get_context(seed=7), one_slave.get_context()
+    seeded.add_task(draw)
+    list(seeded.get_results())
+    free.add_task(lambda: random.seed(1))
+    free.add_task(lambda: random.random())  # (the function itself would be sent with its state)
+    assert list(free.get_results()) == [None, random.Random(1).random()]
+
+
+def test_the_numbers_begin_again_when_a_context_is_cleared(
+    processes: Processes, one_slave: Manager
+) -> None:
+    context = one_slave.get_context(seed=5)
+    seen = []
+    for _ in range(2):
+        context.add_task(draw)
+        seen.append([*context.get_results(), *context.map(draw, range(3))])
+        context.clear()
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**512, 1.5, "42", True])
+def test_what_is_no_seed_is_refused_at_once(manager: Manager, seed: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="seed="):
+        manager.get_context(seed=seed)
+
+
+def test_a_seed_may_be_an_integer_of_numpy(processes: Processes) -> None:
+    assert drawn([draw], seed=numpy.uint8(42)) == drawn([draw])  # type: ignore[arg-type]  # it has __index__
