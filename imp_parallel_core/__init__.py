@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ._api.context import Context
     from ._api.manager import Manager
+    from ._cancelled_error import CancelledError
     from ._errors import (
         ClosedError,
         Error,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "_plugins.command_host": ("CommandHost", "CommandResult", "LocalHost"),
+    "_cancelled_error": ("CancelledError",),
     "_api.context": ("Context",),
     "_errors": (
         "ClosedError",
@@ -124,6 +126,7 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "Accept",
     "Bootstrap",
+    "CancelledError",
     "ClosedError",
     "CommandHost",
     "CommandResult",

@@ -4,6 +4,7 @@
     ├── RemoteError              a task raised an exception on its slave
     ├── SetupError               a context's set-up failed; its tasks can't run
     ├── TaskLostError            a task took its runner down, every time it was tried
+    ├── CancelledError           a task was cancelled (in :mod:`._cancelled_error`)
     ├── PicklingError            an object can't be pickled; raised by the call that got it
     ├── ResultTimeoutError       no result has come in time (also the builtin TimeoutError)
     ├── NetworkError             a slave could not be reached, or went away
@@ -36,7 +37,7 @@ class Error(Exception):
         super().__init__(printable_lines(message))
 
 
-class _TaskError(Error):
+class TaskError(Error):
     """The error of one task.
 
     Args:
@@ -80,7 +81,7 @@ class _TaskError(Error):
         return type(self), self.args, state
 
 
-class RemoteError(_TaskError):
+class RemoteError(TaskError):
     """A task raised an exception on its slave. The slave goes on with other tasks.
 
     Attributes:
@@ -143,7 +144,7 @@ class SetupError(RemoteError):
     """
 
 
-class TaskLostError(_TaskError):
+class TaskLostError(TaskError):
     """A task ended its runner in each of its attempts, and was given up.
 
     Attributes:

@@ -9,6 +9,7 @@ from .open_context import OpenContext, check_timeout, not_callable
 from .readings import Readings
 
 if TYPE_CHECKING:
+    from .._engine.engine import Cancelled
     from .map import Map
 
 OnError = Literal["raise", "return"]
@@ -169,6 +170,23 @@ class Context:
         ``credit`` bounds their number.
         """
         return self._results(on_error, numbered, timeout_s, in_order=True)
+
+    def cancel(self, number: int) -> Cancelled:
+        """Cancel the task that :meth:`add_task` has returned this number for; say what was done.
+
+        The outcome of a task that is cancelled is a CancelledError, which comes among the results
+        like the error of a task that has failed. A task that runs is ended at once, also if it is
+        in C code that holds the interpreter lock: its process is killed, the slave goes on with a
+        new process, and runs the set-up again there. That costs no other task an attempt.
+
+        Return ``"forgotten"`` if the task had not begun: it never will. Return ``"ended"`` if it
+        was running, and ``"late"`` if it has another outcome.
+
+        Raises:
+            TypeError, ValueError: no task has this number.
+            ClosedError: the Context or its Manager has been closed.
+        """
+        return self._open.cancel(number)
 
     def clear(self) -> None:
         """Forget all tasks whose results have not been read: the next results are of new tasks.

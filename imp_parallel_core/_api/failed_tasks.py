@@ -10,7 +10,7 @@ from .._code.exception_facts import ExceptionFacts, read_facts
 from .._code.keywords import WithKeywords
 from .._code.references import resolving, unpickle_task
 from .._code.reprs import describe, describe_task, describe_text, join_bounded
-from .._errors import RemoteError, SetupError, TaskLostError
+from .._errors import Error, RemoteError, SetupError, TaskLostError
 from .._light_typing import NamedTuple
 from .._printable import printable_lines
 from .._scheduler.actions import Deliver
@@ -30,10 +30,12 @@ class _Described(NamedTuple):
     words: str = ""
 
 
-def error_of(delivery: Deliver, opener: Opener) -> RemoteError | TaskLostError:
+def error_of(delivery: Deliver, opener: Opener) -> Error:
     """Return the error of a delivery that is no value."""
     rebuild = partial(_rebuild, delivery.task.payload, opener.served.book)
     described = _describe(rebuild)
+    if delivery.outcome.kind is OutcomeKind.CANCELLED:
+        return _cancelled_error(delivery, described, rebuild)
     if delivery.outcome.kind is OutcomeKind.LOST:
         return _lost_error(delivery, described, rebuild)
     return _remote_error(delivery, described, rebuild, opener)
@@ -155,5 +157,17 @@ def _lost_error(delivery: Deliver, described: _Described, rebuild: Rebuild) -> T
         attempts=attempts,
         rebuild_task=lambda: rebuild()[0],
         number=delivery.task.number,
+        args_of_task=described.args,
+    )
+
+
+def _cancelled_error(delivery: Deliver, described: _Described, rebuild: Rebuild) -> Error:
+    from .._cancelled_error import CancelledError  # concurrent.futures takes long to import
+
+    number = delivery.task.number
+    return CancelledError(
+        f"task {number} was cancelled{described.words}",
+        rebuild_task=lambda: rebuild()[0],
+        number=number,
         args_of_task=described.args,
     )

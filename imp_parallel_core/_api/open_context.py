@@ -16,7 +16,7 @@ from .._code.keywords import WithKeywords
 from .._definitions.book import DefinitionBook
 from .._definitions.import_path import ImportPath
 from .._definitions.large_parts import LargeParts
-from .._engine.engine import Engine
+from .._engine.engine import Cancelled, Engine
 from .._engine.served_context import ServedContext
 from .._errors import ClosedError, Error, PicklingError, RemoteError
 from .._scheduler.actions import Deliver
@@ -114,6 +114,16 @@ class OpenContext:
         """Forget all tasks whose results have not been read, but for those of maps."""
         self.check()
         self._engine.renew_inbox(self._served)
+
+    def cancel(self, number: int) -> Cancelled:
+        """Cancel a task that is not a map's. Raises TypeError, ValueError, ClosedError."""
+        self.check()
+        if type(number) is not int:
+            raise TypeError(f"number={number!r}: it must be an int that add_task has returned")
+        inbox = self.inbox
+        if not 0 <= number < inbox.offered:
+            raise ValueError(f"there is no task {number}: {inbox.offered} tasks have been added")
+        return self._engine.cancel(self._served, inbox, number)
 
     def open_inbox(self) -> tuple[Inbox, Callable[[], None]]:
         """Return an inbox for a map, and the function that forgets its tasks.

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import count, groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .._errors import ClosedError, Error, NoMoreSlavesError
 from .._fleet.fleet import Fleet
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from .._wire.stream import Stream
 
 _logger = logging.getLogger("imp_parallel.engine")
+
+Cancelled = Literal["forgotten", "ended", "late"]
+"""What became of a task that was cancelled."""
 
 _MAKE_WAY_EVERY = 128  # tasks
 _where_to = attrgetter("context", "inbox")
@@ -155,6 +158,20 @@ class Engine:
         self._posted += 1
         if self._posted % _MAKE_WAY_EVERY == 0:
             self._loop.make_way()
+
+    def cancel(self, context: ServedContext, inbox: Inbox, number: int) -> Cancelled:
+        """Cancel the task that has this number in an inbox; return what has been done."""
+
+        def cancel() -> Cancelled:
+            task = self._scheduler.unfinished_task(context.id, inbox, number)
+            if task is None:
+                return "late"
+            is_begun = self._scheduler.is_begun(task)
+            now = time.monotonic()
+            self._perform(self._scheduler.tasks_cancelled(context.id, [task], now))
+            return "ended" if is_begun else "forgotten"
+
+        return self._loop.ask(cancel) or "late"
 
     def close_context(self, id: int) -> None:
         """Forget a context, its tasks and its values."""

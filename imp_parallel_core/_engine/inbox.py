@@ -244,8 +244,13 @@ class Inbox:
         return self._without_outcome == 0
 
     @property
+    def offered(self) -> int:
+        """How many numbers have been given to tasks."""
+        return len(_NUMBERS) - length_hint(self._numbers)
+
+    @property
     def _without_outcome(self) -> int:
-        return len(_NUMBERS) - length_hint(self._numbers) - self._done
+        return self.offered - self._done
 
     def numbering(self, task: Task) -> Iterator[Task]:
         """Return an iterator over a task alone, which has its number when it is taken out.

@@ -164,18 +164,19 @@ class Performer:
                 continue
             inbox.put(arrived)
             self.delivered_to[inbox] = context
-            record = self.fleet.records[slave]
-            record.tasks_done += sum(one.outcome.kind in _DONE for one in arrived)
+            record = self.fleet.records.get(slave)
+            if record is not None:  # else the tasks needed none
+                record.tasks_done += sum(one.outcome.kind in _DONE for one in arrived)
             if self._has_observers:
-                self._tell(arrived, record)
+                self._tell(arrived, "" if record is None else record.name)
 
-    def _tell(self, arrived: list[Deliver], record: SlaveRecord) -> None:
+    def _tell(self, arrived: list[Deliver], slave: str) -> None:
         from .._plugins.events import TaskDone
 
         now = time.monotonic()
         for task, outcome in arrived:
             kind = outcome.kind.value
-            self._observers.tell(TaskDone(now, task.context, task.id, record.name, kind))
+            self._observers.tell(TaskDone(now, task.context, task.id, slave, kind))
 
 
 def _as_sent(task: Task, kept: set[tuple[int, int]]) -> list[Segment]:

@@ -32,7 +32,10 @@ class TaskStarted(Event):
 
 @dataclass(frozen=True)
 class TaskDone(Event):
-    """A task has its outcome: ``outcome`` is the name of an OutcomeKind."""
+    """A task has its outcome: ``outcome`` is the name of an OutcomeKind.
+
+    ``slave`` is empty if the task was cancelled.
+    """
 
     context: int
     task: int

@@ -6,6 +6,7 @@ The engine (:mod:`.._engine`) calls it, and performs its actions.
 Read :mod:`.scheduler` first, which has all events, then :mod:`.actions` and :mod:`.tasks`. The
 state is in :mod:`.slaves`, :mod:`.contexts` and :mod:`.policy`, and all parts share it through
 :mod:`.board`. The parts are the :mod:`.assignment` of tasks to slaves, the :mod:`.outcomes` of
-attempts, the :mod:`.losses` of slaves and runners, the :mod:`.health` of slaves, :mod:`.patience`
-with slaves that do nothing, and the :mod:`.kept_parts` of large tasks.
+attempts, the :mod:`.cancelling` of tasks, the :mod:`.losses` of slaves and runners, the
+:mod:`.health` of slaves, :mod:`.patience` with slaves that do nothing, and the
+:mod:`.kept_parts` of large tasks.
 """

@@ -4,8 +4,9 @@ The engine calls one method for each thing that happens, with the time of it, an
 actions that come back. Each added task is delivered exactly once, whatever the order of events.
 
 Events are here. Other modules say what follows from them: which slave gets which tasks
-(:mod:`.assignment`), how tasks end (:mod:`.outcomes`), and what becomes of the tasks of slaves that
-are lost (:mod:`.losses`). The state that they share is the :mod:`.board`.
+(:mod:`.assignment`), how tasks end (:mod:`.outcomes`) or are cancelled (:mod:`.cancelling`), and
+what becomes of the tasks of slaves that are lost (:mod:`.losses`). The state that they share is the
+:mod:`.board`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
 
-from . import assignment, health, losses, outcomes, patience
+from .._light_typing import Any
+from . import assignment, cancelling, health, losses, outcomes, patience
 from .actions import Action, ForgetPart
 from .board import Board
 from .contexts import ContextState
@@ -58,6 +60,15 @@ class Scheduler:
         state = self._slaves[slave]
         first = next(iter(state.items.values()), None)
         return None if first is None else (first, state.progress_at)
+
+    def unfinished_task(self, context: int, inbox: Any, number: int) -> Task | None:
+        """Return the task of this number in its inbox; None if it has its outcome."""
+        state = self._contexts.get(context)
+        return None if state is None else cancelling.find(self._board, state, inbox, number)
+
+    def is_begun(self, task: Task) -> bool:
+        """Whether a slave is at a task, as far as is known."""
+        return cancelling.is_begun(self._board, task)
 
     def unfinished_tasks(self) -> int:
         """Return how many tasks have no outcome yet."""
@@ -138,6 +149,16 @@ class Scheduler:
         state = self._contexts.get(context)
         if state is not None:
             outcomes.forget(self._board, state, are_forgotten)
+        return self._decide(now)
+
+    def tasks_cancelled(self, context: int, tasks: Sequence[Task], now: float) -> list[Action]:
+        """The user has cancelled tasks: that is the outcome of those that have none.
+
+        Those that run are ended, and their slaves are kept. Who has begun one meanwhile ends it.
+        """
+        state = self._contexts.get(context)
+        if state is not None:
+            cancelling.cancel(self._board, state, tasks)
         return self._decide(now)
 
     def part_released(self, context: int, number: int) -> list[Action]:

@@ -15,13 +15,18 @@ class OutcomeKind(enum.Enum):
     RAISED = "raised"
     LOST = "lost"
     SETUP_FAILED = "set-up failed"
+    CANCELLED = "cancelled"
+
+
+NO_SLAVE = -1
+"""Stands for the slave in the outcome of a task that needs none."""
 
 
 class Outcome(NamedTuple):
     """The one outcome of a task.
 
     ``content`` is opaque here: the segments that the runner wrote for VALUE, RAISED and a set-up
-    that raised; a sequence of sentences, one for each attempt, otherwise.
+    that raised; a sequence of sentences, one for each attempt, otherwise (none for CANCELLED).
     """
 
     kind: OutcomeKind

@@ -222,6 +222,9 @@ class RunnerProcess:
 
     def end_item(self, item: int) -> None:
         """Kill the runner if this item runs: nobody needs its outcome any more."""
+        if self.has_ended:
+            return
+        self._read_values()  # the runner may be at the next item already, which shall go on
         if next(iter(self._items), None) == item:
             self._was_asked = True
             self.kill("was ended by the master")

@@ -35,6 +35,7 @@ PUBLIC = {
     "imp_parallel_core": [
         "Accept",
         "Bootstrap",
+        "CancelledError",
         "ClosedError",
         "CommandHost",
         "CommandResult",
@@ -139,10 +140,11 @@ MEMBERS = {
     "BatchTask": list(BatchTask._fields),
     "Bootstrap": [*Bootstrap._fields, "command", "document", "local_environment"],
     "Command": [*Command._fields, "program"],
+    "CancelledError": ["task"],
     "CommandHost": HOST,
     "CommandResult": [*CommandResult._fields, "words"],
     "Context": [
-        *("add_task", "clear", "close", "get_results", "get_results_unordered"),
+        *("add_task", "cancel", "clear", "close", "get_results", "get_results_unordered"),
         *("map", "map_unordered"),
     ],
     "ContextDone": ["context"],

@@ -105,6 +105,7 @@ class Ledger:
         self.closed: set[int] = set()
         self.tasks: dict[int, Task] = {}
         self.outcomes: dict[int, Outcome] = {}
+        self.cancelled: set[int] = set()
         self.charges: Counter[int] = Counter()
         self.deaf: set[int] = set()  # slaves that do not do what they are asked
         self.died_on: dict[int, set[int]] = {}  # by task: slaves
@@ -125,6 +126,12 @@ class Ledger:
             self.tasks[task.id] = task
             if task.context in self.contexts:
                 self.contexts[task.context].waiting[task.id] = task
+
+    def tasks_cancelled(self, tasks: list[Task]) -> list[Task]:
+        """Return the tasks among these that have no outcome."""
+        waiting = [task for task in tasks if task.id in self.contexts[task.context].waiting]
+        self.cancelled.update(task.id for task in waiting)
+        return waiting
 
     def outcomes_read(self, context: int, tasks: list[int]) -> int:
         """Return of how many bytes the outcomes of these tasks were."""
@@ -318,6 +325,7 @@ class Ledger:
     def _check_delivery(self, task: Task, outcome: Outcome) -> None:
         context = self.contexts[task.context]
         assert task.id not in self.outcomes, "delivered twice"
+        assert (outcome.kind is OutcomeKind.CANCELLED) == (task.id in self.cancelled)
         self.outcomes[task.id] = outcome
         del context.waiting[task.id]
         context.started.discard(task.id)

@@ -35,6 +35,7 @@ from imp_parallel_core._scheduler.tasks import Outcome, OutcomeKind, Task
 
 from .ledger import Ledger
 
+CANCELLED = OutcomeKind.CANCELLED
 PATIENCE_S = 30.0
 REPORT_EVERY = 64  # outcomes that a reader has taken
 
@@ -238,6 +239,16 @@ class FakeCluster:
         if not self._has_large_tasks or id % 3:
             return (b"",)
         return b"", self._parts[id // 3 % 6], self._parts[id // 18 % 6]
+
+    def cancel(self, context: int, tasks: list[Task]) -> None:
+        """Cancel tasks, some of which may have their outcomes."""
+        waiting = self.ledger.tasks_cancelled(tasks)
+        for task in tasks:
+            found = self.scheduler.unfinished_task(context, task.inbox, task.number)
+            assert found is (task if task in waiting else None)
+        self._perform(self.scheduler.tasks_cancelled(context, tasks, self.now))
+        assert all(self.ledger.outcomes[task.id].kind is CANCELLED for task in waiting)
+        assert len([action for action in self.last if isinstance(action, Deliver)]) == len(waiting)
 
     def release_part(self, context: int, number: int) -> None:
         """No task refers to a part any more."""

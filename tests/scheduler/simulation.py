@@ -33,6 +33,8 @@ PATIENCE_S = 30.0
 LOOKED_AT = 20  # one of so many slaves is looked at all the time; one that grows deaf is, too
 BATCH = 20_000  # tasks are added so many at a time
 READ = 500  # outcomes are read so many at a time
+CANCEL_EVERY = 50  # one of so many tasks is cancelled, unless it is done before
+CANCEL_S = 20.0  # in the mean
 POISON = 9973  # every task whose id is a multiple of this kills its runner
 
 P_RUNNER_DIES = 0.001  # for each item
@@ -74,7 +76,7 @@ class Simulation:
         self.scheduler = Scheduler()
         self.deliveries = bytearray(1 + tasks)  # by the task's id; ids begin with 1
         self.lost: list[int] = []
-        self.grown_deaf = self.given_up = 0
+        self.grown_deaf = self.given_up = self.cancelled = 0
         self._missing = tasks
         self.digest = hashlib.sha256()
         self.events = 0
@@ -113,14 +115,21 @@ class Simulation:
         contexts = self.dice.choices(range(len(self._mean_s)), weights=(3, 7), k=number)
         tasks = [Task(context, (), id=next(self._next_id)) for context in contexts]
         self._perform(self.scheduler.tasks_added(tasks, self.now))
+        for task in tasks[CANCEL_EVERY - 1 :: CANCEL_EVERY]:
+            if task.id % POISON:
+                self._later(self.dice.expovariate(1 / CANCEL_S), self._cancel, task)
         if self._to_add:
             self._later(0.5, self._add)
+
+    def _cancel(self, task: Task) -> None:
+        self._perform(self.scheduler.tasks_cancelled(task.context, [task], self.now))
 
     def _delivered(self, task: Task, outcome: Outcome) -> None:
         self.deliveries[task.id] += 1
         self._missing -= 1
         if outcome.kind is OutcomeKind.LOST:
             self.lost.append(task.id)
+        self.cancelled += outcome.kind is OutcomeKind.CANCELLED
         self.digest.update(b"%d %d;" % (task.id, outcome.slave))
         self._unread[task.context] += 1
         if self._unread[task.context] == READ:

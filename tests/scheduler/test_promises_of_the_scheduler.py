@@ -16,9 +16,10 @@ from .model import FakeCluster, FakeReader, FakeSlave, unstarted
 
 PICK = st.integers(0, 11)
 DURATIONS_S = (0.0001, 0.01, 0.5)
-TIGHT = Policy(max_relaunches=2, credit_outcomes=6, credit_bytes=40)
-WIDE = Policy(max_relaunches=1)
-TINY = Policy(credit_outcomes=1)
+NEVER = float("inf")  # the ledger counts all relaunches
+TIGHT = Policy(max_relaunches=2, credit_outcomes=6, credit_bytes=40, worth_s=NEVER)
+WIDE = Policy(max_relaunches=1, worth_s=NEVER)
+TINY = Policy(credit_outcomes=1, worth_s=NEVER)
 
 
 class Readers:
@@ -36,6 +37,13 @@ class Readers:
     def close_context(self, context: int) -> None:
         del self.by_context[context]
         self.cluster.close_context(context)
+
+
+def cancel_some(cluster: FakeCluster, context: int, first: int, number: int) -> None:
+    """Cancel tasks among those without an outcome, and one that may have its outcome."""
+    every = [task for task in cluster.ledger.tasks.values() if task.context == context]
+    waiting = list(cluster.ledger.contexts[context].waiting.values())
+    cluster.cancel(context, list(dict.fromkeys([*waiting[first:][:number], *every[:1]])))
 
 
 def check_the_end(cluster: FakeCluster, readers: Readers) -> None:
@@ -99,6 +107,11 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def close_context(self, pick: int) -> None:
         self.readers.close_context(self.context(pick))
+
+    @precondition(lambda self: self.cluster.ledger.contexts)
+    @rule(pick=PICK, first=PICK, number=st.sampled_from([1, 1, 2, 10]))
+    def cancel(self, pick: int, first: int, number: int) -> None:
+        cancel_some(self.cluster, self.context(pick), first, number)
 
     @precondition(lambda self: self.cluster.ledger.contexts)
     @rule(pick=PICK, number=st.integers(1, 5))
@@ -225,7 +238,7 @@ def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
     readers = Readers(cluster)
     common = ["end", "arrive", "deliver", "exchange"] * 6 + ["read", "add", "tick"] * 3
     rare = ["open", "close", "slave", "runner", "kill", "leave", "suspect", "hear", "hear", "join"]
-    rare += ["away", "back", "back", "release", "deaf", "look", "look", "look"]
+    rare += ["cancel", "cancel", "away", "back", "back", "release", "deaf", "look", "look", "look"]
     readers.open_context(3, in_order=True)
     cluster.add_ready_slave(relaunchable=True)
     for _ in range(steps):
@@ -277,6 +290,8 @@ def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
             case "look":
                 for _ in range(dice.choice([1, 4, 12])):
                     cluster.look_at(slave)
+            case "cancel":
+                cancel_some(cluster, context, dice.randint(0, 20), dice.choice([1, 1, 2, 10]))
             case "release":
                 cluster.release_part(context, dice.randint(1, 5))
     return cluster, readers

@@ -33,6 +33,7 @@ def check(simulation: Simulation, tasks: int) -> None:
     assert set(range(POISON, tasks + 1, POISON)) <= set(simulation.lost)
     assert len(simulation.lost) <= tasks // POISON + 10, "charged for the deaths of others"
     assert simulation.given_up <= simulation.grown_deaf
+    assert 0 < simulation.cancelled <= tasks // 50
 
 
 def test_the_tasks_of_slaves_that_grow_deaf_are_done_by_others() -> None:

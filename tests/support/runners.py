@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from imp_parallel_core import Manager, Slave
+from imp_parallel_core import CancelledError, Manager, Slave
 from tests.support.waiting import wait_until
 
 
@@ -78,3 +78,30 @@ def check_that_what_a_task_registers_for_the_end_is_done(
     (pid,) = context.get_results()
     manager.close()
     assert (folder / "end").read_text() == str(pid)
+
+
+def compute_for_ever(mark: Path) -> int:
+    """Say that this runs; then never return, nor let another thread of the process run."""
+    mark.touch()
+    return sum(range(10**18))  # C code, which looks for no signal
+
+
+def check_that_a_task_is_ended_that_never_returns(
+    manager: Manager, slave: Slave, folder: Path
+) -> None:
+    """Cancel a task that holds the interpreter's lock, with others behind it."""
+    manager.add_slave(slave)
+    context = manager.get_context(lambda: (os.getpid(),), max_attempts=1)
+    context.add_task(lambda pid: pid)
+    (first,) = context.get_results()
+    stuck = context.add_task(lambda pid: compute_for_ever(folder / "mark"))
+    numbers = [context.add_task(lambda pid: pid) for _ in range(20)]
+    wait_until((folder / "mark").exists, 30.0)
+    name = manager.slaves[0].name
+    assert context.cancel(stuck) == "ended"
+    results = dict(context.get_results_unordered(on_error="return", numbered=True))
+    assert type(results.pop(stuck)) is CancelledError
+    assert results.keys() == set(numbers)
+    (second,) = set(results.values())
+    assert second != first, "the set-up has not been run again in the new process"
+    assert [slave.name for slave in manager.slaves] == [name]

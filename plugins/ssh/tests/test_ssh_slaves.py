@@ -27,6 +27,7 @@ from imp_parallel_core import (
 from imp_parallel_core.private_folders import make_private_folder
 from tests.support.runners import (
     check_that_a_runner_is_like_the_one_before,
+    check_that_a_task_is_ended_that_never_returns,
     check_that_what_a_task_registers_for_the_end_is_done,
 )
 from tests.support.sshd import Daemons, Person, Sshd
@@ -68,6 +69,13 @@ def test_a_slave_on_a_host_has_the_threads_and_the_environment_of_its_descriptio
         context = manager.get_context()
         context.add_task(lambda: [os.environ.get(name) for name in names])
         assert list(context.get_results()) == [["2", "5", *given.values()]]
+
+
+def test_a_task_in_c_code_that_never_returns_is_ended_on_a_host_too(
+    there: Sshd, make_slave: MakeSlave, tmp_path: Path
+) -> None:
+    with Manager() as manager:
+        check_that_a_task_is_ended_that_never_returns(manager, make_slave(), tmp_path)
 
 
 def test_what_a_task_registers_for_the_end_is_done_when_its_runner_is_not_needed_any_more(

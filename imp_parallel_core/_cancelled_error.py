@@ -1,0 +1,32 @@
+"""The error of a task that was cancelled.
+
+It is apart from the other errors since ``concurrent.futures`` takes long to import.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable, Sequence
+
+from ._errors import TaskError
+from ._light_typing import Any
+
+
+class CancelledError(TaskError, concurrent.futures.CancelledError):
+    """A task was cancelled by ``Context.cancel`` before it had another outcome.
+
+    Attributes:
+        task: a copy of the task, as of a :class:`RemoteError`.
+        number, args_of_task: as of a :class:`RemoteError`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        task: Any = None,
+        rebuild_task: Callable[[], Any] | None = None,
+        number: int | None = None,
+        args_of_task: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, task, rebuild_task, number, args_of_task)
