@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from imp_parallel_batch import Array, BatchEnd, BatchTask, Command, Description, Submitted
+from imp_parallel_batch.testing import Samples
 
 import imp_parallel_core
 from imp_parallel_core import Bootstrap, CommandResult, CurrentTask, LaunchState, SlaveInfo
@@ -30,7 +31,27 @@ PUBLIC = {
         "Submitted",
         "launch_array",
         "output_of",
+        "parse_ranges",
         "understood",
+    ],
+    "imp_parallel_batch.allocation": [
+        "Documents",
+        "check_programs",
+        "documents_of_job",
+        "slave_line",
+        "slave_script",
+        "warn_if_only_here",
+    ],
+    "imp_parallel_batch.testing": [
+        "Samples",
+        "check_a_launch_concludes_nothing_from_failures",
+        "check_accounts_are_read",
+        "check_batch_system",
+        "check_commands",
+        "check_descriptions_are_read",
+        "check_lists_are_read",
+        "check_submissions_are_read",
+        "check_the_script_runs_in_hostile_folders",
     ],
     "imp_parallel_core": [
         "Accept",
@@ -129,7 +150,7 @@ STREAM = ["close", "fileno", "on_wake_up", "receive", "resumable", "send"]
 MEMBERS = {
     "Array": list(Array._fields),
     "BatchEnd": list(BatchEnd._fields),
-    "BatchSlaveArray": [*SLAVE, "standard_options"],
+    "BatchSlaveArray": [*SLAVE, "job_script", "standard_options"],
     "BatchSystem": [
         *("cluster_variables", "first_task", "least_tasks", "reserved_exit_codes"),
         *("reserved_options", "restarted", "warns_children"),
@@ -151,6 +172,7 @@ MEMBERS = {
     "CurrentTask": list(CurrentTask._fields),
     "Description": list(Description._fields),
     "DaskSlaveArray": SLAVE,
+    "Documents": ["exit_code", "forget", "remove", "restore", "tail", "token"],
     "EndingLaunch": [*LAUNCH, "end_slave"],
     "Event": ["at"],
     "EventsMissed": ["count"],
@@ -171,7 +193,7 @@ MEMBERS = {
     "Relay": ["addresses", "close"],
     "RemoteError": ["task", "worker"],
     "SGEPESlaveArray": SLAVE,
-    "SGEQsubSlaveArray": [*SLAVE, "job_script", "standard_options"],
+    "SGEQsubSlaveArray": [*SLAVE, "job_script", "standard_options", "system"],
     "SSHHost": [
         *(*HOST, "read_files", "relay", "ship_modules", "close"),
         *("connection", "relay_ended", "close_unless_relayed"),  # called by its relay
@@ -182,6 +204,7 @@ MEMBERS = {
     "SentLaunch": [
         *("ended", "in_phase", "log_tail", "poll", "reported", "wait_for_ends", "wait_for_room"),
     ],
+    "Samples": list(Samples.__dataclass_fields__),
     "SetupError": ["task", "worker"],
     "Slave": SLAVE,
     "SlaveArray": SLAVE,
@@ -349,8 +372,11 @@ def test_the_first_slave_does_not_wait_for_what_most_scripts_do_not_need() -> No
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: "/".join(path.parts[-3:]))
-def test_our_own_plugins_use_only_public_names_of_the_core(path: Path) -> None:
+def test_our_own_plugins_use_only_public_names_of_the_core_and_of_the_batch_kit(
+    path: Path,
+) -> None:
     assert _private_uses(path.read_text()) == []
+    assert _private_uses(path.read_text(), "imp_parallel_batch") == []
 
 
 def test_a_private_use_would_be_found() -> None:
@@ -380,29 +406,29 @@ def _defined(source: str) -> Iterator[str]:
             yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
-def _private_uses(source: str) -> list[str]:
-    """Return what a module uses of the core that is not public."""
+def _private_uses(source: str, package: str = "imp_parallel_core") -> list[str]:
+    """Return what a module uses of a package that is not public."""
     found: list[str] = []
     aliases: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                if alias.name.startswith("imp_parallel_core._"):
+                if alias.name.startswith(f"{package}._"):
                     found.append(alias.name)
-                elif alias.name == "imp_parallel_core":
+                elif alias.name == package:
                     aliases.add(alias.asname or alias.name)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module.startswith("imp_parallel_core._"):
+            if node.module.startswith(f"{package}._"):
                 found.append(node.module)
-            elif node.module == "imp_parallel_core":
+            elif node.module == package:
                 modules = {name.rpartition(".")[2] for name in (*PUBLIC, *FOR_PLUGINS)}
-                public = {*PUBLIC["imp_parallel_core"], *modules}
+                public = {*PUBLIC[package], *modules}
                 found += [alias.name for alias in node.names if alias.name not in public]
         elif (
             isinstance(node, ast.Attribute)
             and isinstance(node.value, ast.Name)
             and node.value.id in aliases
-            and node.attr not in PUBLIC["imp_parallel_core"]
+            and node.attr not in PUBLIC[package]
         ):
             found.append(f"{node.value.id}.{node.attr}")
     return found

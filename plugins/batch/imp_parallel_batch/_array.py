@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
-from imp_parallel_core import CommandHost, LaunchError, LocalHost, SlaveArray
+from imp_parallel_core import Bootstrap, CommandHost, LaunchError, LocalHost, SlaveArray
 
 from ._system import BatchSystem
 
@@ -61,6 +63,22 @@ class BatchSlaveArray(SlaveArray):
         """
         self._split(self.standard_options)
         check_programs(self.host, self.system.programs, self.system.advice)
+
+    def job_script(self, bootstraps: Sequence[Bootstrap] = ()) -> str:
+        """Return a job script such as would be submitted now, to look at.
+
+        Args:
+            bootstraps: what the slaves are started with; by default what is usual.
+        """
+        from ._job_script import parts_of, render  # few look at it
+
+        cwd = Path.cwd()
+        shown = bootstraps or [
+            Bootstrap(index, sys.executable, str(cwd), f"{cwd}/slave{index}.output", sys.path)
+            for index in range(len(self))
+        ]
+        folder = f"{shown[0].cwd}/.imp_parallel-xxxxxxxx"
+        return render(self.system, parts_of(shown, folder, options_of(self)))
 
     def __repr__(self) -> str:
         options = f", {self._options!r}" if self._options else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from itertools import zip_longest
@@ -260,7 +261,7 @@ class BatchSystem(Protocol):
     def descriptions_in(self, done: CommandResult, asked: str) -> Sequence[Description]:
         """Read what :meth:`description` printed; empty if there is no such job, for certain.
 
-        Raises ValueError.
+        A job all of whose tasks have ended is not there. Raises ValueError.
 
         Args:
             done: how the command ended.
@@ -278,6 +279,11 @@ class BatchSystem(Protocol):
         What can't be read is left out.
         """
         return ()
+
+
+def logger_of(system: BatchSystem) -> logging.Logger:
+    """Return the logger of a batch system."""
+    return logging.getLogger(f"imp_parallel.{system.key}")
 
 
 def output_of(done: CommandResult) -> str:

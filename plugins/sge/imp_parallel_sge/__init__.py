@@ -1,8 +1,7 @@
 """Slaves on a Grid Engine cluster: a job array, or the slots of a parallel environment.
 
-Read first the description of an array (_qsub_array), its job script (_job_script), and its life in
-the queue (_qsub_launch): that asks for the queue (_queue_watch) through Grid Engine's commands
-(_grid_engine), whose output _queue_list parses. The slots of a parallel environment are _pe_array
+The array (_qsub_array) is one of imp_parallel_batch; _system says which of Grid Engine's commands
+to run, and _queue_list parses what they print. The slots of a parallel environment are _pe_array
 and _pe_launch.
 
 Every script loads this package if it is installed, also a script that does not use it; so its names

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from imp_parallel_batch.allocation import check_programs
+
 from imp_parallel_core import LaunchError, LocalHost, SlaveArray
 
-from ._grid_engine import GridEngine
 from ._hostfile import Grant, parse_hostfile
+from ._system import GRID_ENGINE
 
 
 class SGEPESlaveArray(SlaveArray):
@@ -26,7 +28,7 @@ class SGEPESlaveArray(SlaveArray):
     def check(self) -> None:
         """Raise LaunchError if this is no parallel environment, or has no qrsh."""
         if sum(grant.slots for grant in granted_slots()) > 1:
-            GridEngine(LocalHost()).check("qrsh")
+            check_programs(LocalHost(), ["qrsh"], GRID_ENGINE.advice)
 
     def __len__(self) -> int:
         """Return how many slots were granted. Raises LaunchError."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import posixpath
-import shlex
 import time
 from collections.abc import Collection, Mapping, Sequence
+
+from imp_parallel_batch.allocation import documents_of_job, slave_line, warn_if_only_here
 
 from imp_parallel_core import (
     Accept,
@@ -14,18 +14,11 @@ from imp_parallel_core import (
     Launch,
     LaunchPhase,
     LaunchState,
-    LocalHost,
     start_processes,
 )
 
-from ._documents import Documents
-from ._grid_engine import GridEngine
-from ._job_script import NOTIFY
-from ._leftovers import note_name, note_number, sweep
 from ._pe_array import granted_slots
-from ._quoting import quote
-from ._reach import warn_if_only_here
-from ._safe_start import masters_files, safe_start
+from ._system import GRID_ENGINE
 
 _TERMINATED_S = 2.0  # for qrsh to end its slave
 _NOT_ACCEPTED = "didn't accept task"  # says qrsh, where control_slaves is FALSE
@@ -43,12 +36,18 @@ class PELaunch:
 
     def __init__(self, bootstraps: Sequence[Bootstrap], accept: Accept) -> None:
         if len(bootstraps) > 1:
-            warn_if_only_here(bootstraps[1].addresses)
+            warn_if_only_here(GRID_ENGINE, bootstraps[1].addresses)
         slots = [grant.host for grant in granted_slots() for _ in range(grant.slots)]
         self._hosts = {each.index: host for each, host in zip(bootstraps, slots, strict=True)}
         self._tasks = {each.index: number for number, each in enumerate(bootstraps, 1)}
         self._bootstraps = {each.index: each for each in bootstraps}
-        self._documents = _documents_of_this_job(bootstraps)
+        self._documents = documents_of_job(
+            GRID_ENGINE,
+            bootstraps[0].cwd,
+            dict(enumerate(bootstraps[1:], 2)),  # the first has its own through a socket
+            job=os.environ.get("JOB_ID", ""),
+            name=os.environ.get("JOB_NAME", ""),
+        )
         self._launches: list[Launch] = []
         try:
             self._launches.append(start_processes(bootstraps[:1], accept))
@@ -67,7 +66,7 @@ class PELaunch:
         self.command = {index: self._shown_command(index) for index in self._tasks}
 
     def _behind_qrsh(self, argv: Sequence[str], bootstrap: Bootstrap) -> Sequence[str]:
-        line = remote_line(bootstrap, self._document(bootstrap.index))
+        line = slave_line(GRID_ENGINE, bootstrap, self._document(bootstrap.index))
         return ["qrsh", "-inherit", self._hosts[bootstrap.index], line]
 
     def _shown_command(self, index: int) -> Sequence[str]:
@@ -114,37 +113,3 @@ def _not_accepted(code: int | None) -> str:
         f"have control_slaves TRUE (qconf -sp {name} shows it; an administrator sets it by "
         f"qconf -mp {name}); or use SGEQsubSlaveArray"
     )
-
-
-def _documents_of_this_job(bootstraps: Sequence[Bootstrap]) -> Documents:
-    """Write the slaves' documents; remove those of earlier jobs in the same place."""
-    host = LocalHost()
-    others = dict(enumerate(bootstraps[1:], 2))  # the first has its own through a socket
-    documents = Documents(host, bootstraps[0].cwd, others)
-    job = os.environ.get("JOB_ID", "")
-    if job.isdecimal():
-        note_name(host, documents.folder, os.environ.get("JOB_NAME", job))
-        note_number(host, documents.folder, int(job))
-        sweep(host, documents.folder, GridEngine(host))
-    return documents
-
-
-def remote_line(bootstrap: Bootstrap, document: str) -> str:
-    """Return what a shell on a slave's host shall do; qrsh hands it to one.
-
-    Args:
-        bootstrap: of the slave.
-        document: the path of its document.
-    """
-    output = quote(bootstrap.output_path or os.devnull)
-    exports = "".join(f"export {k}={quote(v)}; " for k, v in bootstrap.environment.items())
-    words = bootstrap.command("file", document, "warned", in_login_shell=True)
-    command = " ".join(map(quote, words))
-    script = (
-        f"output={output} folder={quote(posixpath.dirname(document))}\n"
-        f"{safe_start(masters_files(bootstrap))}"
-        f"exec </dev/null; trap '' USR1 USR2 XCPU; "
-        f'cd {quote(bootstrap.cwd)} 2>/dev/null; {exports}{NOTIFY}\nexec {command} "$notify"'
-    )
-    # one more pair of quotes: the shell that qrsh hands it to may be any
-    return shlex.join(["/bin/bash", "-c", script])

@@ -15,9 +15,9 @@ def imp_parallel_launch(
     from . import SGEPESlaveArray, SGEQsubSlaveArray
 
     if isinstance(slaves, SGEQsubSlaveArray):
-        from ._qsub_launch import QsubLaunch
+        from imp_parallel_batch import launch_array
 
-        return QsubLaunch(slaves, bootstraps)
+        return launch_array(slaves, bootstraps)
     if isinstance(slaves, SGEPESlaveArray):
         from ._pe_launch import PELaunch
 

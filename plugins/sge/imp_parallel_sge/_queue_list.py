@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 from xml.etree import ElementTree
 
-from imp_parallel_core import LaunchPhase, LaunchState
+from imp_parallel_batch import BatchEnd, BatchTask, Description, parse_ranges
+
+from imp_parallel_core import LaunchPhase
 
 _ERROR_REASON = re.compile(r"error reason\s+(\d+):\s+(?:[\d/]+ [\d:]+ \[[\d:]+\]: )?(.*)")
 _SCHEDULING = "scheduling info:"
 _REASON_LINES = 4
 _SHOWN = 80
-_KILLED = 128  # an exit code beyond this is a signal's
 _LETTERS = {
     "d": "is being deleted",
     "h": "is held",
@@ -30,40 +30,28 @@ _GOES_ON = ("24", "25", "26")  # what qacct says of migrating and rescheduling
 _SUSPENDED = frozenset("sST")
 
 
-class Task(NamedTuple):
-    """One task of a job array in the queue: its state's letters, where it runs, its job's name."""
+def task_of(state: str, queue: str = "", job_name: str = "") -> BatchTask:
+    """Return a task as its state's letters tell it; ENDED for one in error, which will not start.
 
-    state: str
-    queue: str = ""
-    job_name: str = ""
-
-    def phase(self) -> LaunchPhase:
-        """Return how far the task has come; ENDED for a task in error, which will not start."""
-        if "E" in self.state:
-            return LaunchPhase.ENDED
-        if "q" in self.state:
-            return LaunchPhase.QUEUED
-        is_stopped = not _SUSPENDED.isdisjoint(self.state)
-        return LaunchPhase.SUSPENDED if is_stopped else LaunchPhase.RUNNING
-
-    def launch_state(self, reason: str) -> LaunchState:
-        """Return the task's state for the core.
-
-        Args:
-            reason: why the task waits, or its error, in the batch system's own words.
-        """
-        told = [meaning for letter, meaning in _LETTERS.items() if letter in self.state]
-        detail = f"{self.state} ({', '.join(told)})" if told else self.state
-        phase = self.phase()
-        if phase in (LaunchPhase.RUNNING, LaunchPhase.SUSPENDED):
-            return LaunchState(phase, f"{detail} in {self.queue}" if told else "")
-        return LaunchState(phase, f"{detail}: {reason}" if reason else detail)
+    Args:
+        state: the letters.
+        queue: where it runs; "" if it does not.
+        job_name: the name of its job.
+    """
+    told = [meaning for letter, meaning in _LETTERS.items() if letter in state]
+    detail = f"{state} ({', '.join(told)})" if told else state
+    if "E" in state:
+        phase = LaunchPhase.ENDED
+    elif "q" in state:
+        phase = LaunchPhase.QUEUED
+    else:
+        is_stopped = not _SUSPENDED.isdisjoint(state)
+        phase = LaunchPhase.SUSPENDED if is_stopped else LaunchPhase.RUNNING
+        detail = f"{detail} in {queue}" if told else ""
+    return BatchTask(phase, detail, mark=job_name, is_ending="d" in state)
 
 
-Jobs = Mapping[int, Mapping[int, Task]]
-
-
-def parse_queue(text: str) -> Jobs:
+def parse_queue(text: str) -> Mapping[str, Mapping[int, BatchTask]]:
     """Return the tasks by job and number, from the output of ``qstat -xml``.
 
     Raises ValueError if it isn't what it should be; then nothing may be concluded from it.
@@ -73,13 +61,13 @@ def parse_queue(text: str) -> Jobs:
         root = ElementTree.fromstring(text[max(start, 0) : end])  # noqa: S314 - the batch system's own
     except ElementTree.ParseError as problem:
         begin = text.strip()[:_SHOWN] or "nothing"
-        raise ValueError(f"qstat's XML can't be read ({problem}); it begins: {begin!r}") from None
+        raise ValueError(f"its XML can't be read ({problem}); it begins: {begin!r}") from None
     if root.tag != "job_info":
-        raise ValueError(f"qstat's XML is a {root.tag}, not a job_info")
-    jobs: dict[int, dict[int, Task]] = {}
+        raise ValueError(f"its XML is a {root.tag}, not a job_info")
+    jobs: dict[str, dict[int, BatchTask]] = {}
     for entry in root.iter("job_list"):
-        job = int(entry.findtext("JB_job_number", ""))
-        task = Task(
+        job = str(int(entry.findtext("JB_job_number", "")))
+        task = task_of(
             entry.findtext("state", ""),
             entry.findtext("queue_name") or "",
             entry.findtext("JB_name") or "",
@@ -89,14 +77,14 @@ def parse_queue(text: str) -> Jobs:
     return jobs
 
 
-def parse_submission(text: str, count: int) -> set[int]:
+def parse_submission(text: str, size: int) -> set[str]:
     """Return the jobs of which qsub speaks that are arrays of so many tasks.
 
     With ``-terse`` it says ``4.1-2:1``, else ``Your job-array 4.1-2:1 (…) has been submitted``; a
     site's own words may be around that, and may speak of another array. Any other number is no
     array's.
     """
-    return {int(n) for n in re.findall(rf"(?<![\w.-])(\d+)\.1-{count}:1(?![\w.-])", text)}
+    return set(re.findall(rf"(?<![\w.-])(\d+)\.1-{size}:1(?![\w.-])", text))
 
 
 def says_that_it_verifies(words: str) -> bool:
@@ -104,35 +92,28 @@ def says_that_it_verifies(words: str) -> bool:
     return re.search(r"^(verification: |verify: +-verify)", words, re.MULTILINE) is not None
 
 
-def parse_marked_jobs(text: str, mark: str = "") -> list[int]:
-    """Return the jobs of which ``qstat -j`` says something that holds a mark."""
+def parse_descriptions(text: str) -> list[Description]:
+    """Return what ``qstat -j`` says of each job."""
     blocks = re.split(r"^=+$", text, flags=re.MULTILINE)
-    numbers = [re.search(r"^job_number: +(\d+)", block, re.MULTILINE) for block in blocks]
-    return [int(n[1]) for n, block in zip(numbers, blocks, strict=True) if n and mark in block]
+    numbers = [re.search(r"^job_number: +(\d+)\s*\n", block, re.MULTILINE) for block in blocks]
+    return [
+        Description(
+            number[1],
+            block,
+            running=parse_running_tasks(block),
+            reason=parse_scheduling(block),
+            errors=parse_error_reasons(block),
+        )
+        for number, block in zip(numbers, blocks, strict=True)
+        if number
+    ]
 
 
-def says_that_it_is_gone(words: str, job: int | str) -> bool:
+def says_that_it_is_gone(words: str, job: str) -> bool:
     """Return whether qdel or ``qstat -j`` says that a job of a number or name is not there."""
-    name = re.escape(str(job))
+    name = re.escape(job)
     pattern = rf'job "?{name}"? does not exist|^Following jobs do not exist.*:\s*{name}(?!\S)'
     return re.search(pattern, words, re.MULTILINE) is not None
-
-
-def parse_ranges(text: str) -> Iterator[int]:
-    """Yield the numbers of such as ``1-7:2,9``. Raises ValueError."""
-    for part in filter(None, text.split(",")):
-        limits, _, step = part.partition(":")
-        first, _, last = limits.partition("-")
-        yield from range(int(first), int(last or first) + 1, int(step or 1))
-
-
-def ranges_of(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield first and last number of each run of successive ones. The numbers are in order."""
-    first = 0
-    for at, number in enumerate(numbers):
-        if at + 1 == len(numbers) or numbers[at + 1] != number + 1:
-            yield numbers[first], number
-            first = at + 1
 
 
 def parse_error_reasons(text: str) -> dict[int, str]:
@@ -156,37 +137,7 @@ def parse_scheduling(text: str) -> str:
     return "; ".join(lines)
 
 
-class Account(NamedTuple):
-    """The record of one run of a task."""
-
-    task: int
-    exit_code: int
-    failure: str = ""
-    """Grid Engine's own trouble with it, as a number and words."""
-    job_name: str = ""
-    submitted_at: float | None = None
-    """In wall-clock seconds, by the host that was asked; None if that can't be read."""
-
-    @property
-    def is_end(self) -> bool:
-        """Whether the task has ended with it: one that is moved or started anew goes on."""
-        return self.failure.partition(" ")[0] not in _GOES_ON
-
-    @property
-    def description(self) -> str:
-        """The end in words; for a task whose script has not said by itself that it ended."""
-        if self.failure:
-            return f"exit code {self.exit_code}; failed {self.failure}"
-        if self.exit_code >= _KILLED:
-            return f"exit code {self.exit_code}"
-        return (
-            f"exit code {self.exit_code}, before its script had begun. Does a profile "
-            "(/etc/profile, ~/.bash_profile, ~/.profile) end the shell, by exit or exec? It may do "
-            "so only where $- holds an i."
-        )
-
-
-def parse_accounting(text: str) -> list[Account]:
+def parse_accounting(text: str) -> list[BatchEnd]:
     """Return the records of tasks, in order, from the output of ``qacct -j``."""
     found = []
     for block in re.split(r"^=+$", text, flags=re.MULTILINE):
@@ -197,8 +148,9 @@ def parse_accounting(text: str) -> list[Account]:
             continue
         failure = re.sub(r"\s+", " ", fields.get("failed", "0"))
         name, time_text = fields.get("jobname", ""), fields.get("qsub_time", "")
-        failure = "" if failure == "0" else failure
-        found.append(Account(number, exit_status, failure, name, _seconds(time_text)))
+        is_end = failure.partition(" ")[0] not in _GOES_ON
+        words = "" if failure == "0" else f"failed {failure}"
+        found.append(BatchEnd(number, exit_status, words, is_end, name, _seconds(time_text)))
     return found
 
 

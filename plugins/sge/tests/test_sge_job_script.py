@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imp_parallel_batch import Array
+from imp_parallel_batch._array import options_of
+from imp_parallel_batch._job_script import ScriptParts, render
+from imp_parallel_batch._quoting import quote
+from imp_parallel_batch._safe_start import masters_files
 from imp_parallel_sge import SGEQsubSlaveArray
-from imp_parallel_sge._job_script import ScriptParts, render
-from imp_parallel_sge._qsub_array import options_of
-from imp_parallel_sge._qsub_options import qsub_command, split_options
-from imp_parallel_sge._quoting import quote
-from imp_parallel_sge._safe_start import masters_files
+from imp_parallel_sge._system import GRID_ENGINE
 
 import imp_parallel_core
 from imp_parallel_core import Bootstrap, trusted_paths
@@ -79,7 +80,7 @@ def test_a_script_does_its_work_in_folders_with_hostile_names(tmp_path: Path, na
         environment={"COLOUR": name},
         cwd=str(folder),
     )
-    script = render(parts)
+    script = render(GRID_ENGINE, parts)
     assert "\n#$" not in script  # qsub would take it for options
     done = run(script, 2, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (7, b"", b"")
@@ -96,13 +97,13 @@ def test_an_exit_code_is_kept_but_grid_engine_is_not_told_to_run_it_again(
     tmp_path: Path, code: int, shown: int
 ) -> None:
     parts = ScriptParts(["bash", "-c", f"exit {code}"], str(tmp_path), [None])
-    assert run(render(parts), 1, tmp_path).returncode == shown
+    assert run(render(GRID_ENGINE, parts), 1, tmp_path).returncode == shown
     assert (tmp_path / "1.exit").read_text() == f"{code}\n"
 
 
 def test_an_output_that_can_not_be_opened_is_said_where_it_is_found(tmp_path: Path) -> None:
     parts = ScriptParts(["true"], str(tmp_path), [f"{tmp_path}/missing/slave0.output"])
-    done = run(render(parts), 1, tmp_path)
+    done = run(render(GRID_ENGINE, parts), 1, tmp_path)
     assert done.returncode == 1
     assert b"missing/slave0.output" in done.stderr
 
@@ -118,7 +119,7 @@ def test_an_output_that_is_no_plain_file_is_not_written_to(tmp_path: Path, kind:
     else:
         output.symlink_to(private if kind == "link" else tmp_path / "nowhere")
     parts = ScriptParts(["echo"], str(tmp_path), [str(output)])
-    done = run(render(parts), 1, tmp_path)
+    done = run(render(GRID_ENGINE, parts), 1, tmp_path)
     assert done.returncode == 1
     assert b"slave0.output is no plain file" in done.stderr
     assert private.read_text() == "precious"
@@ -129,7 +130,7 @@ def test_an_output_that_is_another_name_of_a_file_is_not_written_to(tmp_path: Pa
     private = tmp_path / "private"
     private.write_text("precious")
     os.link(private, tmp_path / "slave0.output")
-    done = run(render(writing_to(tmp_path)), 1, tmp_path)
+    done = run(render(GRID_ENGINE, writing_to(tmp_path)), 1, tmp_path)
     assert done.returncode == 1
     assert b"slave0.output has other names (hard links)" in done.stderr
     assert private.read_text() == "precious"
@@ -141,7 +142,7 @@ def test_an_output_that_belongs_to_another_user_is_not_written_to(tmp_path: Path
     output.chmod(0o666)
     tmp_path.chmod(0o755)
     run_as_root("chown", "nobody", str(output))
-    done = run(render(writing_to(tmp_path)), 1, tmp_path)
+    done = run(render(GRID_ENGINE, writing_to(tmp_path)), 1, tmp_path)
     assert done.returncode == 1
     assert b"slave0.output belongs to another user" in done.stderr
     assert output.read_text() == "theirs"
@@ -155,7 +156,7 @@ def test_an_output_that_is_exchanged_while_it_is_opened_is_not_written_to(
     private.write_text("precious")
     how = "-sf" if kind == "link" else "-f"
     exchange = f"[[ $BASH_COMMAND != 'exec 3<>'* ]] || ln {how} private slave0.output >exchanged"
-    script = f"trap {quote(exchange)} DEBUG\n{render(writing_to(tmp_path))}"
+    script = f"trap {quote(exchange)} DEBUG\n{render(GRID_ENGINE, writing_to(tmp_path))}"
     done = run(script, 1, tmp_path)
     assert exchanged.exists()
     assert done.returncode == 1
@@ -169,7 +170,7 @@ def test_the_masters_python_is_used_if_it_is_the_masters_file_whoever_can_write_
     python = python_in(tmp_path)
     for path in (tmp_path, python.parent, python):
         path.chmod(0o777)
-    done = run(render(starting(python, masters_facts(python))), 1, tmp_path)
+    done = run(render(GRID_ENGINE, starting(python, masters_facts(python))), 1, tmp_path)
     assert (done.returncode, said_in(tmp_path)) == (0, "it runs\n")
 
 
@@ -182,7 +183,7 @@ def test_another_file_at_the_path_of_the_masters_python_is_not_run_if_others_may
     facts = masters_facts(python).split(",")
     at = ["inode", "size", "mtime", "ctime"].index(what)
     facts[at] = str(int(facts[at]) + 1)
-    done = run(render(starting(python, ",".join(facts))), 1, tmp_path)
+    done = run(render(GRID_ENGINE, starting(python, ",".join(facts))), 1, tmp_path)
     assert done.returncode == 1
     (line,) = said_in(tmp_path).splitlines()
     assert f"{python} is not used on " in line
@@ -193,7 +194,7 @@ def test_another_file_at_the_path_of_the_masters_python_is_run_if_nobody_else_ca
     tmp_path: Path,
 ) -> None:
     python = python_in(tmp_path)
-    done = run(render(starting(python, "1,1,1,1")), 1, tmp_path)
+    done = run(render(GRID_ENGINE, starting(python, "1,1,1,1")), 1, tmp_path)
     reason = trusted_paths.why_not(str(python))  # it depends on where the tests run
     assert done.returncode == (1 if reason else 0)
     assert (reason or "it runs") in said_in(tmp_path)
@@ -241,7 +242,7 @@ def starting(python: Path, facts: str) -> ScriptParts:
 
 def test_output_is_appended_to_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "slave0.output").write_text("before\n")
-    assert run(render(writing_to(tmp_path)), 1, tmp_path).returncode == 0
+    assert run(render(GRID_ENGINE, writing_to(tmp_path)), 1, tmp_path).returncode == 0
     assert (tmp_path / "slave0.output").read_text() == f"before\nfile {tmp_path}/1 warned 0\n"
 
 
@@ -254,7 +255,7 @@ def test_warnings_end_neither_the_script_nor_a_wrapper_around_the_slave(tmp_path
     warn = " ".join(f"kill -{name} $PPID $$;" for name in ("USR1", "USR2", "XCPU"))
     kill = f"{warn} kill -TERM $PPID; exit 5"
     parts = ScriptParts(["bash", "-c", kill], str(tmp_path), [None])
-    assert run(render(parts), 1, tmp_path).returncode == 5
+    assert run(render(GRID_ENGINE, parts), 1, tmp_path).returncode == 5
 
 
 @pytest.mark.parametrize(
@@ -268,14 +269,14 @@ def test_the_slave_is_told_how_long_before_a_stop_or_an_end_it_is_warned(
     if configuration is not None:
         (tmp_path / "config").write_text(configuration)
     parts = ScriptParts(["bash", "-c", 'echo "$4" >told', "bash"], str(tmp_path), [None])
-    assert run(render(parts), 1, tmp_path).returncode == 0
+    assert run(render(GRID_ENGINE, parts), 1, tmp_path).returncode == 0
     assert (tmp_path / "told").read_text() == f"{seconds}\n"
 
 
 def started_anew(folder: Path, documents: Path) -> subprocess.Popen[bytes]:
     parts = ScriptParts(["bash", "-c", 'cat "$2" >told', "bash"], str(documents), [None])
     return subprocess.Popen(
-        ["bash", "-c", render(parts)],
+        ["bash", "-c", render(GRID_ENGINE, parts)],
         cwd=folder,
         env={**os.environ, "SGE_TASK_ID": "1", "RESTARTED": "1"},
     )
@@ -309,7 +310,8 @@ def test_a_script_can_be_looked_at_before(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def command_of(array: SGEQsubSlaveArray) -> list[str]:
-    return qsub_command(options_of(array), len(array), early_output="early")
+    described = Array("imp_parallel-0a", len(array), options_of(array), "", "early", "/f", "/")
+    return list(GRID_ENGINE.submission(described).argv)
 
 
 def test_the_options_arrive_as_the_words_that_were_written() -> None:
@@ -327,7 +329,7 @@ def test_quoted_options_are_split_into_the_same_words(words: list[str]) -> None:
     import shlex
 
     words = ["-l", *(f"x{word}" for word in words)]
-    assert split_options(shlex.join(words)) == words
+    assert options_of(SGEQsubSlaveArray(1, shlex.join(words))) == words
 
 
 @pytest.mark.parametrize(

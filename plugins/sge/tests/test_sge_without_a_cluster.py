@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from imp_parallel_batch import BatchTask, launch_array
+from imp_parallel_batch._cluster import Jobs
+from imp_parallel_batch._launch import BatchLaunch
+from imp_parallel_batch._queue_watch import QueueWatch
+from imp_parallel_batch.allocation import warn_if_only_here
 from imp_parallel_sge import SGEQsubSlaveArray
-from imp_parallel_sge._qsub_launch import QsubLaunch
-from imp_parallel_sge._queue_list import Jobs, Task
-from imp_parallel_sge._queue_watch import QueueWatch
-from imp_parallel_sge._reach import warn_if_only_here
+from imp_parallel_sge._queue_list import task_of
+from imp_parallel_sge._system import GRID_ENGINE
 from test_sge_queue_list import listing
 
 from imp_parallel_core import (
@@ -25,6 +28,8 @@ from imp_parallel_core import (
     LaunchState,
     LocalHost,
 )
+
+LOGGER = logging.getLogger("imp_parallel.sge")
 
 
 class Clock:
@@ -71,12 +76,12 @@ class MadeUpHost(LocalHost):
             return CommandResult(0, self.accounting, "")
         return CommandResult(0, self.queue if "-xml" in argv else "", "")
 
-    def launch(self, count: int = 2, options: str = "") -> QsubLaunch:
+    def launch(self, count: int = 2, options: str = "") -> BatchLaunch:
         bootstraps = [
             Bootstrap(index, "python3", str(self.folder), f"{self.folder}/{index}.out", [])
             for index in range(3, 3 + count)
         ]
-        return QsubLaunch(SGEQsubSlaveArray(count, options, via=self), bootstraps)
+        return launch_array(SGEQsubSlaveArray(count, options, via=self), bootstraps)
 
 
 @pytest.fixture
@@ -87,13 +92,13 @@ def host(tmp_path: Path) -> MadeUpHost:
 def test_the_queue_is_asked_for_ever_more_seldom_while_nothing_changes() -> None:
     clock = Clock()
     asked = []
-    queue: dict[int, dict[int, Task]] = {}
+    queue: dict[str, dict[int, BatchTask]] = {}
 
     def ask() -> Jobs:
         asked.append(clock.now)
         return {job: dict(tasks) for job, tasks in queue.items()}
 
-    watch = QueueWatch(ask, clock)
+    watch = QueueWatch(ask, "qstat", LOGGER, clock)
     for _ in range(6000):
         clock.now += 0.1
         watch.look()
@@ -101,11 +106,11 @@ def test_the_queue_is_asked_for_ever_more_seldom_while_nothing_changes() -> None
     assert min(pauses) >= 1.0
     assert max(pauses) >= 29.9
     assert len(asked) < 40
-    queue[1] = {1: Task("r")}
+    queue["1"] = {1: task_of("r")}
     clock.now += 30.1
     watch.look()
     clock.now += 1.1
-    assert watch.look().tasks_of(1) == {1: Task("r")}
+    assert watch.look().tasks_of("1") == {1: task_of("r")}
     assert asked[-1] - asked[-2] < 2.0  # it has changed: often again
 
 
@@ -113,7 +118,7 @@ def test_a_queue_that_can_not_be_had_is_said_once_and_the_last_one_holds(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock = Clock()
-    answers: list[Jobs | Exception] = [{1: {1: Task("r")}}, *[TimeoutError("it hangs")] * 50]
+    answers: list[Jobs | Exception] = [{"1": {1: task_of("r")}}, *[TimeoutError("it hangs")] * 50]
 
     def ask() -> Jobs:
         answer = answers.pop(0)
@@ -121,10 +126,10 @@ def test_a_queue_that_can_not_be_had_is_said_once_and_the_last_one_holds(
             raise answer
         return answer
 
-    watch = QueueWatch(ask, clock)
+    watch = QueueWatch(ask, "qstat", LOGGER, clock)
     for _ in range(10):
         clock.now += 31.0
-        assert watch.look().tasks_of(1) == {1: Task("r")}
+        assert watch.look().tasks_of("1") == {1: task_of("r")}
     assert watch.problem == "it hangs"
     assert len(caplog.records) == 1
     assert "it hangs" in caplog.text
@@ -133,7 +138,7 @@ def test_a_queue_that_can_not_be_had_is_said_once_and_the_last_one_holds(
 def test_tasks_that_vanish_have_ended_with_the_code_that_they_left(
     host: MadeUpHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imp_parallel_sge._task_ends._FORGOTTEN_S", 4.0)
+    monkeypatch.setattr("imp_parallel_batch._task_ends._FORGOTTEN_S", 4.0)
     launch = host.launch()
     assert {state.phase for state in launch.poll().values()} == {LaunchPhase.RUNNING}
     (folder,) = tmp_path.glob(".imp_parallel-*")
@@ -165,7 +170,7 @@ def test_a_job_that_qstat_forgets_is_waited_for_and_deleted_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("imp_parallel_sge._task_ends._FORGOTTEN_S", 0.5)
+    monkeypatch.setattr("imp_parallel_batch._task_ends._FORGOTTEN_S", 0.5)
     launch = host.launch()
     launch.poll()
     host.queue, host.is_there = listing(), True
@@ -188,7 +193,7 @@ def test_a_job_that_neither_qstat_nor_qstat_j_knows_counts_as_deleted_late(
     host.queue = listing()
     for longer_than_it_takes, phase in ((False, LaunchPhase.RUNNING), (True, LaunchPhase.ENDED)):
         if longer_than_it_takes:
-            monkeypatch.setattr("imp_parallel_sge._task_ends._FORGOTTEN_S", 0.0)
+            monkeypatch.setattr("imp_parallel_batch._task_ends._FORGOTTEN_S", 0.0)
         deadline = time.monotonic() + 5.0
         while time.monotonic() < deadline and host.asked.count("qacct") < 2 + longer_than_it_takes:
             states = launch.poll()
@@ -209,7 +214,7 @@ exit_status  0
 """
 
 
-def states_after(launch: QsubLaunch, host: MadeUpHost, questions: int) -> dict[int, LaunchState]:
+def states_after(launch: BatchLaunch, host: MadeUpHost, questions: int) -> dict[int, LaunchState]:
     """Return the states when the accounting has been asked so often, or after 10 s."""
     deadline = time.monotonic() + 10.0
     while time.monotonic() < deadline:
@@ -277,7 +282,7 @@ def test_tasks_that_qstat_does_not_list_but_that_run_are_waited_for(host: MadeUp
 def test_an_answer_of_qsub_that_is_not_understood_is_no_refusal(
     host: MadeUpHost, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imp_parallel_sge._submission._PAUSE_S", 0.0)
+    monkeypatch.setattr("imp_parallel_batch._submission._PAUSE_S", 0.0)
     host.submitted = CommandResult(0, "Thank you!\n17\n", "")
     with pytest.raises(LaunchError) as caught:
         host.launch()
@@ -294,7 +299,7 @@ def test_an_answer_of_qsub_that_is_not_understood_is_no_refusal(
     run = host.run
     monkeypatch.setattr(host, "run", described)
     launch = host.launch()
-    assert launch.job == 5
+    assert launch.job == "5"
     assert "job 5 (imp_parallel-" in caplog.text
     assert "| Thank you!" in caplog.text
     host.queue = listing()
@@ -304,7 +309,7 @@ def test_an_answer_of_qsub_that_is_not_understood_is_no_refusal(
 def test_a_submission_that_hangs_is_reported_ever_more_seldom(
     host: MadeUpHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("imp_parallel_sge._submission._FIRST_S", 0.2)
+    monkeypatch.setattr("imp_parallel_batch._submission._FIRST_S", 0.2)
     run = host.run
 
     def slow(argv: Sequence[str], **more: object) -> CommandResult:
@@ -314,7 +319,7 @@ def test_a_submission_that_hangs_is_reported_ever_more_seldom(
         return run(argv, **more)  # type: ignore[arg-type]  # passed through
 
     monkeypatch.setattr(host, "run", slow)
-    monkeypatch.setattr("imp_parallel_sge._submission._PAUSE_S", 0.0)
+    monkeypatch.setattr("imp_parallel_batch._submission._PAUSE_S", 0.0)
     host.described = CommandResult(1, "", "")
     with pytest.raises(LaunchError, match="did not end within 3 s"):
         host.launch()
@@ -378,7 +383,7 @@ def test_a_host_that_can_not_be_reached_ends_no_slave_and_the_documents_come_bac
 def test_a_job_that_can_not_be_deleted_is_named_and_its_documents_are_not_left(
     host: MadeUpHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imp_parallel_sge._qsub_launch._DELETE_S", 0.3)
+    monkeypatch.setattr("imp_parallel_batch._launch._DELETE_S", 0.3)
     launch = host.launch()
     with pytest.raises(LaunchError, match="qdel 5"):
         launch.cancel(0.1)
@@ -392,7 +397,7 @@ def test_what_grid_engine_is_deleting_is_left_to_it(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("imp_parallel_sge._qsub_launch._DELETE_S", 0.3)
+    monkeypatch.setattr("imp_parallel_batch._launch._DELETE_S", 0.3)
     host.queue = listing((5, "dr", "q@h", "1-2:1"))
     launch = host.launch()
     with caplog.at_level(logging.WARNING, "imp_parallel.sge"):
@@ -417,7 +422,7 @@ def test_a_job_that_qstat_j_describes_as_another_is_never_deleted(
 def test_no_job_is_deleted_while_it_is_not_known_whose_it_is(
     host: MadeUpHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imp_parallel_sge._qsub_launch._DELETE_S", 0.3)
+    monkeypatch.setattr("imp_parallel_batch._launch._DELETE_S", 0.3)
     launch = host.launch()
     host.described = CommandResult(1, "", "error: commlib error: got read error")
     with pytest.raises(LaunchError, match="qstat -j 5 does not answer"):
@@ -438,7 +443,7 @@ def test_no_job_is_deleted_while_it_is_not_known_whose_it_is(
 def test_addresses_that_no_other_host_can_reach_are_said_at_once(
     addresses: list[str], is_said: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    warn_if_only_here(addresses)
+    warn_if_only_here(GRID_ENGINE, addresses)
     assert ("127.0.1.1 for it? Leave host= out" in caplog.text) == is_said
     assert all(address in caplog.text for address in addresses) or not is_said
 
@@ -471,10 +476,10 @@ def test_nobody_waits_for_a_question_that_hangs_and_its_late_answer_counts() -> 
     def ask() -> Jobs:
         asked.append(time.monotonic())
         may_answer.wait(30.0)
-        return {1: {1: Task("r")}}
+        return {"1": {1: task_of("r")}}
 
     asked: list[float] = []
-    watch = QueueWatch(ask)
+    watch = QueueWatch(ask, "qstat", LOGGER)
     begun_at = time.monotonic()
     for _ in range(50):
         assert watch.look(0.0).jobs == {}
@@ -485,5 +490,5 @@ def test_nobody_waits_for_a_question_that_hangs_and_its_late_answer_counts() -> 
     deadline = time.monotonic() + 10.0
     while not watch.look().jobs and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert watch.look().tasks_of(1) == {1: Task("r")}
+    assert watch.look().tasks_of("1") == {1: task_of("r")}
     assert watch.problem == ""

@@ -1,4 +1,4 @@
-"""The queue as it was a moment ago: one polite qstat for all arrays of this process."""
+"""The queue as it was a moment ago: one polite question for all arrays of this process."""
 
 from __future__ import annotations
 
@@ -11,28 +11,26 @@ from typing import NamedTuple
 
 from imp_parallel_core import CommandHost
 
-from ._grid_engine import GridEngine
-from ._queue_list import Jobs, Task
-
-_logger = logging.getLogger("imp_parallel.sge")
+from ._cluster import Cluster, Jobs
+from ._system import BatchSystem, BatchTask
 
 _FIRST_PAUSE_S = 1.0
 _LAST_PAUSE_S = 30.0
 _PAUSE_GROWTH = 1.5
 _SHARE = 5.0  # the pause before the next question is at least so many times the answer's time
 _PATIENCE_S = 1.5  # how long an answer is waited for, before the last one is used instead
-_REPORT_S = 600.0  # how often a failing qstat is complained about
+_REPORT_S = 600.0  # how often a failing question is complained about
 
 
 class Snapshot(NamedTuple):
-    """An answer of qstat."""
+    """An answer of the batch system."""
 
     taken_at: float
     """When it was asked, in monotonic seconds; 0 for never."""
     jobs: Jobs
 
-    def tasks_of(self, job: int) -> Mapping[int, Task]:
-        """Return the tasks of a job that are in the queue, by number."""
+    def tasks_of(self, job: str) -> Mapping[int, BatchTask]:
+        """Return the tasks of a job that are listed, by number."""
         return self.jobs.get(job, {})
 
 
@@ -42,14 +40,22 @@ class QueueWatch:
     Each question is asked in a thread of its own, so that nobody has to wait for one that hangs.
 
     Args:
-        ask: returns the queue; raises OSError or ValueError when it can't be had.
+        ask: returns the queue; raises an Exception when it can't be had.
+        program: what ``ask`` runs, for messages.
+        logger: of the batch system.
         clock: the monotonic time, in seconds.
     """
 
     def __init__(
-        self, ask: Callable[[], Jobs], clock: Callable[[], float] = time.monotonic
+        self,
+        ask: Callable[[], Jobs],
+        program: str,
+        logger: logging.Logger,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ask = ask
+        self._program = program
+        self._logger = logger
         self._clock = clock
         self._lock = threading.RLock()
         self._question: threading.Event | None = None  # set when its answer is there
@@ -64,7 +70,7 @@ class QueueWatch:
         """Why the last question has no answer; "" if it has one, or is not late yet."""
         waited_s = self._clock() - self._asked_at
         if self._question is not None and waited_s >= _PATIENCE_S:
-            return f"qstat has not answered for {waited_s:.0f} s"
+            return f"{self._program} has not answered for {waited_s:.0f} s"
         return self._problem
 
     def look(self, max_age_s: float | None = None) -> Snapshot:
@@ -72,7 +78,7 @@ class QueueWatch:
 
         Args:
             max_age_s: how old it may be; by default as old as the present pause. While an answer
-                is on its way, qstat is not asked again.
+                is on its way, nothing is asked again.
         """
         with self._lock:
             pause_s = self._pause_s if max_age_s is None else max_age_s
@@ -115,7 +121,7 @@ class QueueWatch:
         self._problem = problem
         if now - self._reported_at >= _REPORT_S:
             self._reported_at = now
-            _logger.warning("the queue can't be looked at, which is tried again: %s", problem)
+            self._logger.warning("the queue can't be looked at, which is tried again: %s", problem)
         self._pause_s = min(self._pause_s * _PAUSE_GROWTH, _LAST_PAUSE_S)
 
     def _answered(self, jobs: Jobs, asked_at: float) -> None:
@@ -129,18 +135,22 @@ class QueueWatch:
 
 def _start(function: Callable[[], None]) -> None:
     try:
-        threading.Thread(target=function, name="imp_parallel qstat", daemon=True).start()
+        threading.Thread(target=function, name="imp_parallel queue", daemon=True).start()
     except RuntimeError:  # the interpreter ends, and starts no threads any more
         function()
 
 
-_watches: weakref.WeakKeyDictionary[CommandHost, QueueWatch] = weakref.WeakKeyDictionary()
+_Watches = weakref.WeakKeyDictionary[CommandHost, dict[str, QueueWatch]]
+_watches: _Watches = weakref.WeakKeyDictionary()
 _watches_lock = threading.Lock()
 
 
-def watch_of(host: CommandHost) -> QueueWatch:
-    """Return the one watch that all arrays on a host share."""
+def watch_of(system: BatchSystem, host: CommandHost) -> QueueWatch:
+    """Return the one watch that all arrays of a batch system on a host share."""
     with _watches_lock:
-        if host not in _watches:
-            _watches[host] = QueueWatch(GridEngine(weakref.proxy(host)).queue)
-        return _watches[host]
+        watches = _watches.setdefault(host, {})
+        if system.key not in watches:
+            cluster = Cluster(system, weakref.proxy(host))
+            program = system.question().program
+            watches[system.key] = QueueWatch(cluster.tasks, program, cluster.logger)
+        return watches[system.key]

@@ -1,30 +1,27 @@
 """How tasks ended that are in the queue no more. This is concluded late, and from what is certain.
 
-qstat may answer from a cache, forget a job for a while, or list a part of the tasks only, as a
-user's or site's default options have it (``~/.sge_qstat``). The accounting may hold the records of
-an older job that had the same number, and of runs that were not a task's last.
+The batch system may answer from a cache, forget a job for a while, or list a part of the tasks
+only, as a user's or site's default options have it. The accounting may hold the records of an older
+job that had the same number, and of runs that were not a task's last.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 
 from imp_parallel_core import LaunchPhase, LaunchState
 
+from ._cluster import UNKNOWN, Cluster
 from ._documents import Documents
-from ._grid_engine import GridEngine
-from ._queue_list import Account
-from ._queue_watch import Snapshot
-
-_logger = logging.getLogger("imp_parallel.sge")
+from ._system import BatchEnd, BatchTask
 
 _MISSING_S = 3.0  # for how long a task may be out of sight before it counts as ended
 _FORGOTTEN_S = 60.0  # likewise, if its whole job is
 _LONGEST_PAUSE_S = 30.0  # between two questions for tasks that stay out of sight
 _PAUSE_GROWTH = 1.5
 _CLOCKS_S = 86400.0  # by so much the clocks of two hosts, or their zones, may differ
+_KILLED = 128  # an exit code beyond this is a signal's
 _UNEXPLAINED = "it may have been deleted, or a profile ended its shell before its script began"
 
 
@@ -32,7 +29,7 @@ class TaskEnds:
     """The ends of the tasks of one array.
 
     Args:
-        grid_engine: whom to ask.
+        cluster: whom to ask.
         job: the array's number.
         name: its name, …
         mark: … which holds this, unless the user has given it another.
@@ -40,11 +37,11 @@ class TaskEnds:
     """
 
     def __init__(
-        self, grid_engine: GridEngine, job: int, name: str, mark: str, documents: Documents
+        self, cluster: Cluster, job: str, name: str, mark: str, documents: Documents
     ) -> None:
         self.states: dict[int, LaunchState] = {}
         """Of the tasks that have ended, by number."""
-        self._grid_engine = grid_engine
+        self._cluster = cluster
         self._job = job
         self._name = name
         self._mark = mark
@@ -55,21 +52,29 @@ class TaskEnds:
         self._asks_at = 0.0
 
     def is_listed(self, number: int) -> None:
-        """Take note that qstat lists a task."""
+        """Take note that a task is listed; one that had ended has been started anew."""
         self._missing_since.pop(number, None)
+        self.states.pop(number, None)
 
-    def look_for(self, missing: Sequence[int], snapshot: Snapshot) -> None:
-        """Find out which of the tasks that qstat does not list have ended, and how.
+    def is_over(self, number: int, task: BatchTask) -> None:
+        """Take note that a task is listed that has ended."""
+        if number not in self.states and not self._take_exit_code(number):
+            detail = f"job {self._job} task {number}: {task.detail}"
+            self.states[number] = LaunchState(LaunchPhase.ENDED, detail, task.exit_code)
+
+    def look_for(self, missing: Sequence[int], since: float, *, has_others: bool) -> None:
+        """Find out which of the tasks that are not listed have ended, and how.
 
         Args:
             missing: their numbers.
-            snapshot: what qstat has said.
+            since: when the list was asked for, in monotonic seconds.
+            has_others: whether it has other tasks of the array.
         """
         now = time.monotonic()
         unknown = [number for number in missing if not self._take_exit_code(number)]
         is_new = not self._missing_since.keys() >= set(unknown)
         for number in unknown:
-            self._missing_since.setdefault(number, snapshot.taken_at)
+            self._missing_since.setdefault(number, since)
         if is_new:
             self._pause_s = _MISSING_S
         elif now < self._asks_at:
@@ -77,7 +82,7 @@ class TaskEnds:
         else:
             self._pause_s = min(self._pause_s * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
         if unknown:
-            self._ask(unknown, now, has_others=bool(snapshot.tasks_of(self._job)))
+            self._ask(unknown, now, has_others=has_others)
             self._asks_at = now + self._pause_s
 
     def _take_exit_code(self, number: int) -> bool:
@@ -87,23 +92,28 @@ class TaskEnds:
         return code is not None
 
     def _ask(self, unknown: Sequence[int], now: float, *, has_others: bool) -> None:
-        """Ask ``qstat -j``, and then the accounting.
+        """Ask for the job alone, and then the accounting.
 
         Args:
             unknown: the tasks.
             now: the time.
-            has_others: whether qstat lists other tasks of the array.
+            has_others: whether other tasks of the array are listed.
         """
-        there = self._grid_engine.look_up(self._job)
-        if there is None or (there.is_known and not has_others):
-            self._warn(unknown, now, is_known=there is not None)
+        try:
+            there = self._cluster.describe(self._job)
+        except UNKNOWN:
+            self._warn(unknown, now, is_known=False)
             return
-        unknown = [number for number in unknown if number not in there.running]
-        accounts = self._grid_engine.how_ended(self._job, self._is_ours) if unknown else {}
+        if there and not has_others:
+            self._warn(unknown, now, is_known=True)
+            return
+        running = {number for each in there for number in each.running}
+        unknown = [number for number in unknown if number not in running]
+        accounts = self._cluster.how_ended(self._job, self._is_ours) if unknown else {}
         patience_s = _MISSING_S if has_others else _FORGOTTEN_S
         for number in unknown:
             if number in accounts:
-                self._end(number, accounts[number].description)
+                self._end(number, _in_words(accounts[number]))
             elif now - self._missing_since[number] >= patience_s:
                 self._end(number, _UNEXPLAINED)
 
@@ -111,8 +121,8 @@ class TaskEnds:
         detail = f"job {self._job} task {number} has gone from the queue: {how}"
         self.states[number] = LaunchState(LaunchPhase.ENDED, detail)
 
-    def _is_ours(self, account: Account) -> bool:
-        if self._mark in account.job_name:
+    def _is_ours(self, account: BatchEnd) -> bool:
+        if account.job_name is None or self._mark in account.job_name:
             return True
         submitted_at = account.submitted_at
         is_old = submitted_at is not None and submitted_at < self._submitted_at - _CLOCKS_S
@@ -123,9 +133,24 @@ class TaskEnds:
         if not late:
             return
         self._missing_since.update(dict.fromkeys(late, now))  # and again
-        _logger.warning(
-            "qstat has not listed tasks of job %d for %.0f s, %s; it is waited for",
+        hint = self._cluster.how_to_describe(self._job)
+        self._cluster.logger.warning(
+            "%s has not listed tasks of job %s for %.0f s, %s; it is waited for",
+            self._cluster.system.question().program,
             self._job,
             _FORGOTTEN_S,
-            f"but qstat -j {self._job} knows it" if is_known else "nor does qstat -j answer",
+            f"but {hint} knows it" if is_known else f"nor does {hint} answer",
         )
+
+
+def _in_words(account: BatchEnd) -> str:
+    """Return an end in words; for a task whose script has not said by itself that it ended."""
+    if account.words:
+        return f"exit code {account.exit_code}; {account.words}"
+    if account.exit_code >= _KILLED:
+        return f"exit code {account.exit_code}"
+    return (
+        f"exit code {account.exit_code}, before its script had begun. Does a profile "
+        "(/etc/profile, ~/.bash_profile, ~/.profile) end the shell, by exit or exec? It may do "
+        "so only where $- holds an i."
+    )

@@ -7,17 +7,13 @@ from collections.abc import Iterable, Mapping
 
 from imp_parallel_core import Bootstrap, CommandHost, LaunchError
 
-from ._grid_engine import PROBLEMS
+from ._cluster import PROBLEMS
+from ._system import BatchSystem
 
 _PREFIX = ".imp_parallel-"
 _PLAIN_PATH = re.compile(r"[\w@%+=./-]+", re.ASCII)
 _TAIL_BYTES = 8192
 _TAIL_LINES = 20
-
-
-def can_be_working_folder(path: str) -> bool:
-    """Return whether Grid Engine can start a job in a folder; it expands ``$``, and reads lines."""
-    return "$" not in path and path.isprintable()
 
 
 class Documents:
@@ -29,6 +25,7 @@ class Documents:
     connection: until the slave has connected, and again when its connection has broken.
 
     Args:
+        system: the batch system, which may not be able to use some paths.
         host: whose files the jobs can read.
         cwd: the master's working directory, there.
         bootstraps: of each task that needs a document, by its number.
@@ -36,27 +33,36 @@ class Documents:
     Raises LaunchError if there is no place for it.
     """
 
-    def __init__(self, host: CommandHost, cwd: str, bootstraps: Mapping[int, Bootstrap]) -> None:
+    def __init__(
+        self,
+        system: BatchSystem,
+        host: CommandHost,
+        cwd: str,
+        bootstraps: Mapping[int, Bootstrap],
+    ) -> None:
         self._host = host
         self._content = {str(number): each.document() for number, each in bootstraps.items()}
         self._there = set(self._content)  # the names of the documents that are written
-        self.folder, self.early_output = self._make_folder(cwd)
+        self.folder, reached_by = self._make_folder(cwd if system.can_use(cwd) else None)
+        self.early_output = f"{reached_by}/{system.task_pattern}.early"
+        """Where the output of a job goes until its script has opened the slave's."""
         try:
             host.write_files(self.folder, self._content, mode=0o600)
         except OSError as problem:
             self.remove()
             raise LaunchError(f"can't write the slaves' documents: {problem}") from problem
 
-    def _make_folder(self, cwd: str) -> tuple[str, str]:
+    def _make_folder(self, cwd: str | None) -> tuple[str, str]:
+        """Return the path of the folder, and how the batch system is told of it."""
         problems = []
-        for parent in [cwd] if can_be_working_folder(cwd) else []:
+        for parent in [] if cwd is None else [cwd]:
             try:
                 folder = self._host.make_private_folder(parent, _PREFIX)
             except OSError as problem:
                 problems.append(problem)
             else:
-                name = folder if _PLAIN_PATH.fullmatch(folder) else folder[len(parent) :].strip("/")
-                return folder, f"{name}/$TASK_ID.early"
+                is_plain = _PLAIN_PATH.fullmatch(folder)
+                return folder, folder if is_plain else folder[len(parent) :].strip("/")
         try:
             folder = self._host.make_private_folder(self._host.home(), _PREFIX)
         except OSError as problem:
@@ -65,7 +71,7 @@ class Documents:
                 "there is no place for the slaves' documents, which must be on a file system that "
                 f"the jobs share: {reasons}. Start the script in a folder that you can write to."
             ) from problem
-        return folder, f"{folder}/$TASK_ID.early"
+        return folder, folder
 
     @property
     def token(self) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from imp_parallel_core import printable
 
-_logger = logging.getLogger("imp_parallel.sge")
+from ._cluster import Cluster
 
 _FIRST_S = 5.0
 _GROWTH = 3.0
@@ -18,14 +17,16 @@ class QueueReminder:
     """Reminds the user of an array of which all slaves are queued.
 
     Args:
+        cluster: where the job is.
         job: the job's number.
         count: how many slaves wait.
         since: from when on, in monotonic seconds.
     """
 
-    def __init__(self, job: int, count: int, since: float) -> None:
+    def __init__(self, cluster: Cluster, job: str, count: int, since: float) -> None:
         self.reason = ""
         """Why the array waits, as the scheduler said for the last warning."""
+        self._cluster = cluster
         self._job = job
         self._count = count
         self._since = since
@@ -44,10 +45,11 @@ class QueueReminder:
         self._pause_s = min(self._pause_s * _GROWTH, _LONGEST_S)
         self._due = now + self._pause_s
         self.reason = printable(why())
-        _logger.warning(
-            "all %d slaves of job %d are still queued after %.0f s: %s",
+        hint = self._cluster.how_to_describe(self._job)
+        self._cluster.logger.warning(
+            "all %d slaves of job %s are still queued after %.0f s: %s",
             self._count,
             self._job,
             now - self._since,
-            self.reason or f"the scheduler gives no reason (qstat -j {self._job} may)",
+            self.reason or f"the scheduler gives no reason ({hint} may)",
         )

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 from collections.abc import Sequence
 
-_logger = logging.getLogger("imp_parallel.sge")
+from ._system import BatchSystem, logger_of
 
 
-def warn_if_only_here(addresses: Sequence[str]) -> None:
+def warn_if_only_here(system: BatchSystem, addresses: Sequence[str]) -> None:
     """Warn if slaves get no address but those of the loopback.
 
     Args:
+        system: the batch system, for the log.
         addresses: the addresses of a bootstrap, with their ports.
     """
     hosts = [address.rpartition(":")[0].strip("[]") for address in addresses]
     if hosts and all(ipaddress.ip_address(host).is_loopback for host in hosts):
-        _logger.warning(
+        logger_of(system).warning(
             "slaves are told to connect to %s, which only jobs on this machine can reach. Does "
             "Manager's host= hold this machine's name, and /etc/hosts an address such as 127.0.1.1 "
             "for it? Leave host= out, or give it an address that the execution hosts reach "

@@ -1,0 +1,154 @@
+"""Submits an array and finds its job's number, also if the answer is odd or does not come."""
+
+from __future__ import annotations
+
+import queue
+import shlex
+import threading
+import time
+
+from imp_parallel_core import CommandResult, LaunchError
+
+from ._cluster import Cluster
+from ._system import Array, Submitted
+
+_SUBMIT_S = 120.0  # a submission may pass through a site's slow verifier
+_FIRST_S = 2.0  # then the job is looked for: the command may wait for something else
+_GROWTH = 3.0
+_TRIES = 3
+_SHOWN_LINES = 10  # of the beginning, and of the end
+_SHOWN_CHARACTERS = 300  # of a line
+_PAUSE_S = 1.0
+
+
+class Submission:
+    """One call of the command that submits.
+
+    Args:
+        cluster: where to.
+        array: what to submit. Its name is a text that no other job's description holds.
+        cwd: where to run the command.
+    """
+
+    def __init__(self, cluster: Cluster, array: Array, cwd: str) -> None:
+        self._cluster = cluster
+        self._array = array
+        self._cwd = cwd
+        self._command = cluster.system.submission(array)
+        self._program = self._command.program
+        self.argv = self._command.argv
+        """Its command line."""
+        self.name = cluster.system.job_name(array)
+        """The job's name."""
+        self._answers: queue.SimpleQueue[CommandResult | Exception] = queue.SimpleQueue()
+
+    def submit(self) -> str:
+        """Submit the array; return its job's number. Raises LaunchError.
+
+        A command that goes on although its job is there is not waited for (some defaults of a site
+        can't be undone). It is killed at its deadline, which the job survives.
+        """
+        begun_at = time.monotonic()
+        logger = self._cluster.logger
+        self._write_files()
+        threading.Thread(target=self._run, name="imp_parallel submit", daemon=True).start()
+        pause_s = _FIRST_S
+        while True:
+            try:
+                return self._understand(self._answers.get(timeout=pause_s))
+            except queue.Empty:
+                pass
+            job = self._cluster.find(self.name, self._array.name)
+            if job is not None:
+                text = "%s has not ended, but job %s (%s) is there"
+                logger.info(text, self._program, job, self.name)
+                return job
+            waited_s = time.monotonic() - begun_at
+            logger.warning(
+                "%s has not answered for %.0f s (it is given %.0f s): is %s busy, or a site's "
+                "verifier of jobs?",
+                self._program,
+                waited_s,
+                _SUBMIT_S,
+                self._cluster.system.name,
+            )
+            pause_s = (_GROWTH - 1) * waited_s
+
+    def _write_files(self) -> None:
+        files = {name: text.encode() for name, text in self._command.files.items()}
+        if files:
+            try:
+                self._cluster.host.write_files(self._array.folder, files)
+            except OSError as problem:
+                raise LaunchError(f"can't write {', '.join(files)}: {problem}") from problem
+
+    def _run(self) -> None:
+        try:
+            answer = self._cluster.host.run(
+                self.argv,
+                input=self._command.input.encode(),
+                cwd=self._cwd,
+                timeout_s=_SUBMIT_S,
+            )
+        except Exception as problem:  # after a bug, too, nobody must wait for ever
+            self._answers.put(problem)
+        else:
+            self._answers.put(answer)
+
+    def _understand(self, answer: CommandResult | Exception) -> str:
+        if isinstance(answer, Exception):
+            return self._search(str(answer), None)
+        try:
+            told = self._cluster.system.submitted(answer, self._array)
+        except ValueError as problem:
+            return self._search(str(problem), answer)
+        if told.refusal:
+            raise self._refusal(told, answer)
+        if told.doubt or not told.job:
+            return self._search(told.doubt or "its answer is not understood", answer)
+        return told.job
+
+    def _search(self, problem: str, answer: CommandResult | None) -> str:
+        """Look for the job by its name: after this answer it is not certain that it is there."""
+        said = f"\n{_quoted(answer)}" if answer is not None else ""
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(_PAUSE_S)
+            job = self._cluster.find(self.name, self._array.name)
+            if job is not None:
+                text = "%s: %s; but job %s (%s) is there%s"
+                self._cluster.logger.warning(text, self._program, problem, job, self.name, said)
+                return job
+        raise LaunchError(
+            f"it is not known whether the array was submitted: {problem}\n"
+            f"    command: {shlex.join(self.argv)}{said}\n"
+            f"    No job {self.name} was found, but it may come to be there: look for it with "
+            f"{self._cluster.how_to_describe(name=self.name)}, and delete it with "
+            f"{self._cluster.how_to_delete('JOB')[0]}.",
+            command=self.argv,
+            exit_code=answer.exit_code if answer is not None else None,
+            output=_shortened(answer.words) if answer is not None else "",
+        )
+
+    def _refusal(self, told: Submitted, answer: CommandResult) -> LaunchError:
+        advice = f"\n    {told.advice}" if told.advice else ""
+        return LaunchError(
+            f"{told.refusal}\n    command: {shlex.join(self.argv)}\n{_quoted(answer)}{advice}",
+            command=self.argv,
+            exit_code=answer.exit_code,
+            output=_shortened(answer.words),
+        )
+
+
+def _quoted(answer: CommandResult) -> str:
+    lines = _shortened(answer.words).splitlines()
+    return "\n".join(f"    | {line}" for line in lines) or "    (it said nothing)"
+
+
+def _shortened(words: str) -> str:
+    """Return the beginning and the end of what was said: it may quote the whole job script."""
+    lines = [line[:_SHOWN_CHARACTERS] for line in words.splitlines()]
+    if len(lines) > 2 * _SHOWN_LINES:
+        more = f"… ({len(lines) - 2 * _SHOWN_LINES} more lines)"
+        lines[_SHOWN_LINES:-_SHOWN_LINES] = [more]
+    return "\n".join(lines)

@@ -1,0 +1,20 @@
+"""What the tests of the kit share."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import ModuleType
+
+import pytest
+from harness_batch import EXAMPLE
+
+
+@pytest.fixture(scope="session")
+def plugin() -> ModuleType:
+    """Return the plugin that the documents show."""
+    spec = importlib.util.spec_from_file_location("queue_launcher", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
