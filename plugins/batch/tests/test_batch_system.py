@@ -2,57 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import pytest
-from imp_parallel_batch import (
-    Array,
-    BatchSystem,
-    BatchTask,
-    Command,
-    Submitted,
-    output_of,
-    understood,
-)
+from harness_batch import SYSTEM
+from imp_parallel_batch import Submitted, output_of, understood
 
 from imp_parallel_core import CommandResult
-
-
-class System(BatchSystem):
-    """A batch system that has options alone."""
-
-    name = "Queue"
-    key = "queue"
-    programs = ("put", "list", "drop")
-    advice = "Install it."
-    task_variable = "TASK"
-    task_pattern = "%a"
-    reserved_options = {"--array": "the size is given", "-w v": "nothing would be submitted"}
-
-    def submission(self, array: Array) -> Command:
-        return Command(["put"])
-
-    def submitted(self, done: CommandResult, array: Array) -> Submitted:
-        return understood(done, done.stdout.split(), program="put")
-
-    def question(self) -> Command:
-        return Command(["list"])
-
-    def tasks_in(self, done: CommandResult) -> Mapping[str, Mapping[int, BatchTask]]:
-        return {}
-
-    def deletion(self, job: str, ranges: Sequence[range]) -> Sequence[Command]:
-        return [Command(["drop", job])]
 
 
 @pytest.mark.parametrize("words", ["--array 1-4", "--array=1-4", "-q a -w v", "-w v"])
 def test_options_that_the_plugin_sets_are_refused_however_they_are_written(words: str) -> None:
     with pytest.raises(ValueError, match=r"the put option (--array|-w v) can't be used here: "):
-        System().check_options(words.split())
+        SYSTEM.check_options(words.split())
 
 
 def test_other_options_are_not_refused() -> None:
-    System().check_options(["-w", "e", "--arrays=2", "v", "-w"])
+    SYSTEM.check_options(["-w", "e", "--arrays=2", "v", "-w"])
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from imp_parallel_batch import BatchTask, launch_array
-from imp_parallel_batch._cluster import Jobs
+from imp_parallel_batch import launch_array
 from imp_parallel_batch._launch import BatchLaunch
-from imp_parallel_batch._queue_watch import QueueWatch
-from imp_parallel_batch.allocation import warn_if_only_here
 from imp_parallel_sge import SGEQsubSlaveArray
-from imp_parallel_sge._queue_list import task_of
-from imp_parallel_sge._system import GRID_ENGINE
 from test_sge_queue_list import listing
 
 from imp_parallel_core import (
@@ -30,16 +23,6 @@ from imp_parallel_core import (
 )
 
 LOGGER = logging.getLogger("imp_parallel.sge")
-
-
-class Clock:
-    """A time that tests set."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class MadeUpHost(LocalHost):
@@ -87,52 +70,6 @@ class MadeUpHost(LocalHost):
 @pytest.fixture
 def host(tmp_path: Path) -> MadeUpHost:
     return MadeUpHost(tmp_path)
-
-
-def test_the_queue_is_asked_for_ever_more_seldom_while_nothing_changes() -> None:
-    clock = Clock()
-    asked = []
-    queue: dict[str, dict[int, BatchTask]] = {}
-
-    def ask() -> Jobs:
-        asked.append(clock.now)
-        return {job: dict(tasks) for job, tasks in queue.items()}
-
-    watch = QueueWatch(ask, "qstat", LOGGER, clock)
-    for _ in range(6000):
-        clock.now += 0.1
-        watch.look()
-    pauses = [after - before for before, after in itertools.pairwise(asked)]
-    assert min(pauses) >= 1.0
-    assert max(pauses) >= 29.9
-    assert len(asked) < 40
-    queue["1"] = {1: task_of("r")}
-    clock.now += 30.1
-    watch.look()
-    clock.now += 1.1
-    assert watch.look().tasks_of("1") == {1: task_of("r")}
-    assert asked[-1] - asked[-2] < 2.0  # it has changed: often again
-
-
-def test_a_queue_that_can_not_be_had_is_said_once_and_the_last_one_holds(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    clock = Clock()
-    answers: list[Jobs | Exception] = [{"1": {1: task_of("r")}}, *[TimeoutError("it hangs")] * 50]
-
-    def ask() -> Jobs:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    watch = QueueWatch(ask, "qstat", LOGGER, clock)
-    for _ in range(10):
-        clock.now += 31.0
-        assert watch.look().tasks_of("1") == {1: task_of("r")}
-    assert watch.problem == "it hangs"
-    assert len(caplog.records) == 1
-    assert "it hangs" in caplog.text
 
 
 def test_tasks_that_vanish_have_ended_with_the_code_that_they_left(
@@ -430,24 +367,6 @@ def test_no_job_is_deleted_while_it_is_not_known_whose_it_is(
     assert host.deleted == []
 
 
-@pytest.mark.parametrize(
-    ("addresses", "is_said"),
-    [
-        (["127.0.1.1:40000"], True),
-        (["127.0.0.1:40000", "[::1]:40000"], True),
-        (["127.0.0.1:40000", "192.168.0.5:40000"], False),
-        (["[2001:db8::7]:40000"], False),
-        ([], False),
-    ],
-)
-def test_addresses_that_no_other_host_can_reach_are_said_at_once(
-    addresses: list[str], is_said: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    warn_if_only_here(GRID_ENGINE, addresses)
-    assert ("127.0.1.1 for it? Leave host= out" in caplog.text) == is_said
-    assert all(address in caplog.text for address in addresses) or not is_said
-
-
 def test_nothing_is_left_of_an_array_that_was_refused(host: MadeUpHost, tmp_path: Path) -> None:
     host.submitted = CommandResult(1, "", "Unable to run job: no.\nExiting.\n")
     with pytest.raises(LaunchError) as caught:
@@ -468,27 +387,3 @@ def test_of_a_long_answer_of_qsub_the_beginning_and_the_end_are_quoted(host: Mad
         assert "Exiting." in text
         assert "482 more lines" in text
         assert len(text) < 10_000
-
-
-def test_nobody_waits_for_a_question_that_hangs_and_its_late_answer_counts() -> None:
-    may_answer = threading.Event()
-
-    def ask() -> Jobs:
-        asked.append(time.monotonic())
-        may_answer.wait(30.0)
-        return {"1": {1: task_of("r")}}
-
-    asked: list[float] = []
-    watch = QueueWatch(ask, "qstat", LOGGER)
-    begun_at = time.monotonic()
-    for _ in range(50):
-        assert watch.look(0.0).jobs == {}
-    assert time.monotonic() - begun_at < 4.0
-    assert "has not answered for" in watch.problem
-    assert len(asked) == 1, "one hangs already"
-    may_answer.set()
-    deadline = time.monotonic() + 10.0
-    while not watch.look().jobs and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert watch.look().tasks_of("1") == {1: task_of("r")}
-    assert watch.problem == ""

@@ -1,0 +1,240 @@
+"""The life of an array, with a host that is made up, where the batch system does what some do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from imp_parallel_batch import Array, BatchTask, Command, Description, launch_array
+from imp_parallel_batch._launch import BatchLaunch
+
+from imp_parallel_core import (
+    Bootstrap,
+    CommandResult,
+    LaunchError,
+    LaunchPhase,
+    LaunchState,
+    LocalHost,
+)
+
+
+class MadeUpHost(LocalHost):
+    """Real files; a queue that answers what a test says, with NAME for the array's name."""
+
+    def __init__(self, folder: Path, queue: Any) -> None:
+        self.folder = folder
+        self.queue = queue
+        self.lines = ["7 NAME 1 runs", "7 NAME 2 runs"]
+        self.name = ""
+        self.submitted = CommandResult(0, "job 7\n", "")
+        self.commands: list[Sequence[str]] = []
+        self.described: CommandResult | None = None
+
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float, input: bytes = b"", cwd: str | None = None
+    ) -> CommandResult:
+        if argv[0] == "sh":
+            return super().run(argv, timeout_s=timeout_s, input=input, cwd=cwd)
+        self.commands.append(list(argv))
+        if argv[0] == "put":
+            self.name = argv[argv.index("--name") + 1]
+            return self.submitted
+        if argv[0] == "list":
+            lines = [line.replace("NAME", self.name) for line in [*self.lines, "end"]]
+            return CommandResult(0, "\n".join(lines), "")
+        if argv[0] == "describe" and self.described is not None:
+            return self.described
+        return CommandResult(0, "", "")
+
+    def launch(self, count: int = 2, **members: Any) -> BatchLaunch:
+        """Launch slaves 3, 4 … of the queue, of which some members may be others."""
+        system = type("Other", (type(self.queue),), members)()
+        from imp_parallel_batch import BatchSlaveArray
+
+        kind = type("Slaves", (BatchSlaveArray,), {"system": system})
+        bootstraps = [
+            Bootstrap(index, "python3", str(self.folder), f"{self.folder}/{index}.out", [])
+            for index in range(3, 3 + count)
+        ]
+        return launch_array(kind(count, via=self), bootstraps)
+
+    def end(self, launch: BatchLaunch) -> None:
+        """Have the job vanish, and end the launch."""
+        self.lines = []
+        launch.cancel(0.0)
+
+    def asked(self, program: str) -> list[Sequence[str]]:
+        """Return the commands of a program that were run."""
+        return [argv for argv in self.commands if argv[0] == program]
+
+
+@pytest.fixture
+def host(tmp_path: Path, plugin: ModuleType) -> MadeUpHost:
+    return MadeUpHost(tmp_path, plugin.Queue())
+
+
+def poll_until(
+    launch: BatchLaunch, condition: Callable[[Mapping[int, LaunchState]], bool]
+) -> Mapping[int, LaunchState]:
+    """Return the states as soon as a condition holds."""
+    deadline = time.monotonic() + 20.0
+    while True:
+        states = launch.poll()
+        if condition(states):
+            return states
+        assert time.monotonic() < deadline, states
+        time.sleep(0.02)
+
+
+def with_ends(self: Any, done: CommandResult) -> Mapping[str, Mapping[int, BatchTask]]:
+    """Read a list that keeps tasks that have ended: "ended 3"."""
+    tasks = {}
+    for line in done.stdout.splitlines()[:-1]:
+        _, name, number, state, *code = line.split()
+        phase = LaunchPhase.ENDED if code else LaunchPhase.RUNNING
+        exit_code = int(code[0]) if code else None
+        tasks[int(number)] = BatchTask(phase, state, mark=name, exit_code=exit_code)
+    return {"7": tasks}
+
+
+def test_a_task_that_is_listed_as_ended_has_the_exit_code_that_it_left_or_else_the_listed_one(
+    host: MadeUpHost,
+) -> None:
+    launch = host.launch(tasks_in=with_ends)
+    launch.poll()
+    (folder,) = host.folder.glob(".imp_parallel-*")
+    (folder / "1.exit").write_text("43\n")
+    host.lines = ["7 NAME 1 failed 1", "7 NAME 2 killed 9"]
+    states = poll_until(launch, lambda states: states[4].phase is LaunchPhase.ENDED)
+    assert states == {
+        3: LaunchState(LaunchPhase.ENDED, exit_code=43),
+        4: LaunchState(LaunchPhase.ENDED, "job 7 task 2: killed", 9),
+    }
+    host.end(launch)
+
+
+def test_a_task_that_is_started_anew_after_it_had_ended_has_a_document_again(
+    host: MadeUpHost,
+) -> None:
+    launch = host.launch(1, tasks_in=with_ends)
+    launch.poll()
+    (folder,) = host.folder.glob(".imp_parallel-*")
+    launch.note_connections([3], [])
+    host.lines = ["7 NAME 1 killed 9"]
+    poll_until(launch, lambda states: states[3].phase is LaunchPhase.ENDED)
+    launch.note_connections([], [3])
+    assert not (folder / "1").exists()
+    host.lines = ["7 NAME 1 runs"]
+    poll_until(launch, lambda states: states[3].phase is LaunchPhase.RUNNING)
+    launch.poll()
+    assert (folder / "1").exists()
+    host.end(launch)
+
+
+def test_a_reason_that_is_listed_is_told_without_another_question(
+    host: MadeUpHost, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imp_parallel_batch._queue_reminder._FIRST_S", 0.0)
+    host.lines = ["7 NAME 1 waits no free place", "7 NAME 2 waits it is held"]
+    launch = host.launch(description=lambda self, job, name: Command(["describe", job or name]))
+    states = poll_until(launch, lambda states: states[3].detail != "submitted")
+    assert states[3].detail == "job 7 task 1: waits: no free place"
+    assert states[4].detail == "job 7 task 2: waits: it is held"
+    assert "are still queued after 0 s: no free place; it is held" in caplog.text
+    assert host.asked("describe") == []
+    host.end(launch)
+
+
+def test_files_that_the_submission_reads_are_there_and_for_the_user_alone(
+    host: MadeUpHost,
+) -> None:
+    found = []
+
+    def submission(self: Any, array: Array) -> Command:
+        files = {"job.description": f"queue {array.size}\n"}
+        return Command(["put", "--name", array.name, f"{array.folder}/job.description"], "", files)
+
+    run = host.run
+
+    def looking(argv: Sequence[str], **more: Any) -> CommandResult:
+        if argv[0] == "put":
+            path = Path(argv[-1])
+            found.append((path.read_text(), oct(path.stat().st_mode & 0o777)))
+        return run(argv, **more)
+
+    host.run = looking  # type: ignore[method-assign]  # for this object alone
+    launch = host.launch(submission=submission)
+    assert found == [("queue 2\n", "0o600")]
+    host.end(launch)
+
+
+def test_a_job_is_found_in_the_list_by_its_name_if_the_answer_is_not_understood(
+    host: MadeUpHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.submitted = CommandResult(0, "Thank you!\n", "")
+    host.lines = ["6 another 1 runs", "9 NAME 1 runs", "9 NAME 2 runs"]
+    launch = host.launch()
+    assert launch.job == "9"
+    assert "put: its answer is not understood; but job 9 (imp_parallel-" in caplog.text
+    host.end(launch)
+
+
+def test_an_answer_that_can_not_be_read_is_no_refusal(
+    host: MadeUpHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imp_parallel_batch._submission._PAUSE_S", 0.0)
+    host.submitted = CommandResult(0, "", "")
+    host.lines = []
+
+    def submitted(self: Any, done: CommandResult, array: Array) -> Any:
+        raise ValueError("it is empty")
+
+    with pytest.raises(LaunchError) as caught:
+        host.launch(submitted=submitted)
+    said = str(caught.value)
+    assert "it is not known whether the array was submitted: it is empty" in said
+    assert "look for it with list, and delete it with drop." in said
+    assert list(host.folder.iterdir()) == []
+
+
+def test_a_job_of_the_number_that_has_another_name_is_never_deleted(
+    host: MadeUpHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.lines = ["7 precious 1 runs"]
+    launch = host.launch()
+    launch.withdraw([3])
+    launch.cancel(0.0)
+    assert host.asked("drop") == []
+    assert "job 7 is not this run's, and is not deleted" in caplog.text
+
+
+def test_a_description_of_another_job_tells_nothing(
+    host: MadeUpHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imp_parallel_batch._launch._DELETE_S", 0.3)
+    host.lines = []
+    host.described = CommandResult(0, "job 70", "")
+    launch = host.launch(
+        description=lambda self, job, name: Command(["describe", job or name]),
+        descriptions_in=lambda self, done, asked: [Description("70", done.stdout)],
+    )
+    with pytest.raises(LaunchError, match="describe 7 describes another job"):
+        launch.cancel(0.0)
+    assert host.asked("drop") == []
+
+
+def test_many_ranges_are_deleted_by_several_commands(host: MadeUpHost) -> None:
+    host.lines = [f"7 NAME {number} waits" for number in range(1, 502)]
+    launch = host.launch(501)
+    launch.poll()
+    launch.withdraw(range(3, 504, 2))  # each second task
+    drops = host.asked("drop")
+    assert len(drops) > 1
+    assert all(len(argv) < 200 for argv in drops)
+    words = [word for argv in drops for word in argv[2:]]
+    assert words == [f"{number}-{number}" for number in range(1, 502, 2)]
+    host.end(launch)
