@@ -147,8 +147,8 @@ def test_a_master_that_can_not_be_reached_is_named_with_its_addresses(
     cluster: Cell, tmp_path: Path
 ) -> None:
     # a host without any network, and a slave of less patience than is usual
-    begin = "\\nimport imp_parallel_core._slave.program as s; s._DIAL_S = 2.0; main()"
-    program = f"import sys; del sys.argv[1]; exec(sys.argv.pop(1).replace('\\nmain()', '{begin}'))"
+    begin = "\\nimport imp_parallel_core._slave.program as s; s._DIAL_S = 2.0; main("
+    program = f"import sys; del sys.argv[1]; exec(sys.argv.pop(1).replace('\\nmain(', '{begin}'))"
     command = as_root("unshare", "-n", *as_me(sys.executable, "-c", program))
     words = [f"{name}={value}" for name, value in helper_environment().items()] + command
     alone = tmp_path / "alone"
