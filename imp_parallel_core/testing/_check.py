@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 from unittest import SkipTest
 
 
@@ -31,7 +31,24 @@ class Check:
         """Call the function of the check, unless the check can't be made."""
         if self.why_not:
             raise SkipTest(f"{self.name}: {self.why_not}")
-        self._function(subject)
+        try:
+            self._function(subject)
+        except SkipTest as reason:
+            raise SkipTest(f"{self.name}: {reason}") from reason
+
+
+_AnyCheck = TypeVar("_AnyCheck", bound=Check)
+
+
+def run_all(checks: Iterable[_AnyCheck], make: Callable[[_AnyCheck], None]) -> dict[str, str]:
+    """Make checks; return the names of those that could not be made, each with the reason."""
+    left_out = {}
+    for check in checks:
+        try:
+            make(check)
+        except SkipTest as reason:
+            left_out[check.name] = str(reason).removeprefix(f"{check.name}: ")
+    return left_out
 
 
 def wait_until(condition: Callable[[], object], limit_s: float) -> bool:

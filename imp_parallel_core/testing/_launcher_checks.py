@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
-from unittest import SkipTest
 
 from . import _ending, _failing, _secrets, _starting
-from ._check import Check
+from ._check import Check, run_all
 from ._launcher import Launcher, MakeSlave
 
 _CHECKS = (
@@ -94,13 +93,11 @@ def check_launcher(
     of the checks that could not be made, each with the reason. Raises AssertionError for the first
     thing that is not as it should be.
     """
-    left_out = {}
     plugins = tuple(plugins)
-    for check in launcher_checks(shares_pids=shares_pids, limit_s=limit_s):
+
+    def make(check: LauncherCheck) -> None:
         folder = output_folder / check.name
         folder.mkdir()
-        try:
-            check(make_slave, output_folder=folder, plugins=plugins)
-        except SkipTest:
-            left_out[check.name] = check.why_not
-    return left_out
+        check(make_slave, output_folder=folder, plugins=plugins)
+
+    return run_all(launcher_checks(shares_pids=shares_pids, limit_s=limit_s), make)

@@ -36,8 +36,8 @@ class KilledMaster:
             pickled = cloudpickle.dumps(launcher)
         except Exception as problem:
             raise SkipTest(
-                "a_killed_master_leaves_nothing: what makes the slaves can't be pickled, and this "
-                f"needs a script of its own: {problem}"
+                "what makes the slaves can't be pickled, and this needs a script of its own: "
+                f"{problem}"
             ) from problem
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(

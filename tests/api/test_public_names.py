@@ -123,10 +123,19 @@ PUBLIC = {
     ],
     "imp_parallel_core.testing": [
         "Check",
+        "Connect",
         "LauncherCheck",
+        "MakePair",
         "MakeSlave",
+        "MakeTransport",
+        "StreamCheck",
+        "TransportCheck",
         "check_launcher",
+        "check_stream",
+        "check_transport",
         "launcher_checks",
+        "stream_checks",
+        "transport_checks",
     ],
     "imp_parallel_dask": ["DaskSlaveArray"],
     "imp_parallel_local": ["LocalSlave"],
@@ -239,7 +248,9 @@ FOR_PLUGINS = {
 NO_NAMES = ["imp_parallel_tcp"]  # its users name the transport; they import nothing
 
 # of builtin types, which have their own
-WITHOUT_DOCSTRING = {"Accept", "MakeSlave", "__version__", "hookimpl"}
+WITHOUT_DOCSTRING = {
+    *("Accept", "Connect", "MakePair", "MakeSlave", "MakeTransport", "__version__", "hookimpl"),
+}
 
 OURS = sorted((ROOT / "plugins").glob("*/imp_parallel_*/**/*.py"))
 MODULES = {

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
-from unix_transport import DialingSlave, Plugin, WakingStream
+from dialing_slave import DialingSlave, Plugin
 
 from imp_parallel_core import Manager, PluginError, SocketStream, testing
 from tests.support.harness import Processes
+from tests.support.unix_transport import UnixTransport, WakingStream, connect
 from tests.support.waiting import wait_until
 
 
@@ -37,6 +39,32 @@ def test_a_launcher_with_a_transport_conforms(
     check(DialingSlave, output_folder=tmp_path, plugins=[Plugin()])
 
 
+def address_of(plugin: Plugin) -> str:
+    listener = plugin.transport._listener
+    assert listener is not None
+    return os.fsdecode(listener.getsockname())
+
+
+OF_RESUMPTION = {
+    "a_slave_whose_stream_has_broken_dials_again",
+    "a_session_goes_on_over_another_stream",
+}
+OF_SOCKETS = {"a_peer_that_has_only_stopped_writing_has_ended"}
+
+
+@pytest.mark.parametrize(
+    ("make_stream", "left_out"),
+    [(SocketStream, OF_RESUMPTION), (WakingStream, OF_RESUMPTION | OF_SOCKETS)],
+)
+def test_a_transport_of_a_strangers_conforms(
+    processes: Processes, tmp_path: Path, make_stream: type[SocketStream], left_out: set[str]
+) -> None:
+    folder = tmp_path / "checks"
+    folder.mkdir()
+    make = partial(UnixTransport, make_stream)
+    assert testing.check_transport(make, output_folder=folder, connect=connect).keys() == left_out
+
+
 def test_who_does_not_know_the_secret_gets_no_further(processes: Processes) -> None:
     plugin = Plugin()
     with Manager(plugins=[plugin]) as manager:
@@ -44,9 +72,8 @@ def test_who_does_not_know_the_secret_gets_no_further(processes: Processes) -> N
         context = manager.get_context()
         context.add_task(lambda: "fine")
         assert list(context.get_results_unordered()) == ["fine"]
-        with socket.socket(socket.AF_UNIX) as stranger:
-            stranger.connect(plugin.transport._listener.getsockname())
-            stranger.sendall(b"x" * 17)
+        with connect(address_of(plugin)) as stranger:
+            stranger.sendall(b"x" * 18)
             assert stranger.recv(1) == b""
         assert plugin.transport.refused == 1
 
@@ -56,10 +83,9 @@ def test_a_slave_that_claims_a_living_slaves_place_is_turned_away(processes: Pro
     with Manager(plugins=[plugin]) as manager:
         manager.add_slave(DialingSlave())
         wait_until(lambda: manager.slaves[0].state == "idle")
-        with socket.socket(socket.AF_UNIX) as second:
-            second.connect(plugin.transport._listener.getsockname())
-            second.sendall(plugin.transport.secret(0) + b"\0")
-            assert second.recv(1) == b""
+        with connect(address_of(plugin)) as second:
+            second.sendall(plugin.transport.secret(0) + bytes(2))
+            assert second.recv(2, socket.MSG_WAITALL) == b"y"
         context = manager.get_context()
         context.add_task(lambda: "undisturbed")
         assert list(context.get_results_unordered()) == ["undisturbed"]

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from imp_parallel_tcp._plugin import imp_parallel_transport
 from imp_parallel_tcp._tls import TOKEN_BYTES
 
-from imp_parallel_core import LaunchError, Manager, testing
+from imp_parallel_core import LaunchError, Manager, Transport, testing
 from tests.support import file_launcher
 from tests.support.file_launcher import FileSlave
 from tests.support.harness import Processes
@@ -31,6 +32,17 @@ def test_a_launcher_whose_slaves_dial_conforms(
     tmp_path: Path, check: testing.LauncherCheck
 ) -> None:
     check(FileSlave, output_folder=tmp_path, plugins=[file_launcher])
+
+
+@pytest.mark.parametrize("check", testing.transport_checks())
+def test_the_transport_conforms(tmp_path: Path, check: testing.TransportCheck) -> None:
+    check(new_transport, output_folder=tmp_path)
+
+
+def new_transport() -> Transport:
+    made: Transport | None = imp_parallel_transport("tcp")
+    assert made is not None
+    return made
 
 
 def test_large_arguments_and_results_travel_whole(manager: Manager) -> None:
