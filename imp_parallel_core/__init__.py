@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         TaskStarted,
     )
     from ._plugins.gateway import Gateway, Relay
+    from ._plugins.gpus import GPU, find_gpus
     from ._plugins.hookspecs import hookimpl
     from ._plugins.launch import (
         EndingLaunch,
@@ -96,6 +97,7 @@ _MODULES = {
         "TaskStarted",
     ),
     "_plugins.gateway": ("Gateway", "Relay"),
+    "_plugins.gpus": ("GPU", "find_gpus"),
     "_plugins.hookspecs": ("hookimpl",),
     "_plugins.bootstrap": ("Bootstrap",),
     "_plugins.launch": (
@@ -124,6 +126,7 @@ _MODULES = {
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "GPU",
     "Accept",
     "Bootstrap",
     "CancelledError",
@@ -171,6 +174,7 @@ __all__ = [
     "WithdrawingLaunch",
     "__version__",
     "current_task",
+    "find_gpus",
     "hookimpl",
     "open_output",
     "printable",

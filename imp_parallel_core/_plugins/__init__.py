@@ -7,8 +7,8 @@ Read :mod:`.hookspecs` first, then :mod:`.slaves` (descriptions), :mod:`.bootstr
 :mod:`.launch` (what a launcher gets, and what it returns), :mod:`.transport`, :mod:`.command_host`,
 :mod:`.gateway` and :mod:`.events`. :mod:`.registry` and :mod:`.entry_points` find plugins;
 :mod:`.transports` keeps those of a Manager. The rest helps launchers: :mod:`.processes`,
-:mod:`.output_files`,
-:mod:`.start_failure`, :mod:`.slave_archive`, and :mod:`.guardian`, which ends a command that this
-process would leave behind. :mod:`.sent_launch` is for slaves on a system that runs functions, such
-as Dask; it sends :mod:`.kept_slave` there, as a :mod:`.sent` function.
+:mod:`.output_files`, :mod:`.start_failure`, :mod:`.slave_archive`, :mod:`.gpus`, and
+:mod:`.guardian`, which ends a command that this process would leave behind. :mod:`.sent_launch` is
+for slaves on a system that runs functions, such as Dask; it sends :mod:`.kept_slave` there, as a
+:mod:`.sent` function.
 """

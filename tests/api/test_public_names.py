@@ -14,7 +14,7 @@ from imp_parallel_batch import Array, BatchEnd, BatchTask, Command, Description,
 from imp_parallel_batch.testing import Samples
 
 import imp_parallel_core
-from imp_parallel_core import Bootstrap, CommandResult, CurrentTask, LaunchState, SlaveInfo
+from imp_parallel_core import GPU, Bootstrap, CommandResult, CurrentTask, LaunchState, SlaveInfo
 from imp_parallel_core._api.map import Map
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +67,7 @@ PUBLIC = {
         "Error",
         "Event",
         "EventsMissed",
+        "GPU",
         "Gateway",
         "InformedLaunch",
         "Launch",
@@ -101,6 +102,7 @@ PUBLIC = {
         "WithdrawingLaunch",
         "__version__",
         "current_task",
+        "find_gpus",
         "hookimpl",
         "open_output",
         "printable",
@@ -138,7 +140,7 @@ PUBLIC = {
         "transport_checks",
     ],
     "imp_parallel_dask": ["DaskSlaveArray"],
-    "imp_parallel_local": ["LocalSlave"],
+    "imp_parallel_local": ["LocalSlave", "LocalSlaves"],
     "imp_parallel_ray": ["RaySlaveArray"],
     "imp_parallel_sge": ["SGEPESlaveArray", "SGEQsubSlaveArray"],
     "imp_parallel_ssh": ["SSHHost", "SSHSlave", "SSHSlaveArray"],
@@ -191,7 +193,9 @@ MEMBERS = {
     "LaunchPhase": ["ENDED", "QUEUED", "RUNNING", "SUSPENDED"],
     "LaunchState": list(LaunchState._fields),
     "LocalHost": HOST,
+    "GPU": [*GPU._fields, "of"],
     "LocalSlave": SLAVE,
+    "LocalSlaves": [*SLAVE, "cores_of", "one_per_gpu"],
     "Manager": [
         *("add_slave", "close", "connect_timeout", "get_context", "heartbeat_timeout"),
         *("reconnect_timeout", "slaves", "surplus_timeout"),
@@ -208,7 +212,7 @@ MEMBERS = {
         *("connection", "relay_ended", "close_unless_relayed"),  # called by its relay
     ],
     "SSHSlave": SLAVE,
-    "SSHSlaveArray": [*SLAVE, "from_file"],
+    "SSHSlaveArray": [*SLAVE, "from_file", "one_per_gpu"],
     "Sent": [],
     "SentLaunch": [
         *("ended", "in_phase", "log_tail", "poll", "reported", "wait_for_ends", "wait_for_room"),

@@ -15,7 +15,7 @@ import pytest
 from imp_parallel_ssh import SSHSlave, SSHSlaveArray
 from imp_parallel_ssh import _shipped_modules as ship
 
-from imp_parallel_core import LaunchError
+from imp_parallel_core import GPU, LaunchError
 
 
 def test_a_description_says_what_it_was_made_of() -> None:
@@ -32,6 +32,25 @@ def test_an_array_has_as_many_slaves_as_its_hosts_have() -> None:
     array = SSHSlaveArray(["a", "b"], slaves_per_host=3)
     assert len(array) == 6
     assert array.hosts == ["a", "a", "a", "b", "b", "b"]
+
+
+def test_an_array_has_a_slave_for_each_card_of_its_hosts() -> None:
+    cards: dict[str, list[int | GPU]] = {
+        "a": [0, 1],
+        "none": [],
+        "b": [GPU("ROCR_VISIBLE_DEVICES", "0")],
+    }
+    array = SSHSlaveArray.one_per_gpu(cards, environment={"OTHER": "yes"})
+    assert array.hosts == ["a", "a", "b"]
+    assert [array.environment_of(position) for position in range(3)] == [
+        {"OTHER": "yes", "CUDA_VISIBLE_DEVICES": "0"},
+        {"OTHER": "yes", "CUDA_VISIBLE_DEVICES": "1"},
+        {"OTHER": "yes", "ROCR_VISIBLE_DEVICES": "0"},
+    ]
+    shown = "SSHSlaveArray.one_per_gpu({'a': ['0', '1'], 'b': ['0']}, environment={'OTHER': 'yes'})"
+    assert repr(array) == shown
+    with pytest.raises(ValueError, match="at least one"):
+        SSHSlaveArray.one_per_gpu({"a": []})
 
 
 def test_a_file_lists_hosts_and_how_many_slaves_each_has(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from imp_parallel_ssh._paramiko import connect as _connect
 from imp_parallel_ssh._paramiko.connection import ParamikoConnection
 from imp_parallel_ssh._target import Target
 
-from imp_parallel_core import CommandHost, LaunchError
+from imp_parallel_core import GPU, CommandHost, LaunchError, find_gpus
 from imp_parallel_core.private_folders import MARK
 from tests.support.sshd import Daemons, Person, Sshd
 from tests.support.waiting import is_alive, wait_until
@@ -95,6 +95,14 @@ def test_a_command_finds_what_a_login_shell_finds(there: OnHost) -> None:
     assert there.host.home() == str(there.home)
     done = there.host.run(["our-tool", "1  2"], timeout_s=20.0)
     assert done.stdout.replace("\n ", " ").strip() == "tool: 1  2 in it's me"
+
+
+def test_cards_of_a_host_are_found_by_a_stand_in_for_nvidia_smi(there: OnHost) -> None:
+    with pytest.raises(LaunchError, match="no graphics card was found on SSHHost"):
+        find_gpus(there.host)
+    program = b"#!/bin/sh\necho 'GPU 0: NVIDIA A100 (UUID: GPU-00)'\n"
+    there.host.write_file(f"{there.home}/tools/nvidia-smi", program, mode=0o755)
+    assert find_gpus(there.host) == [GPU("CUDA_VISIBLE_DEVICES", "GPU-00")]
 
 
 def test_what_is_not_there_is_an_oserror_that_names_it(there: OnHost) -> None:

@@ -21,6 +21,7 @@ from imp_parallel_core import (
     NoMoreSlavesError,
     NoSlaveStartedError,
     SlaveChanged,
+    current_task,
     hookimpl,
     testing,
 )
@@ -76,6 +77,19 @@ def test_a_task_in_c_code_that_never_returns_is_ended_on_a_host_too(
 ) -> None:
     with Manager() as manager:
         check_that_a_task_is_ended_that_never_returns(manager, make_slave(), tmp_path)
+
+
+def test_each_slave_on_a_host_has_the_card_that_it_was_given(there: Sshd, client: str) -> None:
+    with Manager() as manager:
+        manager.add_slave(SSHSlaveArray.one_per_gpu({"there": [3, 5]}, client=client))
+        context = manager.get_context()
+        found: set[tuple[int, str]] = set()
+        while len(found) < 2:
+            context.add_task(
+                lambda: (current_task().slave_index, os.environ["CUDA_VISIBLE_DEVICES"])  # type: ignore[union-attr]  # it is a task
+            )
+            found.update(context.get_results())
+    assert found == {(0, "3"), (1, "5")}
 
 
 def test_what_a_task_registers_for_the_end_is_done_when_its_runner_is_not_needed_any_more(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from imp_parallel_core import LaunchError, Slave, SlaveArray
+from imp_parallel_core import GPU, LaunchError, Slave, SlaveArray
 
 from .._clients import check_client, check_client_is_installed
 from .._shipped_modules import Modules, pack_modules
@@ -136,8 +136,49 @@ class SSHSlaveArray(SlaveArray):
         self._host_counts = list(zip(hosts, counts, strict=True))
         self.hosts = [host for host, count in self._host_counts for _ in range(count)]
         super().__init__(len(self.hosts))
+        self._gpus: list[GPU] = []
         self.places: dict[int, str] = {}
         """The host of each slave, by the slave's number, once they have been launched."""
+
+    @classmethod
+    def one_per_gpu(
+        cls,
+        gpus: Mapping[str, Sequence[int | str | GPU]],
+        *,
+        python: str | None = None,
+        ship_modules: Modules | None = None,
+        client: str = "paramiko",
+        threads: int | str | None = 1,
+        environment: Mapping[str, str] | None = None,
+    ) -> SSHSlaveArray:
+        """Return an array of one slave for each graphics card, each with a card of its own.
+
+        Args:
+            gpus: the cards of each host, as numbers or names that ``CUDA_VISIBLE_DEVICES`` takes,
+                or as ``find_gpus(SSHHost(host))`` finds them.
+            python: as for SSHSlave, and so are the others.
+
+        Raises ValueError for hosts that can't be read, or no card.
+        """
+        cards = {host: [GPU.of(gpu) for gpu in found] for host, found in gpus.items() if found}
+        made = cls(
+            list(cards),
+            python=python,
+            ship_modules=ship_modules,
+            client=client,
+            threads=threads,
+            environment=environment,
+        )
+        made._init(list(cards), [len(found) for found in cards.values()])
+        made._gpus = [gpu for found in cards.values() for gpu in found]
+        return made
+
+    def environment_of(self, position: int) -> Mapping[str, str]:
+        """Return what is added to the environment of one of the slaves."""
+        if not self._gpus:
+            return self.environment
+        gpu = self._gpus[position]
+        return {**self.environment, gpu.variable: gpu.name}
 
     @classmethod
     def from_file(
@@ -195,6 +236,11 @@ class SSHSlaveArray(SlaveArray):
     def __repr__(self) -> str:
         counts = {count for _, count in self._host_counts}
         hosts = [host for host, _ in self._host_counts]
+        if self._gpus:
+            cards: dict[str, list[str]] = {host: [] for host in hosts}
+            for host, gpu in zip(self.hosts, self._gpus, strict=True):
+                cards[host].append(gpu.name)
+            return f"SSHSlaveArray.one_per_gpu({cards!r}{self.options.describe(self)})"
         if len(counts) == 1:
             per_host = "" if counts == {1} else f", slaves_per_host={counts.pop()}"
             return f"SSHSlaveArray({hosts!r}{per_host}{self.options.describe(self)})"
