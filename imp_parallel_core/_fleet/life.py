@@ -26,6 +26,7 @@ PRESENT              stream_ended for good                       ENDING: Ask; bu
 PRESENT, ABSENT      greeted: goes on with the session           PRESENT: Resume, Tell slave_back
 PRESENT, ABSENT      broken; give_up; tick: no runner in time,   ENDING: EndSession, Ask
                      takes nothing of what it is sent
+ABSENT               answer: it waits in a queue again           ABSENT: Tell slave_suspected
 PRESENT, ABSENT      answer: it has ended, or won't come back    GONE: Lost
 ABSENT, ENDING,      greeted: its batch system has started it    PRESENT: Tell slave_restarted,
 GONE (or suspected)  anew                                        Welcome, TellLaunch
@@ -308,6 +309,8 @@ class SlaveLife(LifeState):
 
     def answer(self, question: int, evidence: Evidence, now: float) -> Actions:
         """The launch has answered a question."""
+        if self.question is not None and self.question.number == question:
+            silence.note_queue(self, evidence)
         ends.answer(self, question, evidence, now)
         return self.flush(now)
 

@@ -5,10 +5,12 @@ A session is looked at four times in its ``heartbeat_timeout``.
 
 from __future__ import annotations
 
+from .._plugins.launch import LaunchPhase
 from .._scheduler.patience import LOOKS
 from .._scheduler.scheduler import Scheduler
 from . import ends
 from .actions import Ping, Tell, TellLaunch
+from .evidence import Evidence
 from .state import NEVER, LifeState, Purpose, SessionState, Stage, StreamSigns
 
 _FIRST_PAUSE_S = 1.0  # between the questions whether a slave without a stream has ended; …
@@ -24,7 +26,7 @@ def look(life: LifeState, session: SessionState, signs: StreamSigns, now: float)
     silent_s = now - session.heard_at
     is_silent = silent_s >= life.timeouts.heartbeat_s
     if not is_silent:
-        if session.is_suspected:
+        if session.is_suspected and session.is_open:  # else it is queued again
             hear(life, session)
     elif not session.is_suspected:
         _suspect(life, session, silent_s)
@@ -93,6 +95,22 @@ def ask_soon_for_end(life: LifeState, session: SessionState, now: float) -> None
         session.pause_s *= 2
     else:
         session.ask_at = NEVER
+
+
+def note_queue(life: LifeState, evidence: Evidence) -> None:
+    """Have a slave's tasks begin elsewhere at once if it has no stream, and is queued again.
+
+    Its process has gone, and nobody knows when its batch system starts another.
+    """
+    session, state = life.session, evidence.state
+    if life.stage is not Stage.ABSENT or session is None or session.is_suspected:
+        return
+    if state is not None and state.phase is LaunchPhase.QUEUED:
+        detail = f": {state.detail}" if state.detail else ""
+        life.warn(f" waits in a queue again{detail}")
+        session.is_suspected = True
+        session.shown_absence = state.detail
+        life.actions.append(Tell(Scheduler.slave_suspected))
 
 
 def _ask_for_end(life: LifeState, session: SessionState, now: float, *, has_ended: bool) -> None:

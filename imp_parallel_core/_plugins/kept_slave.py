@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ ARCHIVE = "/imp_parallel_core in an archive"  # stands for its path, in a comman
 WARNED_S = 2  # how long before its end a slave is warned
 
 _DOCUMENT_S = 10.0  # for the slave to begin to read
+_LOOK_S = 0.2
+_LONGEST_PAUSE_S = 10.0  # between reports of what it writes
 _PIECE_BYTES = 1 << 16
 _LAST_BYTES = 1 << 20
 # Its input ends without a line when the process that keeps the slave has ended. Then it ends the
@@ -124,6 +126,27 @@ class KeptSlave:
             "exit_code": code,
             "output": b"" if self._is_seen else self._new_output(is_last=code is not None),
         }
+
+    def keep(self, report: Callable[[dict[str, Any]], None], why_end: Callable[[], str]) -> None:
+        """Report how it is until it has ended, or is to be ended; leave nothing of it.
+
+        Args:
+            report: takes what :meth:`report` returns, first at once, and last when it has ended.
+            why_end: is asked all the time why it is to be ended; returns "" if it is not.
+        """
+        why = ""
+        try:
+            report(self.report())
+            pause_s = waited_s = _LOOK_S
+            while not why and not self.wait(_LOOK_S):
+                why = why_end()
+                waited_s += _LOOK_S
+                news = self.report() if waited_s >= pause_s else {}
+                if news.get("output"):
+                    report(news)
+                    pause_s, waited_s = min(_LONGEST_PAUSE_S, pause_s * 1.5), 0.0
+        finally:
+            report({**self.end(), "why": why})
 
     def end(self) -> dict[str, Any]:
         """Warn it, end it by force, and remove its files; return the last report."""

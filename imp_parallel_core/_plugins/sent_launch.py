@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import abc
+import contextlib
 import logging
 import os
 import sys
@@ -19,6 +21,7 @@ from .sent import Sent
 if TYPE_CHECKING:
     from .bootstrap import Bootstrap
 
+_DROPPED_S = 10.0
 _REMIND_S = 10.0  # after which people are told first that all slaves wait
 
 
@@ -46,12 +49,13 @@ def sent_slave(bootstrap: Bootstrap) -> Sent:
     return Sent(start_slave, words, there.document(), dict(bootstrap.environment), place)
 
 
-class SentLaunch:
-    """What the launch of such slaves needs on the master; a launcher's own Launch derives from it.
+class SentLaunch(abc.ABC):
+    """The launch of such slaves, a WithdrawingLaunch; a launcher's own class derives from it.
 
     It knows each slave's state from its reports. Of a slave without a report, it says that it is
-    queued. The subclass hands the reports over, in any thread, and overrides :meth:`poll` to tell
-    why slaves wait and which have ended without a last report. It adds ``cancel``.
+    queued. The subclass begins to start the slaves, hands their reports over, in any thread,
+    implements :meth:`drop`, and overrides :meth:`poll` to tell why slaves wait and which have ended
+    without a last report.
 
     Args:
         bootstraps: one for each slave.
@@ -68,11 +72,19 @@ class SentLaunch:
         }
         self._output_paths = {bootstrap.index: bootstrap.output_path for bootstrap in bootstraps}
         self._states = {index: LaunchState(LaunchPhase.QUEUED) for index in self._output_paths}
+        self._started_before: dict[int, str] = {}  # why those that are queued again are so
         self._changed = threading.Condition()
         self._logger = logger
         self._what = what
         self._since = time.monotonic()
         self._reminder = Reminder(_REMIND_S)
+
+    @abc.abstractmethod
+    def drop(self, index: int) -> None:
+        """Take a slave out of the system, whether it waits or runs, and end it; never wait.
+
+        If no report of the slave's end will come, call :meth:`ended`. May be called twice.
+        """
 
     def reported(self, index: int, report: Mapping[str, Any]) -> None:
         """Take a report of a slave's: where it runs, how it ended, what it has written.
@@ -95,6 +107,11 @@ class SentLaunch:
         if self._states[index].phase is not LaunchPhase.ENDED:
             self._set(index, LaunchState(LaunchPhase.ENDED, why))
 
+    def queued_again(self, index: int, why: str) -> None:
+        """Take note that a slave has gone, and that the system starts it anew."""
+        self._started_before[index] = f"{why}; "
+        self._set(index, LaunchState(LaunchPhase.QUEUED, why))
+
     def in_phase(self, *phases: LaunchPhase) -> list[int]:
         """Return the numbers of the slaves that are in these phases."""
         with self._changed:
@@ -104,22 +121,36 @@ class SentLaunch:
         """Take note of why slaves wait that are queued; tell people if all of them do, at times."""
         queued = self.in_phase(LaunchPhase.QUEUED)
         for index in queued:
-            self._set(index, LaunchState(LaunchPhase.QUEUED, reason))
+            before = self._started_before.get(index, "")
+            self._set(index, LaunchState(LaunchPhase.QUEUED, before + reason))
         waited_s = time.monotonic() - self._since
         if queued and len(queued) == len(self._states) and self._reminder.remind(waited_s):
             text = "all %d slaves of %s are still queued after %.0f s: %s"
             self._logger.warning(text, len(queued), self._what, waited_s, reason)
 
-    def wait_for_ends(self, limit_s: float) -> Collection[int]:
-        """Wait until no slave runs, but not for longer; return those that do."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self.in_phase(LaunchPhase.RUNNING), limit_s)
-        return self.in_phase(LaunchPhase.RUNNING)
-
     def poll(self) -> Mapping[int, LaunchState]:
         """Return the state of each slave."""
         with self._changed:
             return dict(self._states)
+
+    def withdraw(self, indices: Collection[int]) -> None:
+        """Drop slaves that are not needed."""
+        for index in indices:
+            self.drop(index)
+            self.ended(index, "it was withdrawn")
+
+    def cancel(self, grace_s: float) -> None:
+        """Wait for slaves to leave; then drop all, and wait until those that run have ended."""
+        self._wait_for_ends(grace_s)
+        for index in self._states:
+            self.drop(index)
+        self._wait_for_ends(_DROPPED_S)
+
+    def _wait_for_ends(self, limit_s: float) -> None:
+        with contextlib.suppress(Exception):  # the system's: of what has gone, nobody hears
+            self.poll()
+        with self._changed:
+            self._changed.wait_for(lambda: not self.in_phase(LaunchPhase.RUNNING), limit_s)
 
     def log_tail(self, index: int) -> str:
         """Return the end of a slave's output, as far as it is known here."""
@@ -127,5 +158,7 @@ class SentLaunch:
 
     def _set(self, index: int, state: LaunchState) -> None:
         with self._changed:
+            if state.phase is not LaunchPhase.QUEUED:
+                self._started_before.pop(index, None)
             self._states[index] = state
             self._changed.notify_all()

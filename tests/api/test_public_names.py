@@ -215,7 +215,8 @@ MEMBERS = {
     "SSHSlaveArray": [*SLAVE, "from_file", "one_per_gpu"],
     "Sent": [],
     "SentLaunch": [
-        *("ended", "in_phase", "log_tail", "poll", "reported", "wait_for_ends", "wait_for_room"),
+        *("cancel", "drop", "ended", "in_phase", "log_tail", "poll", "queued_again", "reported"),
+        *("wait_for_room", "withdraw"),
     ],
     "Samples": list(Samples.__dataclass_fields__),
     "SetupError": ["task", "worker"],

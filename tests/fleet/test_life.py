@@ -18,6 +18,7 @@ from imp_parallel_core._fleet.actions import (
     Release,
     Tell,
     TellLaunch,
+    Warn,
     Welcome,
 )
 from imp_parallel_core._fleet.evidence import Evidence
@@ -282,6 +283,24 @@ def test_a_slave_that_its_launch_knows_to_come_back_is_waited_for(
     assert (slave.state(), slave.life.detail) == (SlaveState.RECONNECTING, "by an administrator")
     slave.come_back()
     assert slave.state() is SlaveState.IDLE
+
+
+def test_the_tasks_of_a_slave_that_is_queued_again_begin_elsewhere_at_once(
+    slave: PerformedLife,
+) -> None:
+    slave.end_stream(slave.connect(), "its connection broke")
+    slave.answer(Evidence(RUNNING))
+    assert slave.told[-1] == "slave_away"
+    slave.pass_time(1.0)
+    slave.answer(Evidence(QUEUED._replace(detail="no host is free")))
+    assert slave.told[-1] == "slave_suspected"
+    assert (slave.state(), slave.life.detail) == (SlaveState.RECONNECTING, "no host is free")
+    assert slave.decided(Warn("slave 0 (host) waits in a queue again: no host is free")) == 1
+    slave.pass_time(1.0)
+    slave.answer(Evidence(QUEUED))
+    assert slave.told.count("slave_suspected") == 1
+    slave.greet(slave.offer())
+    assert slave.told[-1] == "slave_restarted"
 
 
 def test_a_launch_that_never_answers_is_not_waited_for_without_end(slave: PerformedLife) -> None:

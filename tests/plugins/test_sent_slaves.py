@@ -167,6 +167,17 @@ def test_a_kept_slave_that_writes_without_end_is_quoted_in_parts_and_the_end_is_
     assert len(last) < 1_100_000
 
 
+def test_a_kept_slave_reports_what_it_writes_until_it_is_to_be_ended(tmp_path: Path) -> None:
+    program = "import time\nfor n in range(10**6): print(n, flush=True); time.sleep(0.01)"
+    slave = start(program, (str(tmp_path / "not there"), 0))
+    reports: list[dict[str, Any]] = []
+    slave.keep(reports.append, lambda: "enough" if len(reports) == 4 else "")
+    assert [one.get("why") for one in reports] == [None, None, None, None, "enough"]
+    written = b"".join(one["output"] for one in reports).splitlines()
+    assert [int(line) for line in written[:100]] == list(range(min(100, len(written))))
+    assert len(written) > 50
+
+
 def test_a_kept_slave_is_warned_before_it_is_killed_with_all_in_its_group(tmp_path: Path) -> None:
     program = (
         "import os, signal, subprocess, time\n"
@@ -238,6 +249,12 @@ def test_a_slave_runs_what_is_installed_there_only_if_it_is_the_same(
 class Launch(SentLaunch):
     """A launch of two slaves, whose reports the test makes up."""
 
+    dropped = ""
+
+    def drop(self, index: int) -> None:
+        self.dropped += str(index)
+        self.ended(index, "it was dropped")
+
 
 @pytest.fixture
 def launch(bootstrap: Bootstrap, tmp_path: Path) -> Launch:
@@ -268,7 +285,28 @@ def test_a_launch_knows_how_slaves_are_from_their_reports(launch: Launch) -> Non
     assert launch.in_phase(LaunchPhase.RUNNING) == [1]
     launch.reported(1, {**report(-9), "why": "its task was cancelled"})
     assert launch.poll()[1] == LaunchState(LaunchPhase.ENDED, "its task was cancelled")
-    assert launch.wait_for_ends(60.0) == []
+
+
+def test_a_launch_drops_what_is_withdrawn_and_what_does_not_leave(launch: Launch) -> None:
+    launch.withdraw([1])
+    assert launch.dropped == "1"
+    launch.reported(0, report())
+    launch.cancel(0.01)
+    assert launch.dropped == "101"
+    details = [state.detail for state in launch.poll().values()]
+    assert details == ["it was dropped", "it was dropped"]
+
+
+def test_a_slave_that_is_started_anew_waits_with_the_reason_until_it_reports(
+    launch: Launch,
+) -> None:
+    launch.reported(0, report())
+    launch.queued_again(0, "its worker has gone")
+    launch.wait_for_room("no room")
+    assert launch.poll()[0] == LaunchState(LaunchPhase.QUEUED, "its worker has gone; no room")
+    assert launch.poll()[1] == LaunchState(LaunchPhase.QUEUED, "no room")
+    launch.reported(0, report())
+    assert launch.in_phase(LaunchPhase.RUNNING) == [0]
 
 
 def test_people_are_told_now_and_then_while_all_slaves_wait(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import logging
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client, Future
@@ -67,7 +66,7 @@ def _ask(client: Client, question: Any, **arguments: Any) -> Any:
 
 
 class DaskLaunch(SentLaunch):
-    """The tasks of an array of slaves; a WithdrawingLaunch."""
+    """The tasks of an array of slaves."""
 
     def __init__(self, slaves: DaskSlaveArray, bootstraps: Sequence[Bootstrap]) -> None:
         super().__init__(bootstraps, _logger, slaves)
@@ -109,7 +108,8 @@ class DaskLaunch(SentLaunch):
         threads = _ask(self._client, self._client.scheduler.ncores)
         for index in self.in_phase(LaunchPhase.RUNNING):
             if self._workers[index] not in threads:
-                self.ended(index, f"its Dask worker {self._workers[index]} has gone")
+                why = f"its Dask worker {self._workers[index]} has gone, and Dask starts it anew"
+                self.queued_again(index, why)
         if self.in_phase(LaunchPhase.QUEUED):
             self.wait_for_room(self._reason(threads))
         return super().poll()
@@ -123,19 +123,14 @@ class DaskLaunch(SentLaunch):
         count = f"{sum(threads.values())} threads of the {len(threads)} workers"
         return f"the {count} of the Dask cluster at {address} have other tasks"
 
-    def withdraw(self, indices: Collection[int]) -> None:
-        """Release the tasks, which cancels them."""
-        for index in indices:
-            self._futures[index].release()
-            self.ended(index, "it was withdrawn")
+    def drop(self, index: int) -> None:
+        """Release a task, which cancels it."""
+        self._futures[index].release()
+        if self._client.status != "running":
+            self.ended(index, "the Dask client is closed")
 
     def cancel(self, grace_s: float) -> None:
-        """Wait for slaves to leave, then release all tasks, and wait for what has to be ended."""
-        with contextlib.suppress(Exception):  # of workers that have gone, nobody hears any more
-            self.poll()
-        self.wait_for_ends(grace_s)
-        for future in self._futures.values():
-            future.release()
+        """Release all tasks, and hear no more reports."""
+        super().cancel(grace_s)
         if self._client.status == "running":
-            self.wait_for_ends(_ANSWER_S)
             self._client.unsubscribe_topic(self._topic)

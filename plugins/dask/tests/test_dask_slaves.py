@@ -164,6 +164,27 @@ def test_a_worker_that_is_killed_costs_its_slave_alone_and_dask_starts_that_anew
         assert sum(map(is_alive, before)) == 1
 
 
+def test_tasks_wait_for_the_only_slave_if_dask_starts_it_anew(
+    client: Client, tmp_path: Path
+) -> None:
+    mark = tmp_path / "killed"
+
+    def kill_the_worker_once() -> str:
+        if mark.exists():
+            return "ran again"
+        mark.touch()
+        stat = Path(f"/proc/{os.getppid()}/stat").read_text()
+        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+        time.sleep(600)
+        return "not killed"
+
+    with Manager() as manager:
+        manager.add_slave(DaskSlaveArray(client, 1))
+        context = manager.get_context()
+        context.add_task(kill_the_worker_once)
+        assert list(context.get_results_unordered()) == ["ran again"]
+
+
 def test_a_task_of_dasks_that_is_cancelled_ends_its_slave_and_says_so(
     client: Client, tmp_path: Path
 ) -> None:

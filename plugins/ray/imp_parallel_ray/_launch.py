@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -73,7 +73,7 @@ def _actor_class() -> type:
 
 
 class RayLaunch(SentLaunch):
-    """The actors of an array of slaves, and a thread that hears of them; a WithdrawingLaunch."""
+    """The actors of an array of slaves, and a thread that hears of them."""
 
     def __init__(self, slaves: RaySlaveArray, bootstraps: Sequence[Bootstrap]) -> None:
         super().__init__(bootstraps, _logger, slaves)
@@ -127,16 +127,14 @@ class RayLaunch(SentLaunch):
             self.wait_for_room(f"of the Ray cluster, {', '.join(counts)} are free")
         return super().poll()
 
-    def withdraw(self, indices: Collection[int]) -> None:
-        """Kill actors; Ray takes those out of its queue that wait."""
-        for index in indices:
-            if ray.is_initialized():
-                ray.kill(self._actors[index])
-            self.ended(index, "it was withdrawn")
+    def drop(self, index: int) -> None:
+        """Kill an actor; Ray takes it out of its queue if it waits."""
+        if ray.is_initialized():
+            ray.kill(self._actors[index])
+        self.ended(index, "its Ray actor was killed")
 
     def cancel(self, grace_s: float) -> None:
-        """Wait for slaves to leave, then kill all actors, and the slaves with them."""
-        self.wait_for_ends(grace_s)
+        """Kill all actors, and ask them no more."""
+        super().cancel(grace_s)
         self._is_over.set()
         self._thread.join(2 * _WAIT_S)
-        self.withdraw(list(self._actors))
