@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ResultTimeoutError,
         SetupError,
         TaskLostError,
+        TooManyFailuresError,
         UnreadResultsWarning,
     )
     from ._fleet.info import SlaveInfo
@@ -86,6 +87,7 @@ _MODULES = {
         "ResultTimeoutError",
         "SetupError",
         "TaskLostError",
+        "TooManyFailuresError",
         "UnreadResultsWarning",
     ),
     "_plugins.events": (
@@ -169,6 +171,7 @@ __all__ = [
     "TaskDone",
     "TaskLostError",
     "TaskStarted",
+    "TooManyFailuresError",
     "Transport",
     "UnreadResultsWarning",
     "WithdrawingLaunch",

@@ -5,6 +5,7 @@
     ├── SetupError               a context's set-up failed; its tasks can't run
     ├── TaskLostError            a task took its runner down, every time it was tried
     ├── CancelledError           a task was cancelled (in :mod:`._cancelled_error`)
+    ├── TooManyFailuresError     so many tasks have failed that the rest of their context is ended
     ├── PicklingError            an object can't be pickled; raised by the call that got it
     ├── ResultTimeoutError       no result has come in time (also the builtin TimeoutError)
     ├── NetworkError             a slave could not be reached, or went away
@@ -165,6 +166,18 @@ class TaskLostError(TaskError):
     ) -> None:
         super().__init__(message, task, rebuild_task, number, args_of_task)
         self.attempts = tuple(attempts)
+
+
+class TooManyFailuresError(Error):
+    """As many tasks of a context have failed as its ``max_failures`` says. The rest has been ended.
+
+    Attributes:
+        errors: the error of each of them, in the order in which they failed.
+    """
+
+    def __init__(self, message: str, *, errors: Sequence[RemoteError | TaskLostError] = ()) -> None:
+        super().__init__(message)
+        self.errors = tuple(errors)
 
 
 class PicklingError(Error):

@@ -10,7 +10,7 @@ from .._code.exception_facts import ExceptionFacts, read_facts
 from .._code.keywords import WithKeywords
 from .._code.references import resolving, unpickle_task
 from .._code.reprs import describe, describe_task, describe_text, join_bounded
-from .._errors import Error, RemoteError, SetupError, TaskLostError
+from .._errors import Error, RemoteError, SetupError, TaskLostError, TooManyFailuresError
 from .._light_typing import NamedTuple
 from .._printable import printable_lines
 from .._scheduler.actions import Deliver
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .._definitions.book import DefinitionBook
 
     Rebuild = Callable[[], tuple[Any, tuple[Any, ...], dict[str, Any]]]
+
+
+_SHOWN = 10  # errors in the message of another
 
 
 class _Described(NamedTuple):
@@ -170,4 +173,17 @@ def _cancelled_error(delivery: Deliver, described: _Described, rebuild: Rebuild)
         rebuild_task=lambda: rebuild()[0],
         number=number,
         args_of_task=described.args,
+    )
+
+
+def too_many_failures(errors: Sequence[Any]) -> TooManyFailuresError:
+    """Return the error for who reads a context of which too many tasks have failed."""
+    lines = [f"  {str(error).splitlines()[0]}" for error in errors[:_SHOWN]]
+    if len(errors) > _SHOWN:
+        lines.append(f"  … (.errors holds all {len(errors)})")
+    count = f"{len(errors)} tasks have" if len(errors) > 1 else "a task has"
+    return TooManyFailuresError(
+        f"{count} failed, as many as max_failures says, and the rest of the context has been "
+        "ended; clear() lets the context begin anew:\n" + "\n".join(lines),
+        errors=errors,
     )

@@ -164,6 +164,7 @@ class Manager:
         task_timeout_s: float | None = None,
         setup_timeout_s: float | None = None,
         max_attempts: int = 3,
+        max_failures: int | None = None,
         seed: int | None = None,
     ) -> Context:
         """Return a new context: tasks that share one set-up.
@@ -183,6 +184,10 @@ class Manager:
                 context's tasks get SetupError. A slave that is lost in the set-up may try again if
                 it is launched again; such losses count only as long as no slave has managed the
                 set-up, or if the same slave is lost so often.
+            max_failures: when so many tasks of the context have failed (raised an exception, or
+                been given up), the rest is ended: tasks that wait are forgotten, and those that run
+                are ended. Who reads gets what has come, and then a TooManyFailuresError, which
+                holds their errors. ``Context.clear`` begins anew. By default any number may fail.
             seed: an int of 0 or more that random numbers come from. Before each task, Python's
                 ``random`` and numpy's legacy generator (``numpy.random.random()`` …) are seeded
                 from this seed and the task's number, so the numbers that it draws depend neither on
@@ -209,6 +214,7 @@ class Manager:
             task_timeout_s=task_timeout_s,
             setup_timeout_s=setup_timeout_s,
             max_attempts=max_attempts,
+            max_failures=max_failures,
             seed=seed,
             import_path=ImportPath(self._first_path),
         )

@@ -17,8 +17,9 @@ from .._definitions.book import DefinitionBook
 from .._definitions.import_path import ImportPath
 from .._definitions.large_parts import LargeParts
 from .._engine.engine import Cancelled, Engine
+from .._engine.inbox import Stopped
 from .._engine.served_context import ServedContext
-from .._errors import ClosedError, Error, PicklingError, RemoteError
+from .._errors import ClosedError, Error, PicklingError, RemoteError, TooManyFailuresError
 from .._scheduler.actions import Deliver
 from .._scheduler.tasks import OutcomeKind, Task
 from .._wire.heads import SEED_LIMIT_BYTES
@@ -42,6 +43,7 @@ class OpenContext:
         task_timeout_s: how long a task may take; None for any time.
         setup_timeout_s: how long the set-up may take, likewise.
         max_attempts: how often a task may end its runner.
+        max_failures: how many tasks may fail before the rest is ended; None for any number.
         seed: what the random numbers of its items come from; None for nothing.
         import_path: the path that slaves have been started with.
 
@@ -59,10 +61,13 @@ class OpenContext:
         task_timeout_s: float | None,
         setup_timeout_s: float | None,
         max_attempts: int,
+        max_failures: int | None,
         seed: int | None,
         import_path: ImportPath,
     ) -> None:
-        _check_attempts(max_attempts)
+        _check_count("max_attempts", max_attempts)
+        if max_failures is not None:
+            _check_count("max_failures", max_failures)
         _check_limit("task_timeout_s", task_timeout_s)
         _check_limit("setup_timeout_s", setup_timeout_s)
         seed = _checked_seed(seed)
@@ -79,9 +84,8 @@ class OpenContext:
         setup = _pickle_setup(book, startup or _NO_SETUP)
         # Nothing else refers to the book, which the engine lets go of at the end: the book holds
         # objects of the script, and a thread may keep this context beyond the interpreter's end.
-        self._served = ServedContext(
-            id, book, setup, setup_timeout_s or 0.0, task_timeout_s or 0.0, seed
-        )
+        limits_s = setup_timeout_s or 0.0, task_timeout_s or 0.0
+        self._served = ServedContext(id, book, setup, *limits_s, seed, max_failures or 0)
         self._opener = Opener(engine, self._served, _name_of_setup(startup))
         engine.open_context(self._served, max_attempts)
         self._finalizer = weakref.finalize(self, engine.close_context, id)
@@ -164,7 +168,10 @@ class OpenContext:
         An iterator claims the delivery before it hands the value to the user.
         """
         self._engine.check_open()
-        delivery = inbox.take(in_order=in_order, waits=waits, timeout_s=timeout_s)
+        try:
+            delivery = inbox.take(in_order=in_order, waits=waits, timeout_s=timeout_s)
+        except Stopped:
+            raise self._too_many_failures() from None
         if delivery is None:
             return None
         try:
@@ -181,6 +188,11 @@ class OpenContext:
             inbox.give_back(delivery)
             raise
         return delivery, error, error
+
+    def _too_many_failures(self) -> TooManyFailuresError:
+        from .failed_tasks import too_many_failures
+
+        return too_many_failures([self._error_of(one) for one in self._served.failures])
 
     def _error_of(self, delivery: Deliver, unreadable: BaseException | None = None) -> Error:
         """Return the error of a task that has failed, or whose value can't be read."""
@@ -212,11 +224,11 @@ def not_callable(task: Any) -> TypeError:
     return TypeError(f"a task must be callable, and {describe(task)} is not")
 
 
-def _check_attempts(max_attempts: int) -> None:
-    if type(max_attempts) is not int:
-        raise TypeError(f"max_attempts={max_attempts!r}: it must be an int")
-    if max_attempts < 1:
-        raise ValueError("max_attempts must be at least 1")
+def _check_count(name: str, count: int) -> None:
+    if type(count) is not int:
+        raise TypeError(f"{name}={count!r}: it must be an int")
+    if count < 1:
+        raise ValueError(f"{name} must be at least 1")
 
 
 def _check_limit(name: str, limit_s: float | None) -> None:

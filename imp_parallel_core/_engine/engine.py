@@ -117,7 +117,9 @@ class Engine:
         def open_it() -> None:
             self._performer.contexts[id] = context
             limits_s = context.setup_timeout_s, context.task_timeout_s
-            self._perform(self._scheduler.context_opened(id, max_attempts, *limits_s))
+            self._perform(
+                self._scheduler.context_opened(id, max_attempts, *limits_s, context.max_failures)
+            )
 
         self._loop.post(open_it)
         context.inbox = self.open_inbox(context)

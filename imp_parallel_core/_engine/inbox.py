@@ -25,6 +25,7 @@ state      event                                  next state
 =========  =====================================  =================================================
 asked      the inbox has been closed              answered: the error
 asked      an outcome may be there for it         answered: LookAgain
+asked      too many tasks have failed             answered: Stopped
 asked      every task has its outcome             answered: Complete
 asked      otherwise                              waiting
 waiting    ``put``, then ``answer_waiters``       as if it had just been asked
@@ -62,6 +63,13 @@ class Complete(NamedTuple):
     """The answer to a reader when every task's outcome has been read."""
 
 
+class Stopped(Exception):
+    """What has come has been read, and the rest was ended since too many tasks have failed."""
+
+
+Answer = LookAgain | Complete | Stopped | Error
+
+
 class Waiter:
     """One reader's question to the engine: what is there for me?
 
@@ -73,7 +81,7 @@ class Waiter:
         self.wanted = wanted
         self.is_gone = False
         """Whether the reader waits no more."""
-        self.answers: SimpleQueue[LookAgain | Complete | Error] = SimpleQueue()
+        self.answers: SimpleQueue[Answer] = SimpleQueue()
 
 
 class Inbox:
@@ -114,6 +122,7 @@ class Inbox:
         self._done_beyond: set[int] = set()
         self._waiters: list[Waiter] = []
         self._error: Error | None = None
+        self._is_stopped = False
 
     # ---- the engine's side
 
@@ -170,6 +179,14 @@ class Inbox:
         for waiter in waiters:
             self.wait(waiter)
 
+    def stop(self) -> None:
+        """Have readers told that too many tasks have failed, when they have read what has come."""
+        self._is_stopped = True
+
+    def go_on(self) -> None:
+        """Take :meth:`stop` back."""
+        self._is_stopped = False
+
     def give_up(self, error: Error) -> None:
         """Answer all waiters with an error: what they wait for won't come."""
         for waiter in self._waiters:
@@ -185,7 +202,7 @@ class Inbox:
             if delivery is not None:
                 self._noted.append((1, delivery.outcome.size_bytes))
 
-    def _answer_to(self, waiter: Waiter) -> LookAgain | Complete | Error | None:
+    def _answer_to(self, waiter: Waiter) -> Answer | None:
         wanted = waiter.wanted
         if self._error is not None:
             return self._error
@@ -195,6 +212,8 @@ class Inbox:
             return LookAgain()
         if wanted is not None and wanted < self._all_done_below:
             return LookAgain()  # it is there, or another reader has had it
+        if self._is_stopped:
+            return Stopped()
         return Complete() if self._done == self._added else None
 
     # ---- the user's side
@@ -212,8 +231,8 @@ class Inbox:
         Without waiting, None also says that it has not come yet.
 
         It stays here until it is claimed; of several readers that were given the same, one can.
-        Raises the error that the engine gives when waiting is hopeless, and ResultTimeoutError when
-        the delivery has not come within so many seconds.
+        Raises the error that the engine gives when waiting is hopeless, Stopped when too many tasks
+        have failed, and ResultTimeoutError when it has not come within so many seconds.
         """
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
@@ -234,12 +253,12 @@ class Inbox:
                 )
             if isinstance(answer, Complete):
                 return None
-            if isinstance(answer, Error):
+            if isinstance(answer, (Error, Stopped)):
                 raise answer
 
     def _is_complete(self) -> bool:
         """Whether it is certain that all outcomes have been read."""
-        if self._deliveries or self._error is not None:
+        if self._deliveries or self._error is not None or self._is_stopped:
             return False
         return self._without_outcome == 0
 
@@ -275,7 +294,7 @@ class Inbox:
         """Let a delivery that was taken and not claimed be the next to be taken."""
         self._order.appendleft(delivery.task.number)
 
-    def _wait_for(self, waiter: Waiter, until: float | None) -> LookAgain | Complete | Error | None:
+    def _wait_for(self, waiter: Waiter, until: float | None) -> Answer | None:
         """Return the engine's answer; None if that has not come in time."""
         wait_s = _CHECK_S
         while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,9 @@ from .._scheduler.actions import (
     SetAside,
     TakeBack,
     TakeUp,
+    TooManyFailures,
 )
-from .._scheduler.tasks import OutcomeKind
+from .._scheduler.tasks import FAILURES, OutcomeKind
 from .._wire import heads, protocol
 from .observers import Observers
 
@@ -96,6 +97,8 @@ class Performer:
                     self.fleet.take_up(slave)
                 case GiveUp(slave, why, is_charged):
                     self.fleet.give_up(slave, why, is_charged=is_charged)
+                case TooManyFailures(context):
+                    self._stop_reading(self.contexts[context])
 
     def _send_setup(self, action: SendSetup) -> None:
         record, context = self.fleet.records[action.slave], self.contexts[action.context]
@@ -164,11 +167,21 @@ class Performer:
                 continue
             inbox.put(arrived)
             self.delivered_to[inbox] = context
+            if context.max_failures:
+                failed = (one for one in arrived if one.outcome.kind in FAILURES)
+                missing = context.max_failures - len(context.failures)
+                context.failures.extend(islice(failed, missing))
             record = self.fleet.records.get(slave)
             if record is not None:  # else the tasks needed none
                 record.tasks_done += sum(one.outcome.kind in _DONE for one in arrived)
             if self._has_observers:
                 self._tell(arrived, "" if record is None else record.name)
+
+    def _stop_reading(self, context: ServedContext) -> None:
+        context.is_stopped = True
+        for inbox in context.inboxes:
+            inbox.stop()
+            self.delivered_to[inbox] = context
 
     def _tell(self, arrived: list[Deliver], slave: str) -> None:
         from .._plugins.events import TaskDone

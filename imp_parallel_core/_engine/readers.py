@@ -63,6 +63,8 @@ class Readers:
             inbox.close(self._ended_with)
         elif context.id not in self._contexts:
             inbox.close(ClosedError(_CONTEXT_CLOSED))
+        elif context.is_stopped:
+            inbox.stop()
 
     def wait(self, context: ServedContext, inbox: Inbox, waiter: Waiter) -> None:
         """Answer a reader's question now, or when there is an answer."""
@@ -118,6 +120,14 @@ class Readers:
                 superseded.append(inbox)
             else:
                 self.forget(context, inbox)
+                self._forget_failures(context)
+
+    def _forget_failures(self, context: ServedContext) -> None:
+        if context.max_failures and context.inbox not in context.superseded:
+            context.failures = []
+            context.is_stopped = False
+            context.inbox.go_on()
+            self._perform(self._scheduler.failures_forgotten(context.id, time.monotonic()))
 
     def _inboxes(self) -> Iterator[Inbox]:
         for context in self._contexts.values():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .._definitions.book import DefinitionBook
     from .._definitions.sent import Segments
+    from .._scheduler.actions import Deliver
     from .inbox import Inbox
 
 
@@ -22,6 +23,7 @@ class ServedContext:
         setup_timeout_s: how long the set-up may take; 0 for no limit.
         task_timeout_s: likewise for each task.
         seed: what the random numbers of its items come from; None for nothing.
+        max_failures: how many tasks may fail before the rest is ended; 0 for any number.
     """
 
     inbox: Inbox  # made when the engine begins to serve it
@@ -35,6 +37,7 @@ class ServedContext:
         setup_timeout_s: float,
         task_timeout_s: float,
         seed: int | None,
+        max_failures: int,
     ) -> None:
         self.id = id
         self.inboxes: set[Inbox] = set()
@@ -45,6 +48,9 @@ class ServedContext:
         self.setup_timeout_s = setup_timeout_s
         self.task_timeout_s = task_timeout_s
         self.seed = seed
+        self.max_failures = max_failures
+        self.failures: list[Deliver] = []  # if their number is limited
+        self.is_stopped = False  # there have been so many of them
         self.map_numbers = count(1)
         """The numbers of the next maps."""
 

@@ -98,6 +98,12 @@ class GiveUp(NamedTuple):
     is_charged: bool
 
 
+class TooManyFailures(NamedTuple):
+    """Tell who reads a context that its tasks have failed too often, and the rest is ended."""
+
+    context: int
+
+
 class Deliver(NamedTuple):
     """Hand a task's outcome to its context. Happens once for every task.
 
@@ -121,5 +127,6 @@ Action = (
     | SetAside
     | TakeUp
     | GiveUp
+    | TooManyFailures
     | Deliver
 )

@@ -21,14 +21,17 @@ class ContextState:
 
     __slots__ = (
         "chosen_at",
+        "failures",
         "fresh",
         "has_waiting_reader",
         "id",
         "is_broken",
         "is_doubtful",
         "is_managed",
+        "is_stopped",
         "last_setup_failure",
         "max_attempts",
+        "max_failures",
         "mean_s",
         "retry",
         "running",
@@ -42,10 +45,18 @@ class ContextState:
     )
 
     def __init__(
-        self, id: int, max_attempts: int, setup_limit_s: float, task_limit_s: float
+        self,
+        id: int,
+        max_attempts: int,
+        setup_limit_s: float,
+        task_limit_s: float,
+        max_failures: int,
     ) -> None:
         self.id = id
         self.max_attempts = max_attempts
+        self.max_failures = max_failures  # so many tasks that fail end the rest; 0 for any number
+        self.failures = 0  # how many tasks have failed
+        self.is_stopped = False  # so many that none is begun
         self.setup_limit_s = setup_limit_s  # of time, which slaves see to; 0 for none
         self.task_limit_s = task_limit_s
         self.fresh: deque[Task] = deque()  # never started
@@ -94,7 +105,7 @@ class ContextState:
 
     def has_startable(self, policy: Policy) -> bool:
         """Whether a task may be sent now: a retry, or a fresh task with credit or a reader."""
-        if self.is_doubtful:
+        if self.is_doubtful or self.is_stopped:
             return False
         return bool(self.retry) or self.has_startable_fresh(policy)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .actions import CloseContext, Deliver, EndAttempt
+from .actions import CloseContext, Deliver, EndAttempt, TooManyFailures
 from .board import Board
 from .contexts import ContextState
 from .health import trust
 from .slaves import Phase, ScheduledSlave, SetupItem
-from .tasks import Outcome, OutcomeKind, Task
+from .tasks import FAILURES, Outcome, OutcomeKind, Task
 
 
 def items_ended(
@@ -51,16 +51,18 @@ def _task_ended(
     if context is None:
         let_go(slave, task)
         return
-    if outcome.kind is OutcomeKind.RAISED and _is_excused(board, slave):
+    has_failed = outcome.kind is not OutcomeKind.VALUE
+    if has_failed and _is_excused(board, slave):
         cause = f"on slave {slave.id}, it raised an exception after the slave had been warned"
         if _try_elsewhere(board, context, slave, task, cause):
             return
     context.note_duration(duration_s)
-    if task.done or len(task.slaves) != 1:
+    if has_failed or task.done or len(task.slaves) != 1:
         let_go(slave, task)
         finish(board, context, task, outcome)
         return
-    # Nearly always only this slave has the task. This does what the two calls above do then.
+    # Nearly always it is a value, and only this slave has the task. This does what the two calls
+    # above do then.
     task.slaves = ()
     task.done = True
     context.running -= 1
@@ -104,7 +106,12 @@ def _try_elsewhere(
 
 def queue_again(board: Board, context: ContextState, task: Task) -> None:
     """Put a task in front of its queue, unless it has ended or a slave that is heard has it."""
-    if not task.done and all(board.slaves[id].is_suspected for id in task.slaves):
+    if task.done:
+        return
+    if context.is_stopped:
+        task.done = True
+        context.running -= 1
+    elif all(board.slaves[id].is_suspected for id in task.slaves):
         context.queue_again(task)
 
 
@@ -180,7 +187,7 @@ def judge_setup(board: Board, context: ContextState) -> None:
     It has failed on ``max_attempts`` slaves (or these were lost in it so often), and no other is at
     it; or it has failed on every slave that is left or to come.
     """
-    if context.last_setup_failure is None:
+    if context.last_setup_failure is None or context.is_stopped:
         return
     if context.is_doubtful and not _is_tried(board, context):
         context.is_broken = True
@@ -189,9 +196,10 @@ def judge_setup(board: Board, context: ContextState) -> None:
     if not context.is_broken and not 0 < failed == board.alive:
         return
     context.running += len(context.fresh)
-    waiting = [*context.retry.values(), *context.fresh]
+    for task in context.fresh:
+        context.retry[task.id] = task
     context.fresh.clear()
-    for task in waiting:
+    for task in list(context.retry.values()):
         finish(board, context, task, context.last_setup_failure)
 
 
@@ -244,6 +252,24 @@ def finish(board: Board, context: ContextState, task: Task, outcome: Outcome) ->
         if not slave.is_suspected:  # otherwise when it is heard will do
             item = next(item for item, what in slave.items.items() if what is task)
             end_attempt(board, slave, item)
+    if outcome.kind in FAILURES:
+        context.failures += 1
+        if context.failures == context.max_failures:
+            _stop(board, context)
+
+
+def _stop(board: Board, context: ContextState) -> None:
+    """End all tasks of a context: too many have failed."""
+    context.is_stopped = True
+    board.actions.append(TooManyFailures(context.id))
+    forget(board, context, lambda task: True)
+    for slave in board.slaves.values():
+        begun = next(iter(slave.items), 0)
+        for item, what in slave.items.items():
+            if isinstance(what, Task) and what.context == context.id:
+                what.is_forgotten = False  # so that it is ended also if it begins before it is back
+                if item == begun and not slave.is_suspected:
+                    end_attempt(board, slave, item)
 
 
 def end_attempt(board: Board, slave: ScheduledSlave, item: int) -> None:

@@ -93,10 +93,14 @@ class Scheduler:
         max_attempts: int = 3,
         setup_limit_s: float = 0.0,
         task_limit_s: float = 0.0,
+        max_failures: int = 0,
     ) -> list[Action]:
-        """A context exists from now on. Slaves see to its time limits (s; 0 for none)."""
+        """A context exists from now on. Slaves see to its time limits (s; 0 for none).
+
+        When so many of its tasks have failed, the rest is ended (0: however many).
+        """
         limits = setup_limit_s, task_limit_s
-        self._contexts[context] = ContextState(context, max_attempts, *limits)
+        self._contexts[context] = ContextState(context, max_attempts, *limits, max_failures)
         return self._board.flush()
 
     def tasks_added(self, tasks: list[Task], now: float) -> list[Action]:
@@ -149,6 +153,15 @@ class Scheduler:
         state = self._contexts.get(context)
         if state is not None:
             outcomes.forget(self._board, state, are_forgotten)
+        return self._decide(now)
+
+    def failures_forgotten(self, context: int, now: float) -> list[Action]:
+        """The user begins anew with a context: none of its tasks has failed, and all may begin."""
+        state = self._contexts.get(context)
+        if state is not None:
+            state.failures = 0
+            state.is_stopped = False
+            outcomes.judge_setup(self._board, state)
         return self._decide(now)
 
     def tasks_cancelled(self, context: int, tasks: Sequence[Task], now: float) -> list[Action]:

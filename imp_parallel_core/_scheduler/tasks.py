@@ -18,6 +18,9 @@ class OutcomeKind(enum.Enum):
     CANCELLED = "cancelled"
 
 
+FAILURES = frozenset({OutcomeKind.RAISED, OutcomeKind.LOST, OutcomeKind.SETUP_FAILED})
+"""The outcomes of tasks that have failed."""
+
 NO_SLAVE = -1
 """Stands for the slave in the outcome of a task that needs none."""
 

@@ -97,6 +97,7 @@ PUBLIC = {
         "TaskDone",
         "TaskLostError",
         "TaskStarted",
+        "TooManyFailuresError",
         "Transport",
         "UnreadResultsWarning",
         "WithdrawingLaunch",

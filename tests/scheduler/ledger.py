@@ -17,9 +17,10 @@ from imp_parallel_core._scheduler.actions import (
     SetAside,
     TakeBack,
     TakeUp,
+    TooManyFailures,
 )
 from imp_parallel_core._scheduler.policy import Policy
-from imp_parallel_core._scheduler.tasks import Outcome, OutcomeKind, Task
+from imp_parallel_core._scheduler.tasks import FAILURES, Outcome, OutcomeKind, Task
 
 
 class KnownSlave:
@@ -69,8 +70,12 @@ class KnownSlave:
 class KnownContext:
     """A context as the master knows it."""
 
-    def __init__(self, max_attempts: int) -> None:
+    def __init__(self, max_attempts: int, max_failures: int) -> None:
         self.max_attempts = max_attempts
+        self.max_failures = max_failures
+        self.failures = 0
+        self.is_stopped = False
+        self.held: dict[int, Task] = {}  # added after it was stopped, by id
         self.waiting: dict[int, Task] = {}  # not delivered, by id
         self.started: set[int] = set()  # of those, the ones that have been sent at least once
         self.unread: dict[int, int] = {}  # by task, the sizes of outcomes not reported as read
@@ -106,6 +111,7 @@ class Ledger:
         self.tasks: dict[int, Task] = {}
         self.outcomes: dict[int, Outcome] = {}
         self.cancelled: set[int] = set()
+        self.ended: set[int] = set()  # tasks without an outcome of contexts that were stopped
         self.charges: Counter[int] = Counter()
         self.deaf: set[int] = set()  # slaves that do not do what they are asked
         self.died_on: dict[int, set[int]] = {}  # by task: slaves
@@ -114,8 +120,14 @@ class Ledger:
 
     # ---- events
 
-    def context_opened(self, context: int, max_attempts: int) -> None:
-        self.contexts[context] = KnownContext(max_attempts)
+    def context_opened(self, context: int, max_attempts: int, max_failures: int) -> None:
+        self.contexts[context] = KnownContext(max_attempts, max_failures)
+
+    def failures_forgotten(self, context: int) -> None:
+        known = self.contexts[context]
+        known.failures, known.is_stopped = 0, False
+        known.waiting.update(known.held)
+        known.held.clear()
 
     def context_closed(self, context: int) -> None:
         del self.contexts[context]
@@ -124,12 +136,18 @@ class Ledger:
     def tasks_added(self, tasks: list[Task]) -> None:
         for task in tasks:
             self.tasks[task.id] = task
-            if task.context in self.contexts:
-                self.contexts[task.context].waiting[task.id] = task
+            known = self.contexts.get(task.context)
+            if known is not None:
+                (known.held if known.is_stopped else known.waiting)[task.id] = task
 
     def tasks_cancelled(self, tasks: list[Task]) -> list[Task]:
         """Return the tasks among these that have no outcome."""
-        waiting = [task for task in tasks if task.id in self.contexts[task.context].waiting]
+        waiting = [
+            task
+            for task in tasks
+            for known in [self.contexts[task.context]]
+            if task.id in known.waiting or task.id in known.held
+        ]
         self.cancelled.update(task.id for task in waiting)
         return waiting
 
@@ -236,7 +254,11 @@ class Ledger:
                 if context.lost_in[slave] < context.max_attempts:
                     return
             self._setup_failed(known, slave, what)
-        elif what.id not in self.outcomes and what.context in self.contexts:
+        elif (
+            what.id not in self.outcomes
+            and what.id not in self.ended
+            and what.context in self.contexts
+        ):
             self.charges[what.id] += 1
             self.died_on.setdefault(what.id, set()).add(slave)
             known.killed.add(what.id)
@@ -282,6 +304,13 @@ class Ledger:
             case GiveUp(slave, _, is_charged):
                 assert slave in self.deaf, "a slave that does what it is asked is given up"
                 assert not is_charged
+            case TooManyFailures(context):
+                known_context = self.contexts[context]
+                assert known_context.failures == known_context.max_failures > 0
+                known_context.is_stopped = True
+                self.ended.update(known_context.waiting)
+                known_context.waiting.clear()
+                known_context.started.clear()
             case NextRunner(slave):
                 assert not self.slaves[slave].is_ready
             case Deliver(task, outcome):
@@ -318,7 +347,8 @@ class Ledger:
         assert next(iter(slave.items)) == item
         what = slave.items[item]
         if isinstance(what, Task):
-            assert what.id in self.outcomes or what.context in self.closed
+            is_ended = what.id in self.outcomes or what.id in self.ended
+            assert is_ended or what.context in self.closed
         else:
             assert what in self.closed
 
@@ -327,8 +357,10 @@ class Ledger:
         assert task.id not in self.outcomes, "delivered twice"
         assert (outcome.kind is OutcomeKind.CANCELLED) == (task.id in self.cancelled)
         self.outcomes[task.id] = outcome
-        del context.waiting[task.id]
+        del (context.held if task.id in context.held else context.waiting)[task.id]
         context.started.discard(task.id)
+        assert not context.is_stopped or outcome.kind not in FAILURES, "more than the limit"
+        context.failures += outcome.kind in FAILURES
         context.unread[task.id] = outcome.size_bytes
         if outcome.kind is OutcomeKind.RAISED and self._is_excused(self.slaves[outcome.slave]):
             assert self.charges[task.id] + 1 == context.max_attempts

@@ -28,6 +28,7 @@ from imp_parallel_core._scheduler.actions import (
     SetAside,
     TakeBack,
     TakeUp,
+    TooManyFailures,
 )
 from imp_parallel_core._scheduler.policy import Policy
 from imp_parallel_core._scheduler.scheduler import Scheduler
@@ -219,11 +220,17 @@ class FakeCluster:
 
     # ---- what the user does
 
-    def open_context(self, max_attempts: int = 3) -> int:
+    def open_context(self, max_attempts: int = 3, max_failures: int = 0) -> int:
         context = next(self._ids)
-        self.ledger.context_opened(context, max_attempts)
-        self._perform(self.scheduler.context_opened(context, max_attempts))
+        self.ledger.context_opened(context, max_attempts, max_failures)
+        opened = self.scheduler.context_opened(context, max_attempts, max_failures=max_failures)
+        self._perform(opened)
         return context
+
+    def begin_anew(self, context: int) -> None:
+        """The user clears a context of which too many tasks have failed, or not."""
+        self.ledger.failures_forgotten(context)
+        self._perform(self.scheduler.failures_forgotten(context, self.now))
 
     def add_tasks(self, context: int, number: int = 1, is_reversed: bool = False) -> list[Task]:
         """Add tasks; those that several threads add at once may come in another order."""
@@ -444,7 +451,7 @@ class FakeCluster:
             elif isinstance(action, GiveUp):
                 self.kill_slave(self.slaves[action.slave], action.is_charged)
             elif (
-                not isinstance(action, (Deliver, SetAside, TakeUp))
+                not isinstance(action, (Deliver, SetAside, TakeUp, TooManyFailures))
                 and self.slaves[action.slave].is_alive
             ):
                 self.slaves[action.slave].inbox.append(action)

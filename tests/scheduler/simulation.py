@@ -20,6 +20,7 @@ from imp_parallel_core._scheduler.actions import (
     SendSetup,
     SendTasks,
     TakeBack,
+    TooManyFailures,
 )
 from imp_parallel_core._scheduler.scheduler import Scheduler
 from imp_parallel_core._scheduler.tasks import Outcome, OutcomeKind, Task
@@ -272,7 +273,7 @@ class Simulation:
                 self._send(self.slaves[action.slave], action.tasks)
             elif isinstance(action, SendSetup):
                 self._send(self.slaves[action.slave], [(action.item, action.context)])
-            else:
+            elif not isinstance(action, TooManyFailures):  # no context has a limit
                 self._perform_rare(action, self.slaves[action.slave])
 
     def _perform_rare(self, action: Action, slave: SimulatedSlave) -> None:

@@ -29,8 +29,8 @@ class Readers:
         self.cluster = cluster
         self.by_context: dict[int, FakeReader] = {}
 
-    def open_context(self, max_attempts: int, in_order: bool) -> int:
-        context = self.cluster.open_context(max_attempts)
+    def open_context(self, max_attempts: int, in_order: bool, max_failures: int = 0) -> int:
+        context = self.cluster.open_context(max_attempts, max_failures)
         self.by_context[context] = FakeReader(self.cluster, context, in_order)
         return context
 
@@ -54,6 +54,8 @@ def check_the_end(cluster: FakeCluster, readers: Readers) -> None:
     for slave in list(cluster.slaves.values()):
         cluster.come_back(slave)
         cluster.hear(slave)
+    for id in list(cluster.ledger.contexts):
+        cluster.begin_anew(id)
     cluster.add_slave()
     cluster.run_to_quiescence(readers.by_context.values())
     for context in cluster.ledger.contexts.values():
@@ -89,9 +91,18 @@ class SchedulerMachine(RuleBasedStateMachine):
     # ---- the user
 
     @precondition(lambda self: len(self.cluster.ledger.contexts) < 4)
-    @rule(max_attempts=st.integers(1, 3), in_order=st.booleans())
-    def open_context(self, max_attempts: int, in_order: bool) -> None:
-        self.readers.open_context(max_attempts, in_order)
+    @rule(
+        max_attempts=st.integers(1, 3),
+        in_order=st.booleans(),
+        max_failures=st.sampled_from([0, 1, 2]),
+    )
+    def open_context(self, max_attempts: int, in_order: bool, max_failures: int) -> None:
+        self.readers.open_context(max_attempts, in_order, max_failures)
+
+    @precondition(lambda self: self.cluster.ledger.contexts)
+    @rule(pick=PICK)
+    def begin_anew(self, pick: int) -> None:
+        self.cluster.begin_anew(self.context(pick))
 
     @precondition(lambda self: self.cluster.ledger.contexts)
     @rule(pick=PICK, number=st.sampled_from([1, 2, 10, 80]), is_reversed=st.booleans())
@@ -238,7 +249,19 @@ def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
     readers = Readers(cluster)
     common = ["end", "arrive", "deliver", "exchange"] * 6 + ["read", "add", "tick"] * 3
     rare = ["open", "close", "slave", "runner", "kill", "leave", "suspect", "hear", "hear", "join"]
-    rare += ["cancel", "cancel", "away", "back", "back", "release", "deaf", "look", "look", "look"]
+    rare += [
+        "anew",
+        "cancel",
+        "cancel",
+        "away",
+        "back",
+        "back",
+        "release",
+        "deaf",
+        "look",
+        "look",
+        "look",
+    ]
     readers.open_context(3, in_order=True)
     cluster.add_ready_slave(relaunchable=True)
     for _ in range(steps):
@@ -264,7 +287,9 @@ def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
             case "tick":
                 cluster.tick()
             case "open" if len(contexts) < 4:
-                readers.open_context(dice.randint(1, 3), dice.random() < 0.5)
+                readers.open_context(dice.randint(1, 3), dice.random() < 0.5, dice.choice([0, 3]))
+            case "anew":
+                cluster.begin_anew(context)
             case "close" if dice.random() < 0.3:
                 readers.close_context(context)
             case "slave" if sum(s.is_alive for s in cluster.slaves.values()) < 6:
