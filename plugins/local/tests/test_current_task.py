@@ -74,14 +74,21 @@ def test_the_number_is_the_one_that_errors_tell(processes: Processes, one_slave:
 def test_calls_of_maps_that_take_turns_have_the_numbers_of_their_items(
     processes: Processes, two_slaves: Manager
 ) -> None:
-    context = two_slaves.get_context()
+    def look(*_: object) -> list[int]:
+        at = current_task()
+        assert at is not None
+        assert at.seed is not None
+        assert at.number == at.seed[1]
+        return at.seed
+
+    context = two_slaves.get_context(seed=7)
     for _ in range(5):
-        context.add_task(where)
-    rows = [context.map(where, range(2000)) for _ in range(2)]
-    pairs = list(zip(*rows, strict=True))
-    for results in zip(*pairs, strict=True):
-        assert numbers_of(results) == list(range(2000))
-    assert numbers_of(context.get_results()) == list(range(5))
+        context.add_task(look)
+    rows = [context.map(look, range(600), ahead=ahead) for ahead in (3, 4, 200)]
+    of_each = list(zip(*zip(*rows, strict=True), strict=True))
+    for map, seeds in enumerate(of_each, 1):
+        assert list(seeds) == [[7, number, map] for number in range(600)]
+    assert list(context.get_results()) == [[7, number] for number in range(5)]
 
 
 def test_a_task_that_is_tried_again_knows_which_attempt_it_is(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy
 import pytest
 
-from imp_parallel_core import LocalSlave, Manager, current_task
+from imp_parallel_core import Context, LocalSlave, Manager, current_task
 from tests.support.harness import Processes
 
 SLAVES = 3
@@ -206,25 +206,27 @@ def test_tasks_and_calls_of_maps_draw_different_numbers_and_a_map_the_same_each_
 def test_a_context_without_a_seed_draws_different_numbers_on_each_slave_after_one_with_a_seed(
     processes: Processes, tmp_path: Path
 ) -> None:
+    def draw_at_once(name: str, contexts: list[Context]) -> list[list[float]]:
+        """Have one task on each slave draw, and return what they have drawn."""
+        folder = tmp_path / name
+        folder.mkdir()
+        for context in contexts:
+            context.add_task(Draw(folder))
+        results = [result for context in set(contexts) for result in context.get_results()]
+        assert len({pid for pid, _, _ in results}) == SLAVES
+        return [own for _, own, _ in results]
+
     with Manager() as manager:
         for _ in range(SLAVES):
             manager.add_slave(LocalSlave())
-        contexts = [manager.get_context(seed=seed) for seed in (7, None, 7)]
-        seen = []
-        for turn in range(6):
-            folder = tmp_path / f"turn {turn}"
-            folder.mkdir()
-            context = contexts[turn % 3]
-            for _ in range(SLAVES):
-                context.add_task(Draw(folder))
-            seen.append(list(context.get_results()))
-    own = [[numbers for _, numbers, _ in results] for results in seen]
-    assert {len({pid for pid, _, _ in results}) for results in seen} == {SLAVES}
-    assert own[0] == own[2]
-    assert own[3] == own[5] != own[0]
-    freely = own[1] + own[4]
+        # each slave runs the task of number 0 of one of these, so all draw the same
+        seeded = [manager.get_context(seed=7) for _ in range(SLAVES)]
+        free = [manager.get_context()] * SLAVES
+        turns = [draw_at_once(str(n), which) for n, which in enumerate((seeded, free) * 2)]
+    assert turns[0] == [turns[0][0]] * SLAVES
+    assert turns[2] == [turns[2][0]] * SLAVES != turns[0]
     for which in range(2):
-        assert len({numbers[which] for numbers in freely}) == 2 * SLAVES
+        assert len({own[which] for own in turns[1] + turns[3]}) == 2 * SLAVES
 
 
 def test_what_a_task_without_a_seed_has_seeded_itself_goes_on_in_the_next_one(
