@@ -20,10 +20,11 @@ _SUFFIXES = (".dist-info", ".egg-info")
 
 
 class EntryPoint(NamedTuple):
-    """One entry point: its distribution, and the object that it names."""
+    """One entry point: its distribution, the object that it names, and its own name."""
 
     distribution: str
     value: str
+    name: str
 
     def load(self) -> Any:
         """Return the object that it names. Raises whatever importing that raises."""
@@ -43,9 +44,9 @@ def find_entry_points(group: str) -> list[EntryPoint]:
         for distribution, text in _read(folder or "."):
             texts.setdefault(distribution, text)
     return [
-        EntryPoint(distribution, value)
+        EntryPoint(distribution, value, name)
         for distribution, text in texts.items()
-        for value in _values(text, group)
+        for name, value in _entries(text, group)
     ]
 
 
@@ -60,7 +61,9 @@ def _ask_importlib(group: str) -> list[EntryPoint]:
     from importlib.metadata import entry_points
 
     return [
-        EntryPoint(_canonical(found.dist.name) if found.dist else found.name, found.value)
+        EntryPoint(
+            canonical(found.dist.name) if found.dist else found.name, found.value, found.name
+        )
         for found in entry_points(group=group)
     ]
 
@@ -79,20 +82,21 @@ def _read(folder: str) -> Iterator[tuple[str, str]]:
                 text = file.read()
         except OSError:
             text = ""  # it has none
-        yield _canonical(name.rpartition(".")[0].partition("-")[0]), text
+        yield canonical(name.rpartition(".")[0].partition("-")[0]), text
 
 
-def _canonical(name: str) -> str:
+def canonical(name: str) -> str:
     """Return the one spelling of a distribution's name that is used to compare."""
     words = name.lower().replace("_", "-").replace(".", "-").split("-")
     return "-".join(filter(None, words))
 
 
-def _values(text: str, group: str) -> Iterator[str]:
-    """Yield the values of the entries of a group, without the extras that they may ask for."""
+def _entries(text: str, group: str) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each entry of a group, without the extras that it may ask for."""
     section = ""
     for line in map(str.strip, text.splitlines()):
         if line.startswith("["):
             section = line.strip("[] ")
         elif section == group and not line.startswith(("#", ";")) and "=" in line:
-            yield line.partition("=")[2].partition("[")[0].strip()
+            name, _, value = line.partition("=")
+            yield name.strip(), value.partition("[")[0].strip()

@@ -1,22 +1,18 @@
-"""Finding plugins, and calling their hooks.
+"""The plugins of a Manager, and calls of their hooks.
 
-Entry points are loaded one by one, so that a broken plugin is named and skipped, and stops no
-other. The core has no plugin of its own, and knows none by name but for hints in errors.
+The core has no plugin of its own, and knows none by name but for hints in errors.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import pluggy
-
 from .._errors import PluginError
 from .._light_typing import NamedTuple
-from . import hookspecs as _hookspecs
-from .entry_points import find_entry_points
+from .found import DISABLE, Plugin, check, find_plugins, new_registry
 
 if TYPE_CHECKING:
     from .._wire.stream import Accept
@@ -39,45 +35,6 @@ KNOWN_DISTRIBUTIONS = {
 """Which distribution brings which slave class, for hints only."""
 
 
-class Found(NamedTuple):
-    """The plugins that are installed: those that could be loaded, and why the others could not."""
-
-    plugins: dict[str, Any]
-    broken: dict[str, str]
-
-
-@cache
-def find_plugins() -> Found:
-    """Load all installed plugins, once in a process."""
-    found = Found({}, {})
-    for entry_point in find_entry_points(_hookspecs.PROJECT):
-        name = entry_point.distribution
-        try:
-            plugin = entry_point.load()
-            _check(plugin, name)
-        except Exception as problem:  # a stranger's code: it may fail in any way
-            found.broken[name] = f"{type(problem).__name__}: {problem}"
-            _logger.warning("plugin %s can't be used: %s", name, found.broken[name])
-        else:
-            found.plugins[name] = plugin
-    return found
-
-
-def _new_registry() -> pluggy.PluginManager:
-    registry = pluggy.PluginManager(_hookspecs.PROJECT)
-    registry.add_hookspecs(_hookspecs)
-    return registry
-
-
-def _check(plugin: Any, name: str) -> None:
-    """Raise if a plugin has a hook that does not exist, or with other arguments."""
-    registry = _new_registry()
-    registry.register(plugin, name)
-    registry.check_pending()
-    if not registry.get_hookcallers(plugin):
-        raise PluginError("it implements no hook of imp_parallel (see docs/plugins.md)")
-
-
 class Plugins:
     """The plugins of one Manager.
 
@@ -88,19 +45,24 @@ class Plugins:
     """
 
     def __init__(self, more: Iterable[Any] = ()) -> None:
-        found = find_plugins()
-        self._broken = found.broken
-        self._registry = _new_registry()
-        for name, plugin in found.plugins.items():
-            self._registry.register(plugin, name)
+        self._found = find_plugins()
+        self._registry = new_registry()
+        self._plugins: list[Plugin] = []  # in the order in which they are preferred
+        for found in self._found.plugins:
+            self._register(found)
         for plugin in more:
             name = getattr(plugin, "__name__", type(plugin).__name__)
             try:
-                _check(plugin, name)
+                check(plugin, name)
             except Exception as problem:
                 raise PluginError(f"plugin {name} can't be used: {problem}") from problem
-            if not self._registry.is_registered(plugin):
-                self._registry.register(plugin)
+            self._register(Plugin("given to Manager", name, plugin), is_given=True)
+
+    def _register(self, found: Plugin, *, is_given: bool = False) -> None:
+        if self._registry.is_registered(found.plugin):
+            return
+        self._registry.register(found.plugin, None if is_given else found.label)
+        self._plugins.insert(0 if is_given else len(self._plugins), found)
 
     def launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept) -> Launch:
         """Have slaves launched by the plugin that knows them.
@@ -122,20 +84,57 @@ class Plugins:
         return launch
 
     def transport(self, name: str) -> Transport:
-        """Return a new transport of that name. Raises PluginError if no plugin brings it."""
-        transport: Transport | None = self._registry.hook.imp_parallel_transport(name=name)
-        if transport is None:
-            raise PluginError(
-                f"no installed plugin brings the transport {name!r}; {self._describe()}"
-            )
+        """Return a new transport of that name.
+
+        If several plugins bring one, a warning names them, and says which one is used.
+
+        Raises PluginError if no plugin brings it.
+        """
+        answers = list(self._ask("imp_parallel_transport", name=name))
+        brought = [answer for answer in answers if answer.value is not None]
+        if not brought:
+            failed = [
+                f"{each.found.label} failed: {each.problem}" for each in answers if each.problem
+            ]
+            reasons = "; ".join([*failed, self._describe()])
+            raise PluginError(f"no installed plugin brings the transport {name!r}; {reasons}")
+        for unused in brought[1:]:
+            unused.value.close()
+        _warn_of_several(f"a transport {name!r}", [answer.found for answer in brought])
+        transport: Transport = brought[0].value
         return transport
 
     def slave_types(self) -> dict[str, type]:
-        """Return all slave classes that the plugins bring, by name."""
-        types: dict[str, type] = {}
-        for more in self._registry.hook.imp_parallel_slave_types():
-            types.update(more)
-        return types
+        """Return all slave classes that the plugins bring, by name.
+
+        If several plugins bring different classes of a name, a warning names them, and says which
+        one is used.
+        """
+        brought: dict[str, dict[type, Plugin]] = {}
+        for answer in self._ask("imp_parallel_slave_types"):
+            for name, kind in (answer.value or {}).items():
+                brought.setdefault(name, {}).setdefault(kind, answer.found)
+        for name, kinds in brought.items():
+            _warn_of_several(f"a slave class {name}", list(kinds.values()))
+        return {name: next(iter(kinds)) for name, kinds in brought.items()}
+
+    def _ask(self, hook: str, **arguments: object) -> Iterator[_Answer]:
+        """Yield the answer of each plugin that has a hook, in the order of preference."""
+        implementations = {
+            id(each.plugin): each for each in getattr(self._registry.hook, hook).get_hookimpls()
+        }
+        for found in self._plugins:
+            implementation = implementations.get(id(found.plugin))
+            if implementation is None:
+                continue
+            try:
+                value = implementation.function(*map(arguments.get, implementation.argnames))
+            except Exception as problem:  # a stranger's code: the others are asked all the same
+                text = f"{type(problem).__name__}: {problem}"
+                _logger.warning("plugin %s failed in %s: %s", found.label, hook, text)
+                yield _Answer(found, None, text)
+            else:
+                yield _Answer(found, value)
 
     def observers(self) -> dict[str, Any]:
         """Return the function of each observer, by its plugin's name."""
@@ -143,12 +142,34 @@ class Plugins:
         return {found.plugin_name: found.function for found in hook.get_hookimpls()}
 
     def _describe(self) -> str:
-        names = [name for name, _ in self._registry.list_name_plugin()]
-        text = f"installed: {', '.join(names) or 'none'}"
-        if self._broken:
-            broken = "; ".join(f"{name} ({why})" for name, why in self._broken.items())
-            text += f"; broken: {broken}"
-        return text
+        given = [found.module for found in self._plugins if found not in self._found.plugins]
+        text = self._found.describe()
+        return f"{text}; given to Manager: {', '.join(given)}" if given else text
+
+
+class _Answer(NamedTuple):
+    """What a plugin has answered; None if it raised an exception, which ``problem`` tells."""
+
+    found: Plugin
+    value: Any
+    problem: str = ""
+
+
+def _warn_of_several(what: str, plugins: Sequence[Plugin]) -> None:
+    """Say, once in a process, which of several plugins is used that bring the same."""
+    if len(plugins) > 1:
+        _warn(what, tuple(f"{found.label} ({found.module})" for found in plugins))
+
+
+@cache
+def _warn(what: str, plugins: Sequence[str]) -> None:
+    _logger.warning(
+        "%s bring %s each; that of %s is used. %s can leave the others out",
+        " and ".join(plugins),
+        what,
+        plugins[0],
+        DISABLE,
+    )
 
 
 def _package(thing: Any) -> str:
@@ -162,13 +183,16 @@ def find_slave_type(name: str) -> type:
 
     Raises ImportError with the distribution to install, AttributeError for any other name.
     """
-    found = Plugins().slave_types().get(name)
-    if found is not None:
-        return found
+    kind = Plugins().slave_types().get(name)
+    if kind is not None:
+        return kind
     distribution = KNOWN_DISTRIBUTIONS.get(name)
     if distribution is None:
         raise AttributeError(f"module 'imp_parallel_core' has no attribute {name!r}")
-    why = find_plugins().broken.get(distribution)
+    found = find_plugins()
+    why = found.broken.get(distribution)
     if why is not None:
         raise ImportError(f"{name} is in {distribution}, which is installed but broken: {why}")
+    if distribution in found.left_out:
+        raise ImportError(f"{name} is in {distribution}, which {DISABLE} leaves out")
     raise ImportError(f"{name} is in a plugin that is not installed: pip install {distribution}")

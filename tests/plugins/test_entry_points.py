@@ -24,10 +24,10 @@ def distribution(folder: Path, name: str, entry_points: str | None) -> None:
         (info / "entry_points.txt").write_text(entry_points)
 
 
-def asked(group: str) -> set[tuple[str, str]]:
+def asked(group: str) -> set[tuple[str, str, str]]:
     """Return what importlib.metadata finds."""
     found = importlib.metadata.entry_points(group=group)
-    return {(f.dist.name.lower().replace("_", "-"), f.value) for f in found if f.dist}
+    return {(f.dist.name.lower().replace("_", "-"), f.value, f.name) for f in found if f.dist}
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -42,8 +42,8 @@ def test_all_entries_of_a_group_are_found_whatever_else_the_file_holds(
     distribution(tmp_path, "Some_Plugin", text + "; another\ntwo=pkg\n[last]\nc = d\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     assert find_entry_points("imp_parallel") == [
-        EntryPoint("some-plugin", "pkg.mod:thing.part"),
-        EntryPoint("some-plugin", "pkg"),
+        EntryPoint("some-plugin", "pkg.mod:thing.part", "one"),
+        EntryPoint("some-plugin", "pkg", "two"),
     ]
 
 
@@ -66,7 +66,7 @@ def test_a_distribution_in_an_archive_is_found_too(
         for file in (tmp_path / "some_plugin-1.0.dist-info").iterdir():
             archive.write(file, f"some_plugin-1.0.dist-info/{file.name}")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "archive.zip")])
-    assert EntryPoint("some-plugin", "pkg") in find_entry_points("imp_parallel")
+    assert EntryPoint("some-plugin", "pkg", "x") in find_entry_points("imp_parallel")
 
 
 def test_folders_that_are_missing_or_hold_odd_names_do_no_harm(
@@ -80,13 +80,13 @@ def test_folders_that_are_missing_or_hold_odd_names_do_no_harm(
 
 
 def test_an_entry_point_loads_a_module_or_what_is_in_it() -> None:
-    assert EntryPoint("x", "pathlib").load() is sys.modules["pathlib"]
-    assert EntryPoint("x", "pathlib:Path.home").load() == Path.home
+    assert EntryPoint("x", "pathlib", "y").load() is sys.modules["pathlib"]
+    assert EntryPoint("x", "pathlib:Path.home", "y").load() == Path.home
 
 
 def test_importlib_metadata_is_not_imported_where_there_are_only_folders() -> None:
     script = (
-        "import sys; from imp_parallel_core._plugins.registry import find_plugins; find_plugins(); "
+        "import sys; from imp_parallel_core._plugins.found import find_plugins; find_plugins(); "
         "print('importlib.metadata' in sys.modules)"
     )
     done = subprocess.run(

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from imp_parallel_core import (
+    Accept,
+    Bootstrap,
     Event,
     EventsMissed,
     LaunchError,
@@ -22,11 +24,13 @@ from imp_parallel_core import (
     PluginError,
     Slave,
     SlaveChanged,
+    Transport,
     hookimpl,
 )
 from imp_parallel_core._engine.observers import Observers
 from imp_parallel_core._plugins import hookspecs as _hookspecs
 from imp_parallel_core._plugins import registry as _plugins
+from imp_parallel_core._plugins.found import DISABLE, find_plugins
 
 HOOKS = [name for name in vars(_hookspecs) if name.startswith("imp_parallel_")]
 
@@ -59,11 +63,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
                 f"[imp_parallel]\n{name} = registry_of_plugins:{name}\n"
             )
         monkeypatch.syspath_prepend(str(tmp_path / "site"))
-        _plugins.find_plugins.cache_clear()
+        _plugins._warn.cache_clear()
+        find_plugins.cache_clear()
 
     yield install_all
     monkeypatch.undo()
-    _plugins.find_plugins.cache_clear()
+    find_plugins.cache_clear()
 
 
 class Mine(Slave):
@@ -118,7 +123,7 @@ def test_the_plugin_that_brings_a_class_is_asked_first_to_launch_it() -> None:
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_every_hook_is_documented(hook: str) -> None:
+def test_every_hook_is_documented_with_its_arguments(hook: str) -> None:
     specification = getattr(_hookspecs, hook)
     assert inspect.getdoc(specification)
     page = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
@@ -197,6 +202,177 @@ def test_slave_classes_can_be_imported_from_the_core(
         _plugins.find_slave_type("Yours")
     with pytest.raises(ImportError, match="pip install imp-parallel-missing"):
         _plugins.find_slave_type("MissingSlave")
+
+
+class BringsSlaves:
+    """A plugin that brings a slave class of its own, by the same name as others."""
+
+    def __init__(self) -> None:
+        self.kind = type("Mine", (Slave,), {})
+
+    @hookimpl
+    def imp_parallel_slave_types(self) -> dict[str, type]:
+        return {"Mine": self.kind}
+
+
+class Carrier:
+    """A transport that only notes whether it is closed."""
+
+    dial = "nowhere:dial"
+    slave_modules: Sequence[str] = ()
+    is_closed = False
+
+    def listen(self, host: str | None, port: int | range | None, accept: Accept) -> Sequence[str]:
+        return ()
+
+    def secret(self, index: int) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class BringsTransports:
+    """A plugin that brings a transport, by the same name as others."""
+
+    def __init__(self) -> None:
+        self.made: list[Carrier] = []
+
+    @hookimpl
+    def imp_parallel_transport(self, name: str) -> Transport | None:
+        if name != "cable":
+            return None
+        self.made.append(Carrier())
+        return self.made[-1]
+
+
+class Fails:
+    """A plugin whose hooks raise."""
+
+    @hookimpl
+    def imp_parallel_slave_types(self) -> dict[str, type]:
+        raise RuntimeError("no names today")
+
+    @hookimpl
+    def imp_parallel_transport(self, name: str) -> None:
+        raise RuntimeError("no transports today")
+
+
+def test_two_plugins_that_bring_a_slave_class_of_one_name_are_named_once(
+    install: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = BringsSlaves(), BringsSlaves()
+    install(two=other, one=one)
+    for _ in range(2):
+        assert _plugins.Plugins().slave_types()["Mine"] is one.kind
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said == (
+        "dist-one (registry_of_plugins:one) and dist-two (registry_of_plugins:two) bring a slave "
+        "class Mine each; that of dist-one (registry_of_plugins:one) is used. "
+        "IMP_PARALLEL_DISABLE_PLUGINS can leave the others out"
+    )
+
+
+def test_one_class_that_two_plugins_name_is_no_matter(
+    install: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    install(one=Launcher(), two=Launcher())
+    assert _plugins.Plugins().slave_types()["Mine"] is Mine
+    assert caplog.text == ""
+
+
+def test_two_plugins_that_bring_a_transport_of_one_name_are_named_and_one_is_closed(
+    install: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = BringsTransports(), BringsTransports()
+    install(two=other, one=one)
+    assert _plugins.Plugins().transport("cable") is one.made[0]
+    assert not one.made[0].is_closed
+    assert other.made[0].is_closed
+    assert "dist-one (registry_of_plugins:one) and dist-two" in caplog.text
+    assert "a transport 'cable' each; that of dist-one (registry_of_plugins:one)" in caplog.text
+
+
+def test_what_is_given_to_the_manager_is_preferred_to_what_is_installed(
+    install: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    installed, given = BringsTransports(), BringsTransports()
+    install(one=installed)
+    assert _plugins.Plugins([given]).transport("cable") is given.made[0]
+    assert "that of given to Manager (BringsTransports) is used" in caplog.text
+
+
+def test_a_plugin_whose_hook_raises_keeps_no_other_from_answering(
+    install: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = BringsTransports()
+    install(bad=Fails(), good=good, launcher=Launcher())
+    plugins = _plugins.Plugins()
+    assert plugins.slave_types()["Mine"] is Mine
+    assert plugins.transport("cable") is good.made[0]
+    assert "plugin dist-bad failed in imp_parallel_transport: RuntimeError: no tr" in caplog.text
+    with pytest.raises(PluginError, match="'rope'; dist-bad failed: RuntimeError: no transports"):
+        plugins.transport("rope")
+
+
+@pytest.mark.parametrize("name", ["bad", "dist-bad", " DIST_BAD ,", "bad,dist-bad"])
+def test_a_plugin_can_be_left_out_by_its_name_or_that_of_its_distribution(
+    install: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    monkeypatch.setenv(DISABLE, name)
+    monkeypatch.setitem(_plugins.KNOWN_DISTRIBUTIONS, "BadSlave", "dist-bad")
+    install(bad=ImportError("never loaded"), good=Launcher())
+    plugins = _plugins.Plugins()
+    assert plugins.slave_types()["Mine"] is Mine
+    assert caplog.text == ""
+    with pytest.raises(PluginError, match=r"left out by IMP_PARALLEL_DISABLE_PLUGINS: dist-bad$"):
+        plugins.transport("cable")
+    with pytest.raises(ImportError, match="dist-bad, which IMP_PARALLEL_DISABLE_PLUGINS leaves"):
+        _plugins.find_slave_type("BadSlave")
+
+
+def test_a_name_that_means_no_plugin_is_told(
+    install: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(DISABLE, "god,good")
+    install(good=Launcher())
+    find_plugins()
+    assert "leaves out 'god', but no plugin of that name is installed; there are: " in caplog.text
+    assert "dist-good (good)" in caplog.text
+    assert "'good'" not in caplog.text
+
+
+def test_all_plugins_of_a_distribution_are_loaded_and_told_apart(
+    install: Any, tmp_path: Path
+) -> None:
+    watcher = BringsTransports()
+    install(one=Launcher(), two=watcher)
+    entry_points = tmp_path / "site/dist_one-1.0.dist-info/entry_points.txt"
+    entry_points.write_text(entry_points.read_text() + "more = registry_of_plugins:two\n")
+    labels = [found.label for found in find_plugins().plugins if "dist-" in found.label]
+    assert labels == ["dist-one (one)", "dist-one (more)", "dist-two"]
+    assert _plugins.Plugins().transport("cable") is watcher.made[0]
+    assert len(watcher.made) == 1, "what two entry points name is one plugin"
+
+
+def test_the_bootstrap_of_a_slave_tells_for_how_long_it_is_waited_for(
+    install: Any, tmp_path: Path
+) -> None:
+    got: list[Bootstrap] = []
+    told = threading.Event()
+
+    class Takes:
+        @hookimpl
+        def imp_parallel_launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap]) -> None:
+            got.extend(bootstraps)
+            told.set()
+
+    install()
+    with Manager(output=None, plugins=[Takes()]) as manager:
+        manager.connect_timeout, manager.reconnect_timeout = 7.0, 8.0
+        manager.add_slave(Mine())
+        assert told.wait(20)
+    assert (got[0].connect_timeout_s, got[0].reconnect_timeout_s) == (7.0, 8.0)
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
