@@ -1,0 +1,17 @@
+"""Says in the log who has ended how many tasks, whenever another ten have ended."""
+
+import logging
+from collections import Counter
+
+from imp_parallel_core import TaskDone, hookimpl
+
+_done = Counter()
+
+
+@hookimpl
+def imp_parallel_observe(events):
+    for event in events:
+        if isinstance(event, TaskDone):
+            _done[event.slave] += 1
+            if _done.total() % 10 == 0:
+                logging.getLogger(__name__).warning("ended: %s", dict(_done))
