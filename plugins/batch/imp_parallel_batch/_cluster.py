@@ -72,20 +72,20 @@ class Cluster:
         try:
             described = self.system.descriptions_in(done, job or name)
         except ValueError as problem:
-            line = shlex.join(command.argv)
+            line = shlex.join(command.typed)
             raise ValueError(f"{line} does not answer: {problem}") from problem
         own = [each for each in described if job in ("", each.job)]
         if described and not own:
-            raise ValueError(f"{shlex.join(command.argv)} describes another job")
+            raise ValueError(f"{shlex.join(command.typed)} describes another job")
         return own
 
     def how_to_describe(self, job: str = "", name: str = "") -> str:
         """Return the command line that people may type to learn more of a job."""
-        return shlex.join((self.system.description(job, name) or self.system.question()).argv)
+        return shlex.join((self.system.description(job, name) or self.system.question()).typed)
 
     def how_to_delete(self, job: str) -> Sequence[str]:
         """Return the command line that deletes a job."""
-        return self.system.deletion(job, ())[0].argv
+        return self.system.deletion(job, ())[0].typed
 
     def find(self, name: str, mark: str) -> str | None:
         """Return the job of a name of which the batch system says something that holds a mark."""

@@ -36,8 +36,8 @@ class Submission:
         self._cwd = cwd
         self._command = cluster.system.submission(array)
         self._program = self._command.program
-        self.argv = self._command.argv
-        """Its command line."""
+        self.argv = self._command.typed
+        """Its command line, for messages."""
         self.name = cluster.system.job_name(array)
         """The job's name."""
         self._answers: queue.SimpleQueue[CommandResult | Exception] = queue.SimpleQueue()
@@ -85,7 +85,7 @@ class Submission:
     def _run(self) -> None:
         try:
             answer = self._cluster.host.run(
-                self.argv,
+                self._command.argv,
                 input=self._command.input.encode(),
                 cwd=self._cwd,
                 timeout_s=_SUBMIT_S,

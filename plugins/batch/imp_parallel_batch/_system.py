@@ -23,12 +23,19 @@ class Command(NamedTuple):
     files: Mapping[str, str] = {}
     """Files that it reads, by name: the kit writes them into ``Array.folder`` before."""
     shown: str = ""
-    """What messages call it; by default the first word of ``argv``."""
+    """What messages call it; by default the first word of ``argv``. If it is another word of
+    ``argv``, those before it only prepare it (``env -u NAME``), and messages leave them out."""
 
     @property
     def program(self) -> str:
         """What messages call it."""
         return self.shown or self.argv[0]
+
+    @property
+    def typed(self) -> Sequence[str]:
+        """The command line as people would type it: from the word on that ``shown`` names."""
+        words = list(self.argv)
+        return words[words.index(self.shown) :] if self.shown in words else words
 
 
 class Array(NamedTuple):
