@@ -16,10 +16,13 @@ import pytest
 from harness_sge import manager_of, pids_of_task, squared, squares, wait_for
 from imp_parallel_sge import SGEPESlaveArray, SGEQsubSlaveArray
 
-import imp_parallel_core
 from imp_parallel_core import LaunchError, Manager, NoSlaveStartedError
-from tests.support.as_root import as_me, as_root, helper_environment
 from tests.support.grid_engine import Cell
+from tests.support.odd_pythons import (
+    python_of_another_version,
+    python_without_a_network,
+    python_without_the_package,
+)
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
@@ -119,24 +122,13 @@ def test_a_python_line_that_fails(cluster: Cell, line: str, words: str, code: in
 
 
 def test_a_python_of_another_version(cluster: Cell, tmp_path: Path) -> None:
-    lie = "import sys; sys.version_info = (3, 9, 1); exec(sys.argv.pop(2))"
-    other = tmp_path / "python3.9"
-    other.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(lie)} "$@"\n')
-    other.chmod(0o755)
-    text = failure_of(python=str(other))
+    text = failure_of(python=python_of_another_version(tmp_path))
     assert "this is Python 3.9" in text
     assert "the master runs Python {}.{}".format(*sys.version_info) in text
 
 
 def test_a_python_without_the_package(cluster: Cell, tmp_path: Path) -> None:
-    bare = tmp_path / "bare"  # as where the master's files are not to be seen
-    files = str(Path(imp_parallel_core.__file__).parent.parent)
-    program = f"import sys; exec(sys.argv.pop(2).replace({files!r}, '/nowhere/at/all'))"
-    bare.write_text(
-        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -S -c {shlex.quote(program)} "$@"\n'
-    )
-    bare.chmod(0o755)
-    text = failure_of(python=str(bare))
+    text = failure_of(python=python_without_the_package(tmp_path))
     assert "No module named 'imp_parallel_core'" in text
     assert "Install imp-parallel-core for" in text
     assert "/nowhere/at/all" in text
@@ -146,15 +138,7 @@ def test_a_python_without_the_package(cluster: Cell, tmp_path: Path) -> None:
 def test_a_master_that_can_not_be_reached_is_named_with_its_addresses(
     cluster: Cell, tmp_path: Path
 ) -> None:
-    # a host without any network, and a slave of less patience than is usual
-    begin = "\\nimport imp_parallel_core._slave.program as s; s._DIAL_S = 2.0; main("
-    program = f"import sys; del sys.argv[1]; exec(sys.argv.pop(1).replace('\\nmain(', '{begin}'))"
-    command = as_root("unshare", "-n", *as_me(sys.executable, "-c", program))
-    words = [f"{name}={value}" for name, value in helper_environment().items()] + command
-    alone = tmp_path / "alone"
-    alone.write_text(f'#!/bin/sh\nexec env {shlex.join(words)} "$@"\n')
-    alone.chmod(0o755)
-    text = failure_of(python=str(alone))
+    text = failure_of(python=python_without_a_network(tmp_path))
     assert "the master can't be reached" in text
     assert "Network is unreachable" in text
     assert "slave0.output" in text
