@@ -144,6 +144,7 @@ PUBLIC = {
     "imp_parallel_local": ["LocalSlave", "LocalSlaves"],
     "imp_parallel_ray": ["RaySlaveArray"],
     "imp_parallel_sge": ["SGEPESlaveArray", "SGEQsubSlaveArray"],
+    "imp_parallel_slurm": ["SlurmSlaveArray", "SlurmStepSlaveArray"],
     "imp_parallel_ssh": ["SSHHost", "SSHSlave", "SSHSlaveArray"],
 }
 
@@ -172,7 +173,7 @@ MEMBERS = {
     ],
     "BatchTask": list(BatchTask._fields),
     "Bootstrap": [*Bootstrap._fields, "command", "document", "local_environment"],
-    "Command": [*Command._fields, "program"],
+    "Command": [*Command._fields, "program", "typed"],
     "CancelledError": ["task"],
     "CommandHost": HOST,
     "CommandResult": [*CommandResult._fields, "words"],
@@ -208,6 +209,8 @@ MEMBERS = {
     "RemoteError": ["task", "worker"],
     "SGEPESlaveArray": SLAVE,
     "SGEQsubSlaveArray": [*SLAVE, "job_script", "standard_options", "system"],
+    "SlurmSlaveArray": [*SLAVE, "job_script", "standard_options", "system"],
+    "SlurmStepSlaveArray": SLAVE,
     "SSHHost": [
         *(*HOST, "read_files", "relay", "ship_modules", "close"),
         *("connection", "relay_ended", "close_unless_relayed"),  # called by its relay

@@ -1,0 +1,42 @@
+"""What the tests on a real Slurm share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.packages import need
+from tests.support.scripts import Scripts
+from tests.support.slurm import Slurm, install
+
+
+@pytest.fixture(scope="session")
+def running_slurm() -> Iterator[Slurm]:
+    """Start a Slurm for all tests that need one, and end it."""
+    need("on Slurm", install)
+    made = Slurm()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def slurm(running_slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
+    """Have the test run where jobs are submitted; what it leaves there is its failure."""
+    for name, value in running_slurm.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    with running_slurm.in_use():
+        yield running_slurm
+
+
+@pytest.fixture
+def scripts(slurm: Slurm, tmp_path: Path) -> Iterator[Scripts]:
+    """Start scripts as a person would, and end those that still run."""
+    made = Scripts(slurm.environment, tmp_path)
+    yield made
+    made.end()
