@@ -48,6 +48,7 @@ from .._scheduler.policy import Policy
 if TYPE_CHECKING:
     from .._fleet.info import SlaveInfo
     from .context import Context
+    from .executor import Executor
 
 
 class Manager:
@@ -219,6 +220,24 @@ class Manager:
             import_path=ImportPath(self._first_path),
         )
         return Context(opened)
+
+    def get_executor(self, startup: Callable[[], Any] | None = None, **options: Any) -> Executor:
+        """Return a new ``concurrent.futures.Executor``, which calls functions on the slaves.
+
+        Its futures are those of ``concurrent.futures``: ``as_completed``, ``asyncio`` and libraries
+        that take an executor can use them. Add slaves before calls are submitted: while there is
+        none, futures get a NoMoreSlavesError.
+
+        Args:
+            startup: the set-up, as for :meth:`get_context`. Its values come first among the
+                arguments of each call.
+            options: those of :meth:`get_context`.
+
+        Raises what :meth:`get_context` raises.
+        """
+        from .executor import Executor
+
+        return Executor(self.get_context(startup, **options)._open)
 
     @property
     def slaves(self) -> list[SlaveInfo]:

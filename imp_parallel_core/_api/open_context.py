@@ -7,7 +7,7 @@ of that happens in the user's threads.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -128,6 +128,18 @@ class OpenContext:
         if not 0 <= number < inbox.offered:
             raise ValueError(f"there is no task {number}: {inbox.offered} tasks have been added")
         return self._engine.cancel(self._served, inbox, number)
+
+    def cancel_tasks(self, tasks: Iterable[Task]) -> list[Task]:
+        """Cancel those of some tasks that have no outcome; return these."""
+        return self._engine.cancel_tasks(self._served, tasks)
+
+    def cancel_waiting_tasks(self) -> list[Task]:
+        """Cancel the tasks that no slave is at, and that are not a map's; return these."""
+        return self._engine.cancel_waiting_tasks(self._served, self.inbox)
+
+    def is_begun(self, task: Task) -> bool:
+        """Return whether a slave is at a task."""
+        return self._engine.is_begun(task)
 
     def open_inbox(self) -> tuple[Inbox, Callable[[], None]]:
         """Return an inbox for a map, and the function that forgets its tasks.

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count, groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
@@ -174,6 +174,27 @@ class Engine:
             return "ended" if is_begun else "forgotten"
 
         return self._loop.ask(cancel) or "late"
+
+    def cancel_tasks(self, context: ServedContext, tasks: Iterable[Task]) -> list[Task]:
+        """Cancel those of some tasks that have no outcome; return these."""
+        return self._cancel_some(context, lambda: [task for task in tasks if not task.done])
+
+    def cancel_waiting_tasks(self, context: ServedContext, inbox: Inbox) -> list[Task]:
+        """Cancel the tasks of an inbox that no slave is at; return these."""
+        return self._cancel_some(context, lambda: self._scheduler.waiting_tasks(context.id, inbox))
+
+    def _cancel_some(self, context: ServedContext, choose: Callable[[], list[Task]]) -> list[Task]:
+        def cancel() -> list[Task]:
+            tasks = choose()
+            now = time.monotonic()
+            self._perform(self._scheduler.tasks_cancelled(context.id, tasks, now))
+            return tasks
+
+        return self._loop.ask(cancel) or []
+
+    def is_begun(self, task: Task) -> bool:
+        """Return whether a slave is at a task."""
+        return bool(self._loop.ask(lambda: self._scheduler.is_begun(task)))
 
     def close_context(self, id: int) -> None:
         """Forget a context, its tasks and its values."""

@@ -35,11 +35,11 @@ def is_begun(board: Board, task: Task) -> bool:
     )
 
 
-def unfinished(board: Board, context: ContextState, inbox: Any) -> list[Task]:
-    """Return the tasks without an outcome whose outcomes go to this inbox."""
+def waiting(board: Board, context: ContextState, inbox: Any) -> list[Task]:
+    """Return the tasks without an outcome, of this inbox, that no slave is at."""
     everywhere = chain(context.fresh, context.retry.values(), _held(board))
     found = {task.id: task for task in everywhere if task.inbox is inbox and not task.done}
-    return list(found.values())
+    return [task for task in found.values() if not is_begun(board, task)]
 
 
 def cancel(board: Board, context: ContextState, tasks: Sequence[Task]) -> None:

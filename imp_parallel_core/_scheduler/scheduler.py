@@ -70,6 +70,11 @@ class Scheduler:
         """Whether a slave is at a task, as far as is known."""
         return cancelling.is_begun(self._board, task)
 
+    def waiting_tasks(self, context: int, inbox: Any) -> list[Task]:
+        """Return the tasks without an outcome, of an inbox, that no slave is at."""
+        state = self._contexts.get(context)
+        return [] if state is None else cancelling.waiting(self._board, state, inbox)
+
     def unfinished_tasks(self) -> int:
         """Return how many tasks have no outcome yet."""
         return sum(len(c.fresh) + c.running for c in self._contexts.values())

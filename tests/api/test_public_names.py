@@ -15,7 +15,9 @@ from imp_parallel_batch.testing import Samples
 
 import imp_parallel_core
 from imp_parallel_core import GPU, Bootstrap, CommandResult, CurrentTask, LaunchState, SlaveInfo
+from imp_parallel_core._api.executor import Executor
 from imp_parallel_core._api.map import Map
+from imp_parallel_core._api.pending_futures import TaskFuture
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -189,6 +191,7 @@ MEMBERS = {
     "EndingLaunch": [*LAUNCH, "end_slave"],
     "Event": ["at"],
     "EventsMissed": ["count"],
+    "Executor": ["map", "shutdown", "submit"],
     "Gateway": [*HOST, "read_files", "relay", "ship_modules"],
     "InformedLaunch": [*LAUNCH, "note_connections"],
     "Launch": LAUNCH,
@@ -199,7 +202,8 @@ MEMBERS = {
     "LocalSlave": SLAVE,
     "LocalSlaves": [*SLAVE, "cores_of", "one_per_gpu"],
     "Manager": [
-        *("add_slave", "close", "connect_timeout", "get_context", "heartbeat_timeout"),
+        *("add_slave", "close", "connect_timeout", "get_context", "get_executor"),
+        "heartbeat_timeout",
         *("reconnect_timeout", "slaves", "surplus_timeout"),
         "add_worker",  # of compat
     ],
@@ -232,6 +236,7 @@ MEMBERS = {
     "Stream": STREAM,
     "Submitted": list(Submitted._fields),
     "TaskDone": ["context", "outcome", "slave", "task"],
+    "TaskFuture": ["cancel", "running"],
     "TaskLostError": ["task"],
     "TaskStarted": ["context", "slave", "task"],
     "Transport": ["close", "dial", "listen", "secret", "slave_modules"],
@@ -332,7 +337,9 @@ PUBLIC_CLASSES = {
 }
 
 
-@pytest.mark.parametrize("kind", [*PUBLIC_CLASSES, Map], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [*PUBLIC_CLASSES, Map, Executor, TaskFuture], ids=lambda kind: kind.__name__
+)
 def test_a_public_class_shows_only_what_users_call(kind: type) -> None:
     shown = {
         name
