@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.scripts import Scripts
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -45,8 +46,12 @@ def client(
     with Client(cluster) as made:
         made.wait_for_workers(2, timeout=60)
         yield made
-        tasks = list(made.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks)))
-    assert not tasks, f"left on the scheduler: {tasks}"
+        wait_until(lambda: not tasks_of(made), what=f"an empty scheduler: {tasks_of(made)}")
+
+
+def tasks_of(client: Client) -> list[str]:
+    """Return the tasks that the scheduler knows; it hears a moment later of what is released."""
+    return list(client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks)))
 
 
 @pytest.fixture
