@@ -78,3 +78,12 @@ def test_each_public_member_of_the_seam_is_described_and_tested(name: str) -> No
     member = name.partition(".")[2]
     assert is_named(member, PAGES), f"say in docs/plugins.md what {name} is for"
     assert member in words_of_tests(), f"no test uses {name}"
+
+
+def test_the_documents_list_all_checks_of_the_conformance_kit_in_their_order() -> None:
+    of_streams = [check.name for check in testing.stream_checks()]
+    of_transports = [check.name for check in testing.transport_checks()]
+    own = [name for name in of_transports if name not in of_streams]
+    expected = [check.name for check in testing.launcher_checks()] + own + of_streams
+    page = (ROOT / "docs" / "checking-plugins.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == expected
