@@ -59,6 +59,14 @@ def tasks_of(client: Client) -> list[str]:
     return list(client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks)))
 
 
+def result_of(manager: Manager, task: Callable[[], int]) -> int:
+    """Return the result of one task."""
+    context = manager.get_context()
+    context.add_task(task)
+    (result,) = context.get_results_unordered()
+    return int(result)
+
+
 def slowly_tell_pid() -> int:
     """Return the pid of the supervisor, late enough for other slaves to tell theirs."""
     time.sleep(0.05)
@@ -132,6 +140,32 @@ def test_slaves_for_which_no_thread_is_free_wait_with_the_reason_and_are_withdra
         looking.join()
         gone = [str(slave) for slave in manager.slaves if slave.state == "gone"]
         assert any("not needed" in text for text in gone), gone
+
+
+# -S: what is installed for development, such as our distributions, is not found
+BARE_WORKER = """\
+import sys
+sys.path.append(sys.argv[1])
+from distributed.cli.dask_worker import main
+main([sys.argv[2], "--no-nanny", "--nthreads=1", "--no-dashboard", "--resources=bare=1"])
+"""
+
+
+def test_a_worker_on_which_nothing_is_installed_but_dask_has_the_slave_that_asks_for_it(
+    client: Client,
+) -> None:
+    site_packages = str(Path(pytest.__file__).parents[1])
+    command = [sys.executable, "-S", "-c", BARE_WORKER, site_packages, client.scheduler.address]
+    with Manager() as manager, Path("worker.log").open("w") as log:
+        manager.add_slave(DaskSlaveArray(client, 1, resources={"bare": 1}))
+        wait_until(lambda: "has room for a task with {'bare': 1}" in str(manager.slaves[0]))
+        with subprocess.Popen(command, stdout=log, stderr=log) as worker:
+            try:
+                pid = result_of(manager, os.getppid)
+                assert "slave.zip" in Path(f"/proc/{pid}/cmdline").read_text()
+                assert parent_of(pid) == worker.pid
+            finally:
+                worker.terminate()
 
 
 def test_a_worker_that_is_killed_costs_its_slave_alone_and_dask_starts_that_anew(
