@@ -80,7 +80,7 @@ class RayLaunch(SentLaunch):
         self._slaves = slaves
         self._bootstraps = {bootstrap.index: bootstrap for bootstrap in bootstraps}
         self._archive = ray.put(slave_archive(bootstraps[0].slave_modules))
-        actor_class = ray.remote(_actor_class()).options(max_restarts=0, **slaves.needs)
+        actor_class = ray.remote(_actor_class()).options(**slaves.needs)
         self._actors = {index: actor_class.remote() for index in self._bootstraps}
         self._questions = {actor.where.remote(): index for index, actor in self._actors.items()}
         self._is_over = threading.Event()

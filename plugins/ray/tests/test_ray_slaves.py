@@ -83,9 +83,18 @@ def test_the_script_of_the_readme_runs(cluster: str, scripts: Scripts) -> None:
 
 
 def test_slaves_for_which_no_cpu_is_free_wait_with_the_reason_and_are_withdrawn(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go_on = tmp_path / "go_on"
+    import ray
+
+    go_on, killed = tmp_path / "go_on", []
+    kill = ray.kill
+
+    def noted(actor: object) -> None:
+        killed.append(actor)
+        kill(actor)
+
+    monkeypatch.setattr(ray, "kill", noted)
 
     def work(number: int) -> int:
         while not go_on.exists():
@@ -111,6 +120,7 @@ def test_slaves_for_which_no_cpu_is_free_wait_with_the_reason_and_are_withdrawn(
         looking.join()
         gone = [str(slave) for slave in manager.slaves if slave.state == "gone"]
         assert any("not needed" in text for text in gone), gone
+        wait_until(lambda: len(killed) >= len(gone))
     wait_until(has_room)
 
 
