@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from distributed import Client, Future
+from distributed import Client
 
 from imp_parallel_core import (
     Bootstrap,
@@ -41,7 +41,12 @@ def check_client(client: Client, *, trusted_network: bool) -> None:
         )
     if client.status != "running":
         raise LaunchError(f"the Dask client is {client.status}. Make a new one: Client(address).")
-    addresses = [client.scheduler.address, str(_ask(client, client.scheduler.identity)["address"])]
+    try:
+        there = _ask(client, client.scheduler.identity)
+    except (OSError, TimeoutError) as problem:
+        text = f"the Dask scheduler at {client.scheduler.address} does not answer. Look at its log."
+        raise LaunchError(text) from problem
+    addresses = [client.scheduler.address, str(there["address"])]
     plain = [address for address in addresses if _can_be_read(address)]
     if plain and not trusted_network:
         raise LaunchError(
@@ -61,8 +66,8 @@ def _can_be_read(address: str) -> bool:
         return True
 
 
-def _ask(client: Client, question: Any, **arguments: Any) -> Any:
-    return client.sync(question, callback_timeout=_ANSWER_S, **arguments)
+def _ask(client: Client, question: Any) -> Any:
+    return client.sync(question, callback_timeout=_ANSWER_S)
 
 
 class DaskLaunch(SentLaunch):
@@ -76,17 +81,14 @@ class DaskLaunch(SentLaunch):
         self._client.subscribe_topic(self._topic, self._take)
         archive = slave_archive(bootstraps[0].slave_modules)
         self._futures = {
-            bootstrap.index: self._submit(
-                str(bootstrap.index),
+            bootstrap.index: self._client.submit(
                 Sent(keep, self._topic, bootstrap.index, sent_slave(bootstrap), archive),
+                key=f"{self._topic}-{bootstrap.index}",
+                pure=False,
                 resources=self._resources or None,
             )
             for bootstrap in bootstraps
         }
-
-    def _submit(self, name: str, function: Any, *arguments: Any, **options: Any) -> Future:
-        key = f"{self._topic}-{name}"
-        return self._client.submit(function, *arguments, key=key, pure=False, **options)
 
     def _take(self, event: tuple[float, dict[str, Any]]) -> None:
         report = event[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -365,6 +366,20 @@ def test_a_client_that_can_not_wait_or_is_closed_is_refused(client: Client) -> N
         other.close()
         with pytest.raises(LaunchError, match="the Dask client is closed"):
             manager.add_slave(DaskSlaveArray(other, 1))
+
+
+def test_a_scheduler_that_does_not_answer_is_named(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from imp_parallel_dask import _launch
+
+    async def identity() -> None:  # the scheduler is in this process, and can't be stopped
+        await asyncio.sleep(600)
+
+    monkeypatch.setattr(_launch, "_ANSWER_S", 0.1)
+    monkeypatch.setattr(client.scheduler, "identity", identity, raising=False)
+    with Manager() as manager, pytest.raises(LaunchError, match=r"scheduler at .* does not answer"):
+        manager.add_slave(DaskSlaveArray(client, 1))
 
 
 @pytest.mark.parametrize(

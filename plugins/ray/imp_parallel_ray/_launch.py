@@ -63,7 +63,7 @@ def _actor_class() -> type:
 
         def start(self, sent: Any, archive: bytes) -> dict[str, Any]:
             self._slave = sent(archive)
-            return dict(self._slave.report())
+            return self.look(0.0)
 
         def look(self, limit_s: float) -> dict[str, Any]:
             has_ended = self._slave.wait(limit_s)
@@ -97,18 +97,20 @@ class RayLaunch(SentLaunch):
                 try:
                     again = self._take(index, ray.get(question))
                 except Exception as problem:  # Ray has many kinds
-                    reason = " ".join(str(problem).split())
-                    self.ended(index, f"its Ray actor ended: {type(problem).__name__}: {reason}")
+                    cause = getattr(problem, "cause", None) or problem
+                    reason = " ".join(str(cause).split())
+                    self.ended(index, f"its Ray actor ended: {type(cause).__name__}: {reason}")
+                    again = None
+                if again is None:
+                    self.drop(index)  # what it holds of its node is free again
                 else:
-                    if again is not None:
-                        self._questions[again] = index
+                    self._questions[again] = index
 
     def _take(self, index: int, answer: Any) -> Any:
         """Take an actor's answer; return the next question."""
         actor = self._actors[index]
         if isinstance(answer, str):  # where it is
             if not (self._slaves.trusted_network or _is_private(answer)):
-                ray.kill(actor)
                 raise LaunchError(_NOT_PRIVATE.format(place=answer))
             return actor.start.remote(sent_slave(self._bootstraps[index]), self._archive)
         self.reported(index, answer)

@@ -131,6 +131,17 @@ def test_a_slave_that_needs_more_than_there_is_waits_and_says_what_it_needs() ->
         wait_until(lambda: words in str(manager.slaves[0]), 60)
 
 
+def test_a_python_that_does_not_exist_is_an_error_that_names_it_and_its_cpu_is_free_again() -> None:
+    wait_until(has_room)
+    with Manager(python="/no/such/python") as manager:
+        manager.add_slave(RaySlaveArray(2))
+        context = manager.get_context()
+        context.add_task(os.getpid)
+        with pytest.raises(NoMoreSlavesError, match=r"FileNotFoundError: .*'/no/such/python'"):
+            list(context.get_results_unordered())
+        wait_until(has_room)
+
+
 def test_a_worker_of_rays_that_is_killed_costs_its_slave_alone_and_its_tasks_move(
     tmp_path: Path,
 ) -> None:
