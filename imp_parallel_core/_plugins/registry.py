@@ -6,7 +6,8 @@ The core has no plugin of its own, and knows none by name but for hints in error
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,8 @@ class Plugins:
             reasons = "; ".join([*failed, self._describe()])
             raise PluginError(f"no installed plugin brings the transport {name!r}; {reasons}")
         for unused in brought[1:]:
-            unused.value.close()
+            with suppress(Exception):  # nobody uses it
+                unused.value.close()
         _warn_of_several(f"a transport {name!r}", [answer.found for answer in brought])
         transport: Transport = brought[0].value
         return transport
@@ -112,7 +114,11 @@ class Plugins:
         """
         brought: dict[str, dict[type, Plugin]] = {}
         for answer in self._ask("imp_parallel_slave_types"):
-            for name, kind in (answer.value or {}).items():
+            if not isinstance(answer.value, Mapping):
+                if not answer.problem:
+                    _logger.warning("plugin %s: its slave types are no mapping", answer.found.label)
+                continue
+            for name, kind in answer.value.items():
                 brought.setdefault(name, {}).setdefault(kind, answer.found)
         for name, kinds in brought.items():
             _warn_of_several(f"a slave class {name}", list(kinds.values()))
@@ -121,7 +127,9 @@ class Plugins:
     def _ask(self, hook: str, **arguments: object) -> Iterator[_Answer]:
         """Yield the answer of each plugin that has a hook, in the order of preference."""
         implementations = {
-            id(each.plugin): each for each in getattr(self._registry.hook, hook).get_hookimpls()
+            id(each.plugin): each
+            for each in getattr(self._registry.hook, hook).get_hookimpls()
+            if not (each.wrapper or each.hookwrapper)  # pluggy's: they answer nothing
         }
         for found in self._plugins:
             implementation = implementations.get(id(found.plugin))

@@ -14,7 +14,7 @@ from ._listening import dial
 from ._talk import Way, wait_for_end
 from ._transported import Transported
 
-_GONE_S = 3.0
+_GONE_S = 1.0
 _IMPORT = "import sys; sys.path[:0] = [sys.argv[1]]; from {} import {}"
 
 

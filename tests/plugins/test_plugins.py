@@ -6,7 +6,7 @@ import inspect
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -313,6 +313,29 @@ def test_a_plugin_whose_hook_raises_keeps_no_other_from_answering(
     assert "plugin dist-bad failed in imp_parallel_transport: RuntimeError: no tr" in caplog.text
     with pytest.raises(PluginError, match="'rope'; dist-bad failed: RuntimeError: no transports"):
         plugins.transport("rope")
+
+
+class Wraps:
+    """A plugin that looks at the answers of others, as pluggy lets it, and answers nonsense."""
+
+    @hookimpl(wrapper=True)
+    def imp_parallel_transport(self, name: str) -> Generator[None, object, object]:
+        return (yield)
+
+    @hookimpl
+    def imp_parallel_slave_types(self) -> list[type]:
+        return [Mine]
+
+
+def test_what_is_no_mapping_of_slave_types_is_told_and_a_wrapper_brings_no_transport(
+    install: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = BringsTransports()
+    install(good=good, launcher=Launcher(), wraps=Wraps())
+    plugins = _plugins.Plugins()
+    assert plugins.slave_types()["Mine"] is Mine
+    assert "plugin dist-wraps: its slave types are no mapping" in caplog.text
+    assert plugins.transport("cable") is good.made[0]
 
 
 @pytest.mark.parametrize("name", ["bad", "dist-bad", " DIST_BAD ,", "bad,dist-bad"])

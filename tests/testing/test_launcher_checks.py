@@ -90,9 +90,10 @@ WRONG = [
 def test_a_launcher_with_one_thing_wrong_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, wrong: type[Right], words: str
 ) -> None:
-    monkeypatch.setattr(_ending, "_GRACE_S", 3.0)
-    monkeypatch.setattr(_ending, "_LEFT_S", 2.0)
-    monkeypatch.setattr(_processes, "_GONE_S", 5.0)
+    if wrong is launchers.UsesItsGraceUp:
+        monkeypatch.setattr(_ending, "_GRACE_S", 3.0)
+        monkeypatch.setattr(_ending, "_LEFT_S", 2.0)
+    monkeypatch.setattr(_processes, "_GONE_S", 3.0)
     monkeypatch.setattr(_starting, "_OUTPUT_S", 2.0)
     make = Here if name != ARRAY and wrong is not launchers.EndsAllWithOne else lambda: HereArray(2)
     with pytest.raises(AssertionError, match=f"(?s){words}"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imp_parallel_core import testing
-from imp_parallel_core.testing import _dialling, _listening, _strangers
+from imp_parallel_core.testing import _listening, _strangers
 from tests.support.harness import Processes, processes
 from tests.support.unix_transport import UnixTransport, connect
 from tests.testing import transports
@@ -90,9 +90,8 @@ def test_a_transport_with_one_thing_wrong_is_found(
     wrong: type[UnixTransport],
     words: str,
 ) -> None:
-    monkeypatch.setattr(_strangers, "_ENDED_S", 3.0)
+    monkeypatch.setattr(_strangers, "_ENDED_S", 2.0)
     monkeypatch.setattr(_listening, "_DIALS_S", 2.0)
-    monkeypatch.setattr(_dialling, "_GONE_S", 1.0)
     made: list[UnixTransport] = []
 
     def make() -> UnixTransport:
