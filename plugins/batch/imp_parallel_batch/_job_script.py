@@ -52,12 +52,10 @@ _RUN_BEHIND = """\
     exec {command} file "$document" warned "$notify" </dev/null
 ) &
 slave=$!
-code=127
 while :; do  # a warning ends the wait, too
     is_warned=
     wait "$slave"
-    last=$?
-    ((last == 127)) || code=$last
+    code=$?
     [[ $is_warned ]] || break
 done"""
 

@@ -104,7 +104,7 @@ class Submission:
             return self._search(str(problem), answer)
         if told.refusal:
             raise self._refusal(told, answer)
-        if told.doubt or not told.job:
+        if not told.job:
             return self._search(told.doubt or "its answer is not understood", answer)
         return told.job
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_batch import SYSTEM
+from harness_batch import SYSTEM, System
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imp_parallel_batch._job_script import ScriptParts, render
@@ -20,6 +21,7 @@ from imp_parallel_batch._safe_start import masters_files
 import imp_parallel_core
 from imp_parallel_core import Bootstrap, trusted_paths
 from tests.support.as_root import run_as_root
+from tests.support.waiting import wait_until
 
 HOSTILE = [
     "a b",
@@ -271,3 +273,60 @@ def test_a_task_that_is_started_anew_does_not_wait_once_the_run_is_over(tmp_path
     with started_anew(tmp_path, tmp_path / "gone") as job:
         assert job.wait(20.0) == 1
     assert (tmp_path / "told").read_text() == ""
+
+
+def test_what_a_task_left_before_it_was_started_anew_is_removed_before_it_waits(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "1.exit").write_text("143\n")
+    with started_anew(tmp_path, tmp_path) as job:
+        wait_until(lambda: not (tmp_path / "1.exit").exists(), what="the removal")
+        assert job.poll() is None
+        (tmp_path / "1").write_text('{"half": 2}\n')
+        assert job.wait(20.0) == 0
+    assert (tmp_path / "1.exit").read_text() == "0\n"
+
+
+def test_a_task_that_only_makes_the_array_large_enough_leaves_at_once(tmp_path: Path) -> None:
+    class Large(System):
+        least_tasks = 3
+
+    parts = ScriptParts(["echo"], str(tmp_path), [f"{tmp_path}/slave0.output"])
+    for number in (2, 3):
+        done = run(render(Large(), parts), number, tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+        assert not (tmp_path / "slave0.output").exists()
+    assert run(render(Large(), parts), 1, tmp_path).returncode == 0
+    assert (tmp_path / "slave0.output").exists()
+
+
+LEAVES_LATE = """
+import pathlib, signal, sys, time
+signal.signal(signal.SIGUSR1, lambda *_: pathlib.Path("warned").touch())
+pathlib.Path("runs").touch()
+while not pathlib.Path("may_leave").exists():
+    time.sleep(0.01)
+sys.exit(5)
+"""
+
+
+def test_a_script_that_has_passed_a_warning_on_waits_for_the_slaves_own_end(tmp_path: Path) -> None:
+    class Lonely(System):
+        warns_children = False
+
+    parts = ScriptParts([sys.executable, "-c", LEAVES_LATE], str(tmp_path), [None])
+    environment = {**os.environ, "TASK_NUMBER": "1"}
+    script = render(Lonely(), parts)
+    with subprocess.Popen(
+        ["bash", "-c", script], cwd=tmp_path, env=environment, start_new_session=True
+    ) as job:
+        wait_until((tmp_path / "runs").exists, what="the slave")
+        for _ in range(2):
+            job.send_signal(signal.SIGUSR1)
+            wait_until((tmp_path / "warned").exists, what="the warning")
+            with pytest.raises(subprocess.TimeoutExpired):
+                job.wait(0.5)
+            (tmp_path / "warned").unlink()
+        (tmp_path / "may_leave").touch()
+        assert job.wait(20.0) == 5
+    assert (tmp_path / "1.exit").read_text() == "5\n"

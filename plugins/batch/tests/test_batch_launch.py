@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,8 +11,18 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from imp_parallel_batch import Array, BatchTask, Command, Description, launch_array
+from imp_parallel_batch import (
+    Array,
+    BatchEnd,
+    BatchSlaveArray,
+    BatchTask,
+    Command,
+    Description,
+    launch_array,
+)
+from imp_parallel_batch._cluster import Cluster
 from imp_parallel_batch._launch import BatchLaunch
+from imp_parallel_batch._leftovers import note_name, note_number, sweep
 
 from imp_parallel_core import (
     Bootstrap,
@@ -20,6 +32,7 @@ from imp_parallel_core import (
     LaunchState,
     LocalHost,
 )
+from tests.support.waiting import wait_until
 
 
 class MadeUpHost(LocalHost):
@@ -29,7 +42,7 @@ class MadeUpHost(LocalHost):
         self.folder = folder
         self.queue = queue
         self.lines = ["7 NAME 1 runs", "7 NAME 2 runs"]
-        self.name = ""
+        self.name = "nobody's"
         self.submitted = CommandResult(0, "job 7\n", "")
         self.commands: list[Sequence[str]] = []
         self.described: CommandResult | None = None
@@ -53,8 +66,6 @@ class MadeUpHost(LocalHost):
     def launch(self, count: int = 2, **members: Any) -> BatchLaunch:
         """Launch slaves 3, 4 … of the queue, of which some members may be others."""
         system = type("Other", (type(self.queue),), members)()
-        from imp_parallel_batch import BatchSlaveArray
-
         kind = type("Slaves", (BatchSlaveArray,), {"system": system})
         bootstraps = [
             Bootstrap(index, "python3", str(self.folder), f"{self.folder}/{index}.out", [])
@@ -238,3 +249,83 @@ def test_many_ranges_are_deleted_by_several_commands(host: MadeUpHost) -> None:
     words = [word for argv in drops for word in argv[2:]]
     assert words == [f"{number}-{number}" for number in range(1, 502, 2)]
     host.end(launch)
+
+
+def test_an_array_in_a_folder_that_the_system_can_not_use_has_its_documents_in_the_home_folder(
+    host: MadeUpHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    arrays = []
+
+    def submission(self: Any, array: Array) -> Command:
+        arrays.append(array)
+        return Command(["put", "--name", array.name])
+
+    launch = host.launch(can_use=lambda self, path: path != str(tmp_path), submission=submission)
+    (array,) = arrays
+    assert array.cwd == ""
+    assert array.folder == str(home / f".{array.name}")
+    assert array.early_output == f"{array.folder}/%t.early"
+    assert f"cd {tmp_path}" in array.script
+    host.end(launch)
+    assert list(home.iterdir()) == []
+
+
+def test_how_a_task_ended_that_has_vanished_is_told_by_the_accounting(host: MadeUpHost) -> None:
+    launch = host.launch(
+        accounting=lambda self, job: Command(["account", job]),
+        ends_in=lambda self, done: [
+            BatchEnd(1, 137, "OUT_OF_MEMORY"),
+            BatchEnd(2, 1, "NODE_FAIL", is_end=False),
+        ],
+    )
+    launch.poll()
+    host.lines = []
+    states = poll_until(launch, lambda states: states[3].phase is LaunchPhase.ENDED)
+    said = "job 7 task 1 has gone from the queue: exit code 137; OUT_OF_MEMORY"
+    assert states[3].detail == said
+    assert states[4].phase is LaunchPhase.RUNNING
+    host.end(launch)
+
+
+def test_a_job_all_of_whose_tasks_are_listed_as_ended_is_not_there(host: MadeUpHost) -> None:
+    cluster = Cluster(type("Other", (type(host.queue),), {"tasks_in": with_ends})(), host)
+    host.lines = ["7 NAME 1 runs", "7 NAME 2 failed 1"]
+    (described,) = cluster.describe("7")
+    assert described.running == [1]
+    host.lines = ["7 NAME 1 failed 1", "7 NAME 2 failed 1"]
+    assert cluster.describe("7") == []
+    assert cluster.is_there("7") is False
+
+
+def test_what_a_run_left_is_removed_by_one_for_the_same_cluster_alone_once_its_job_has_gone(
+    host: MadeUpHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = type("Other", (type(host.queue),), {"cluster_variables": ("CLUSTER", "CELL")})()
+    cluster = Cluster(system, host)
+    host.lines = ["7 NAME 1 runs"]
+    folders = {}
+    for name, where, job in (
+        ("own", "here", "5"),
+        ("others", "there", "6"),
+        ("waits", "here", "7"),
+        ("gone", "here", "8"),
+    ):
+        monkeypatch.setenv("CLUSTER", where)
+        folders[name] = Path(host.make_private_folder(str(host.folder), ".imp_parallel-"))
+        note_name(cluster, str(folders[name]), "it's $HOME")
+        note_number(cluster, str(folders[name]), job)
+        assert (folders[name] / "job").read_text() == f"it's $HOME\nqueue\n{where}\n\n"
+        if name != "own":
+            os.utime(folders[name], (0.0, 0.0))
+    sweep(cluster, str(folders["own"]))
+    wait_until(lambda: not folders["gone"].exists(), what="the removal")
+    wait_until(lambda: "imp_parallel leftovers" not in map(_name, threading.enumerate()))
+    left = {name for name, folder in folders.items() if folder.exists()}
+    assert left == {"own", "others", "waits"}
+
+
+def _name(thread: threading.Thread) -> str:
+    return thread.name
