@@ -98,7 +98,8 @@ def test_a_warning_that_reaches_the_script_alone_is_passed_on_to_the_slave(
     queue: Path, plugin: ModuleType, warning: signal.Signals
 ) -> None:
     kind = system_with(plugin, warns_children=False)
-    with Manager(plugins=[plugin], python="nice python3") as manager:
+    behind_a_shell = 'run() { python3 "$@"; return $?; }; run'
+    with Manager(plugins=[plugin], python=behind_a_shell) as manager:
         manager.add_slave(kind(1))
         wait_until(lambda: manager.slaves[0].state == "idle", what="the slave")
         ((*_, pid),) = tasks(queue)
