@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,3 +80,19 @@ def submissions_in(folder: Path) -> list[int]:
         if is_there and (words[:1] == [b"qsub"] or b"read -r line" in b" ".join(words)):
             found.append(int(entry.name))
     return found
+
+
+def start_in_environment(
+    folder: Path, source: str, *arguments: str, slots: int = 3
+) -> subprocess.Popen[str]:
+    """Start a script on slots of a parallel environment."""
+    (folder / "inside.py").write_text(source)
+    command = shlex.join(["exec", sys.executable, "-W", "error", "inside.py", *arguments])
+    paths = os.pathsep.join(filter(None, sys.path))
+    options = ["-sync", "y", "-pe", "mpi", str(slots), "-j", "y", "-o", "out", "-S", "/bin/bash"]
+    qsub = ["qsub", *options, "-cwd", "-v", f"PYTHONPATH={paths}"]
+    process = subprocess.Popen(qsub, cwd=folder, stdin=-1, stdout=-3, text=True)
+    assert process.stdin is not None
+    with process.stdin as script:
+        script.write(command)
+    return process

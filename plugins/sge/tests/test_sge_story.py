@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import stat
-import subprocess
 import sys
 import threading
 import time
@@ -14,10 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness_sge import manager_of, squared, squares, states, submissions_in, wait_for
+from harness_sge import (
+    manager_of,
+    squared,
+    squares,
+    start_in_environment,
+    states,
+    submissions_in,
+    wait_for,
+)
 from imp_parallel_sge import SGEQsubSlaveArray
 
-from imp_parallel_core import Context, Manager, testing
+from imp_parallel_core import Context, Manager
 from tests.support.grid_engine import Cell
 from tests.support.scripts import Scripts, finish
 from tests.support.waiting import wait_until
@@ -55,12 +62,6 @@ def test_a_script_spreads_its_tasks_over_four_jobs(scripts: Scripts, tmp_path: P
     code, out, err = finish(scripts.start(README_LIKE))
     assert (code, out, err) == (0, "slaves: 1 2 3 4\n", "")
     assert {path.name for path in tmp_path.iterdir()} == {"script.py"}
-
-
-@pytest.mark.parametrize("check", testing.launcher_checks())
-def test_the_launcher_conforms(cluster: Cell, tmp_path: Path, check: testing.LauncherCheck) -> None:
-    check(lambda: SGEQsubSlaveArray(2), output_folder=tmp_path)
-    wait_until(lambda: not cluster.kept_jobs(), what="an empty queue")  # also of a killed script
 
 
 def test_a_python_line_may_need_the_login_shell_and_a_wrapper(
@@ -322,34 +323,6 @@ print("closed")
 """
 
 
-CHECKED_IN_ENVIRONMENT = """
-import sys
-from pathlib import Path
-from imp_parallel_core import SGEPESlaveArray
-from imp_parallel_core.testing import launcher_checks
-
-(check,) = [check for check in launcher_checks() if check.name == sys.argv[1]]
-check(SGEPESlaveArray, output_folder=Path.cwd())
-print("closed")
-"""
-
-
-def start_in_environment(
-    folder: Path, source: str, *arguments: str, slots: int = 3
-) -> subprocess.Popen[str]:
-    """Start a script on slots of a parallel environment."""
-    (folder / "inside.py").write_text(source)
-    command = shlex.join(["exec", sys.executable, "-W", "error", "inside.py", *arguments])
-    paths = os.pathsep.join(filter(None, sys.path))
-    options = ["-sync", "y", "-pe", "mpi", str(slots), "-j", "y", "-o", "out", "-S", "/bin/bash"]
-    qsub = ["qsub", *options, "-cwd", "-v", f"PYTHONPATH={paths}"]
-    process = subprocess.Popen(qsub, cwd=folder, stdin=-1, stdout=-3, text=True)
-    assert process.stdin is not None
-    with process.stdin as script:
-        script.write(command)
-    return process
-
-
 def run_in_environment(folder: Path, *arguments: str) -> list[str]:
     """Run a script on three slots of a parallel environment; return the lines that it says."""
     process = start_in_environment(folder, IN_ENVIRONMENT, *arguments)
@@ -366,18 +339,6 @@ def test_slaves_fill_a_parallel_environment_and_the_first_is_beside_the_script(
     assert said == ["3 slaves", "[]", "3 places, 1 here", ""]
     assert list(tmp_path.glob("slave*")) == []  # they said nothing
     assert list(tmp_path.glob(".imp_parallel-*")) == []
-
-
-def test_slaves_that_fill_a_parallel_environment_conform(cluster: Cell, tmp_path: Path) -> None:
-    running = {}
-    for check in testing.launcher_checks():  # in a job each: a task that is killed ends its job
-        folder = tmp_path / check.name
-        folder.mkdir()
-        started = start_in_environment(folder, CHECKED_IN_ENVIRONMENT, check.name, slots=2)
-        running[folder] = started
-    for folder, process in running.items():
-        process.wait(100)
-        assert (folder / "out").read_text().endswith("closed\n"), (folder / "out").read_text()
 
 
 def test_a_parallel_environment_removes_what_an_earlier_run_left(
