@@ -107,10 +107,11 @@ class DaskLaunch(SentLaunch):
             elif future.status == "error":
                 problem = future.exception(_ANSWER_S)
                 self.ended(index, f"its Dask task failed: {type(problem).__name__}: {problem}")
+        workers = {index: self._workers[index] for index in self.in_phase(LaunchPhase.RUNNING)}
         threads = _ask(self._client, self._client.scheduler.ncores)
-        for index in self.in_phase(LaunchPhase.RUNNING):
-            if self._workers[index] not in threads:
-                why = f"its Dask worker {self._workers[index]} has gone, and Dask starts it anew"
+        for index, worker in workers.items():
+            if worker not in threads and worker == self._workers[index]:
+                why = f"its Dask worker {worker} has gone, and Dask starts it anew"
                 self.queued_again(index, why)
         if self.in_phase(LaunchPhase.QUEUED):
             self.wait_for_room(self._reason(threads))

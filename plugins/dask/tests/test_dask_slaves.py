@@ -130,8 +130,8 @@ def test_slaves_for_which_no_thread_is_free_wait_with_the_reason_and_are_withdra
         manager.surplus_timeout = 0.5
         manager.add_slave(DaskSlaveArray(client, 6))
         wait_until(lambda: sorted(states(manager)) == ["idle"] * 2 + ["queued"] * 4, 60)
-        waiting = [str(slave) for slave in manager.slaves if slave.state == "queued"]
-        wait_until(lambda: all("2 threads of the 2 workers" in text for text in waiting), 30)
+        reason = "the 2 threads of the 2 workers"
+        wait_until(lambda: sum(reason in str(slave) for slave in manager.slaves) == 4)
         context = manager.get_context()
         for number in range(3):
             context.add_task(work, number)

@@ -27,6 +27,7 @@ def address() -> Iterator[str]:
         try:
             ray.init(
                 num_cpus=2,
+                object_store_memory=80 << 20,  # the least that it takes
                 include_dashboard=False,
                 log_to_driver=False,
                 _temp_dir=folder,
