@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,5 +108,6 @@ class CheckedManager(Manager):
 
     def give_up(self) -> None:
         """Note how the slaves are, and close."""
-        self.left = "; ".join(map(str, self.slaves)) or "there are no slaves"
+        with suppress(ClosedError):  # the check ends at this very moment
+            self.left = "; ".join(map(str, self.slaves)) or "there are no slaves"
         self.close()

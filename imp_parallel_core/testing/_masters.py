@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -47,7 +48,7 @@ class KilledMaster:
                 stderr=errors,
             )
         assert self._process.stdin is not None
-        with self._process.stdin as file:
+        with suppress(BrokenPipeError), self._process.stdin as file:  # wait_for_count() says why
             file.write(json.dumps([entry or str(Path.cwd()) for entry in sys.path]).encode())
             file.write(b"\n" + pickled)
 

@@ -15,6 +15,10 @@ from ._check import wait_until
 from ._launcher import Launcher
 
 _MARK = "IMP_PARALLEL_CHECK"
+OTHER_PIDS = (
+    "the slaves are in another PID namespace, or on another machine: check this launcher with "
+    "shares_pids=False"
+)
 
 _STAYS_S = 600.0
 _BEGUN_S = 60.0
@@ -99,18 +103,11 @@ def wait_for_staying(launcher: Launcher, count: int) -> list[Staying]:
         f"of {count} slaves, {len(staying_in(folder))} began to work within {_BEGUN_S:g} s"
     )
     if launcher.shares_pids:
-        require_shared_pids([path.read_text() for path in folder.glob("slave*.lock")])
+        here = place_teller()()
+        assert all(path.read_text().endswith(f"{here}\n") for path in folder.glob("slave*.lock")), (
+            OTHER_PIDS
+        )
     return staying_in(folder)
-
-
-def require_shared_pids(told: list[str]) -> None:
-    """Raise AssertionError if slaves are where their pids are not those of this machine."""
-    here = place_teller()()
-    elsewhere = [text for text in told if not text.rstrip("\n").endswith(here)]
-    assert not elsewhere, (
-        "the slaves are in another PID namespace, or on another machine: check this launcher "
-        "with shares_pids=False"
-    )
 
 
 def require_gone(launcher: Launcher, slaves: list[Staying], since: str) -> None:

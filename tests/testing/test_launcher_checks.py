@@ -140,11 +140,12 @@ def test_slaves_in_another_pid_namespace_pass_all_checks_but_the_one_that_kills_
 
 
 @pytest.mark.usefixtures("_unshare")
-def test_pids_that_are_not_shared_have_to_be_declared(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["a_closed_manager_leaves_nothing", "a_killed_slave_loses_nothing"]
+)
+def test_pids_that_are_not_shared_have_to_be_declared(tmp_path: Path, name: str) -> None:
     with pytest.raises(AssertionError, match="check this launcher with shares_pids=False"):
-        check_named("a_closed_manager_leaves_nothing")(
-            Here, output_folder=tmp_path, plugins=[launchers.InAnotherPidNamespace()]
-        )
+        check_named(name)(Here, output_folder=tmp_path, plugins=[launchers.InAnotherPidNamespace()])
 
 
 def test_a_check_that_can_not_be_made_is_skipped_under_its_name(tmp_path: Path) -> None:
