@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+pytest.register_assert_rewrite("tests.support.batch_suite")
+
 # How long an example takes depends on what else the machine does; each test has a time limit.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

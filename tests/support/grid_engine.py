@@ -85,7 +85,7 @@ class Cell:
         self.base.chmod(0o755)  # sgeadmin and the users of jobs must get through
         self.hosts = hosts or {socket.gethostname().partition(".")[0]: as_root()}
         self.master, self._inside_master = master or next(iter(self.hosts.items()))
-        self._slots = slots
+        self.slots = slots
         self.started = self.base / "started"
         self.home = self.base / "home"  # that of jobs
         self.environment = {
@@ -232,7 +232,7 @@ class Cell:
         values = {
             "base": str(self.base),
             "hosts": " ".join(self.hosts),
-            "slots": str(self._slots),
+            "slots": str(self.slots),
             "gids": f"{first_gid}-{first_gid + _GROUPS - 1}",
         }
         self.try_run("qconf", "-as", self.master)

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness_sge import GridEngineBatch
 
+from tests.support.batch_suite.cluster import BatchCluster
 from tests.support.cluster_network import LOGIN, ClusterNetwork, cluster_network
 from tests.support.grid_engine import Cell, install
 from tests.support.packages import need
@@ -35,6 +37,12 @@ def cluster(cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.chdir(tmp_path)
     with cell.in_use():
         yield cell
+
+
+@pytest.fixture
+def batch(cluster: Cell) -> BatchCluster:
+    """Have a test of all batch systems run on Grid Engine."""
+    return GridEngineBatch(cluster)
 
 
 @pytest.fixture

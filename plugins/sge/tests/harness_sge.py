@@ -6,15 +6,67 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from imp_parallel_batch import BatchSlaveArray
 from imp_parallel_sge import SGEQsubSlaveArray
 
 from imp_parallel_core import Context, Manager
+from tests.support.batch_suite.cluster import Refusal
 from tests.support.grid_engine import Cell
 from tests.support.waiting import wait_until
+
+
+class GridEngineBatch:
+    """A cell, as the tests of all batch systems see it."""
+
+    array: type[BatchSlaveArray] = SGEQsubSlaveArray
+    held = "-h"
+    said_of_held = "is held"
+    notice = "-notify"
+    signal = "SIGUSR2"
+    nowhere = "-l arch=nothing-like-it"
+    said_of_nowhere = "nothing-like-it"
+    refusals: Sequence[Refusal] = (
+        Refusal("-bogus", 2, "invalid option"),
+        Refusal("-q 'no such.q'", 1, "no such.q"),
+        Refusal("-l nonsense=1", 1, 'unknown resource "nonsense"'),
+    )
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self.slots = cell.slots
+        self.spool = cell.base / "spool"
+
+    def jobs(self) -> list[str]:
+        return self._cell.jobs().splitlines()[2:]
+
+    def kept_jobs(self) -> list[str]:
+        return self._cell.kept_jobs()
+
+    def newest_job(self) -> str:
+        return newest_job(self._cell)
+
+    def held_job(self) -> str:
+        (job,) = {line.split()[0] for line in self.jobs() if " hqw " in line}
+        return job
+
+    def release(self, job: str) -> None:
+        self._cell.run("qrls", job)
+
+    def end_task(self, job: str, number: int) -> None:
+        self._cell.run("qdel", f"{job}.{number}")
+
+    def description(self, job: str) -> str:
+        return self._cell.run("qstat", "-j", job)
+
+    def processes(self) -> dict[int, str]:
+        return self._cell.processes()
+
+    def pids_of_task(self, number: int) -> list[int]:
+        return pids_of_task(self._cell, number)
 
 
 @contextmanager
@@ -38,6 +90,11 @@ def wait_for(manager: Manager, *expected: str) -> None:
 def pids_of_task(cell: Cell, number: int) -> list[int]:
     """Return the pids of the processes of an array's task."""
     return [pid for pid in cell.processes() if task_of(pid) == str(number)]
+
+
+def newest_job(cell: Cell) -> str:
+    """Return the number of the job that was submitted last."""
+    return max((line.split()[0] for line in cell.jobs().splitlines()[2:]), key=int)
 
 
 def task_of(pid: int) -> str:

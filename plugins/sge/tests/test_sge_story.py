@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import stat
 import sys
 import threading
 import time
@@ -228,54 +227,6 @@ def test_a_run_that_is_ended_by_sigterm_leaves_nothing_if_its_script_heeds_it(
     assert finish(script)[0] == 7
     assert not list(tmp_path.glob(".imp_parallel-*"))
     assert not cluster.jobs()
-
-
-@pytest.mark.parametrize("name", ['a b\' $(echo "x"); *,:', "$HOME", "new\n#$ -l line"])
-def test_folders_with_hostile_names_are_no_hindrance(
-    cluster: Cell, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / name
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    with manager_of(2) as manager:
-        context = manager.get_context()
-        for _ in range(2):
-            context.add_task(lambda: (print("said"), os.getcwd())[1])  # noqa: PTH109
-        assert set(context.get_results_unordered()) == {str(folder)}
-    said = "".join(path.read_text() for path in folder.glob("slave?.output"))
-    # one slave may have run both tasks; the other says that the run was over when it connected
-    assert said.count("said\n") == 2
-    assert list(folder.iterdir()) == list(folder.glob("slave?.output"))
-
-
-def test_the_documents_are_private_and_each_slave_has_its_own_output(
-    cluster: Cell, tmp_path: Path
-) -> None:
-    with manager_of(3, "-h") as manager:
-        wait_for(manager, "queued", "queued", "queued")
-        (folder,) = tmp_path.glob(".imp_parallel-*")
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        documents = [folder / str(number) for number in (1, 2, 3)]
-        assert {stat.S_IMODE(file.stat().st_mode) for file in documents} == {0o600}
-        cluster.run("qrls", cluster.jobs().splitlines()[2].split()[0])
-        wait_for(manager, "idle", "idle", "idle")
-        wait_until(lambda: not any(map(Path.exists, documents)), what="their removal")
-        context = manager.get_context(lambda: print("set up"))
-        squares(context, 12, 0.2)
-        assert sorted(context.get_results_unordered()) == squared(12)
-    outputs = [(tmp_path / f"slave{number}.output").read_text() for number in range(3)]
-    assert outputs == ["set up\n"] * 3
-    assert list(tmp_path.glob(".imp*")) == []
-
-
-def test_a_close_deletes_what_waits_and_what_runs(cluster: Cell) -> None:
-    with manager_of(20) as manager:
-        context = manager.get_context()
-        squares(context, 100, 600.0)
-        expected = ["working"] * 8 + ["queued"] * 12
-        wait_for(manager, *expected)
-        assert "qw" in cluster.jobs()
-    assert cluster.kept_jobs() == []
 
 
 def test_slaves_may_be_added_while_others_work(cluster: Cell) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-import shlex
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,11 +15,6 @@ from imp_parallel_sge import SGEPESlaveArray, SGEQsubSlaveArray
 
 from imp_parallel_core import LaunchError, Manager, NoSlaveStartedError
 from tests.support.grid_engine import Cell
-from tests.support.odd_pythons import (
-    python_of_another_version,
-    python_without_a_network,
-    python_without_the_package,
-)
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
@@ -40,35 +32,10 @@ def failure_of(options: str = "", **more: object) -> str:
     return str(caught.value)
 
 
-def test_no_qsub_in_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with Manager(output=None) as manager, pytest.raises(LaunchError) as caught:
-        manager.add_slave(SGEQsubSlaveArray(2))
-    assert str(tmp_path) in str(caught.value)
-    assert "settings.sh" in str(caught.value)
-    assert caught.value.command == ("qsub",)
-
-
 def test_no_parallel_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PE_HOSTFILE", raising=False)
     with Manager(output=None) as manager, pytest.raises(LaunchError, match="qsub -pe"):
         manager.add_slave(SGEPESlaveArray())
-
-
-@pytest.mark.parametrize(
-    ("options", "code", "words"),
-    [
-        ("-bogus", 2, "invalid option"),
-        ("-q 'no such.q'", 1, "no such.q"),
-        ("-l nonsense=1", 1, 'unknown resource "nonsense"'),
-    ],
-)
-def test_qsub_refuses_the_options(cluster: Cell, options: str, code: int, words: str) -> None:
-    text = failure_of(options)
-    assert words in text
-    assert f"exit code {code}" in text
-    assert f"{Path.cwd()}/.imp_parallel-" in text
-    assert options.split()[0] in text
 
 
 def test_qsub_that_finds_no_qmaster(cluster: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,65 +50,6 @@ def test_a_job_in_error_tells_grid_engines_reason(cluster: Cell) -> None:
     assert "Eqw" in text
     assert "can't chdir to /nowhere/at/all" in text
     assert "qsub -terse" in text
-
-
-def test_jobs_that_no_queue_takes_are_said_to_wait_and_why(
-    cluster: Cell, caplog: pytest.LogCaptureFixture
-) -> None:
-    with (
-        caplog.at_level(logging.WARNING, "imp_parallel.sge"),
-        manager_of(3, "-l arch=nothing-like-it") as manager,
-    ):
-        wait_until(lambda: caplog.records, 20.0, "a warning")
-        message = caplog.records[0].getMessage()
-        assert "all 3 slaves" in message
-        assert "still queued" in message
-        assert "nothing-like-it" in message
-        wait_until(lambda: "nothing-like-it" in manager.slaves[0].detail, 20.0, "the detail")
-        assert [slave.state for slave in manager.slaves] == ["queued"] * 3
-
-
-def test_a_held_array_is_said_to_be_held(cluster: Cell) -> None:
-    with manager_of(1, "-h") as manager:
-        wait_until(lambda: "is held" in manager.slaves[0].detail, 20.0, "the detail")
-
-
-@pytest.mark.parametrize(
-    ("line", "words", "code"),
-    [
-        ("nonsense_module load imp; {python}", "nonsense_module: command not found", 127),
-        ("{python} -c 'raise SystemExit(100)'; {python}", "", 100),
-        ("cd /nowhere && {python}", "/nowhere", 1),
-    ],
-)
-def test_a_python_line_that_fails(cluster: Cell, line: str, words: str, code: int) -> None:
-    text = failure_of(python=line.format(python=shlex.quote(sys.executable)))
-    assert words in text
-    assert f"exit code {code}" in text
-    assert "slave0.output" in text
-
-
-def test_a_python_of_another_version(cluster: Cell, tmp_path: Path) -> None:
-    text = failure_of(python=python_of_another_version(tmp_path))
-    assert "this is Python 3.9" in text
-    assert "the master runs Python {}.{}".format(*sys.version_info) in text
-
-
-def test_a_python_without_the_package(cluster: Cell, tmp_path: Path) -> None:
-    text = failure_of(python=python_without_the_package(tmp_path))
-    assert "No module named 'imp_parallel_core'" in text
-    assert "Install imp-parallel-core for" in text
-    assert "/nowhere/at/all" in text
-    assert "exit code 1" in text
-
-
-def test_a_master_that_can_not_be_reached_is_named_with_its_addresses(
-    cluster: Cell, tmp_path: Path
-) -> None:
-    text = failure_of(python=python_without_a_network(tmp_path))
-    assert "the master can't be reached" in text
-    assert "Network is unreachable" in text
-    assert "slave0.output" in text
 
 
 @pytest.fixture

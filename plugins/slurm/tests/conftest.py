@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness_slurm import Log, SlurmBatch
 
+from tests.support.batch_suite.cluster import BatchCluster
 from tests.support.packages import need
 from tests.support.scripts import Scripts
 from tests.support.slurm import Slurm, install
@@ -35,8 +37,20 @@ def slurm(running_slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
+def batch(slurm: Slurm) -> BatchCluster:
+    """Have a test of all batch systems run on Slurm."""
+    return SlurmBatch(slurm)
+
+
+@pytest.fixture
 def scripts(slurm: Slurm, tmp_path: Path) -> Iterator[Scripts]:
     """Start scripts as a person would, and end those that still run."""
     made = Scripts(slurm.environment, tmp_path)
     yield made
     made.end()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    """Have tasks note that they were run, and where."""
+    return Log(tmp_path / "log")

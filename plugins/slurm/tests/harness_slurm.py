@@ -2,14 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from imp_parallel_batch import BatchSlaveArray
 from imp_parallel_slurm import SlurmSlaveArray
 
 from imp_parallel_core import Context, Manager
+from tests.support.batch_suite.cluster import Refusal
+from tests.support.slurm import NODES, SLOTS, Slurm
 from tests.support.waiting import wait_until
+
+
+class SlurmBatch:
+    """A Slurm, as the tests of all batch systems see it."""
+
+    array: type[BatchSlaveArray] = SlurmSlaveArray
+    slots = SLOTS * len(NODES)
+    held = "--hold"
+    said_of_held = "PENDING (is held): JobHeldUser"
+    notice = ""
+    signal = "SIGTERM"
+    nowhere = "-p closed"
+    said_of_nowhere = "PartitionDown"
+    refusals: Sequence[Refusal] = (
+        Refusal("--bogus", 255, "unrecognized option '--bogus'"),
+        Refusal("-p 'no such'", 1, "invalid partition specified: no such"),
+        Refusal("--mem=1T", 1, "Memory specification can not be satisfied"),
+    )
+
+    def __init__(self, slurm: Slurm) -> None:
+        self._slurm = slurm
+        self.spool = slurm.base
+
+    def jobs(self) -> list[str]:
+        return self._slurm.jobs()
+
+    def kept_jobs(self) -> list[str]:
+        return self._slurm.kept_jobs()
+
+    def newest_job(self) -> str:
+        return self._slurm.newest_job()
+
+    def held_job(self) -> str:
+        (job,) = self._slurm.run("squeue", "-h", "-t", "pending", "-o", "%F").split()
+        return job
+
+    def release(self, job: str) -> None:
+        self._slurm.run("scontrol", "release", job)
+
+    def end_task(self, job: str, number: int) -> None:
+        self._slurm.run("scancel", f"{job}_{number}")
+
+    def description(self, job: str) -> str:
+        script = self._slurm.run("scontrol", "write", "batch_script", job, "-")
+        return self._slurm.run("scontrol", "show", "job", job) + script
+
+    def processes(self) -> dict[int, str]:
+        return self._slurm.processes()
+
+    def pids_of_task(self, number: int) -> list[int]:
+        return self._slurm.pids_of_task(number)
 
 
 class Impatient(Manager):

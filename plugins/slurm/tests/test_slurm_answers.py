@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
 
 import pytest
 from hypothesis import given
@@ -256,6 +257,14 @@ def test_a_whole_array_is_deleted_and_known_to_be_gone() -> None:
     assert not SLURM.is_gone(answer("", gone), "4")
     ending = "scancel: error: Kill job error on job id 44: Job/step already completing or completed"
     assert not SLURM.is_gone(answer("", ending), "44"), "it may be started anew"
+
+
+@pytest.mark.parametrize(("count", "is_restarted"), [(None, False), ("0", False), ("2", True)])
+def test_a_task_knows_whether_it_was_started_anew(count: str | None, is_restarted: bool) -> None:
+    environment = {} if count is None else {"SLURM_RESTART_COUNT": count}
+    command = ["bash", "-c", f"(({SLURM.restarted}))"]
+    done = subprocess.run(command, env=environment, check=False)
+    assert (done.returncode == 0) is is_restarted
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from harness_slurm import Impatient, Log, manager_of, wait_for
@@ -12,11 +11,6 @@ from tests.support.slurm import NODES, SLOTS, Slurm
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Log:
-    return Log(tmp_path / "log")
 
 
 @pytest.mark.parametrize("is_pushed_out", [False, True], ids=["requeued", "pushed_out"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import threading
 import time
 from pathlib import Path
@@ -58,24 +56,6 @@ def test_the_launcher_conforms(slurm: Slurm, tmp_path: Path, check: testing.Laun
     wait_until(lambda: not slurm.kept_jobs(), 60.0, "an empty queue")  # also of a killed script
 
 
-@pytest.mark.parametrize("name", ['a b\' $(echo "x"); *,:', "%u %a", "back\\slash", "new\nline"])
-def test_folders_with_hostile_names_are_no_hindrance(
-    slurm: Slurm, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / name
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    with manager_of(2) as manager:
-        wait_for(manager, "idle", "idle")
-        context = manager.get_context()
-        for _ in range(2):
-            context.add_task(lambda: (print("said"), os.getcwd())[1])  # noqa: PTH109
-        assert set(context.get_results_unordered()) == {str(folder)}
-    said = "".join(path.read_text() for path in folder.glob("slave?.output"))
-    assert said == "said\n" * 2
-    assert list(folder.iterdir()) == list(folder.glob("slave?.output"))
-
-
 @pytest.mark.parametrize(
     "options", ["--export=NONE", "-J 'my job' --comment='mine: a|b'", "-n 2 -c 2"]
 )
@@ -84,26 +64,6 @@ def test_options_of_the_users_are_heeded_and_the_array_is_known(slurm: Slurm, op
         context = manager.get_context()
         squares(context, 10)
         assert sorted(context.get_results_unordered()) == squared(10)
-
-
-def test_the_documents_are_private_and_each_slave_has_its_own_output(
-    slurm: Slurm, tmp_path: Path
-) -> None:
-    with manager_of(3, "--hold") as manager:
-        wait_for(manager, "queued", "queued", "queued")
-        (folder,) = tmp_path.glob(".imp_parallel-*")
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        documents = [folder / str(number) for number in (1, 2, 3)]
-        assert {stat.S_IMODE(file.stat().st_mode) for file in documents} == {0o600}
-        slurm.run("scontrol", "release", slurm.newest_job())
-        wait_for(manager, "idle", "idle", "idle")
-        wait_until(lambda: not any(map(Path.exists, documents)), what="their removal")
-        context = manager.get_context(lambda: print("set up"))
-        squares(context, 12, 0.2)
-        assert sorted(context.get_results_unordered()) == squared(12)
-    outputs = [(tmp_path / f"slave{number}.output").read_text() for number in range(3)]
-    assert outputs == ["set up\n"] * 3
-    assert list(tmp_path.glob(".imp*")) == []
 
 
 def test_a_suspended_slave_is_known_to_be_stopped_and_goes_on(slurm: Slurm) -> None:

@@ -1,0 +1,7 @@
+"""What goes wrong on Slurm is said as on each batch system."""
+
+import pytest
+
+from tests.support.batch_suite.troubles import *  # noqa: F403 - the tests that it lists
+
+pytestmark = pytest.mark.timeout(180)

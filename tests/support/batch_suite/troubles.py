@@ -1,0 +1,131 @@
+"""What goes wrong on a cluster is said within seconds: what, how it shows, and what to do."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from imp_parallel_core import LaunchError, Manager, NoSlaveStartedError
+from tests.support.batch_suite.cluster import BatchCluster
+from tests.support.batch_suite.slaves import manager_of
+from tests.support.odd_pythons import (
+    python_of_another_version,
+    python_without_a_network,
+    python_without_the_package,
+)
+from tests.support.waiting import wait_until
+
+__all__ = [
+    "test_a_command_that_is_missing_is_named_with_the_path_and_what_to_do",
+    "test_a_held_array_is_said_to_be_held",
+    "test_a_master_that_can_not_be_reached_is_named_with_its_addresses",
+    "test_a_python_line_that_fails",
+    "test_a_python_of_another_version",
+    "test_a_python_without_the_package",
+    "test_jobs_that_no_place_takes_are_said_to_wait_and_why",
+    "test_options_that_are_refused_are_told_with_the_batch_systems_words",
+]
+
+
+def failure_of(
+    batch: BatchCluster, options: str = "", *, count: int = 2, python: str | None = None
+) -> str:
+    """Return what the error says when an array can't start; it must say it soon."""
+    with manager_of(batch, count, options, python=python) as manager:
+        context = manager.get_context()
+        context.add_task(os.getpid)
+        begun = time.monotonic()
+        with pytest.raises(NoSlaveStartedError) as caught:
+            list(context.get_results_unordered())
+        assert time.monotonic() - begun < 60.0
+    return str(caught.value)
+
+
+def test_a_command_that_is_missing_is_named_with_the_path_and_what_to_do(
+    batch: BatchCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with Manager(output=None) as manager, pytest.raises(LaunchError) as caught:
+        manager.add_slave(batch.array(2))
+    assert str(tmp_path) in str(caught.value)
+    assert batch.array.system.advice in str(caught.value)
+    assert caught.value.command == (batch.array.system.programs[0],)
+    monkeypatch.undo()
+
+
+def test_options_that_are_refused_are_told_with_the_batch_systems_words(
+    batch: BatchCluster, tmp_path: Path
+) -> None:
+    for options, code, words in batch.refusals:
+        text = failure_of(batch, options)
+        assert f"{batch.array.system.programs[0]} refused the array: exit code {code}" in text
+        assert words in text
+        assert options.split()[0] in text
+        assert f"{tmp_path}/.imp_parallel-" in text
+        assert list(tmp_path.glob(".imp_parallel-*")) == []
+
+
+def test_jobs_that_no_place_takes_are_said_to_wait_and_why(
+    batch: BatchCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = f"imp_parallel.{batch.array.system.key}"
+    with caplog.at_level(logging.WARNING, logger), manager_of(batch, 3, batch.nowhere) as manager:
+        wait_until(lambda: caplog.records, 30.0, "a warning")
+        message = caplog.records[0].getMessage()
+        assert "all 3 slaves" in message
+        assert "still queued" in message
+        assert batch.said_of_nowhere in message
+        reason = batch.said_of_nowhere
+        wait_until(lambda: reason in manager.slaves[0].detail, 30.0, "the detail")
+        assert [slave.state for slave in manager.slaves] == ["queued"] * 3
+
+
+def test_a_held_array_is_said_to_be_held(batch: BatchCluster) -> None:
+    with manager_of(batch, 1, batch.held) as manager:
+        said = batch.said_of_held
+        wait_until(lambda: said in manager.slaves[0].detail, 30.0, "the detail")
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "code"),
+    [
+        ("nonsense_module load imp; {python}", "nonsense_module: command not found", 127),
+        ("{python} -c 'raise SystemExit(100)'; {python}", "", 100),
+        ("cd /nowhere && {python}", "/nowhere", 1),
+        ("/nowhere/at/all/python3", "/nowhere/at/all/python3", 127),
+    ],
+)
+def test_a_python_line_that_fails(batch: BatchCluster, line: str, words: str, code: int) -> None:
+    text = failure_of(batch, python=line.format(python=shlex.quote(sys.executable)))
+    assert words in text
+    assert f"exit code {code}" in text
+    assert "slave0.output" in text
+
+
+def test_a_python_of_another_version(batch: BatchCluster, tmp_path: Path) -> None:
+    text = failure_of(batch, python=python_of_another_version(tmp_path))
+    assert "this is Python 3.9" in text
+    assert "the master runs Python {}.{}".format(*sys.version_info) in text
+
+
+def test_a_python_without_the_package(batch: BatchCluster, tmp_path: Path) -> None:
+    text = failure_of(batch, python=python_without_the_package(tmp_path))
+    assert "No module named 'imp_parallel_core'" in text
+    assert "Install imp-parallel-core for" in text
+    assert "/nowhere/at/all" in text
+    assert "exit code 1" in text
+
+
+def test_a_master_that_can_not_be_reached_is_named_with_its_addresses(
+    batch: BatchCluster, tmp_path: Path
+) -> None:
+    text = failure_of(batch, python=python_without_a_network(tmp_path))
+    assert "the master can't be reached" in text
+    assert "Network is unreachable" in text
+    assert "slave0.output" in text
