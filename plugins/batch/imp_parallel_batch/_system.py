@@ -35,7 +35,8 @@ class Command(NamedTuple):
     def typed(self) -> Sequence[str]:
         """The command line as people would type it: from the word on that ``shown`` names."""
         words = list(self.argv)
-        return words[words.index(self.shown) :] if self.shown in words else words
+        is_prepared = self.shown and self.shown in words
+        return words[words.index(self.shown) :] if is_prepared else words
 
 
 class Array(NamedTuple):

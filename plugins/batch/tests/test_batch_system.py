@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from harness_batch import SYSTEM
-from imp_parallel_batch import Submitted, output_of, understood
+from imp_parallel_batch import Command, Submitted, output_of, understood
 
 from imp_parallel_core import CommandResult
 
@@ -40,3 +40,17 @@ def test_the_output_of_a_command_that_failed_is_an_error_with_its_words() -> Non
     assert output_of(CommandResult(0, "a list", "a warning")) == "a list"
     with pytest.raises(ValueError, match="exit code 3: no such host"):
         output_of(CommandResult(3, "half a li", "no such host\n"))
+
+
+@pytest.mark.parametrize(
+    ("command", "typed"),
+    [
+        (Command(["put", "-C", ""]), ["put", "-C", ""]),
+        (Command(["env", "-u", "A", "put", "-C", ""], shown="put"), ["put", "-C", ""]),
+        (Command(["put", "it"], shown="the queue"), ["put", "it"]),
+    ],
+)
+def test_messages_show_a_command_as_people_would_type_it(
+    command: Command, typed: list[str]
+) -> None:
+    assert list(command.typed) == typed
