@@ -336,6 +336,7 @@ def test_what_is_no_mapping_of_slave_types_is_told_and_a_wrapper_brings_no_trans
     assert plugins.slave_types()["Mine"] is Mine
     assert "plugin dist-wraps: its slave types are no mapping" in caplog.text
     assert plugins.transport("cable") is good.made[0]
+    assert "bring a transport" not in caplog.text
 
 
 @pytest.mark.parametrize("name", ["bad", "dist-bad", " DIST_BAD ,", "bad,dist-bad"])
