@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from imp_parallel_core import Bootstrap, Launch, Slave, SlaveArray, hookimpl
+from imp_parallel_core import Bootstrap, Launch, LaunchError, Slave, SlaveArray, hookimpl
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -50,8 +50,11 @@ class DaskSlaveArray(SlaveArray):
 
     def check(self) -> None:
         """Raise LaunchError if it is known at once that they can't be launched."""
-        from ._launch import check_client
-
+        try:
+            from ._launch import check_client
+        except ImportError as problem:
+            text = f"Dask can't be imported: {problem}. pip install distributed"
+            raise LaunchError(text) from problem
         check_client(self.client, trusted_network=self.trusted_network)
 
     def __repr__(self) -> str:

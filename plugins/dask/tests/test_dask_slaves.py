@@ -412,8 +412,17 @@ def test_only_what_stays_here_or_is_encrypted_may_carry_credentials(
     _launch.check_client(client, trusted_network=True)
 
 
-def test_the_package_imports_nothing_of_dasks() -> None:
-    program = "import sys, imp_parallel_dask; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert "imp_parallel_dask" in done.stdout
-    assert not {"dask", "distributed", "tornado"} & {*done.stdout.split()}
+def test_the_package_imports_nothing_of_dasks_and_names_what_is_missing() -> None:
+    program = (
+        "import sys, imp_parallel_dask as dask, imp_parallel_core as core\n"
+        "print(*sys.modules)\n"
+        "sys.modules['distributed'] = None\n"
+        "try: core.Manager(output=None).add_slave(dask.DaskSlaveArray(None, 1))\n"
+        "except core.LaunchError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    modules, missing = done.stdout.splitlines()
+    assert "imp_parallel_dask" in modules.split()
+    assert not {"dask", "distributed", "tornado"} & {*modules.split()}
+    assert missing.endswith("pip install distributed")

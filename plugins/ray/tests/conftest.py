@@ -25,14 +25,20 @@ def address() -> Iterator[str]:
         import ray
 
         try:
-            ray.init(
-                num_cpus=2,
-                object_store_memory=80 << 20,  # the least that it takes
-                include_dashboard=False,
-                log_to_driver=False,
-                _temp_dir=folder,
-                _node_ip_address="127.0.0.1",
-            )
+            for attempt in range(3):
+                try:
+                    ray.init(
+                        num_cpus=2,
+                        object_store_memory=80 << 20,  # the least that it takes
+                        include_dashboard=False,
+                        log_to_driver=False,
+                        _temp_dir=folder,
+                    )
+                    break
+                except Exception:  # Ray gives itself 30 s, which may not do on a busy machine
+                    ray.shutdown()
+                    if attempt == 2:
+                        raise
             yield ray.get_runtime_context().gcs_address
         finally:
             ray.shutdown()

@@ -24,7 +24,7 @@ from tests.support.scripts import Scripts, finish
 from tests.support.waiting import is_alive, wait_for_end, wait_until
 
 pytestmark = [
-    pytest.mark.timeout(180),  # the first test starts Ray
+    pytest.mark.timeout(300),  # the first test starts Ray
     pytest.mark.usefixtures("cluster"),
 ]
 
