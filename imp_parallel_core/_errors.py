@@ -24,8 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ._light_typing import Any
+from ._light_typing import TYPE_CHECKING, Any
 from ._printable import printable_lines
+
+if TYPE_CHECKING:
+    import os
 
 
 class Error(Exception):
@@ -62,6 +65,7 @@ class TaskError(Error):
         self._rebuild_task = rebuild_task
         self.number = number
         self.args_of_task = tuple(args_of_task)
+        self._make_call: Callable[[], Any] | None = None
 
     @property
     def task(self) -> Any:
@@ -74,11 +78,44 @@ class TaskError(Error):
 
     @task.setter
     def task(self, task: Any) -> None:
-        self._task, self._rebuild_task = task, None
+        self._task, self._rebuild_task, self._make_call = task, None, None
+
+    def rerun(self) -> Any:
+        """Run the task's set-up and the task again, in this process and thread.
+
+        It is for a debugger or a profiler: ``pdb.runcall(error.rerun)``, ``%debug`` after a cell
+        with ``error.rerun()``, ``%prun error.rerun()``. What the script has defined at its top is
+        the script's own; closures and arguments are copies. If the context has a seed, ``random``
+        and numpy's legacy generator are seeded as they were for the task.
+
+        Return what the task returns. Raises what the set-up or the task raises, and Error if this
+        error has been pickled, since then it does not hold what the task was called with.
+        """
+        return self._call().run()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the task, with its set-up and all that it was called with, to be run again later.
+
+        ``imp-parallel rerun PATH`` runs the task, on this or another machine with the same modules.
+        The file is a pickle for you alone: its mode is 0600, and a pickle may run any code when it
+        is opened. A file of that name is replaced.
+
+        Raises PicklingError if something can't be saved, OSError, and Error as :meth:`rerun`.
+        """
+        self._call().save(path)
+
+    def _call(self) -> Any:
+        if self._make_call is None:
+            raise Error(
+                "this error does not hold what its task was called with, since it has been pickled "
+                "or its task was set: save() keeps all of that, if it is called before"
+            )
+        return self._make_call()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Take the error apart with a copy of its task."""
-        state = {**self.__dict__, "_task": self.task, "_rebuild_task": None}
+        nothing = dict.fromkeys(("_rebuild_task", "_make_call"))
+        state = {**self.__dict__, "_task": self.task, **nothing}
         return type(self), self.args, state
 
 

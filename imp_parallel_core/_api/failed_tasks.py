@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from .._code.calls import WithKeywords
 from .._code.exception_facts import ExceptionFacts, read_facts
-from .._code.keywords import WithKeywords
 from .._code.references import resolving, unpickle_task
 from .._code.reprs import describe, describe_task, describe_text, join_bounded
-from .._errors import Error, RemoteError, SetupError, TaskLostError, TooManyFailuresError
+from .._errors import (
+    RemoteError,
+    SetupError,
+    TaskError,
+    TaskLostError,
+    TooManyFailuresError,
+)
 from .._light_typing import NamedTuple
 from .._printable import printable_lines
 from .._scheduler.actions import Deliver
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     Rebuild = Callable[[], tuple[Any, tuple[Any, ...], dict[str, Any]]]
 
 
+_TaskErrorT = TypeVar("_TaskErrorT", bound=TaskError)
 _SHOWN = 10  # errors in the message of another
 
 
@@ -33,15 +40,19 @@ class _Described(NamedTuple):
     words: str = ""
 
 
-def error_of(delivery: Deliver, opener: Opener) -> Error:
+def error_of(delivery: Deliver, opener: Opener) -> TaskError:
     """Return the error of a delivery that is no value."""
     rebuild = partial(_rebuild, delivery.task.payload, opener.served.book)
     described = _describe(rebuild)
-    if delivery.outcome.kind is OutcomeKind.CANCELLED:
-        return _cancelled_error(delivery, described, rebuild)
-    if delivery.outcome.kind is OutcomeKind.LOST:
-        return _lost_error(delivery, described, rebuild)
-    return _remote_error(delivery, described, rebuild, opener)
+    kind = delivery.outcome.kind
+    error: TaskError
+    if kind is OutcomeKind.CANCELLED:
+        error = _cancelled_error(delivery, described, rebuild)
+    elif kind is OutcomeKind.LOST:
+        error = _lost_error(delivery, described, rebuild)
+    else:
+        error = _remote_error(delivery, described, rebuild, opener)
+    return _with_call(error, delivery, opener)
 
 
 def error_of_value(delivery: Deliver, problem: BaseException, opener: Opener) -> RemoteError:
@@ -61,6 +72,23 @@ def error_of_value(delivery: Deliver, problem: BaseException, opener: Opener) ->
         args_of_task=described.args,
     )
     error.__cause__ = problem
+    return _with_call(error, delivery, opener)
+
+
+def _with_call(error: _TaskErrorT, delivery: Deliver, opener: Opener) -> _TaskErrorT:
+    """Let an error make its call again, also when the context has been closed."""
+    task, served = delivery.task, opener.served
+    payload, book, setup, seed = task.payload, served.book, served.setup[0], served.seed
+    # not the task itself: it holds the inbox with all that has come
+    map, number, id = task.inbox.map, task.number, served.id
+    message = str(error)
+
+    def make_call() -> Any:
+        from .failed_call import rebuild_call  # few scripts need it
+
+        return rebuild_call(payload, setup, book, message, number, id, seed, map)
+
+    error._make_call = make_call
     return error
 
 
@@ -164,7 +192,7 @@ def _lost_error(delivery: Deliver, described: _Described, rebuild: Rebuild) -> T
     )
 
 
-def _cancelled_error(delivery: Deliver, described: _Described, rebuild: Rebuild) -> Error:
+def _cancelled_error(delivery: Deliver, described: _Described, rebuild: Rebuild) -> TaskError:
     from .._cancelled_error import CancelledError  # concurrent.futures takes long to import
 
     number = delivery.task.number

@@ -12,7 +12,7 @@ from functools import partial
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from .._code.keywords import WithKeywords
+from .._code.calls import WithKeywords
 from .._definitions.book import DefinitionBook
 from .._definitions.import_path import ImportPath
 from .._definitions.large_parts import LargeParts

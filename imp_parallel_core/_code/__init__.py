@@ -9,7 +9,7 @@ and :mod:`.loaded` with :mod:`.global_versions`, :mod:`.failed_bundles` and :mod
 a runner has received). :mod:`.results` and
 :mod:`.result_reducer` pickle the value or the exception of a task; :mod:`.exception_facts` describe
 an exception that can't be pickled. :mod:`.culprit` names the part of a task that can't be pickled,
-and :mod:`.reprs` describes the user's objects in messages. :mod:`.keywords` is for tasks that are
-added with keywords. :mod:`.cloudpickle_version` and
+and :mod:`.reprs` describes the user's objects in messages. :mod:`.calls` says how a task is
+called. :mod:`.cloudpickle_version` and
 :mod:`.same_files` tell whether a slave has the same package and the same files as the master.
 """

@@ -66,6 +66,16 @@ def describe(
 def seed_of(item: int, head: heads.TasksHead | heads.SetupHead, seed: int) -> list[int]:
     """Return the seed of an item, which does not depend on where and how often it runs."""
     if isinstance(head, heads.SetupHead):
-        return [seed, *_SETUP]
+        return seed_of_setup(seed)
     map, number, _ = head.place_of(item)
+    return seed_of_task(seed, map, number)
+
+
+def seed_of_setup(seed: int) -> list[int]:
+    """Return the seed of a set-up."""
+    return [seed, *_SETUP]
+
+
+def seed_of_task(seed: int, map: int, number: int) -> list[int]:
+    """Return the seed of a task of a map, 0 for none."""
     return [seed, number, map] if map else [seed, number]

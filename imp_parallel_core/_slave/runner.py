@@ -35,6 +35,7 @@ import time
 from collections.abc import Sequence
 from struct import Struct
 
+from .._code.calls import as_arguments
 from .._code.cloudpickle_version import version_of_cloudpickle
 from .._code.loaded import LoadedDefinitions
 from .._code.references import unpickle_task
@@ -206,7 +207,7 @@ class Runner:
         try:
             value = self._call(context, item)
             if is_setup:
-                context.values = _as_arguments(value)
+                context.values = as_arguments(value)
                 value = None
             status, content = heads.VALUE, pickle_value(value, context.definitions)
         except BaseException as exc:  # whatever a task raises is its outcome
@@ -275,13 +276,6 @@ class Runner:
         """End a child that a task has forked and let return: it must not write for this runner."""
         if os.getpid() != self._pid:  # Python's fork hooks are not called for a fork in C code
             os._exit(0)
-
-
-def _as_arguments(value: Any) -> tuple[Any, ...]:
-    """Return the value of a set-up as the first arguments of its tasks, as IMP.parallel does."""
-    if value is None:
-        return ()
-    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
 def _described(exc: BaseException, definitions: LoadedDefinitions) -> Any:

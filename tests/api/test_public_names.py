@@ -158,10 +158,11 @@ LAUNCH = ["cancel", "command", "log_tail", "poll"]
 SLAVE = [
     *("check", "environment", "environment_of", "is_relaunchable", "threads", "transport", "via"),
 ]
+TASK_ERROR = ["rerun", "save", "task"]
 STREAM = ["close", "fileno", "on_wake_up", "receive", "resumable", "send"]
 
 # What help() shows of each public class: what its users call, or what they implement. Errors are
-# not here: they have attributes, and no methods.
+# here as far as they have methods.
 MEMBERS = {
     "Array": list(Array._fields),
     "BatchEnd": list(BatchEnd._fields),
@@ -176,7 +177,7 @@ MEMBERS = {
     "BatchTask": list(BatchTask._fields),
     "Bootstrap": [*Bootstrap._fields, "command", "document", "local_environment"],
     "Command": [*Command._fields, "program", "typed"],
-    "CancelledError": ["task"],
+    "CancelledError": TASK_ERROR,
     "CommandHost": HOST,
     "CommandResult": [*CommandResult._fields, "words"],
     "Context": [
@@ -210,7 +211,7 @@ MEMBERS = {
     "Map": ["close"],
     "RaySlaveArray": SLAVE,
     "Relay": ["addresses", "close"],
-    "RemoteError": ["task", "worker"],
+    "RemoteError": [*TASK_ERROR, "worker"],
     "SGEPESlaveArray": SLAVE,
     "SGEQsubSlaveArray": [*SLAVE, "job_script", "standard_options", "system"],
     "SlurmSlaveArray": [*SLAVE, "job_script", "standard_options", "system"],
@@ -227,7 +228,7 @@ MEMBERS = {
         *("wait_for_room", "withdraw"),
     ],
     "Samples": list(Samples.__dataclass_fields__),
-    "SetupError": ["task", "worker"],
+    "SetupError": [*TASK_ERROR, "worker"],
     "Slave": SLAVE,
     "SlaveArray": SLAVE,
     "SlaveChanged": ["detail", "slave", "state"],
@@ -237,7 +238,7 @@ MEMBERS = {
     "Submitted": list(Submitted._fields),
     "TaskDone": ["context", "outcome", "slave", "task"],
     "TaskFuture": ["cancel", "running"],
-    "TaskLostError": ["task"],
+    "TaskLostError": TASK_ERROR,
     "TaskStarted": ["context", "slave", "task"],
     "Transport": ["close", "dial", "listen", "secret", "slave_modules"],
     "WithdrawingLaunch": [*LAUNCH, "withdraw"],

@@ -55,6 +55,11 @@ def test_the_plugins_are_found_by_their_entry_points(installed: Installed) -> No
     assert found["local"] == "imp_parallel_local"
 
 
+def test_the_command_is_installed(installed: Installed, tmp_path: Path) -> None:
+    output = run([installed.python.with_name("imp-parallel"), "rerun", "--help"], tmp_path)
+    assert "--pdb" in output
+
+
 def test_the_slave_class_can_be_imported_from_either_package(installed: Installed) -> None:
     installed.python_c(
         "from imp_parallel_core import LocalSlave\n"
