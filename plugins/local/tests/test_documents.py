@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from imp_parallel_core import Error, Manager
+from imp_parallel_core import ClosedError, Error, Manager
 from tests.support.harness import Processes
 
 ROOT = Path(__file__).parents[3]
@@ -56,6 +57,63 @@ def test_the_readme_says_how_to_read_results_of_which_some_are_errors(
     exec(shown, names)
     assert [names["results"][number] for number in (0, 2)] == [1.0, 0.5]
     assert capsys.readouterr().out == "1 ('0',)\n"
+
+
+def block_with(words: str) -> str:
+    """Return the block of the README that has these words."""
+    (shown,) = (block for block in blocks(README, "python") if words in block)
+    return shown
+
+
+def test_the_readme_says_how_to_read_results_with_their_numbers(
+    one_slave: Manager, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def align(name: str, gap: int) -> str:
+        return f"score of {name} with {gap}"
+
+    names = {"context": one_slave.get_context(), "align": align, "names": ["a", "b"]}
+    exec(block_with("numbered=True"), names)
+    lines = sorted(capsys.readouterr().out.splitlines())
+    assert lines == ["a score of a with -2", "b score of b with -2"]
+
+
+def test_the_readme_says_how_to_leave_a_loop_early(one_slave: Manager) -> None:
+    class Fold:
+        def __init__(self, seed: int) -> None:
+            self.score = -float(seed)
+
+        def __call__(self) -> Fold:
+            return self
+
+    names: dict[str, Any] = {"manager": one_slave, "setup": None, "Fold": Fold}
+    exec(block_with("break"), names)
+    assert names["model"].score == -121
+    with pytest.raises(ClosedError):
+        names["context"].get_results()
+
+
+def test_the_readme_says_how_to_use_futures(
+    one_slave: Manager, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {
+        "manager": one_slave,
+        "concurrent": concurrent,
+        "setup": lambda: 0.5,
+        "score": lambda factor, distance: distance * factor,
+    }
+    exec(block_with("get_executor(setup)"), names)
+    lines = set(capsys.readouterr().out.splitlines())
+    assert lines == {f"{distance} {distance * 0.5}" for distance in range(0, 60, 3)}
+
+
+def test_the_example_of_an_optimiser_that_asks_and_is_told_finds_the_minimum(
+    processes: Processes,
+) -> None:
+    printed = run(sys.executable, "-W", "error", str(ROOT / "examples" / "ask_and_tell.py"))
+    found = re.fullmatch(r"best: (0\.00\d\d) at \((.*), (.*)\), after \d+ calls\n", printed)
+    assert found is not None, printed
+    assert abs(float(found[2]) - 0.3) < 0.11
+    assert abs(float(found[3]) + 0.7) < 0.11
 
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/*.md")]
