@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +25,13 @@ class BatchSlaveArray(SlaveArray):
         count: how many slaves.
         options: more options for the command that submits, written as in a shell.
         via: where the commands are run, such as ``SSHHost("login")``; by default on this machine.
+        threads: how many threads numeric libraries start in a slave's tasks. By default
+            ``"granted"``: as many as its job has cores, or as a subclass says by its ``threads``.
+            The usual variables (``OMP_NUM_THREADS`` and the like) are set to this number, except
+            for those that the user has set, in the job or else in the master's environment. None
+            leaves all of them alone.
+        environment: variables to add to the environment of the slaves. Never a secret: they are in
+            the job script, which batch systems show, and in messages.
 
     Raises ValueError for fewer than one slave, and for options that can't be read or that the
     plugin sets itself.
@@ -39,8 +46,19 @@ class BatchSlaveArray(SlaveArray):
     """Options that a subclass sets for all its arrays, written as ``options`` are. Those that an
     array is given come behind them, and win."""
 
-    def __init__(self, count: int, options: str = "", *, via: CommandHost | None = None) -> None:
+    def __init__(
+        self,
+        count: int,
+        options: str = "",
+        *,
+        via: CommandHost | None = None,
+        threads: int | str | None = "granted",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(count)
+        if threads != "granted":
+            self.threads = threads
+        self.environment = dict(environment or {})
         self._options = options
         self._words = self._split(options)
         self.via = via
@@ -74,15 +92,29 @@ class BatchSlaveArray(SlaveArray):
 
         cwd = Path.cwd()
         shown = bootstraps or [
-            Bootstrap(index, sys.executable, str(cwd), f"{cwd}/slave{index}.output", sys.path)
+            Bootstrap(
+                index,
+                sys.executable,
+                str(cwd),
+                f"{cwd}/slave{index}.output",
+                sys.path,
+                self.environment,
+                threads=self.threads,
+            )
             for index in range(len(self))
         ]
         folder = f"{shown[0].cwd}/.imp_parallel-xxxxxxxx"
         return render(self.system, parts_of(shown, folder, options_of(self)))
 
     def __repr__(self) -> str:
-        options = f", {self._options!r}" if self._options else ""
-        return f"{type(self).__name__}({len(self)}{options})"
+        words = [str(len(self))]
+        if self._options:
+            words.append(repr(self._options))
+        if self.threads != type(self).threads:
+            words.append(f"threads={self.threads!r}")
+        if self.environment:
+            words.append(f"environment={self.environment!r}")
+        return f"{type(self).__name__}({', '.join(words)})"
 
 
 def options_of(array: BatchSlaveArray) -> list[str]:

@@ -29,6 +29,12 @@ class DaskSlaveArray(SlaveArray):
             thread of the worker, and no more.
         trusted_network: whether slaves may be started although Dask does not encrypt what it
             sends, and others might read each slave's credentials.
+        threads: how many threads numeric libraries start in a slave's tasks: one by default, since
+            a slave is one thread of a worker. The usual variables (``OMP_NUM_THREADS`` and the
+            like) are set to this number, except for those that the user has set, on the worker's
+            machine or else in the master's environment. None leaves all of them alone.
+        environment: variables to add to the environment of the slaves. Never a secret, since
+            messages show the description.
 
     Raises ValueError.
     """
@@ -42,8 +48,12 @@ class DaskSlaveArray(SlaveArray):
         *,
         resources: Mapping[str, float] | None = None,
         trusted_network: bool = False,
+        threads: int | str | None = 1,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(count)
+        self.threads = threads
+        self.environment = dict(environment or {})
         self.client = client
         self.resources = dict(resources or {})
         self.trusted_network = trusted_network

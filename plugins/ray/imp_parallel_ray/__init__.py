@@ -27,6 +27,13 @@ class RaySlaveArray(SlaveArray):
         resources: what else each needs of a node, such as ``{"big_memory": 1}``.
         trusted_network: whether slaves may be started on other machines although Ray does not
             encrypt what it sends, and others might read each slave's credentials.
+        threads: how many threads numeric libraries start in a slave's tasks. By default
+            ``"granted"``: as many as ``num_cpus``, but at least one. The usual variables
+            (``OMP_NUM_THREADS`` and the like) are set to this number, except for those that the
+            user has set, on the node or else in the master's environment. None leaves all of them
+            alone.
+        environment: variables to add to the environment of the slaves. Never a secret, since
+            messages show the description.
 
     Raises ValueError.
     """
@@ -41,6 +48,8 @@ class RaySlaveArray(SlaveArray):
         *,
         resources: Mapping[str, float] | None = None,
         trusted_network: bool = False,
+        threads: int | str | None = "granted",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(count)
         self.needs: dict[str, Any] = {
@@ -49,7 +58,8 @@ class RaySlaveArray(SlaveArray):
             "resources": dict(resources or {}),
         }
         self.trusted_network = trusted_network
-        self.threads = max(1, int(num_cpus))
+        self.threads = max(1, int(num_cpus)) if threads == "granted" else threads
+        self.environment = dict(environment or {})
 
     def check(self) -> None:
         """Raise LaunchError if it is known at once that they can't be launched."""

@@ -75,6 +75,18 @@ def test_it_passes_the_kit_for_launchers(
     check(partial(array_at, cluster), output_folder=tmp_path)
 
 
+def test_a_slave_has_the_threads_and_the_environment_of_its_description(
+    cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)  # (the cluster itself sets others)
+    given = {"WORDS": "a 'quoted' $word"}
+    with Manager() as manager:
+        manager.add_slave(RaySlaveArray(1, threads=3, environment=given))
+        context = manager.get_context()
+        context.add_task(lambda: [os.environ[name] for name in ("NUMBA_NUM_THREADS", "WORDS")])
+        assert list(context.get_results()) == [["3", given["WORDS"]]]
+
+
 def test_the_script_of_the_readme_runs(cluster: str, scripts: Scripts) -> None:
     text = (Path(__file__).parents[1] / "README.md").read_text()
     (shown,) = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)

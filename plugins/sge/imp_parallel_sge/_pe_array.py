@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from imp_parallel_batch.allocation import check_programs
@@ -18,12 +19,23 @@ class SGEPESlaveArray(SlaveArray):
 
     The script itself must have been submitted with ``qsub -pe``. One slave runs for each slot
     that was granted: the first beside the script, the others through ``qrsh -inherit``.
+
+    Args:
+        threads: how many threads numeric libraries start in a slave's tasks: one by default, since
+            a slave is one slot. The usual variables (``OMP_NUM_THREADS`` and the like) are set to
+            this number, except for those that the user has set. None leaves all of them alone.
+        environment: variables to add to the environment of the slaves. Never a secret: they are in
+            the command line of qrsh, and in messages.
     """
 
     transport = "tcp"
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, threads: int | None = 1, environment: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(1)  # how many there are is known when they are added
+        self.threads = threads
+        self.environment = dict(environment or {})
 
     def check(self) -> None:
         """Raise LaunchError if this is no parallel environment, or has no qrsh."""

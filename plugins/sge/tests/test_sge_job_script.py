@@ -76,6 +76,17 @@ def test_the_options_arrive_as_the_words_that_were_written() -> None:
     assert repr(SGEQsubSlaveArray(2, "-q lab.q")) == "SGEQsubSlaveArray(2, '-q lab.q')"
 
 
+def test_a_script_to_look_at_shows_the_environment_and_where_the_threads_come_from() -> None:
+    array = SGEQsubSlaveArray(2, environment={"WORDS": "it's $two"})
+    script = array.job_script()
+    assert "export WORDS=" in script
+    assert "NSLOTS" in script
+    assert repr(array) == """SGEQsubSlaveArray(2, environment={'WORDS': "it's $two"})"""
+    without = SGEQsubSlaveArray(2, "-q lab.q", threads=None)
+    assert "NSLOTS" not in without.job_script()
+    assert repr(without) == "SGEQsubSlaveArray(2, '-q lab.q', threads=None)"
+
+
 @given(st.lists(st.text(st.characters(exclude_characters="\0"))))
 def test_quoted_options_are_split_into_the_same_words(words: list[str]) -> None:
     import shlex

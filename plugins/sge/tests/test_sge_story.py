@@ -63,6 +63,27 @@ def test_a_script_spreads_its_tasks_over_four_jobs(scripts: Scripts, tmp_path: P
     assert {path.name for path in tmp_path.iterdir()} == {"script.py"}
 
 
+@pytest.mark.parametrize(
+    ("options", "given", "threads"),
+    [("", "granted", "1"), ("-pe mpi 2", "granted", "2"), ("-pe mpi 2", 5, "5")],
+)
+def test_a_slave_has_as_many_threads_as_its_job_has_slots_and_the_environment_that_it_is_given(
+    cluster: Cell,
+    monkeypatch: pytest.MonkeyPatch,
+    options: str,
+    given: int | str,
+    threads: str,
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    words = "a 'quoted' $word"
+    with Manager() as manager:
+        array = SGEQsubSlaveArray(1, options, threads=given, environment={"WORDS": words})
+        manager.add_slave(array)
+        context = manager.get_context()
+        context.add_task(lambda: (os.environ["OMP_NUM_THREADS"], os.environ["WORDS"]))
+        assert list(context.get_results()) == [(threads, words)]
+
+
 def test_a_python_line_may_need_the_login_shell_and_a_wrapper(
     cluster: Cell, scripts: Scripts, tmp_path: Path
 ) -> None:

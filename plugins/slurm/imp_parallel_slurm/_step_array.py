@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from imp_parallel_batch.allocation import check_programs
 
@@ -18,13 +19,29 @@ class SlurmStepSlaveArray(SlaveArray):
 
     The script itself is a batch job (``sbatch --ntasks=N``), or runs under ``salloc``. One ``srun``
     starts a slave on each task slot that was granted, on all nodes of the allocation.
+
+    Args:
+        threads: how many threads numeric libraries start in a slave's tasks. By default
+            ``"granted"``: as many as a task of the allocation has cores (``--cpus-per-task``). The
+            usual variables (``OMP_NUM_THREADS`` and the like) are set to this number, except for
+            those that the user has set. None leaves all of them alone.
+        environment: variables to add to the environment of the slaves. Never a secret, since
+            messages show the description.
     """
 
     transport = "tcp"
-    threads = "SLURM_CPUS_PER_TASK"
+    threads: int | str | None = "SLURM_CPUS_PER_TASK"
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int | str | None = "granted",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(1)  # how many there are is known when they are added
+        if threads != "granted":
+            self.threads = threads
+        self.environment = dict(environment or {})
 
     def check(self) -> None:
         """Raise LaunchError if this is no allocation, or has no srun."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -54,6 +55,27 @@ def test_a_script_spreads_its_tasks_over_four_jobs(scripts: Scripts, tmp_path: P
 def test_the_launcher_conforms(slurm: Slurm, tmp_path: Path, check: testing.LauncherCheck) -> None:
     check(lambda: SlurmSlaveArray(2), output_folder=tmp_path)
     wait_until(lambda: not slurm.kept_jobs(), 60.0, "an empty queue")  # also of a killed script
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "threads"),
+    [("", "granted", "1"), ("-c 2", "granted", "2"), ("-c 2", 5, "5")],
+)
+def test_a_slave_has_as_many_threads_as_its_job_has_cores_and_the_environment_that_it_is_given(
+    slurm: Slurm,
+    monkeypatch: pytest.MonkeyPatch,
+    options: str,
+    given: int | str,
+    threads: str,
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    words = "a 'quoted' $word"
+    with Manager() as manager:
+        array = SlurmSlaveArray(1, options, threads=given, environment={"WORDS": words})
+        manager.add_slave(array)
+        context = manager.get_context()
+        context.add_task(lambda: (os.environ["OMP_NUM_THREADS"], os.environ["WORDS"]))
+        assert list(context.get_results()) == [(threads, words)]
 
 
 @pytest.mark.parametrize(
