@@ -28,7 +28,7 @@ SLOTS = 4
 LARGEST_ARRAY = 100
 KILL_WAIT_S = 5
 """For how long a job goes on after it was told to end."""
-_IDLE = {"idle", "mixed", "allocated", "completing"}
+_UP = {"idle", "mixed", "allocated", "completing"}
 
 
 def install() -> None:
@@ -90,18 +90,38 @@ class Slurm:
     def start_node(self, node: str) -> None:
         """Start a node's slurmd, and wait until the node can take jobs."""
         self._daemon("slurmd", "-N", node)
-        wait_until(lambda: self._state_of(node) in _IDLE, what=f"{node}: {self._state_of(node)}")
+        self._wait_for_node(node)
+
+    def _wait_for_node(self, node: str) -> None:
+        wait_until(lambda: self._state_of(node) in _UP, 60.0, f"{node}: {self._state_of(node)}")
 
     def stop_node(self, node: str) -> None:
         """Kill a node's slurmd, and all its jobs with their keepers, as if its power had failed."""
         self._kill(f"slurmd-{node}")
-        keepers = [pid for pid, words in _commands() if words.startswith("slurmstepd: [")]
+        mine = self._keepers_and_jobs(node)
+        signal_as_root(signal.SIGKILL, *mine)
+        for pid in mine:
+            wait_for_end(pid, "the end of a node")
+
+    @contextmanager
+    def hanging(self, node: str) -> Iterator[None]:
+        """Have a node hang with all that runs on it, and be given up by Slurm; then go on."""
+        mine = [*self._pids(f"slurmd-{node}"), *self._keepers_and_jobs(node)]
+        signal_as_root(signal.SIGSTOP, *mine)
+        try:
+            self.administer("scontrol", "update", f"nodename={node}", "state=down", "reason=hangs")
+            yield
+        finally:
+            signal_as_root(signal.SIGCONT, *mine)
+            self.administer("scontrol", "update", f"nodename={node}", "state=resume")
+            self._wait_for_node(node)
+
+    def _keepers_and_jobs(self, node: str) -> list[int]:
+        """Return the pids of a node's jobs, and of the slurmstepd of each, which come first."""
         jobs = self.processes(node)
         parents = {_parent_of(pid) for pid in jobs}
-        mine = [pid for pid in keepers if pid in parents]
-        signal_as_root(signal.SIGKILL, *mine, *jobs)
-        for pid in (*mine, *jobs):
-            wait_for_end(pid, "the end of a node")
+        keepers = [pid for pid, words in _commands() if words.startswith("slurmstepd: [")]
+        return [*(pid for pid in keepers if pid in parents), *jobs]
 
     def _state_of(self, node: str) -> str:
         words = self.try_run("sinfo", "-h", "-N", "-n", node, "-p", "main", "-o", "%T").stdout

@@ -17,7 +17,6 @@ class SlurmSlaveArray(BatchSlaveArray):
         count: how many slaves.
         options: more options for sbatch, written as in a shell: ``"--time=24:00:00 --mem=4G"``.
         via: where sbatch is run, such as ``SSHHost("login")``; by default on this machine.
-
         threads, environment: as for ``BatchSlaveArray``; a task has as many cores as ``-c`` says.
 
     Raises ValueError for fewer than one slave, and for options that can't be read or that this

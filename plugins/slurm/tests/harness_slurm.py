@@ -12,7 +12,6 @@ from imp_parallel_slurm import SlurmSlaveArray
 from imp_parallel_core import Context, Manager
 from tests.support.batch_suite.cluster import Refusal
 from tests.support.slurm import NODES, SLOTS, Slurm
-from tests.support.waiting import wait_until
 
 
 class SlurmBatch:
@@ -81,34 +80,6 @@ def manager_of(
     with kind(python=python) as manager:
         manager.add_slave(SlurmSlaveArray(count, options))
         yield manager
-
-
-def states(manager: Manager) -> list[str]:
-    """Return the states of all slaves, in order."""
-    return [slave.state for slave in manager.slaves]
-
-
-def wait_for(manager: Manager, *expected: str, limit_s: float = 60.0) -> None:
-    """Wait until the slaves' states are these."""
-    wait_until(lambda: states(manager) == list(expected), limit_s, f"{expected}: {manager.slaves}")
-
-
-def squares(context: Context, count: int, seconds: float = 0.05) -> None:
-    """Add tasks that take a while."""
-
-    def square(number: int) -> int:
-        import time
-
-        time.sleep(seconds)
-        return number * number
-
-    for number in range(count):
-        context.add_task(square, number)
-
-
-def squared(count: int) -> list[int]:
-    """Return what :func:`squares` gives."""
-    return [number * number for number in range(count)]
 
 
 class Log:

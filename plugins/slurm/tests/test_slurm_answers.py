@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from imp_parallel_batch import Array, BatchEnd, BatchTask
+from imp_parallel_slurm import SlurmSlaveArray
 from imp_parallel_slurm._slots import slots_in
 from imp_parallel_slurm._slurm import Slurm
 from imp_parallel_slurm._squeue import END, ends_in, rows_in
@@ -331,3 +333,12 @@ def test_an_srun_that_waits_says_why_until_it_goes_on() -> None:
     assert waits_in(f"{busy}\n") == busy
     assert waits_in(f"{busy}\nsrun: Step created for StepId=41.1\n") == ""
     assert waits_in("0: anything\n") == ""
+
+
+def test_a_script_can_be_looked_at_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    script = SlurmSlaveArray(3, "--mem=4G").job_script()
+    assert script.startswith("#!/bin/bash\n")
+    assert "SLURM_ARRAY_TASK_ID" in script
+    assert "slave2.output" in script
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0

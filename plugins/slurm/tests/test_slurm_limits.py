@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness_slurm import manager_of, wait_for
+from harness_slurm import manager_of
 from imp_parallel_slurm import SlurmSlaveArray
 from imp_parallel_slurm._slurm import Slurm as System
 
 from imp_parallel_core import CommandResult
+from tests.support.batch_suite.slaves import wait_for
 from tests.support.slurm import Slurm
 from tests.support.waiting import wait_until
 

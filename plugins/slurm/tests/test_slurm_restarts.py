@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from harness_slurm import Impatient, Log, manager_of, wait_for
+from harness_slurm import Impatient, Log, manager_of
 
+from tests.support.batch_suite.slaves import wait_for
 from tests.support.slurm import NODES, SLOTS, Slurm
 from tests.support.waiting import wait_until
 
@@ -64,3 +65,24 @@ def test_a_node_that_is_lost_costs_no_task(slurm: Slurm, log: Log) -> None:
             )
         finally:
             slurm.start_node(NODES[0])
+
+
+def test_slaves_of_a_node_that_hangs_start_anew_elsewhere_and_those_that_come_back_find_it_so(
+    slurm: Slurm, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    with manager_of(SLOTS + 2, "--requeue", kind=Impatient) as manager:
+        context = manager.get_context()
+        wait_for(manager, *["idle"] * (SLOTS + 2))
+        log.add_tasks(context, 40, 0.2)
+        results = context.get_results_unordered()
+        found = [next(results)]
+        wait_until(lambda: len(log.at_work()) == SLOTS + 2, 60.0, "work in all slaves")
+        with slurm.hanging(NODES[0]):
+            found += results
+            while "1" not in {restarts for _, restarts in found}:
+                log.add_tasks(context, 10, 0.1)
+                found += context.get_results_unordered()
+        assert "has been started anew" in caplog.text
+        log.add_tasks(context, 40, 0.1)
+        assert len(list(context.get_results_unordered())) == 40
+    assert set(log.numbers()) == set(range(40))

@@ -6,9 +6,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from harness_slurm import Impatient, Log, manager_of, squared, squares, wait_for
+from harness_slurm import Impatient, Log, manager_of
 
 from tests.support.as_root import signal_as_root
+from tests.support.batch_suite.slaves import squared, squares, wait_for
 from tests.support.slurm import Slurm
 from tests.support.waiting import wait_until
 

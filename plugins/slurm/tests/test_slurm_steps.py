@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from imp_parallel_slurm import SlurmStepSlaveArray
 
-from imp_parallel_core import LaunchError, Manager, testing
+from imp_parallel_core import LaunchError, Manager
 from tests.support.slurm import NODES, Slurm
 from tests.support.waiting import wait_until
 
@@ -82,34 +82,6 @@ def test_a_slave_runs_on_each_task_slot_of_all_nodes(slurm: Slurm, tmp_path: Pat
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"6 {[*range(6)]} {[*NODES]}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["script.py"]
-
-
-CHECKED = """
-import sys
-from pathlib import Path
-from imp_parallel_core import SlurmStepSlaveArray
-from imp_parallel_core.testing import launcher_checks
-
-(check,) = [check for check in launcher_checks() if check.name == sys.argv[1]]
-check(SlurmStepSlaveArray, output_folder=Path.cwd())
-print("closed")
-"""
-
-
-def test_slaves_on_the_task_slots_of_an_allocation_conform(slurm: Slurm, tmp_path: Path) -> None:
-    (tmp_path / "check.py").write_text(CHECKED)
-    command = ["salloc", "--quiet", "--ntasks=2", sys.executable, "-W", "error", "../check.py"]
-    running = {}
-    for check in testing.launcher_checks():
-        folder = tmp_path / check.name
-        folder.mkdir()
-        with (folder / "said").open("w") as said:
-            running[folder] = subprocess.Popen(
-                [*command, check.name], cwd=folder, stdin=-3, stdout=said, stderr=said
-            )
-    for folder, process in running.items():
-        process.wait(150.0)
-        assert (folder / "said").read_text().endswith("closed\n"), (folder / "said").read_text()
 
 
 def test_a_batch_script_may_use_all_task_slots_of_its_own_job(slurm: Slurm, tmp_path: Path) -> None:

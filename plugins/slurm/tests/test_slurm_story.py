@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from harness_slurm import Impatient, manager_of, squared, squares, wait_for
+from harness_slurm import Impatient, manager_of
 from imp_parallel_slurm import SlurmSlaveArray
 
-from imp_parallel_core import Manager, testing
+from imp_parallel_core import Manager
+from tests.support.batch_suite.slaves import squared, squares, wait_for
 from tests.support.scripts import Scripts, finish
 from tests.support.slurm import NODES, SLOTS, Slurm
 from tests.support.waiting import wait_until
@@ -49,12 +50,6 @@ def test_a_script_spreads_its_tasks_over_four_jobs(scripts: Scripts, tmp_path: P
     code, out, err = finish(scripts.start(README_LIKE))
     assert (code, out, err) == (0, "slaves: 1 2 3 4\n", "")
     assert {path.name for path in tmp_path.iterdir()} == {"script.py"}
-
-
-@pytest.mark.parametrize("check", testing.launcher_checks())
-def test_the_launcher_conforms(slurm: Slurm, tmp_path: Path, check: testing.LauncherCheck) -> None:
-    check(lambda: SlurmSlaveArray(2), output_folder=tmp_path)
-    wait_until(lambda: not slurm.kept_jobs(), 60.0, "an empty queue")  # also of a killed script
 
 
 @pytest.mark.parametrize(
