@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 PROJECTS = {"imp_parallel_core": ROOT, **{f"imp_parallel_{path.name}": path for path in PLUGINS}}
+# Dask and Ray take 300 MB: they are installed for the tests on them, and not once more
+WITH_LARGE_DEPENDENCIES = {"imp_parallel_dask": "distributed", "imp_parallel_ray": "ray"}
 
 
 def clean_environment() -> dict[str, str]:
@@ -61,5 +63,10 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def installed(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Return an environment with both distributions."""
-    return Installed(tmp_path_factory.mktemp("both"), list(wheels.values()))
+    """Return an environment with all distributions, but without what is large."""
+    large = [wheels[name] for name in WITH_LARGE_DEPENDENCIES]
+    made = Installed(
+        tmp_path_factory.mktemp("all"), [wheel for wheel in wheels.values() if wheel not in large]
+    )
+    made.pip("install", "--quiet", "--no-deps", *large)
+    return made

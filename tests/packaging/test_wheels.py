@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -10,7 +11,15 @@ import pytest
 
 import imp_parallel_core
 
-from .conftest import PLUGINS, PROJECTS, ROOT, Installed, run
+from .conftest import (
+    PLUGINS,
+    PROJECTS,
+    ROOT,
+    WITH_LARGE_DEPENDENCIES,
+    Installed,
+    clean_environment,
+    run,
+)
 
 # the first of these tests builds the wheels and makes an environment, over the network
 pytestmark = pytest.mark.timeout(300)
@@ -42,7 +51,20 @@ def test_the_versions_in_the_metadata_are_the_packages(installed: Installed) -> 
 
 
 def test_the_dependencies_fit_together(installed: Installed) -> None:
-    installed.pip("check")
+    check: list[str | Path] = [
+        installed.python,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "check",
+    ]
+    done = subprocess.run(check, env=clean_environment(), capture_output=True, text=True)
+    left_out = [
+        f"{name.replace('_', '-')} {imp_parallel_core.__version__} requires {dependency}, "
+        "which is not installed."
+        for name, dependency in WITH_LARGE_DEPENDENCIES.items()
+    ]
+    assert sorted(done.stdout.splitlines()) == left_out, done.stderr
 
 
 def test_the_plugins_are_found_by_their_entry_points(installed: Installed) -> None:
