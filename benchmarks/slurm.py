@@ -3,10 +3,12 @@
 Run it with ``python benchmarks/slurm.py [REPETITIONS]``, as root on Debian: it starts a Slurm of
 its own, as the tests do. Measured are, in turn:
 
-- an array of four slaves: from ``add_slave`` until the master has the first result;
-- an array of four jobs that only run ``python -c``: from ``sbatch`` until the first of them has
-  made a file. This is the batch system's own time, and Python's;
+- an array on four slots: from the moment that the first job's script begins (what is before that is
+  Slurm's) until the master has the first result;
+- an array of jobs that only run ``python -c``: from that moment until the first Python has run;
 - one local slave, and four: from ``add_slave`` until the master has the first result.
+
+Four slaves have to share the machine's cores while they start, wherever they do.
 """
 
 from __future__ import annotations
@@ -31,32 +33,64 @@ from tests.support.waiting import wait_until
 SLAVES = 4
 
 
-def time_slaves(slaves: list[Slave]) -> float:
-    """Return the seconds from ``add_slave`` to the first result."""
+def first_result_at(slaves: list[Slave]) -> tuple[float, float]:
+    """Return the wall-clock times when the slaves were added, and of their first result."""
     with Manager(output=str(Path.cwd() / "slave%d.output")) as manager:
         context = manager.get_context()
         for _ in range(SLAVES):
             context.add_task(os.getpid)
-        begun = time.monotonic()
+        begun_at = time.time()
         for slave in slaves:
             manager.add_slave(slave)
         next(context.get_results_unordered())
-        return time.monotonic() - begun
+        return begun_at, time.time()
 
 
-def time_jobs(slurm: Slurm) -> float:
-    """Return the seconds from ``sbatch`` until the first job's Python has done something."""
+def time_local(count: int) -> float:
+    """Return the seconds from ``add_slave`` to the first result, with so many local slaves."""
+    begun_at, result_at = first_result_at([LocalSlave() for _ in range(count)])
+    return result_at - begun_at
+
+
+class Starts:
+    """Notes when the scripts of jobs begin: their bash reads a file first."""
+
+    def __init__(self, slurm: Slurm, folder: Path) -> None:
+        self._slurm = slurm
+        self._folder = folder
+        noting = folder / "noting"
+        noting.write_text(
+            f'[[ -e {folder}/$SLURM_JOB_ID ]] || echo "$EPOCHREALTIME" >{folder}/$SLURM_JOB_ID\n'
+        )
+        os.environ["BASH_ENV"] = str(noting)
+
+    def take_first(self) -> float:
+        """Return when the first script has begun; forget all, when all jobs have ended."""
+        wait_until(lambda: not self._slurm.jobs(), what="the end of all jobs")
+        files = [file for file in self._folder.iterdir() if file.name.isdecimal()]
+        starts = [float(file.read_text()) for file in files]
+        for file in files:
+            file.unlink()
+        return min(starts)
+
+
+def time_array(starts: Starts) -> float:
+    """Return the seconds from the start of the first job's script to the first result."""
+    _, result_at = first_result_at([SlurmSlaveArray(SLAVES)])
+    return result_at - starts.take_first()
+
+
+def time_jobs(starts: Starts) -> float:
+    """Return the seconds from the start of the first job's script until a Python has run."""
     made = Path("made")
-    program = f"open({str(made.resolve())!r}, 'w').close()"
+    program = f"import time; open({str(made.resolve())!r}, 'a').write(str(time.time()) + chr(10))"
     script = f'#!/bin/bash\n{sys.executable} -c "{program}"\n'
     command = ["sbatch", "--parsable", f"--array=1-{SLAVES}", "--output=/dev/null"]
-    begun = time.monotonic()
     subprocess.run(command, input=script, text=True, check=True, stdout=subprocess.DEVNULL)
-    wait_until(made.exists, what="the first job")
-    taken = time.monotonic() - begun
-    wait_until(lambda: not slurm.jobs(), what="the end of all jobs")
+    begun_at = starts.take_first()
+    ran_at = min(map(float, made.read_text().split()))
     made.unlink()
-    return taken
+    return ran_at - begun_at
 
 
 def main() -> None:
@@ -67,37 +101,32 @@ def main() -> None:
     try:
         slurm.start()
         os.environ.update(slurm.environment)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as noted:
             os.chdir(folder)
-            rounds = []
-            for _ in range(repetitions + 1):
-                array = time_slaves([SlurmSlaveArray(SLAVES)])
-                wait_until(lambda: not slurm.jobs(), what="the end of the array")
-                one = time_slaves([LocalSlave()])
-                four = time_slaves([LocalSlave() for _ in range(SLAVES)])
-                rounds.append((array, time_jobs(slurm), one, four))
+            starts = Starts(slurm, Path(noted))
+            rounds = [
+                (time_array(starts), time_jobs(starts), time_local(1), time_local(SLAVES))
+                for _ in range(repetitions + 1)
+            ][1:]  # the first compiles modules
             os.chdir("/")
     finally:
         slurm.stop()
-    array_s, jobs_s, one_s, four_s = zip(*rounds[1:], strict=True)  # the first compiles modules
-    print(f"array of {SLAVES}, add_slave to first result: {_describe(array_s)}")
+    array, jobs, one, four = ([round[at] for round in rounds] for at in range(4))
+    print(f"array of {SLAVES}, script's start to first result: {_describe(array)}")
     for name, others in (
-        (f"array of {SLAVES} that only runs python -c", jobs_s),
-        ("one local slave", one_s),
-        (f"{SLAVES} local slaves", four_s),
+        ("jobs that only run python -c", jobs),
+        ("one local slave", one),
+        (f"{SLAVES} local slaves", four),
     ):
-        more = [mine - other for mine, other in zip(array_s, others, strict=True)]
+        ratios = [mine / other for mine, other in zip(array, others, strict=True)]
         print(
-            f"{name}: {_describe(others)}; the slaves of the array take "
-            f"{statistics.median(more) * 1000:.0f} ms longer"
+            f"{name}: {_describe(others)}; the array takes {statistics.median(ratios):.2f} times "
+            f"as long (pairs {min(ratios):.2f} to {max(ratios):.2f})"
         )
 
 
-def _describe(seconds: tuple[float, ...]) -> str:
-    low, middle, high = (
-        f"{1000 * each:.0f}" for each in (min(seconds), statistics.median(seconds), max(seconds))
-    )
-    return f"{middle} ms ({low} to {high})"
+def _describe(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds) * 1000:.0f} ms"
 
 
 if __name__ == "__main__":
