@@ -55,6 +55,7 @@ class Ours(Peer):
     """This library, with local slaves."""
 
     name = "imp-parallel"
+    threads: int | None = 1
 
     def start(self) -> None:
         """Start the slaves."""
@@ -65,7 +66,7 @@ class Ours(Peer):
         logging.getLogger("imp_parallel").setLevel(logging.CRITICAL)  # some kill what is theirs
         self.manager = self._stack.enter_context(Manager(output=None))
         for _ in range(self.slaves):
-            self.manager.add_slave(LocalSlave())
+            self.manager.add_slave(LocalSlave(threads=self.threads))
         self.context = self.manager.get_context()
         while {slave.state for slave in self.manager.slaves} != {"idle"}:
             time.sleep(0.01)
