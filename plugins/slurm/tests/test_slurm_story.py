@@ -83,6 +83,16 @@ def test_options_of_the_users_are_heeded_and_the_array_is_known(slurm: Slurm, op
         assert sorted(context.get_results_unordered()) == squared(10)
 
 
+def test_an_array_that_the_user_has_named_is_deleted_all_the_same(slurm: Slurm) -> None:
+    with manager_of(2, "--hold -J 'my job' --comment='mine: a|b'") as manager:
+        wait_for(manager, "queued", "queued")
+        job = slurm.newest_job()
+        assert slurm.run("squeue", "-h", "-j", job, "-o", "%j").strip() == "my job"
+        comment = slurm.run("squeue", "-h", "-j", job, "-o", "%k").strip()
+        assert comment.startswith("mine: a|b imp_parallel-")
+    assert slurm.jobs() == []
+
+
 def test_a_suspended_slave_is_known_to_be_stopped_and_goes_on(slurm: Slurm) -> None:
     with manager_of(2, kind=Impatient) as manager:
         wait_for(manager, "idle", "idle")
