@@ -103,6 +103,29 @@ def test_a_batch_script_may_use_all_task_slots_of_its_own_job(slurm: Slurm, tmp_
     assert {path.name for path in tmp_path.iterdir()} == {"said", "script.py"}
 
 
+def test_slaves_run_beside_other_steps_of_the_allocation(slurm: Slurm, tmp_path: Path) -> None:
+    done = under_salloc(
+        tmp_path,
+        """
+        import subprocess
+
+        other = subprocess.Popen(["srun", "sh", "-c", "touch begun; sleep 600"])
+        try:
+            while not os.path.exists("begun"):
+                time.sleep(0.05)
+            with Manager() as manager:
+                manager.add_slave(SlurmStepSlaveArray())
+                wait_until(lambda: all(slave.state == "idle" for slave in manager.slaves))
+                print(len(manager.slaves), "beside", other.poll())
+        finally:
+            other.terminate()
+            other.wait()
+        """,
+        "--ntasks=2",
+    )
+    assert (done.returncode, done.stdout) == (0, "2 beside None\n"), done.stderr
+
+
 def test_a_slave_that_dies_costs_its_task_one_attempt_and_no_other_slave(
     slurm: Slurm, tmp_path: Path
 ) -> None:
