@@ -41,7 +41,7 @@ from .._fleet.record import SlaveRecord
 from .._plugins.bootstrap import Bootstrap, script_arguments
 from .._plugins.output_files import OutputFiles
 from .._plugins.registry import Plugins
-from .._plugins.slaves import Slave, checked_environment, checked_threads
+from .._plugins.slaves import Slave, checked_count, checked_environment, checked_threads
 from .._plugins.transports import Transports
 from .._scheduler.policy import Policy
 
@@ -138,9 +138,10 @@ class Manager:
             slave: its description, such as ``LocalSlave()``.
 
         Raises:
-            TypeError: it describes no slave; or its ``threads`` or ``environment`` is of a wrong
-                type.
-            ValueError: its ``threads`` or ``environment`` can't be used.
+            TypeError: it is no description of slaves; or its ``threads`` or ``environment`` is of a
+                wrong type.
+            ValueError: it is an array without a slave; or its ``threads`` or ``environment`` can't
+                be used.
             LaunchError: it is known at once that the slave can't be launched; or its output file
                 can't be written.
             ClosedError: the Manager has been closed.
@@ -149,9 +150,10 @@ class Manager:
         if not isinstance(slave, Slave):
             raise TypeError(f"{slave!r} describes no slave (such as LocalSlave() does)")
         slave.check()
+        count = checked_count(slave)
         threads, argv = checked_threads(slave), script_arguments()
         masters_environment = dict(os.environ)
-        environments = [checked_environment(slave, position) for position in range(len(slave))]
+        environments = [checked_environment(slave, position) for position in range(count)]
         records = [
             self._new_record(slave, environment, masters_environment, threads, argv)
             for environment in environments

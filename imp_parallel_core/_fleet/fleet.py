@@ -99,7 +99,7 @@ class Fleet:
         """Launch slaves that are described by one description."""
         for record in records:
             self.records[record.index] = record
-            is_relaunchable = record.description.is_relaunchable
+            is_relaunchable = record.life.is_relaunchable
             self._decide(self._scheduler.slave_added(record.index, is_relaunchable))
             self._changed(record)
         self._launches.begin(records)

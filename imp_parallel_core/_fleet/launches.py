@@ -141,7 +141,7 @@ class _Reports(LaunchReports):
 
         self._post(tell)
 
-    def launch_failed(self, indices: Sequence[int], error: Exception) -> None:
+    def launch_failed(self, indices: Sequence[int], error: BaseException) -> None:
         text = str(error) if isinstance(error, Error) else f"{type(error).__name__}: {error}"
         why = printable_lines(text or type(error).__name__)
 

@@ -50,7 +50,7 @@ class Answers:
     def _ask(self, question: str, ask: Callable[[], _T], otherwise: _T) -> _T:
         try:
             answer = ask()
-        except Exception as problem:  # the plugin's
+        except BaseException as problem:  # the plugin's, perhaps a SystemExit
             failures = self._failures[question] = self._failures.get(question, 0) + 1
             name, text = type(problem).__name__, printable(str(problem))
             if question == "poll":

@@ -44,7 +44,7 @@ class LaunchReports:
     def launched(self) -> None:
         """The plugin has launched the slaves, and is asked from now on how they are."""
 
-    def launch_failed(self, indices: Sequence[int], error: Exception) -> None:
+    def launch_failed(self, indices: Sequence[int], error: BaseException) -> None:
         """The plugin could not launch these slaves."""
 
     def stream_made(self, index: int, stream: Stream) -> None:
@@ -186,13 +186,13 @@ class LaunchWatch(threading.Thread):
             return
         try:
             launch = self._launch()
-        except Exception as error:  # a plugin's: it becomes the reason
+        except BaseException as error:  # a plugin's, perhaps a SystemExit: it becomes the reason
             self._reports.launch_failed([b.index for b in self._bootstraps], error)
             return
         self._reports.launched()
         try:
             self._watch(launch)
-        except Exception as error:  # a plugin's bug must not leave anybody waiting
+        except BaseException as error:  # a plugin's bug must not leave anybody waiting
             _logger.exception("the launch of %s failed", self._what)
             self._reports.launch_failed([b.index for b in self._bootstraps], error)
         finally:
@@ -296,7 +296,7 @@ class LaunchWatch(threading.Thread):
         """Have a plugin end something; if it fails, people are told, and nobody waits for it."""
         try:
             end()
-        except Exception as error:  # the plugin's
+        except BaseException as error:  # the plugin's
             name = type(error).__name__
             text = printable_lines(str(error))
             _logger.warning("could not %s %s: %s: %s", what, self._what, name, text)

@@ -72,7 +72,9 @@ def find_plugins() -> Found:
         try:
             plugin = each.load()
             check(plugin, label)
-        except Exception as problem:  # a stranger's code: it may fail in any way
+        except KeyboardInterrupt:  # a Ctrl-C of the user's
+            raise
+        except BaseException as problem:  # a stranger's code: it may fail, or exit, in any way
             found.broken[label] = f"{type(problem).__name__}: {problem}"
             _logger.warning("plugin %s can't be used: %s", label, found.broken[label])
         else:

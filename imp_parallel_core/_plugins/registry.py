@@ -100,7 +100,7 @@ class Plugins:
             reasons = "; ".join([*failed, self._describe()])
             raise PluginError(f"no installed plugin brings the transport {name!r}; {reasons}")
         for unused in brought[1:]:
-            with suppress(Exception):  # nobody uses it
+            with suppress(Exception, SystemExit):  # nobody uses it
                 unused.value.close()
         _warn_of_several(f"a transport {name!r}", [answer.found for answer in brought])
         transport: Transport = brought[0].value
@@ -137,7 +137,9 @@ class Plugins:
                 continue
             try:
                 value = implementation.function(*map(arguments.get, implementation.argnames))
-            except Exception as problem:  # a stranger's code: the others are asked all the same
+            except KeyboardInterrupt:  # a Ctrl-C of the user's
+                raise
+            except BaseException as problem:  # a stranger's code: the others are asked all the same
                 text = f"{type(problem).__name__}: {problem}"
                 _logger.warning("plugin %s failed in %s: %s", found.label, hook, text)
                 yield _Answer(found, None, text)

@@ -73,6 +73,22 @@ def describe(slave: Slave) -> str:
         return f"{type(slave).__name__}(…) (its __repr__ raised {type(problem).__name__})"
 
 
+def checked_count(slave: Slave) -> int:
+    """Return how many slaves a description describes. Raises TypeError, ValueError."""
+    try:
+        count = len(slave)
+    except (TypeError, ValueError) as problem:
+        raise type(problem)(
+            f"{describe(slave)}: its number of slaves (its __len__) can't be used: {problem}"
+        ) from problem
+    if count < 1:
+        raise ValueError(
+            f"{describe(slave)} describes no slave. An array gives SlaveArray.__init__ its number "
+            "of slaves (super().__init__(count)), or has a __len__ that returns 1 or more."
+        )
+    return count
+
+
 def checked_threads(slave: Slave) -> int | str | None:
     """Return how many threads a description gives its slaves. Raises TypeError, ValueError."""
     threads: Any = slave.threads
@@ -115,6 +131,8 @@ def _is_variable(name: str) -> bool:
 class SlaveArray(Slave):
     """The description of several slaves that are launched by one submission.
 
+    A class that derives from it calls ``super().__init__(count)``, or has a ``__len__`` of its own.
+
     Args:
         count: how many slaves it describes, at least 1.
 
@@ -122,6 +140,7 @@ class SlaveArray(Slave):
     """
 
     is_relaunchable = False
+    _count = 0  # of a class that has not called __init__
 
     def __init__(self, count: int) -> None:
         if count < 1:

@@ -34,7 +34,7 @@ class Told(LaunchReports):
     def launched(self) -> None:
         self.reports.put(("launched",))
 
-    def launch_failed(self, indices: Sequence[int], error: Exception) -> None:
+    def launch_failed(self, indices: Sequence[int], error: BaseException) -> None:
         self.reports.put(("launch_failed", list(indices), str(error)))
 
     def stream_made(self, index: int, stream: Any) -> None:
@@ -62,13 +62,16 @@ class Plugin:
     def __init__(self) -> None:
         self.polls = 0
         self.states: Mapping[int, LaunchState] = {0: RUNNING, 1: RUNNING}
-        self.problem: Exception | None = None
+        self.failure: BaseException | None = None  # of the launch
+        self.problem: BaseException | None = None
         self.accept: Callable[[int, Any], None] = lambda index, stream: None
         self.cancelled = threading.Event()
         self.ended: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Any) -> Plugin:
         self.accept = accept
+        if self.failure is not None:
+            raise self.failure
         return self
 
     def poll(self) -> Mapping[int, LaunchState]:
@@ -87,12 +90,15 @@ class Plugin:
         self.ended.put(index)
 
 
+def watch_of(plugin: Any, told: Told) -> LaunchWatch:
+    bootstraps = [Bootstrap(index, "", "", None, []) for index in range(2)]
+    return LaunchWatch(plugin, Slave(), bootstraps, told)
+
+
 class Scene:
     def __init__(self) -> None:
         self.plugin, self.told = Plugin(), Told()
-        plugins: Any = self.plugin
-        bootstraps = [Bootstrap(index, "", "", None, []) for index in range(2)]
-        self.watch = LaunchWatch(plugins, Slave(), bootstraps, self.told)
+        self.watch = watch_of(self.plugin, self.told)
         self.watch.start()
         self.told.next("launched")
 
@@ -175,9 +181,12 @@ def test_many_slaves_that_have_ended_or_are_suspended_are_answered_for_at_once(
     assert scene.plugin.polls == before + 1
 
 
-def test_what_was_known_holds_on_while_a_launch_can_not_be_asked(scene: Scene) -> None:
+@pytest.mark.parametrize("kind", [OSError, SystemExit])
+def test_what_was_known_holds_on_while_a_launch_can_not_be_asked(
+    scene: Scene, kind: type[BaseException]
+) -> None:
     scene.told.next("launch_state")
-    scene.plugin.problem = OSError("no route")
+    scene.plugin.problem = kind("no route")
     scene.watch.explain(0, 7, has_ended=False)
     answer = (
         "explained",
@@ -186,7 +195,7 @@ def test_what_was_known_holds_on_while_a_launch_can_not_be_asked(scene: Scene) -
         RUNNING,
         "its last words",
         "true",
-        "poll failed: OSError: no route",
+        f"poll failed: {kind.__name__}: no route",
     )
     assert scene.told.next("explained") == answer
 
@@ -199,3 +208,14 @@ def test_a_slave_of_which_the_launch_does_not_speak_has_no_state_and_a_reason(
     *_, state, _, _, trouble = scene.told.next("explained")
     assert state is None
     assert trouble == "poll() does not say how this slave is"
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
+def test_a_launcher_that_raises_or_exits_leaves_nobody_waiting(kind: type[BaseException]) -> None:
+    plugin, told = Plugin(), Told()
+    plugin.failure = kind("no more")
+    watch = watch_of(plugin, told)
+    watch.start()
+    assert told.next("launch_failed") == ("launch_failed", [0, 1], "no more")
+    watch.join(30.0)
+    assert not watch.is_alive()

@@ -44,7 +44,7 @@ class Registry(ModuleType):
 
     def __getattr__(self, name: str) -> object:
         plugin = self._plugins[name]
-        if isinstance(plugin, Exception):
+        if isinstance(plugin, BaseException):
             raise plugin
         return plugin
 
@@ -136,6 +136,7 @@ def test_every_hook_is_documented_with_its_arguments(hook: str) -> None:
     [
         (ImportError("no module named numpy"), "no module named numpy"),
         (SyntaxError("bad"), "bad"),
+        (SystemExit(3), "SystemExit: 3"),
         (Misspelled(), "imp_parallel_lunch"),
         (OtherArguments(), "slave"),
         (object(), "implements no hook"),
@@ -247,15 +248,18 @@ class BringsTransports:
 
 
 class Fails:
-    """A plugin whose hooks raise."""
+    """A plugin whose hooks raise, or exit."""
+
+    def __init__(self, kind: type[BaseException]) -> None:
+        self.kind = kind
 
     @hookimpl
     def imp_parallel_slave_types(self) -> dict[str, type]:
-        raise RuntimeError("no names today")
+        raise self.kind("no names today")
 
     @hookimpl
     def imp_parallel_transport(self, name: str) -> None:
-        raise RuntimeError("no transports today")
+        raise self.kind("no transports today")
 
 
 def test_two_plugins_that_bring_a_slave_class_of_one_name_are_named_once(
@@ -302,16 +306,17 @@ def test_what_is_given_to_the_manager_is_preferred_to_what_is_installed(
     assert "that of given to Manager (BringsTransports) is used" in caplog.text
 
 
-def test_a_plugin_whose_hook_raises_keeps_no_other_from_answering(
-    install: Any, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
+def test_a_plugin_whose_hook_raises_or_exits_keeps_no_other_from_answering(
+    install: Any, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
 ) -> None:
-    good = BringsTransports()
-    install(bad=Fails(), good=good, launcher=Launcher())
+    good, why = BringsTransports(), f"{kind.__name__}: no transports"
+    install(bad=Fails(kind), good=good, launcher=Launcher())
     plugins = _plugins.Plugins()
     assert plugins.slave_types()["Mine"] is Mine
     assert plugins.transport("cable") is good.made[0]
-    assert "plugin dist-bad failed in imp_parallel_transport: RuntimeError: no tr" in caplog.text
-    with pytest.raises(PluginError, match="'rope'; dist-bad failed: RuntimeError: no transports"):
+    assert f"plugin dist-bad failed in imp_parallel_transport: {why}" in caplog.text
+    with pytest.raises(PluginError, match=f"'rope'; dist-bad failed: {why}"):
         plugins.transport("rope")
 
 
