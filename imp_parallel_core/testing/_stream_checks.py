@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from unittest import SkipTest
 
 from .._wire.stream import Stream
 from ._check import Check, run_all
-from ._talk import End, Talk, Way, wait, watched
+from ._talk import End, Talk, Way, wait, wait_for_end, watched
 
 MakePair = Callable[[], tuple[Stream, Stream]]
 """A function without arguments that returns a new stream, and the stream of its peer."""
@@ -18,6 +19,7 @@ _SIZES = (1, 1 << 18, (1 << 23) + 1)
 _BOUND_BYTES = 1 << 28
 _BLOCK_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 16
+_PAUSE_S = 0.01
 _LIMIT_BYTES = 1 << 14  # a TLS record; the engine asks for more
 
 
@@ -105,7 +107,7 @@ def the_end_follows_what_was_sent_before_and_wakes_a_reader(talk: Talk) -> None:
 
 
 def the_end_wakes_a_blocked_writer(talk: Talk) -> None:
-    """When the peer closes without reading, who waits to write is told."""
+    """When the peer closes without reading, who waits to write is woken, and receive() tells."""
     _fill(talk.one, os.urandom(_BLOCK_BYTES))
     talk.one.note_wake_up()  # what it was woken for is done
     talk.other.close()
@@ -113,14 +115,19 @@ def the_end_wakes_a_blocked_writer(talk: Talk) -> None:
 
 
 def _require_end_while_writing(talk: Talk) -> None:
+    """Write until receive() tells the end; the core does not go by what send() raises."""
     talk.doing = "the peer has closed its stream; neither receive() nor send() tells"
+    writers = [talk.one]
     while not talk.one.has_ended:
-        if wait([talk.one], [talk.one]):
-            talk.one.receive_ready()
+        if wait([talk.one], writers) and not talk.one.receive_ready():
+            time.sleep(_PAUSE_S)  # the stream may be ready all the time, and never tell
         try:
-            talk.one.send([bytes(_PIECE_BYTES)])
-        except OSError:
-            return
+            if writers:
+                talk.one.send([bytes(_PIECE_BYTES)])
+        except OSError as problem:
+            talk.doing = f"the peer has closed its stream; send() tells, {problem!r}, and receive()"
+            talk.doing += " does not"
+            writers = []
 
 
 def a_peer_that_has_only_stopped_writing_has_ended(talk: Talk) -> None:
@@ -145,6 +152,14 @@ def a_peer_that_has_only_stopped_writing_has_ended(talk: Talk) -> None:
                 break
 
 
+def close_tells_the_peer(talk: Talk) -> None:
+    """When the stream has been closed, its peer finds the end."""
+    talk.transfer(Way(talk.one, talk.other, b"x"), Way(talk.other, talk.one, b"y"))
+    talk.one.close()
+    talk.doing = "the stream has been closed, and its peer does not find the end"
+    wait_for_end(talk.other)
+
+
 def close_may_be_called_twice(talk: Talk) -> None:
     """A stream that is closed can be closed again."""
     talk.one.close()
@@ -154,7 +169,17 @@ def close_may_be_called_twice(talk: Talk) -> None:
         raise AssertionError(f"close() raised {problem!r} when called again") from problem
 
 
+def resumable_says_whether_another_stream_can_follow(talk: Talk) -> None:
+    """``resumable`` is True or False: the core asks before it sends the first byte."""
+    value = getattr(talk.one.stream, "resumable", "missing")
+    assert value is True or value is False, (
+        f"resumable of {type(talk.one.stream).__name__} is {value}: it must be True if another "
+        "stream can follow this one, and False if not"
+    )
+
+
 STREAM_CHECKS = (
+    resumable_says_whether_another_stream_can_follow,
     bytes_of_any_size_arrive_as_they_were_sent,
     both_ends_can_send_at_once,
     receive_keeps_to_its_limit_and_does_not_wait,
@@ -162,6 +187,7 @@ STREAM_CHECKS = (
     the_end_follows_what_was_sent_before_and_wakes_a_reader,
     the_end_wakes_a_blocked_writer,
     a_peer_that_has_only_stopped_writing_has_ended,
+    close_tells_the_peer,
     close_may_be_called_twice,
 )
 

@@ -103,6 +103,36 @@ class ForgetsBlockedWriters(WakingStream):
             raise
 
 
+class KeepsABreakToItself(SocketStream):
+    is_broken = False
+
+    def receive(self, limit_bytes: int) -> bytes:
+        try:
+            if not self.is_broken:
+                return super().receive(limit_bytes)
+        except ConnectionError:
+            self.is_broken = True
+        raise BlockingIOError
+
+
+class SaysNothingOfResumption(SocketStream):
+    is_made = False
+
+    def __init__(self, connected: socket.socket) -> None:
+        super().__init__(connected)
+        self.is_made = True
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "resumable" and self.is_made:
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+
+class ClosesNothing(SocketStream):
+    def close(self) -> None:
+        """Do nothing."""
+
+
 class CanNotBeClosedTwice(SocketStream):
     def close(self) -> None:
         self._socket.getpeername()

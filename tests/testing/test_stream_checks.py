@@ -47,6 +47,21 @@ WRONG = [
         r"not done after 2 s: the peer has closed its stream; neither receive\(\) nor send\(\)",
     ),
     (
+        "the_end_wakes_a_blocked_writer",
+        streams.KeepsABreakToItself,
+        r"closed its stream; send\(\) tells, BrokenPipeError.*, and receive\(\) does not",
+    ),
+    (
+        "resumable_says_whether_another_stream_can_follow",
+        streams.SaysNothingOfResumption,
+        "resumable of SaysNothingOfResumption is missing: it must be True if another stream can",
+    ),
+    (
+        "close_tells_the_peer",
+        streams.ClosesNothing,
+        "not done after 2 s: the stream has been closed, and its peer does not find the end",
+    ),
+    (
         "a_peer_that_has_only_stopped_writing_has_ended",
         streams.NeverEnds,
         r"not done after 2 s: the peer has shut its socket for writing; receive\(\) does not tell",
@@ -61,8 +76,11 @@ def test_a_stream_with_one_thing_wrong_is_found(
 ) -> None:
     limit_s = 2.0 if wrong in GETS_STUCK else 60.0
     peer = wrong if wrong is streams.DoesOneThingAtATime else SocketStream
+    made = pair_of(wrong, peer)
     with pytest.raises(AssertionError, match=words):
-        check_named(name, limit_s)(lambda: pair_of(wrong, peer))
+        check_named(name, limit_s)(lambda: made)
+    for stream in made:
+        SocketStream.close(stream)
 
 
 GETS_STUCK = {
@@ -74,6 +92,8 @@ GETS_STUCK = {
     streams.WaitsToSend,
     streams.NeverEnds,
     streams.ForgetsBlockedWriters,
+    streams.KeepsABreakToItself,
+    streams.ClosesNothing,
 }
 
 
