@@ -4,7 +4,8 @@ A plugin brings a :class:`BatchSystem` (_system), which says what to run and rea
 and a :class:`BatchSlaveArray` (_array) that names it. :func:`launch_array` does the rest. Read the
 life of an array in the queue first (_launch). It asks for the queue (_queue_watch) through the
 system's commands (_cluster). What a job does is its script (_job_script), and how a task has ended
-is found out by _task_ends.
+is found out by _task_ends. At the end the job is deleted (_array_end). A plugin's own mistakes are
+caught where its methods are called (_plugin_calls).
 """
 
 from __future__ import annotations

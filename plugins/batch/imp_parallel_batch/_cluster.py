@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from imp_parallel_core import CommandHost, CommandResult, Error, LaunchPhase
 
+from ._plugin_calls import PluginFault, call, call_for, call_for_all
 from ._system import BatchEnd, BatchSystem, BatchTask, Command, Description, logger_of
 
 Jobs = Mapping[str, Mapping[int, BatchTask]]
@@ -28,11 +29,15 @@ _MOST_RANGES = 100  # in one deletion: a command line has a limit
 
 
 class Deletion(NamedTuple):
-    """An answer to a deletion: its words, whether it deletes, and whether there is no such job."""
+    """An answer to a deletion: its words, whether it deletes, and whether there is no such job.
+
+    If the commands were not run to their end, ``failure`` says why.
+    """
 
     words: str = ""
     is_accepted: bool = False
     is_gone: bool = False
+    failure: str = ""
 
 
 class Cluster:
@@ -45,10 +50,12 @@ class Cluster:
 
     def tasks(self) -> Jobs:
         """Return all tasks of the user's jobs. Raises UNKNOWN."""
-        command = self.system.question()
+        command = call_for(Command, self.system.question)
         done = self._run(command, _ASK_S)
         try:
-            return self.system.tasks_in(done)
+            return _jobs(call(self.system.tasks_in, done), self.system)
+        except PluginFault:
+            raise
         except ValueError as problem:
             raise ValueError(f"{command.program}: {problem}") from problem
 
@@ -62,7 +69,7 @@ class Cluster:
             name: the name.
             timeout_s: how long the answer may take.
         """
-        command = self.system.description(job, name)
+        command = call(self.system.description, job, name)
         if command is None:
             listed = self.tasks()
             jobs = [job] if job else listed
@@ -70,7 +77,9 @@ class Cluster:
             return [each for each in found if each is not None]
         done = self._run(command, timeout_s)
         try:
-            described = self.system.descriptions_in(done, job or name)
+            described = call_for_all(self.system.descriptions_in, done, job or name)
+        except PluginFault:
+            raise
         except ValueError as problem:
             line = shlex.join(command.typed)
             raise ValueError(f"{line} does not answer: {problem}") from problem
@@ -81,18 +90,25 @@ class Cluster:
 
     def how_to_describe(self, job: str = "", name: str = "") -> str:
         """Return the command line that people may type to learn more of a job."""
-        return shlex.join((self.system.description(job, name) or self.system.question()).typed)
+        try:
+            command = call(self.system.description, job, name) or call(self.system.question)
+        except ValueError:
+            return self.system.name
+        return shlex.join(command.typed)
 
     def how_to_delete(self, job: str) -> Sequence[str]:
-        """Return the command line that deletes a job."""
-        return self.system.deletion(job, ())[0].typed
+        """Return the command line that deletes a job; no words if the plugin fails to tell it."""
+        try:
+            return call_for_all(self.system.deletion, job, ())[0].typed
+        except (ValueError, IndexError):
+            return []
 
     def find(self, name: str, mark: str) -> str | None:
-        """Return the job of a name of which the batch system says something that holds a mark."""
-        try:
-            described = self.describe(name=name, timeout_s=FIND_S)
-        except UNKNOWN:
-            return None
+        """Return the job of a name of which the batch system says something that holds a mark.
+
+        Raises UNKNOWN.
+        """
+        described = self.describe(name=name, timeout_s=FIND_S)
         return next((each.job for each in reversed(described) if mark in each.text), None)
 
     def why_queued(self, job: str) -> str:
@@ -110,11 +126,14 @@ class Cluster:
             job: its number.
             is_ours: tells its records from those of older jobs that had the number.
         """
-        command = self.system.accounting(job)
-        if command is None:
-            return {}
         try:
-            runs = self.system.ends_in(self._run(command, _ACCOUNTING_S))
+            command = call(self.system.accounting, job)
+            if command is None:
+                return {}
+            runs = call_for_all(self.system.ends_in, self._run(command, _ACCOUNTING_S))
+        except PluginFault as problem:
+            self.logger.warning("how tasks of job %s ended is not known: %s", job, problem)
+            return {}
         except UNKNOWN:
             return {}
         last = {run.task: run for run in runs if is_ours(run)}
@@ -141,18 +160,20 @@ class Cluster:
     def delete(self, job: str, ranges: Sequence[range] = ()) -> Deletion:
         """Delete a job, or some of its tasks."""
         parts = iter(ranges)
-        commands = list(self.system.deletion(job, ())) if not ranges else []
-        while part := list(islice(parts, _MOST_RANGES)):
-            commands += self.system.deletion(job, part)
         words, is_accepted, is_gone = [], True, False
-        for command in commands:
-            try:
+        try:
+            commands = call_for_all(self.system.deletion, job, ()) if not ranges else []
+            while part := list(islice(parts, _MOST_RANGES)):
+                commands += call_for_all(self.system.deletion, job, part)
+            for command in commands:
                 done = self._run(command, _ASK_S)
-            except PROBLEMS as problem:
-                return Deletion(str(problem))
-            words.append(done.words)
-            is_accepted = is_accepted and done.exit_code == 0
-            is_gone = is_gone or self.system.is_gone(done, job)
+                words.append(done.words)
+                is_accepted = is_accepted and done.exit_code == 0
+                is_gone = is_gone or call(self.system.is_gone, done, job)
+        except UNKNOWN as problem:
+            return Deletion(
+                "\n".join(filter(None, words)), failure=f"its deletion failed: {problem}"
+            )
         return Deletion("\n".join(filter(None, words)), is_accepted, is_gone)
 
     def _try_describe(self, job: str) -> Sequence[Description]:
@@ -163,6 +184,14 @@ class Cluster:
 
     def _run(self, command: Command, timeout_s: float) -> CommandResult:
         return self.host.run(command.argv, input=command.input.encode(), timeout_s=timeout_s)
+
+
+def _jobs(listed: object, system: BatchSystem) -> Jobs:
+    """Return what a plugin has read from a list. Raises PluginFault if that is none."""
+    if isinstance(listed, Mapping) and all(isinstance(each, Mapping) for each in listed.values()):
+        return listed
+    text = f"{type(system).__name__}.tasks_in() did not return a mapping of jobs to their tasks"
+    raise PluginFault(text)
 
 
 def _description_of(job: str, tasks: Mapping[int, BatchTask]) -> Description | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from imp_parallel_core import Bootstrap, CommandHost, LaunchError
 
 from ._cluster import PROBLEMS
+from ._plugin_calls import call
 from ._system import BatchSystem
 
 _PREFIX = ".imp_parallel-"
@@ -43,7 +44,7 @@ class Documents:
         self._host = host
         self._content = {str(number): each.document() for number, each in bootstraps.items()}
         self._there = set(self._content)  # the names of the documents that are written
-        self.folder, reached_by = self._make_folder(cwd if system.can_use(cwd) else None)
+        self.folder, reached_by = self._make_folder(cwd if call(system.can_use, cwd) else None)
         self.early_output = f"{reached_by}/{system.task_pattern}.early"
         """Where the output of a job goes until its script has opened the slave's."""
         try:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from imp_parallel_core import Bootstrap
 
+from ._plugin_calls import call
 from ._quoting import quote
 from ._safe_start import masters_files, safe_start
 from ._system import BatchSystem
@@ -117,7 +118,7 @@ def render(system: BatchSystem, parts: ScriptParts) -> str:
         preparations="".join(line + "\n" for line in preparations),
         run=run.format(command=" ".join(map(quote, parts.command))),
         folder=quote(parts.folder),
-        notify=system.notice(parts.options),
+        notify=call(system.notice, parts.options),
         wait=_WAIT.format(restarted=system.restarted, task=task),
         kept_from=_kept_from(system),
     )

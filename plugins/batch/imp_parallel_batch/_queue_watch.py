@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from imp_parallel_core import CommandHost
+from imp_parallel_core import CommandHost, Error
 
 from ._cluster import Cluster, Jobs
 from ._system import BatchSystem, BatchTask
@@ -68,17 +68,23 @@ class QueueWatch:
     @property
     def problem(self) -> str:
         """Why the last question has no answer; "" if it has one, or is not late yet."""
-        waited_s = self._clock() - self._asked_at
-        if self._question is not None and waited_s >= _PATIENCE_S:
+        if self.hangs:
+            waited_s = self._clock() - self._asked_at
             return f"{self._program} has not answered for {waited_s:.0f} s"
         return self._problem
 
-    def look(self, max_age_s: float | None = None) -> Snapshot:
+    @property
+    def hangs(self) -> bool:
+        """Whether an answer is late."""
+        return self._question is not None and self._clock() - self._asked_at >= _PATIENCE_S
+
+    def look(self, max_age_s: float | None = None, patience_s: float = _PATIENCE_S) -> Snapshot:
         """Return a snapshot; the last one if it is too early to ask again, or no answer came.
 
         Args:
             max_age_s: how old it may be; by default as old as the present pause. While an answer
                 is on its way, nothing is asked again.
+            patience_s: how long an answer may take.
         """
         with self._lock:
             pause_s = self._pause_s if max_age_s is None else max_age_s
@@ -88,7 +94,7 @@ class QueueWatch:
                 _start(self._refresh)
             question = self._question
         if question is not None:
-            question.wait(max(0.0, self._asked_at + _PATIENCE_S - self._clock()))
+            question.wait(max(0.0, self._asked_at + patience_s - self._clock()))
         return self._snapshot
 
     def expect_change(self) -> None:
@@ -107,7 +113,7 @@ class QueueWatch:
         with self._lock:
             now = self._clock()
             if isinstance(answer, Exception):
-                self._failed(str(answer), now)
+                self._failed(_in_words(answer), now)
             else:
                 self._answered(answer, asked_at)
             slowness_s = now - asked_at  # a slow one is asked less
@@ -131,6 +137,13 @@ class QueueWatch:
         grown_s = min(self._pause_s * _PAUSE_GROWTH, _LAST_PAUSE_S)
         self._pause_s = grown_s if is_same else _FIRST_PAUSE_S
         self._snapshot = Snapshot(asked_at, jobs)
+
+
+def _in_words(problem: Exception) -> str:
+    text = str(problem)
+    if isinstance(problem, (OSError, ValueError, Error)) and text:
+        return text
+    return f"{type(problem).__name__}: {text}"
 
 
 def _start(function: Callable[[], None]) -> None:

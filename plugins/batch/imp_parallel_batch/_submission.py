@@ -9,8 +9,9 @@ import time
 
 from imp_parallel_core import CommandResult, LaunchError
 
-from ._cluster import Cluster
-from ._system import Array, Submitted
+from ._cluster import UNKNOWN, Cluster
+from ._plugin_calls import call_for
+from ._system import Array, Command, Submitted
 
 _SUBMIT_S = 120.0  # a submission may pass through a site's slow verifier
 _FIRST_S = 2.0  # then the job is looked for: the command may wait for something else
@@ -34,11 +35,11 @@ class Submission:
         self._cluster = cluster
         self._array = array
         self._cwd = cwd
-        self._command = cluster.system.submission(array)
+        self._command = call_for(Command, cluster.system.submission, array)
         self._program = self._command.program
         self.argv = self._command.typed
         """Its command line, for messages."""
-        self.name = cluster.system.job_name(array)
+        self.name = call_for(str, cluster.system.job_name, array)
         """The job's name."""
         self._answers: queue.SimpleQueue[CommandResult | Exception] = queue.SimpleQueue()
 
@@ -58,7 +59,7 @@ class Submission:
                 return self._understand(self._answers.get(timeout=pause_s))
             except queue.Empty:
                 pass
-            job = self._cluster.find(self.name, self._array.name)
+            job, _ = self._find()
             if job is not None:
                 text = "%s has not ended, but job %s (%s) is there"
                 logger.info(text, self._program, job, self.name)
@@ -99,14 +100,37 @@ class Submission:
         if isinstance(answer, Exception):
             return self._search(str(answer), None)
         try:
-            told = self._cluster.system.submitted(answer, self._array)
+            told = call_for(Submitted, self._cluster.system.submitted, answer, self._array)
         except ValueError as problem:
             return self._search(str(problem), answer)
         if told.refusal:
-            raise self._refusal(told, answer)
+            return self._check_refusal(told, answer)
         if not told.job:
             return self._search(told.doubt or "its answer is not understood", answer)
         return told.job
+
+    def _check_refusal(self, told: Submitted, answer: CommandResult) -> str:
+        """Return the job that is there all the same. Raises LaunchError, as there usually is none.
+
+        A command may fail after the batch system has taken the job, as when a connection breaks.
+        """
+        job, trouble = self._find()
+        if job is not None:
+            return self._found(job, told.refusal, answer)
+        raise self._refusal(told, answer, trouble)
+
+    def _find(self) -> tuple[str | None, str]:
+        """Return the array's job; None if it is not there, with the trouble if nobody can say."""
+        try:
+            return self._cluster.find(self.name, self._array.name), ""
+        except UNKNOWN as problem:
+            return None, str(problem)
+
+    def _found(self, job: str, problem: str, answer: CommandResult | None) -> str:
+        said = f"\n{_quoted(answer)}" if answer is not None else ""
+        text = "%s: %s; but job %s (%s) is there%s"
+        self._cluster.logger.warning(text, self._program, problem, job, self.name, said)
+        return job
 
     def _search(self, problem: str, answer: CommandResult | None) -> str:
         """Look for the job by its name: after this answer it is not certain that it is there."""
@@ -114,24 +138,33 @@ class Submission:
         for attempt in range(_TRIES):
             if attempt:
                 time.sleep(_PAUSE_S)
-            job = self._cluster.find(self.name, self._array.name)
+            job, trouble = self._find()
             if job is not None:
-                text = "%s: %s; but job %s (%s) is there%s"
-                self._cluster.logger.warning(text, self._program, problem, job, self.name, said)
-                return job
+                return self._found(job, problem, answer)
+        found = f"No job {self.name} was found"
+        if trouble:
+            found = f"The job {self.name} could not be looked for ({trouble})"
         raise LaunchError(
             f"it is not known whether the array was submitted: {problem}\n"
             f"    command: {shlex.join(self.argv)}{said}\n"
-            f"    No job {self.name} was found, but it may come to be there: look for it with "
-            f"{self._cluster.how_to_describe(name=self.name)}, and delete it with "
-            f"{self._cluster.how_to_delete('JOB')[0]}.",
+            f"    {found}, but it may come to be there: {self._how_to_look()}",
             command=self.argv,
             exit_code=answer.exit_code if answer is not None else None,
             output=_shortened(answer.words) if answer is not None else "",
         )
 
-    def _refusal(self, told: Submitted, answer: CommandResult) -> LaunchError:
+    def _how_to_look(self) -> str:
+        look = self._cluster.how_to_describe(name=self.name)
+        delete = self._cluster.how_to_delete("JOB")[:1] or ["the command for that"]
+        return f"look for it with {look}, and delete it with {delete[0]}."
+
+    def _refusal(self, told: Submitted, answer: CommandResult, trouble: str) -> LaunchError:
         advice = f"\n    {told.advice}" if told.advice else ""
+        if trouble:
+            advice += (
+                f"\n    Whether job {self.name} is there all the same could not be found out "
+                f"({trouble}): {self._how_to_look()}"
+            )
         return LaunchError(
             f"{told.refusal}\n    command: {shlex.join(self.argv)}\n{_quoted(answer)}{advice}",
             command=self.argv,

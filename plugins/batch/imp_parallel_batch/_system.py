@@ -71,7 +71,8 @@ class Submitted(NamedTuple):
     job: str = ""
     """The array's job, for certain: ``"5"``, or ``"5[].server"``."""
     refusal: str = ""
-    """Nothing was submitted, for certain: a sentence for the error, which quotes the answer."""
+    """Nothing was submitted: a sentence for the error, which quotes the answer. The kit looks for
+    the job all the same before it says so, as a command may fail after the job was taken."""
     doubt: str = ""
     """The job may be there or not: why that is not certain."""
     advice: str = ""

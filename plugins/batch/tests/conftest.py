@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 from harness_batch import EXAMPLE
+from made_up_host import MadeUpHost
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +20,9 @@ def plugin() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def host(tmp_path: Path, plugin: ModuleType) -> MadeUpHost:
+    """Return a host whose queue the example of the documents knows."""
+    return MadeUpHost(tmp_path, plugin.Queue())

@@ -7,85 +7,28 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from imp_parallel_batch import (
     Array,
     BatchEnd,
-    BatchSlaveArray,
     BatchTask,
     Command,
     Description,
-    launch_array,
 )
 from imp_parallel_batch._cluster import Cluster
 from imp_parallel_batch._launch import BatchLaunch
 from imp_parallel_batch._leftovers import note_name, note_number, sweep
+from made_up_host import MadeUpHost
 
 from imp_parallel_core import (
-    Bootstrap,
     CommandResult,
     LaunchError,
     LaunchPhase,
     LaunchState,
-    LocalHost,
 )
 from tests.support.waiting import wait_until
-
-
-class MadeUpHost(LocalHost):
-    """Real files; a queue that answers what a test says, with NAME for the array's name."""
-
-    def __init__(self, folder: Path, queue: Any) -> None:
-        self.folder = folder
-        self.queue = queue
-        self.lines = ["7 NAME 1 runs", "7 NAME 2 runs"]
-        self.name = "nobody's"
-        self.submitted = CommandResult(0, "job 7\n", "")
-        self.commands: list[Sequence[str]] = []
-        self.described: CommandResult | None = None
-
-    def run(
-        self, argv: Sequence[str], *, timeout_s: float, input: bytes = b"", cwd: str | None = None
-    ) -> CommandResult:
-        if argv[0] == "sh":
-            return super().run(argv, timeout_s=timeout_s, input=input, cwd=cwd)
-        self.commands.append(list(argv))
-        if argv[0] == "put":
-            self.name = argv[argv.index("--name") + 1]
-            return self.submitted
-        if argv[0] == "list":
-            lines = [line.replace("NAME", self.name) for line in [*self.lines, "end"]]
-            return CommandResult(0, "\n".join(lines), "")
-        if argv[0] == "describe" and self.described is not None:
-            return self.described
-        return CommandResult(0, "", "")
-
-    def launch(self, count: int = 2, **members: Any) -> BatchLaunch:
-        """Launch slaves 3, 4 … of the queue, of which some members may be others."""
-        system = type("Other", (type(self.queue),), members)()
-        kind = type("Slaves", (BatchSlaveArray,), {"system": system})
-        bootstraps = [
-            Bootstrap(index, "python3", str(self.folder), f"{self.folder}/{index}.out", [])
-            for index in range(3, 3 + count)
-        ]
-        return launch_array(kind(count, via=self), bootstraps)
-
-    def end(self, launch: BatchLaunch) -> None:
-        """Have the job vanish, and end the launch."""
-        self.lines = []
-        launch.cancel(0.0)
-
-    def asked(self, program: str) -> list[Sequence[str]]:
-        """Return the commands of a program that were run."""
-        return [argv for argv in self.commands if argv[0] == program]
-
-
-@pytest.fixture
-def host(tmp_path: Path, plugin: ModuleType) -> MadeUpHost:
-    return MadeUpHost(tmp_path, plugin.Queue())
 
 
 def poll_until(
@@ -226,7 +169,7 @@ def test_a_job_of_the_number_that_has_another_name_is_never_deleted(
 def test_a_description_of_another_job_tells_nothing(
     host: MadeUpHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imp_parallel_batch._launch._DELETE_S", 0.3)
+    monkeypatch.setattr("imp_parallel_batch._array_end._DELETE_S", 0.3)
     host.lines = []
     host.described = CommandResult(0, "job 70", "")
     launch = host.launch(

@@ -116,6 +116,6 @@ def test_a_qdel_that_hangs_does_not_keep_the_script(
         hanging("qdel")
         asked_at = time.monotonic()
     assert time.monotonic() - asked_at < 8.0
-    assert "still ending" in caplog.text
+    assert "Delete it with: qdel" in caplog.text
     cluster.try_run("qdel", "-u", "*")
     wait_until(lambda: not cluster.jobs(), what="an empty queue")

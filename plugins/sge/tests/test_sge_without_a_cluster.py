@@ -320,7 +320,7 @@ def test_a_host_that_can_not_be_reached_ends_no_slave_and_the_documents_come_bac
 def test_a_job_that_can_not_be_deleted_is_named_and_its_documents_are_not_left(
     host: MadeUpHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imp_parallel_batch._launch._DELETE_S", 0.3)
+    monkeypatch.setattr("imp_parallel_batch._array_end._DELETE_S", 0.3)
     launch = host.launch()
     with pytest.raises(LaunchError, match="qdel 5"):
         launch.cancel(0.1)
@@ -334,7 +334,7 @@ def test_what_grid_engine_is_deleting_is_left_to_it(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("imp_parallel_batch._launch._DELETE_S", 0.3)
+    monkeypatch.setattr("imp_parallel_batch._array_end._DELETE_S", 0.3)
     host.queue = listing((5, "dr", "q@h", "1-2:1"))
     launch = host.launch()
     with caplog.at_level(logging.WARNING, "imp_parallel.sge"):
@@ -359,7 +359,7 @@ def test_a_job_that_qstat_j_describes_as_another_is_never_deleted(
 def test_no_job_is_deleted_while_it_is_not_known_whose_it_is(
     host: MadeUpHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imp_parallel_batch._launch._DELETE_S", 0.3)
+    monkeypatch.setattr("imp_parallel_batch._array_end._DELETE_S", 0.3)
     launch = host.launch()
     host.described = CommandResult(1, "", "error: commlib error: got read error")
     with pytest.raises(LaunchError, match="qstat -j 5 does not answer"):
