@@ -199,7 +199,7 @@ def __getattr__(name: str) -> Any:
     else:
         from ._plugins.registry import find_slave_type
 
-        value = find_slave_type(name)
+        value = find_slave_type(name, __all__)
     globals()[name] = value
     return value
 

@@ -39,6 +39,7 @@ from .._engine.engine import Engine
 from .._errors import LaunchError
 from .._fleet.record import SlaveRecord
 from .._plugins.bootstrap import Bootstrap, script_arguments
+from .._plugins.contract import checked_secret
 from .._plugins.output_files import OutputFiles
 from .._plugins.registry import Plugins
 from .._plugins.slaves import Slave, checked_count, checked_environment, checked_threads
@@ -287,7 +288,8 @@ class Manager:
         slave_modules: Sequence[str] = ()
         if slave.transport:
             transport, addresses = self._transports.get(slave.transport)
-            dial, secret = transport.dial, transport.secret(index)
+            dial = transport.dial
+            secret = checked_secret(slave.transport, transport.secret(index))
             slave_modules = transport.slave_modules
         bootstrap = Bootstrap(
             index=index,

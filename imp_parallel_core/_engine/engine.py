@@ -105,7 +105,11 @@ class Engine:
         self._loop.post(launch)
 
     def accept(self, index: int, stream: Stream) -> None:
-        """Take a slave's stream from a transport, in any thread."""
+        """Take a slave's stream from a transport, in any thread. Raises TypeError."""
+        number: object = index
+        if not isinstance(number, int):  # which may not fail in the engine's thread
+            close_quietly(stream)
+            raise TypeError(f"accept takes the number of a slave, and not {index!r}")
         self._loop.post(lambda: self._fleet.stream_made(index, stream))
         if self._loop.is_over:  # nobody may be there to take it
             close_quietly(stream)

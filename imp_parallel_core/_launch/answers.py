@@ -6,7 +6,14 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from .._plugins.launch import LaunchPhase, LaunchState, describe_command
+from .._plugins.contract import (
+    checked_states,
+    checked_text,
+    checked_words,
+    described,
+    package_of,
+)
+from .._plugins.launch import LaunchState, describe_command
 from .._printable import printable, printable_lines
 from ..reminder import Reminder
 
@@ -36,29 +43,31 @@ class Answers:
     def poll(self, launch: Launch) -> Mapping[int, LaunchState]:
         """Return the state of each slave, as it was last known."""
         known = self._known
-        self._known = self._ask("poll", lambda: _checked(launch.poll()), known)
+        self._known = self._ask(launch, "poll", lambda: _printable(launch.poll()), known)
         return self._known
 
     def log_tail(self, launch: Launch, index: int) -> str:
         """Return the end of a slave's output, "" if the launch fails to."""
-        return self._ask("log_tail", lambda: printable_lines(launch.log_tail(index)), "")
+        return self._ask(
+            launch, "log_tail", lambda: printable_lines(checked_text(launch.log_tail(index))), ""
+        )
 
     def command(self, launch: Launch, index: int) -> str:
         """Return the command line that was run for a slave, likewise."""
-        return self._ask("command", lambda: printable(_command_of(launch, index)), "")
+        return self._ask(launch, "command", lambda: printable(_command_of(launch, index)), "")
 
-    def _ask(self, question: str, ask: Callable[[], _T], otherwise: _T) -> _T:
+    def _ask(self, launch: Launch, question: str, ask: Callable[[], _T], otherwise: _T) -> _T:
         try:
             answer = ask()
         except BaseException as problem:  # the plugin's, perhaps a SystemExit
             failures = self._failures[question] = self._failures.get(question, 0) + 1
-            name, text = type(problem).__name__, printable(str(problem))
+            text = printable(described(problem, package_of(type(launch).__module__)))
             if question == "poll":
-                self.trouble = f"poll failed: {name}: {text}"
+                self.trouble = f"poll failed: {text}"
             if self._reminders.setdefault(question, Reminder()).remind(failures):
                 _logger.warning(
-                    "%s: %s failed: %s: %s (%d in a row; it is asked again)",
-                    *(self._what, question, name, text, failures),
+                    "%s: %s failed: %s (%d in a row; it is asked again)",
+                    *(self._what, question, text, failures),
                 )
             return otherwise
         self._failures.pop(question, None)
@@ -72,17 +81,13 @@ def _command_of(launch: Launch, index: int) -> str:
     command = launch.command
     if isinstance(command, Mapping):
         command = command.get(index, ())
-    return describe_command(command)
+    return describe_command(checked_words(command)) if command else ""
 
 
-def _checked(states: Mapping[int, LaunchState]) -> Mapping[int, LaunchState]:
-    """Return states that are what they should be. Raises TypeError for others."""
-    for state in states.values():
-        phase, detail, exit_code = state
-        is_code = exit_code is None or isinstance(exit_code, int)
-        if not (isinstance(phase, LaunchPhase) and isinstance(detail, str) and is_code):
-            raise TypeError(f"{state!r} is no LaunchState")
+def _printable(answer: object) -> Mapping[int, LaunchState]:
+    """Return the answer to ``poll``. Raises TypeError if it breaks the contract."""
+    states = checked_states(answer)
     return {
-        index: LaunchState(state[0], printable_lines(state[1]), state[2])
+        index: state._replace(detail=printable_lines(state.detail))
         for index, state in states.items()
     }

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from .._plugins.contract import described, package_of
 from .._plugins.launch import (
     EndingLaunch,
     InformedLaunch,
@@ -248,7 +249,7 @@ class LaunchWatch(threading.Thread):
         if isinstance(launch, InformedLaunch):
             parted = news - connected
             what = "tell of the connections of slaves to"
-            self._try(lambda: launch.note_connections(connected, parted), what)
+            self._try(launch, lambda: launch.note_connections(connected, parted), what)
 
     def _poll(self, launch: Launch) -> None:
         self._pause_s = min(self._pause_s * _POLL_GROWTH, _LAST_POLL_S)
@@ -278,28 +279,27 @@ class LaunchWatch(threading.Thread):
         for index in indices:
             self._forget(index)
         if isinstance(launch, WithdrawingLaunch):
-            self._try(lambda: launch.withdraw(indices), "withdraw slaves of")
+            self._try(launch, lambda: launch.withdraw(indices), "withdraw slaves of")
 
     def _end_slave(self, launch: Launch, index: int) -> None:
         self._forget(index)
         if isinstance(launch, EndingLaunch):
-            self._try(lambda: launch.end_slave(index), f"end slave {index} of")
+            self._try(launch, lambda: launch.end_slave(index), f"end slave {index} of")
 
     def _cancel(self, launch: Launch) -> None:
         with self._lock:
             self._is_over = True
             for stream in self._streams.values():  # too late, perhaps, for the engine to take it
                 close_quietly(stream)
-        self._try(lambda: launch.cancel(self._grace_s), "end")
+        self._try(launch, lambda: launch.cancel(self._grace_s), "end")
 
-    def _try(self, end: Callable[[], None], what: str) -> None:
+    def _try(self, launch: Launch, end: Callable[[], None], what: str) -> None:
         """Have a plugin end something; if it fails, people are told, and nobody waits for it."""
         try:
             end()
         except BaseException as error:  # the plugin's
-            name = type(error).__name__
-            text = printable_lines(str(error))
-            _logger.warning("could not %s %s: %s: %s", what, self._what, name, text)
+            text = printable_lines(described(error, package_of(type(launch).__module__)))
+            _logger.warning("could not %s %s: %s", what, self._what, text)
 
 
 def _is_known(state: LaunchState | None) -> bool:

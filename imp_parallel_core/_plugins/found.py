@@ -17,6 +17,7 @@ import pluggy
 from .._errors import PluginError
 from .._light_typing import NamedTuple
 from . import hookspecs as _hookspecs
+from .contract import described
 from .entry_points import EntryPoint, canonical, find_entry_points
 
 _logger = logging.getLogger("imp_parallel.plugins")
@@ -36,6 +37,14 @@ class Plugin(NamedTuple):
     """What the entry point names."""
 
     plugin: Any
+
+    is_given: bool = False
+    """Whether it is not installed, but was given to the Manager."""
+
+    @property
+    def full_name(self) -> str:
+        """Its label, and what the entry point names."""
+        return self.label if self.is_given else f"{self.label} ({self.module})"
 
 
 class Found(NamedTuple):
@@ -75,7 +84,7 @@ def find_plugins() -> Found:
         except KeyboardInterrupt:  # a Ctrl-C of the user's
             raise
         except BaseException as problem:  # a stranger's code: it may fail, or exit, in any way
-            found.broken[label] = f"{type(problem).__name__}: {problem}"
+            found.broken[label] = described(problem)
             _logger.warning("plugin %s can't be used: %s", label, found.broken[label])
         else:
             found.plugins.append(Plugin(label, each.value, plugin))
@@ -114,6 +123,10 @@ def check(plugin: Any, name: str) -> None:
     """Raise if a plugin has a hook that does not exist, or with other arguments."""
     registry = new_registry()
     registry.register(plugin, name)
-    registry.check_pending()
+    try:
+        registry.check_pending()
+    except pluggy.PluginValidationError as problem:
+        hooks = ", ".join(name for name in vars(_hookspecs) if name.startswith("imp_parallel_"))
+        raise PluginError(f"{problem} (the hooks are: {hooks})") from problem
     if not registry.get_hookcallers(plugin):
         raise PluginError("it implements no hook of imp_parallel (see docs/plugins.md)")

@@ -11,8 +11,17 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from .._errors import PluginError
+from .._errors import Error, PluginError
 from .._light_typing import NamedTuple
+from .contract import (
+    checked_launch,
+    described,
+    package_of,
+    place_in,
+    shown,
+    why_no_slave_type,
+    why_no_transport,
+)
 from .found import DISABLE, Plugin, check, find_plugins, new_registry
 
 if TYPE_CHECKING:
@@ -57,13 +66,14 @@ class Plugins:
                 check(plugin, name)
             except Exception as problem:
                 raise PluginError(f"plugin {name} can't be used: {problem}") from problem
-            self._register(Plugin("given to Manager", name, plugin), is_given=True)
+            label = f"{name} (given to Manager)"
+            self._register(Plugin(label, name, plugin, is_given=True))
 
-    def _register(self, found: Plugin, *, is_given: bool = False) -> None:
+    def _register(self, found: Plugin) -> None:
         if self._registry.is_registered(found.plugin):
             return
-        self._registry.register(found.plugin, None if is_given else found.label)
-        self._plugins.insert(0 if is_given else len(self._plugins), found)
+        self._registry.register(found.plugin, None if found.is_given else found.label)
+        self._plugins.insert(0 if found.is_given else len(self._plugins), found)
 
     def launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept) -> Launch:
         """Have slaves launched by the plugin that knows them.
@@ -71,18 +81,40 @@ class Plugins:
         The plugin that brought the class of the slaves is asked first, so that the others need not
         even look at them.
 
-        Raises PluginError if there is none, or whatever the plugin raises.
+        Raises PluginError if there is none, or if the plugin is broken, or the Error that the
+        plugin raises.
         """
-        packages = {_package(kind) for kind in type(slaves).__mro__}
-        others = [one for one in self._registry.get_plugins() if _package(one) not in packages]
-        likely = self._registry.subset_hook_caller("imp_parallel_launch", others)
-        launch: Launch | None = None
-        for hook in (likely, self._registry.hook.imp_parallel_launch):
-            if launch is None:
-                launch = hook(slaves=slaves, bootstraps=bootstraps, accept=accept)
-        if launch is None:
-            raise PluginError(f"no installed plugin launches {slaves!r}; {self._describe()}")
-        return launch
+        packages = {package_of(kind.__module__) for kind in type(slaves).__mro__}
+        implementations = [
+            each
+            for each in reversed(self._registry.hook.imp_parallel_launch.get_hookimpls())
+            if not (each.wrapper or each.hookwrapper)  # pluggy's: they only look on
+        ]
+        implementations.sort(key=lambda each: _package(each.plugin) not in packages)
+        for asked in implementations:
+            others = [each.plugin for each in implementations if each is not asked]
+            hook = self._registry.subset_hook_caller("imp_parallel_launch", others)
+            try:
+                answer = hook(slaves=slaves, bootstraps=bootstraps, accept=accept)
+                if answer is not None:
+                    return checked_launch(answer)
+            except PluginError as problem:
+                place = place_in(problem, _package(asked.plugin))
+                raise PluginError(
+                    f"plugin {self._label(asked.plugin)}: {problem}{place}"
+                ) from problem
+            except (Error, KeyboardInterrupt):
+                raise
+            except BaseException as problem:  # a stranger's code
+                what = described(problem, _package(asked.plugin))
+                label = self._label(asked.plugin)
+                raise PluginError(
+                    f"plugin {label} failed in imp_parallel_launch: {what}"
+                ) from problem
+        raise PluginError(f"no installed plugin launches {slaves!r}; {self._describe()}")
+
+    def _label(self, plugin: Any) -> str:
+        return next(found.label for found in self._plugins if found.plugin is plugin)
 
     def transport(self, name: str) -> Transport:
         """Return a new transport of that name.
@@ -91,7 +123,9 @@ class Plugins:
 
         Raises PluginError if no plugin brings it.
         """
-        answers = list(self._ask("imp_parallel_transport", name=name))
+        answers = [
+            _without_faults(answer) for answer in self._ask("imp_parallel_transport", name=name)
+        ]
         brought = [answer for answer in answers if answer.value is not None]
         if not brought:
             failed = [
@@ -106,20 +140,27 @@ class Plugins:
         transport: Transport = brought[0].value
         return transport
 
-    def slave_types(self) -> dict[str, type]:
+    def slave_types(self, reserved: Sequence[str] = ()) -> dict[str, type]:
         """Return all slave classes that the plugins bring, by name.
 
         If several plugins bring different classes of a name, a warning names them, and says which
-        one is used.
+        one is used. What nobody could import is told, too.
+
+        Args:
+            reserved: the names that the core has given to something else.
         """
         brought: dict[str, dict[type, Plugin]] = {}
         for answer in self._ask("imp_parallel_slave_types"):
+            label = answer.found.label
             if not isinstance(answer.value, Mapping):
                 if not answer.problem:
-                    _logger.warning("plugin %s: its slave types are no mapping", answer.found.label)
+                    _warn(f"plugin {label}: its slave types are no mapping: {shown(answer.value)}")
                 continue
             for name, kind in answer.value.items():
-                brought.setdefault(name, {}).setdefault(kind, answer.found)
+                if why := why_no_slave_type(name, kind, reserved):
+                    _warn(f"plugin {label}: its slave type {name!r} can't be imported: {why}")
+                else:
+                    brought.setdefault(name, {}).setdefault(kind, answer.found)
         for name, kinds in brought.items():
             _warn_of_several(f"a slave class {name}", list(kinds.values()))
         return {name: next(iter(kinds)) for name, kinds in brought.items()}
@@ -140,7 +181,7 @@ class Plugins:
             except KeyboardInterrupt:  # a Ctrl-C of the user's
                 raise
             except BaseException as problem:  # a stranger's code: the others are asked all the same
-                text = f"{type(problem).__name__}: {problem}"
+                text = described(problem, _package(found.plugin))
                 _logger.warning("plugin %s failed in %s: %s", found.label, hook, text)
                 yield _Answer(found, None, text)
             else:
@@ -165,39 +206,59 @@ class _Answer(NamedTuple):
     problem: str = ""
 
 
+def _without_faults(answer: _Answer) -> _Answer:
+    """Return the answer of a plugin, but none instead of what is no transport; that is told."""
+    if answer.value is None or not (why := why_no_transport(answer.value)):
+        return answer
+    _warn(f"plugin {answer.found.label} failed in imp_parallel_transport: {why}")
+    return _Answer(answer.found, None, why)
+
+
 def _warn_of_several(what: str, plugins: Sequence[Plugin]) -> None:
     """Say, once in a process, which of several plugins is used that bring the same."""
-    if len(plugins) > 1:
-        _warn(what, tuple(f"{found.label} ({found.module})" for found in plugins))
+    if len(plugins) < 2:
+        return
+    used, *unused = plugins
+    advice = []
+    if any(not found.is_given for found in unused):
+        advice.append(f"{DISABLE} can leave out plugins that are installed")
+    if any(found.is_given for found in unused):
+        advice.append("Of those given to Manager, the last comes first: give it one alone")
+    names = " and ".join(found.full_name for found in plugins)
+    _warn(f"{names} bring {what} each; that of {used.full_name} is used. {'. '.join(advice)}")
 
 
 @cache
-def _warn(what: str, plugins: Sequence[str]) -> None:
-    _logger.warning(
-        "%s bring %s each; that of %s is used. %s can leave the others out",
-        " and ".join(plugins),
-        what,
-        plugins[0],
-        DISABLE,
-    )
+def _warn(text: str) -> None:
+    """Warn of something, once in a process."""
+    _logger.warning("%s", text)
 
 
 def _package(thing: Any) -> str:
-    """Return the name of the package that a class, or a plugin, comes from."""
-    module = getattr(thing, "__module__", None) or getattr(thing, "__name__", "")
-    return str(module).partition(".")[0]
+    """Return the name of the package that a plugin comes from."""
+    return package_of(getattr(thing, "__module__", None) or getattr(thing, "__name__", ""))
 
 
-def find_slave_type(name: str) -> type:
+def find_slave_type(name: str, reserved: Sequence[str] = ()) -> type:
     """Return the slave class of that name, for ``from imp_parallel_core import …``.
+
+    Args:
+        name: the name.
+        reserved: the names that the core has given to something else.
 
     Raises ImportError with the distribution to install, AttributeError for any other name.
     """
-    kind = Plugins().slave_types().get(name)
+    kind = Plugins().slave_types(reserved).get(name)
     if kind is not None:
         return kind
     distribution = KNOWN_DISTRIBUTIONS.get(name)
     if distribution is None:
+        if left_out := find_plugins().left_out:  # an import shows nothing of an AttributeError
+            plugins = ", ".join(left_out)
+            _warn(
+                f"imp_parallel_core has no {name}; {DISABLE} leaves out {plugins}, which may "
+                "bring it"
+            )
         raise AttributeError(f"module 'imp_parallel_core' has no attribute {name!r}")
     found = find_plugins()
     why = found.broken.get(distribution)

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from .._errors import ClosedError
+from .contract import checked_addresses
 from .registry import Plugins
 
 if TYPE_CHECKING:
@@ -41,15 +42,16 @@ class Transports:
     def get(self, name: str) -> tuple[Transport, tuple[str, ...]]:
         """Return a transport and the addresses that it listens at.
 
-        Raises PluginError if no plugin brings it, whatever it raises when it can't listen, or
-        ClosedError.
+        Raises PluginError if no plugin brings it or it is broken, whatever it raises when it can't
+        listen, or ClosedError.
         """
         with self._lock:
             if self._is_closed:
                 raise ClosedError("this Manager has been closed")
             if name not in self._listening:
                 transport = self._plugins.transport(name)
-                addresses = tuple(transport.listen(self._host, self._port, self._accept))
+                answer = transport.listen(self._host, self._port, self._accept)
+                addresses = checked_addresses(name, answer)
                 self._listening[name] = transport, addresses
             return self._listening[name]
 

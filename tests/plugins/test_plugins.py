@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,19 +106,20 @@ class OtherArguments:
 
 def test_the_plugin_that_brings_a_class_is_asked_first_to_launch_it() -> None:
     asked = []
+    made = SimpleNamespace(poll=dict, cancel=float, log_tail=str)
 
     class Asked:
         def __init__(self, module: str) -> None:
             self.__module__ = module
 
         @hookimpl
-        def imp_parallel_launch(self, slaves: Slave) -> str | None:
+        def imp_parallel_launch(self, slaves: Slave) -> object:
             asked.append(self.__module__)
-            return "launch" if self.__module__ == __name__ else None
+            return made if self.__module__ == __name__ else None
 
     plugins = _plugins.Plugins([Asked(__name__), Asked("stranger")])
     launch: object = plugins.launch(Mine(), [], lambda index, stream: None)
-    assert launch == "launch"
+    assert launch is made
     assert asked == [__name__]
 
 
@@ -189,8 +190,10 @@ def test_what_check_raises_is_raised_by_add_slave(install: Any) -> None:
 
 def test_a_plugin_given_by_hand_must_keep_the_contract(install: Any) -> None:
     install()
-    with pytest.raises(PluginError, match="imp_parallel_lunch"):
+    with pytest.raises(PluginError, match="imp_parallel_lunch") as caught:
         Manager(plugins=[Misspelled()])
+    for hook in HOOKS:
+        assert hook in str(caught.value)
 
 
 def test_slave_classes_can_be_imported_from_the_core(
@@ -273,7 +276,7 @@ def test_two_plugins_that_bring_a_slave_class_of_one_name_are_named_once(
     assert said == (
         "dist-one (registry_of_plugins:one) and dist-two (registry_of_plugins:two) bring a slave "
         "class Mine each; that of dist-one (registry_of_plugins:one) is used. "
-        "IMP_PARALLEL_DISABLE_PLUGINS can leave the others out"
+        "IMP_PARALLEL_DISABLE_PLUGINS can leave out plugins that are installed"
     )
 
 
@@ -303,7 +306,26 @@ def test_what_is_given_to_the_manager_is_preferred_to_what_is_installed(
     installed, given = BringsTransports(), BringsTransports()
     install(one=installed)
     assert _plugins.Plugins([given]).transport("cable") is given.made[0]
-    assert "that of given to Manager (BringsTransports) is used" in caplog.text
+    assert "that of BringsTransports (given to Manager) is used. IMP_PARALLEL_DIS" in caplog.text
+
+
+def test_of_two_transports_that_are_given_to_the_manager_the_last_is_used_and_that_is_told(
+    install: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, last = BringsTransports(), BringsTransports()
+    install()
+    assert _plugins.Plugins([first, last]).transport("cable") is last.made[0]
+    assert "Of those given to Manager, the last comes first: give it one alone" in caplog.text
+    assert DISABLE not in caplog.text, "which has no influence on them"
+
+
+def test_a_plugin_that_is_given_to_the_manager_and_fails_is_named(
+    install: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    install()
+    with pytest.raises(PluginError, match=r"Fails \(given to Manager\) failed: RuntimeError"):
+        _plugins.Plugins([Fails(RuntimeError)]).transport("cable")
+    assert "plugin Fails (given to Manager) failed in imp_parallel_transport" in caplog.text
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
@@ -358,6 +380,9 @@ def test_a_plugin_can_be_left_out_by_its_name_or_that_of_its_distribution(
         plugins.transport("cable")
     with pytest.raises(ImportError, match="dist-bad, which IMP_PARALLEL_DISABLE_PLUGINS leaves"):
         _plugins.find_slave_type("BadSlave")
+    with pytest.raises(AttributeError, match="WorseSlave"):
+        _plugins.find_slave_type("WorseSlave")
+    assert "has no WorseSlave; IMP_PARALLEL_DISABLE_PLUGINS leaves out dist-bad" in caplog.text
 
 
 def test_a_name_that_means_no_plugin_is_told(
