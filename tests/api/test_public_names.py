@@ -50,6 +50,7 @@ PUBLIC = {
         "check_accounts_are_read",
         "check_batch_system",
         "check_commands",
+        "check_deletions_are_read",
         "check_descriptions_are_read",
         "check_lists_are_read",
         "check_submissions_are_read",

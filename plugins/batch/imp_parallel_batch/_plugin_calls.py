@@ -31,7 +31,7 @@ def call_for(kind: type[_R], method: Callable[_P, _R], *args: _P.args, **more: _
     """Return what a plugin's method returns, which is of this kind. Raises PluginFault."""
     result = call(method, *args, **more)
     if not isinstance(result, kind):
-        text = f"{_name_of(method)} returned a {type(result).__name__}, which is no {kind.__name__}"
+        text = f"{name_of(method)} returned a {type(result).__name__}, which is no {kind.__name__}"
         raise PluginFault(text)
     return result
 
@@ -51,11 +51,12 @@ def _naming(method: Callable[..., object]) -> Iterator[None]:
     except Exception as problem:
         frame = extract_tb(problem.__traceback__)[-1]
         place = f"{Path(frame.filename).name}, line {frame.lineno}"
-        text = f"{_name_of(method)} failed: {type(problem).__name__}: {problem} ({place})"
+        text = f"{name_of(method)} failed: {type(problem).__name__}: {problem} ({place})"
         raise PluginFault(text) from problem
 
 
-def _name_of(method: Callable[..., object]) -> str:
+def name_of(method: Callable[..., object]) -> str:
+    """Return what messages call a plugin's method."""
     owner = getattr(method, "__self__", None)
     name = getattr(method, "__name__", repr(method))
     return f"{type(owner).__name__}.{name}()" if owner is not None else f"{name}()"

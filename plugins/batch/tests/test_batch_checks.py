@@ -18,6 +18,7 @@ from imp_parallel_batch.testing import (
     check_accounts_are_read,
     check_batch_system,
     check_commands,
+    check_deletions_are_read,
     check_descriptions_are_read,
     check_lists_are_read,
     check_submissions_are_read,
@@ -77,14 +78,46 @@ def without(kind: str) -> Callable[[Any, Array], Command]:
     return submission
 
 
+def always_12(self: Any, array: Array) -> Command:
+    """Submit an array of 12 tasks, whatever its size is."""
+    words = ["put", array.name, array.early_output, *array.options, "--priority", "12"]
+    return Command(words, input=array.script)
+
+
+def having_a_mistake(self: Any, *_: Any) -> Any:
+    """Have a mistake."""
+    raise KeyError("job")
+
+
+def exclusive(self: Any, job: str, ranges: Sequence[range]) -> Sequence[Command]:
+    """Delete tasks by ranges whose ends are one too large."""
+    return [Command(["drop", job, *(f"{each.start}-{each.stop}" for each in ranges)])]
+
+
+def too_few(self: Any, job: str, ranges: Sequence[range]) -> Sequence[Command]:
+    """Delete the first task of each range alone."""
+    return [Command(["drop", job, *(str(each.start) for each in ranges)])]
+
+
 @pytest.mark.parametrize(
     ("members", "said"),
     [
         ({"submission": without("name")}, "lacks the array's name"),
         ({"submission": without("output")}, "lacks the path of the early output"),
         ({"submission": without("tasks")}, "lacks the array's size"),
+        ({"submission": always_12}, "lacks the array's size, which is 4711"),
+        ({"programs": ()}, "programs is empty"),
+        ({"key": ""}, "key is empty"),
+        ({"task_pattern": ""}, "task_pattern is empty"),
+        ({"description": having_a_mistake}, r"Broken.having_a_mistake\(\) failed: KeyError: 'job'"),
+        ({"deletion": exclusive}, "the deletion of the tasks 1301 to 1301 has 1302"),
+        ({"deletion": too_few}, "the deletion of the tasks 2203 to 2205 lacks 2205"),
         (
-            {"submission": lambda s, a: Command(["put", a.name, a.script, "12", a.early_output])},
+            {
+                "submission": lambda s, a: Command(
+                    ["put", a.name, a.script, str(a.size), a.early_output]
+                )
+            },
             "lacks the option",
         ),
         ({"deletion": lambda s, job, ranges: [Command(["drop", job])]}, "a whole job"),
@@ -130,6 +163,44 @@ def test_lists_that_are_misread_where_they_are_cut_off_are_found(plugin: ModuleT
         check_lists_are_read(broken(plugin, tasks_in=reading_lines), samples)
 
 
+def unmarked(self: Any, done: CommandResult) -> Mapping[str, Mapping[int, BatchTask]]:
+    """Read a list without the names of the jobs."""
+    listed: Mapping[str, Mapping[int, BatchTask]] = super(type(self), self).tasks_in(done)
+    return {
+        job: {number: task._replace(mark="") for number, task in tasks.items()}
+        for job, tasks in listed.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"first_task": 0}, r"the list has the tasks \[12\] of job 7, and the array has 0 to 11"),
+        ({"tasks_in": unmarked}, "no task of job 7 has a mark"),
+        ({"tasks_in": having_a_mistake}, "having_a_mistake.* failed: KeyError: 'job'"),
+    ],
+)
+def test_a_list_by_which_the_kit_would_not_know_its_job_or_its_tasks_is_found(
+    plugin: ModuleType, members: Mapping[str, Any], said: str
+) -> None:
+    with pytest.raises(AssertionError, match=said):
+        check_lists_are_read(broken(plugin, **members), SAMPLES)
+
+
+def test_a_job_that_is_taken_for_gone_whatever_the_answer_to_its_deletion_says_is_found(
+    plugin: ModuleType,
+) -> None:
+    always = broken(plugin, is_gone=lambda self, done, job: True)
+    with pytest.raises(AssertionError, match="job 7 was taken for gone"):
+        check_deletions_are_read(always, SAMPLES)
+    gone = CommandResult(1, "", "drop: there is no job 7\n")
+    knowing = broken(plugin, is_gone=lambda self, done, job: f"no job {job}" in done.stderr)
+    samples = replace(SAMPLES, deleted=[(gone, True), (CommandResult(0, "", ""), False)])
+    check_deletions_are_read(knowing, samples)
+    with pytest.raises(AssertionError, match="is_gone returns False for job 7"):
+        check_deletions_are_read(plugin.Queue(), samples)
+
+
 def describing(self: Any, done: CommandResult, asked: str) -> Sequence[Description]:
     """Take a job for gone that is not described."""
     return [Description(job, done.stdout) for job in re.findall(r"^job=(\d+) ;", done.stdout)]
@@ -159,6 +230,8 @@ def test_an_account_from_which_another_task_is_read_is_found(plugin: ModuleType)
 @pytest.mark.parametrize(
     ("members", "said"),
     [
+        ({"restarted": "(("}, "task 1 in .* ends with 2: .*unexpected EOF"),
+        ({"restarted": "1 +"}, r"the script of task 1 \(notice\(\), restarted\) says: .*syntax"),
         ({"notice": lambda s, options: "notify=soon"}, "which is no number"),
         ({"notice": lambda s, options: "#PBS -x\nnotify=0"}, "would be taken for options"),
         ({"first_task": 1, "task_variable": "RANDOM"}, "task 1 in"),

@@ -6,10 +6,11 @@ AssertionError with a sentence if the system does not do what the kit expects.
 """
 
 from ._checks import check_batch_system
+from ._command_checks import check_commands
 from ._launch_checks import check_a_launch_concludes_nothing_from_failures
 from ._parser_checks import (
     check_accounts_are_read,
-    check_commands,
+    check_deletions_are_read,
     check_descriptions_are_read,
     check_lists_are_read,
     check_submissions_are_read,
@@ -23,6 +24,7 @@ __all__ = [
     "check_accounts_are_read",
     "check_batch_system",
     "check_commands",
+    "check_deletions_are_read",
     "check_descriptions_are_read",
     "check_lists_are_read",
     "check_submissions_are_read",

@@ -6,10 +6,11 @@ import tempfile
 from pathlib import Path
 
 from .._system import BatchSystem
+from ._command_checks import check_commands
 from ._launch_checks import check_a_launch_concludes_nothing_from_failures
 from ._parser_checks import (
     check_accounts_are_read,
-    check_commands,
+    check_deletions_are_read,
     check_descriptions_are_read,
     check_lists_are_read,
     check_submissions_are_read,
@@ -29,6 +30,7 @@ def check_batch_system(system: BatchSystem, samples: Samples) -> None:
     """
     check_commands(system, samples)
     check_submissions_are_read(system, samples)
+    check_deletions_are_read(system, samples)
     check_lists_are_read(system, samples)
     check_descriptions_are_read(system, samples)
     check_accounts_are_read(system, samples)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imp_parallel_core import Bootstrap, CommandResult, LaunchPhase, LocalHost
+from imp_parallel_core import Bootstrap, CommandResult, LaunchError, LaunchPhase, LocalHost
 
 from .._array import BatchSlaveArray
 from .._launch import BatchLaunch
@@ -114,7 +114,10 @@ def check_a_launch_concludes_nothing_from_failures(
         Bootstrap(place, "python3", str(folder), f"{folder}/slave{place}.output", [])
         for place in range(count)
     ]
-    launch = BatchLaunch(kind(count, via=host), bootstraps)
+    try:
+        launch = BatchLaunch(kind(count, via=host), bootstraps)
+    except LaunchError as problem:
+        raise AssertionError(f"the array was not launched: {problem}") from problem
     job = samples.submitted[0][1]
     assert launch.job == job, f"the job of the launch is {launch.job}, not {job}"
     expected = _phases(launch)
@@ -131,7 +134,10 @@ def check_a_launch_concludes_nothing_from_failures(
             time.sleep(_LOOK_S)
         phases = _phases(launch)
         assert phases == expected, f"after {host.list!r} the slaves are {phases}, not {expected}"
-    launch.cancel(0.0)
+    try:
+        launch.cancel(0.0)
+    except LaunchError as problem:
+        raise AssertionError(f"the job is not deleted at the end: {problem}") from problem
     assert host.deleted, "the job is not deleted at the end"
     assert not list(folder.glob(".imp_parallel-*")), "the documents are left at the end"
 

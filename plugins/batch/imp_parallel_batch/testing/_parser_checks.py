@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from imp_parallel_core import CommandResult
 
-from .._system import BatchSystem, Command, Description
+from .._system import Array, BatchSystem, Description, Submitted
+from ._asking import read, read_all, told
 from ._samples import Listed, Samples
 
 _GARBAGE = (
@@ -22,65 +23,38 @@ _GARBAGE = (
 _CUTS = 400  # of a long answer, at most
 
 
-def check_commands(system: BatchSystem, samples: Samples) -> None:
-    """The commands are made of words, and hold what the array is known and found by."""
-    array = samples.array
-    submission = system.submission(array)
-    texts = [*submission.argv, submission.input, *submission.files.values()]
-    job = samples.submitted[0][1]
-    commands = [submission, system.question(), system.accounting(job)]
-    commands += [system.description(job, ""), system.description("", array.name)]
-    first, last = system.first_task, system.first_task + 7
-    ranges = (range(first, first + 1), range(last - 2, last + 1))
-    assert system.deletion(job, ()), "there is no command that deletes a whole job"
-    assert system.deletion(job, ranges), "there is no command that deletes ranges of tasks"
-    commands += [*system.deletion(job, ()), *system.deletion(job, ranges)]
-    for command in filter(None, commands):
-        _check_words(command)
-    for name, what in (
-        (array.name, "the array's name"),
-        (array.script, "the job script"),
-        (array.early_output, "the path of the early output"),
-        (str(array.size), "the array's size"),
-    ):
-        assert any(name in text for text in texts), f"the submission lacks {what}: {submission}"
-    for word in array.options:
-        assert any(word in text for text in texts), f"the submission lacks the option {word!r}"
-    assert all(array.script not in word for word in submission.argv), (
-        "the script is an argument of the command: give it as input, or as a file"
-    )
-    whole = [list(command.argv) for command in system.deletion(job, ())]
-    for command in system.deletion(job, ranges):
-        assert list(command.argv) not in whole, "tasks are deleted by what deletes a whole job"
-    assert system.task_pattern in array.early_output, "the early output is one for all tasks"
-
-
-def _check_words(command: Command) -> None:
-    assert command.argv, "a command has no words"
-    for word in command.argv:
-        assert isinstance(word, str), f"{word!r} is no word: {command.argv}"
-        assert "\0" not in word, f"a word holds a zero byte: {command.argv}"
-    assert command.program, f"messages would call this nothing: {command.argv}"
-
-
 def check_submissions_are_read(system: BatchSystem, samples: Samples) -> None:
     """A job is found in the answer; what is no refusal for certain is not taken for one."""
     array = samples.array
     for done, job in samples.submitted:
-        told = system.submitted(done, array)
-        assert told.job == job, f"{done} is about job {job}, and was read as {told}"
+        said = _submitted(system, done, array)
+        assert said.job == job, f"{done} is about job {job}, and was read as {said}"
         for cut in _cuts(done):
-            told = system.submitted(cut, array)
-            assert told.job in ("", job), f"a part of {done} was read as {told}"
-            assert not told.refusal, f"a part of {done} was taken for a refusal: {told}"
+            said = _submitted(system, cut, array)
+            assert said.job in ("", job), f"a part of {done} was read as {said}"
+            assert not said.refusal, f"a part of {done} was taken for a refusal: {said}"
     for done in samples.refused:
-        told = system.submitted(done, array)
-        assert told.refusal, f"{done} is a refusal, and was read as {told}"
-        assert not told.job, f"{done} is a refusal, and was read as {told}"
+        said = _submitted(system, done, array)
+        assert said.refusal, f"{done} is a refusal, and was read as {said}"
+        assert not said.job, f"{done} is a refusal, and was read as {said}"
     for text in _GARBAGE:
-        told = system.submitted(CommandResult(0, text, text), array)
-        assert not told.job, f"{text!r} was read as {told}"
-        assert not told.refusal, f"{text!r} was read as {told}"
+        said = _submitted(system, CommandResult(0, text, text), array)
+        assert not said.job, f"{text!r} was read as {said}"
+        assert not said.refusal, f"{text!r} was read as {said}"
+
+
+def check_deletions_are_read(system: BatchSystem, samples: Samples) -> None:
+    """A job counts as gone only if the answer to a deletion says so for certain."""
+    job = samples.submitted[0][1]
+    for done, is_gone in samples.deleted:
+        found = told(system.is_gone, done, job)
+        assert found == is_gone, f"is_gone returns {found} for job {job} and {done}"
+        for cut in _cuts(done) if not is_gone else ():
+            assert not told(system.is_gone, cut, job), f"job {job} was taken for gone: {cut}"
+    known = [done for done, is_gone in samples.deleted if is_gone]
+    for done in (CommandResult(0, "", ""), CommandResult(1, "", "no answer"), *_garbage()):
+        if done not in known:
+            assert not told(system.is_gone, done, job), f"job {job} was taken for gone: {done}"
 
 
 def check_lists_are_read(system: BatchSystem, samples: Samples) -> None:
@@ -96,9 +70,29 @@ def check_lists_are_read(system: BatchSystem, samples: Samples) -> None:
                         f"of a list that is cut off, task {number} of job {job} is {phase}, and "
                         f"it is {meant}: {cut}"
                     )
+    _check_the_first_job(system, samples)
     for done in _garbage():
         found = {job: tasks for job, tasks in (_phases(system, done) or {}).items() if tasks}
         assert not found, f"{done} was read as {found}"
+
+
+def _check_the_first_job(system: BatchSystem, samples: Samples) -> None:
+    """See that the kit knows the array's own job in the list, and its tasks."""
+    job, array = samples.submitted[0][1], samples.array
+    has_description = told(system.description, job, "") is not None
+    for done, _ in samples.listed:
+        tasks = (read(system.tasks_in, done) or {}).get(job, {})
+        first, last = system.first_task, system.first_task + array.size - 1
+        outside = [number for number in tasks if not first <= number <= last]
+        assert not outside, (
+            f"the list has the tasks {outside} of job {job}, and the array has {first} to {last}: "
+            "is first_task right?"
+        )
+        is_marked = any(array.name in task.mark for task in tasks.values())
+        assert has_description or not tasks or is_marked, (
+            f"no task of job {job} has a mark that holds the array's name {array.name!r}, and "
+            f"there is no description: the kit would not know its own job in {done}"
+        )
 
 
 def check_descriptions_are_read(system: BatchSystem, samples: Samples) -> None:
@@ -135,10 +129,15 @@ def check_accounts_are_read(system: BatchSystem, samples: Samples) -> None:
         assert not _ends(system, done), f"{done} tells no end, and was read as one"
 
 
+def _submitted(system: BatchSystem, done: CommandResult, array: Array) -> Submitted:
+    said = read(system.submitted, done, array) or Submitted()
+    assert isinstance(said, Submitted), f"{done} was read as {said!r}, which is no Submitted"
+    return said
+
+
 def _phases(system: BatchSystem, done: CommandResult) -> Listed | None:
-    try:
-        listed = system.tasks_in(done)
-    except ValueError:
+    listed = read(system.tasks_in, done)
+    if listed is None:
         return None
     return {job: {n: task.phase for n, task in tasks.items()} for job, tasks in listed.items()}
 
@@ -146,22 +145,16 @@ def _phases(system: BatchSystem, done: CommandResult) -> Listed | None:
 def _descriptions(
     system: BatchSystem, done: CommandResult, asked: str
 ) -> Sequence[Description] | None:
-    try:
-        return system.descriptions_in(done, asked)
-    except ValueError:
-        return None
+    return read_all(system.descriptions_in, done, asked)
 
 
 def _ends(system: BatchSystem, done: CommandResult) -> Mapping[int, int]:
-    try:
-        last = {run.task: run for run in system.ends_in(done)}
-    except ValueError:
-        return {}
+    last = {run.task: run for run in read_all(system.ends_in, done) or ()}
     return {task: run.exit_code for task, run in last.items() if run.is_end}
 
 
 def _numbers(system: BatchSystem, done: CommandResult) -> set[int]:
-    return {run.task for run in system.ends_in(done)}
+    return {run.task for run in read_all(system.ends_in, done) or ()}
 
 
 def _cuts(done: CommandResult) -> Iterator[CommandResult]:

@@ -24,6 +24,8 @@ class Samples:
             has tasks of the job that the first submission made, and one has none.
         described: the answers to questions for one job, with what was asked for (number or name).
         gone: likewise, for jobs that are not there any more.
+        deleted: answers to the deletion of the job that the first submission made, and whether each
+            says that there is no such job.
         accounted: answers of the accounting, with the exit codes of tasks that have ended.
     """
 
@@ -33,4 +35,5 @@ class Samples:
     listed: Sequence[tuple[CommandResult, Listed]]
     described: Sequence[tuple[CommandResult, str]] = ()
     gone: Sequence[tuple[CommandResult, str]] = ()
+    deleted: Sequence[tuple[CommandResult, bool]] = ()
     accounted: Sequence[tuple[CommandResult, Mapping[int, int]]] = field(default=())

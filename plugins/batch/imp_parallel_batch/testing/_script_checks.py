@@ -55,11 +55,17 @@ def _check_tasks(system: BatchSystem, work: Path, name: str) -> None:
     for place, output in enumerate(outputs):
         task = system.first_task + place
         done = _run(system, script, work.parent, task)
+        written = output.read_text() if output.exists() else ""
         words = (done.stdout + done.stderr).decode(errors="replace")
         assert (done.returncode, words) == (_CODE, ""), (
-            f"task {task} in {str(work)!r} ends with {done.returncode}: {words}"
+            f"task {task} in {str(work)!r} ends with {done.returncode}: {words}{written}"
         )
-        argv, cwd = json.loads(output.read_text())
+        try:
+            argv, cwd = json.loads(written)
+        except ValueError:
+            raise AssertionError(
+                f"the script of task {task} (notice(), restarted) says: {written}"
+            ) from None
         *first, notice = argv
         assert first == [name, "file", f"{work}/{task}", "warned"], f"the slave was given {argv}"
         assert notice.isdecimal(), f"notice() sets notify to {notice!r}, which is no number"
