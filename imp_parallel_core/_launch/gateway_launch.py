@@ -155,6 +155,11 @@ class _LaunchVia:
         """Return the state of each slave."""
         return self._launch.poll()
 
+    @property
+    def reminds_of_queue(self) -> bool:
+        """Whether the launch itself tells people that its slaves are queued."""
+        return bool(getattr(self._launch, "reminds_of_queue", False))
+
     def log_tail(self, index: int) -> str:
         """Return the last lines of a slave's output."""
         return self._launch.log_tail(index)

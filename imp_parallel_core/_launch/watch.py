@@ -23,6 +23,7 @@ from .._printable import printable_lines
 from .._wire.link import close_quietly
 from .answers import Answers
 from .late import Delays
+from .queued import QueuedSlaves
 
 if TYPE_CHECKING:
     from .._plugins.bootstrap import Bootstrap
@@ -103,6 +104,7 @@ class LaunchWatch(threading.Thread):
         self._states: dict[int, LaunchState] = {}  # as they were last reported
         self._answers = Answers(self._what)
         self._delays = Delays(bootstraps)
+        self._queued = QueuedSlaves(self._what)
         self._pause_s = _FIRST_POLL_S
         self._streams: dict[int, Stream] = {}
         self._let_go: set[int] = set()
@@ -253,7 +255,8 @@ class LaunchWatch(threading.Thread):
 
     def _poll(self, launch: Launch) -> None:
         self._pause_s = min(self._pause_s * _POLL_GROWTH, _LAST_POLL_S)
-        for index, state in self._answers.poll(launch).items():
+        states = self._answers.poll(launch)
+        for index, state in states.items():
             if index in self._unconnected and self._states.get(index) != state:
                 self._states[index] = state
                 is_running = state.phase is LaunchPhase.RUNNING
@@ -263,6 +266,9 @@ class LaunchWatch(threading.Thread):
                 self._reports.launch_state(index, state)
         answers = self._answers
         self._delays.tell(time.monotonic(), lambda index: answers.log_tail(launch, index))
+        awaited = () if self._connected else self._unconnected
+        is_told = bool(getattr(launch, "reminds_of_queue", False))
+        self._queued.tell(time.monotonic(), states, awaited, is_told=is_told)
 
     def _explain(self, launch: Launch, index: int, question: int, has_ended: bool) -> None:
         answers = self._answers

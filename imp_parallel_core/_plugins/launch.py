@@ -47,6 +47,10 @@ class Launch(Protocol):
 
     The core calls these methods from a thread that it has for each launch, one at a time; they may
     wait (for a hung ``qstat``, say), but should have a deadline of their own.
+
+    While all slaves of a launch are queued, the core tells people, ever more seldom, with the
+    detail of one. A launch that tells them by itself has an attribute ``reminds_of_queue``, which
+    is true while it does.
     """
 
     @property

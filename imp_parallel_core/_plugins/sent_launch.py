@@ -78,6 +78,8 @@ class SentLaunch(abc.ABC):
         self._what = what
         self._since = time.monotonic()
         self._reminder = Reminder(_REMIND_S)
+        self.reminds_of_queue = False
+        """Whether people are told here that all slaves wait, so that the core need not."""
 
     @abc.abstractmethod
     def drop(self, index: int) -> None:
@@ -124,7 +126,8 @@ class SentLaunch(abc.ABC):
             before = self._started_before.get(index, "")
             self._set(index, LaunchState(LaunchPhase.QUEUED, before + reason))
         waited_s = time.monotonic() - self._since
-        if queued and len(queued) == len(self._states) and self._reminder.remind(waited_s):
+        self.reminds_of_queue = len(queued) == len(self._states)
+        if self.reminds_of_queue and self._reminder.remind(waited_s):
             text = "all %d slaves of %s are still queued after %.0f s: %s"
             self._logger.warning(text, len(queued), self._what, waited_s, reason)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
 from imp_parallel_core import Bootstrap, LaunchPhase, LaunchState, Slave
 from imp_parallel_core._launch.watch import LaunchReports, LaunchWatch
+from tests.support.waiting import wait_until
 
 RUNNING, ENDED = LaunchState(LaunchPhase.RUNNING), LaunchState(LaunchPhase.ENDED)
 
@@ -58,6 +60,7 @@ class Plugin:
     """Launches two slaves, and says of them what a test wants."""
 
     command = ("true",)
+    reminds_of_queue = False
 
     def __init__(self) -> None:
         self.polls = 0
@@ -79,6 +82,9 @@ class Plugin:
         if self.problem is not None:
             raise self.problem
         return self.states
+
+    def has_been_polled(self, times: int) -> bool:
+        return self.polls >= times
 
     def cancel(self, grace_s: float) -> None:
         self.cancelled.set()
@@ -212,3 +218,20 @@ def test_a_launcher_that_raises_or_exits_leaves_nobody_waiting(kind: type[BaseEx
     assert told.next("launch_failed") == ("launch_failed", [0, 1], "no more")
     watch.join(30.0)
     assert not watch.is_alive()
+
+
+def test_the_core_reminds_of_slaves_that_are_queued_unless_their_launch_does(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("imp_parallel_core._launch.queued._FIRST_S", 0.0)
+    for reminds_itself in (True, False):
+        plugin, told = Plugin(), Told()
+        plugin.reminds_of_queue = reminds_itself
+        plugin.states = dict.fromkeys(range(2), LaunchState(LaunchPhase.QUEUED, "no room"))
+        watch = watch_of(plugin, told)
+        watch.start()
+        told.next("launch_state")
+        wait_until(partial(plugin.has_been_polled, 3), what="polls")
+        watch.cancel(0.0)
+        watch.join(30.0)
+        assert ("2 slaves of Slave() are still queued" in caplog.text) is not reminds_itself

@@ -317,9 +317,11 @@ def test_people_are_told_now_and_then_while_all_slaves_wait(
     launch._since -= 11.0
     launch.wait_for_room("no room")
     launch.wait_for_room("no room")
+    assert launch.reminds_of_queue, "so that the core does not tell it again"
     (told,) = caplog.messages
     assert told == "all 2 slaves of an array are still queued after 11 s: no room"
     launch.reported(0, report())
     launch._since -= 1000.0
     launch.wait_for_room("no room")
     assert len(caplog.messages) == 1
+    assert not launch.reminds_of_queue

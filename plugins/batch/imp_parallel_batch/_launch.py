@@ -47,6 +47,8 @@ class BatchLaunch:
         self._withdrawn: set[int] = set()
         self._parted: set[int] = set()  # their slaves have been connected, and are not
         self._polled_at = 0.0
+        self.reminds_of_queue = False
+        """Whether people are told here that all slaves wait, so that the core need not."""
         atexit.register(self._documents.remove)  # the script may end while the submission hangs
         try:
             submission = self._submission(array, bootstraps)
@@ -103,7 +105,9 @@ class BatchLaunch:
         with contextlib.suppress(*PROBLEMS):  # it was said when it failed first
             self._restore_documents()
         phases = {task.phase for task in tasks.values()}
-        if phases == {LaunchPhase.QUEUED} and tasks.keys() >= self._bootstraps.keys():
+        are_queued = phases == {LaunchPhase.QUEUED} and tasks.keys() >= self._bootstraps.keys()
+        self.reminds_of_queue = are_queued
+        if are_queued:
             self._reminder.remind(now, lambda: self._why_queued(tasks))
         return {
             bootstrap.index: self._state(number, tasks.get(number))

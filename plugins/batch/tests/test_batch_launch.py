@@ -99,6 +99,7 @@ def test_a_reason_that_is_listed_is_told_without_another_question(
     assert states[3].detail == "job 7 task 1: waits: no free place"
     assert states[4].detail == "job 7 task 2: waits: it is held"
     assert "are still queued after 0 s: no free place; it is held" in caplog.text
+    assert launch.reminds_of_queue, "so that the core does not tell it again"
     assert host.asked("describe") == []
     host.end(launch)
 

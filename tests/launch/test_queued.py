@@ -1,0 +1,66 @@
+"""Slaves that wait to be started are spoken of, ever more seldom, whoever launches them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+
+import pytest
+
+from imp_parallel_core import LaunchPhase, LaunchState
+from imp_parallel_core._launch.queued import QueuedSlaves
+
+QUEUED = LaunchState(LaunchPhase.QUEUED, "waiting for godot")
+RUNNING = LaunchState(LaunchPhase.RUNNING)
+
+
+def times(
+    queued: QueuedSlaves,
+    caplog: pytest.LogCaptureFixture,
+    states: Mapping[int, LaunchState],
+    awaited: Collection[int],
+    until_s: int,
+    *,
+    is_told: bool = False,
+) -> list[int]:
+    """Let time pass; return when something was said."""
+    found = []
+    with caplog.at_level(logging.WARNING, "imp_parallel"):
+        for second in range(until_s):
+            before = len(caplog.messages)
+            queued.tell(1000.0 + second, states, awaited, is_told=is_told)
+            if len(caplog.messages) > before:
+                found.append(second)
+    return found
+
+
+def test_a_slave_that_is_queued_is_told_with_its_reason_and_ever_more_seldom(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert times(QueuedSlaves("Godot()"), caplog, {3: QUEUED}, {3}, 300) == [10, 30, 90, 270]
+    assert caplog.messages[1] == "slave 3 of Godot() is still queued after 30 s: waiting for godot"
+
+
+def test_one_warning_tells_of_all_slaves_of_a_launch(caplog: pytest.LogCaptureFixture) -> None:
+    states = dict.fromkeys(range(5), QUEUED)
+    assert times(QueuedSlaves("Godots(5)"), caplog, states, {1, 2, 4}, 20) == [10]
+    assert caplog.messages == [
+        "3 slaves of Godots(5) are still queued after 10 s: slave 1: waiting for godot"
+    ]
+
+
+def test_a_suspended_slave_is_told_too_and_a_launcher_without_a_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    times(QueuedSlaves("Godot()"), caplog, {0: LaunchState(LaunchPhase.SUSPENDED)}, {0}, 20)
+    said = "slave 0 of Godot() is still suspended after 10 s: the launcher gives no reason"
+    assert caplog.messages == [said]
+
+
+def test_nothing_is_told_while_a_slave_works_or_runs_or_the_launch_tells_by_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    queued = QueuedSlaves("Godots(2)")
+    assert times(queued, caplog, {0: QUEUED}, (), 100) == []
+    assert times(queued, caplog, {0: QUEUED, 1: RUNNING}, {0, 1}, 100) == []
+    assert times(queued, caplog, {0: QUEUED}, {0}, 100, is_told=True) == []
