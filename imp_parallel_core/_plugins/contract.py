@@ -130,7 +130,8 @@ def place_in(problem: BaseException | None, package: str) -> str:
         while step is not None:
             if package_of(step.tb_frame.f_globals.get("__name__")) == package:
                 file = os.path.basename(step.tb_frame.f_code.co_filename)
-                place = f" ({file}, line {step.tb_lineno})"
+                function = step.tb_frame.f_code.co_name
+                place = f" ({file}, line {step.tb_lineno}, in {function})"
             step = step.tb_next
         problem = problem.__cause__
     return place

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from .._errors import PluginError
 from .._wire.stream import SocketStream
+from .contract import checked_words
 from .launch import LaunchPhase, LaunchState, read_tail
 from .output_files import open_output
 from .start_failure import start_failure
@@ -60,7 +62,8 @@ def start_processes(
             grace is over, are killed. If this is more than 0, they get a SIGTERM so many seconds
             before, which wrappers need that have to end something elsewhere.
 
-    Raises LaunchError if a process can't be started; then those that were started are ended.
+    Raises LaunchError if a process can't be started, PluginError if ``wrap`` returns no command
+    line; then those that were started are ended.
     """
     return ProcessLaunch(bootstraps, accept, wrap, document == "stdin", terminate_s)
 
@@ -112,7 +115,7 @@ class ProcessLaunch:
         return ours
 
     def _start(self, bootstrap: Bootstrap, argv: list[str], standard_input: int) -> None:
-        command = self.command[bootstrap.index] = self._wrap(argv, bootstrap)
+        command = self.command[bootstrap.index] = self._wrapped(argv, bootstrap)
         try:
             with open_output(bootstrap.output_path) as output:
                 self._processes[bootstrap.index] = subprocess.Popen[bytes](
@@ -128,6 +131,13 @@ class ProcessLaunch:
             if command[0] == argv[0]:
                 raise start_failure(problem, command) from problem
             raise start_failure(problem, command, "It must be in the PATH.") from problem
+
+    def _wrapped(self, argv: list[str], bootstrap: Bootstrap) -> list[str]:
+        answer = self._wrap(argv, bootstrap)
+        try:
+            return checked_words(answer)
+        except TypeError as problem:
+            raise PluginError(f"the answer of wrap can't be run: {problem}") from problem
 
     def poll(self) -> Mapping[int, LaunchState]:
         """Return which processes run, and how the others ended."""

@@ -26,7 +26,7 @@ from .runner_start import StartedRunner, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
+    from typing import Any, NoReturn
 
     from .._wire.stream import Stream
     from .supervisor import Supervisor
@@ -89,7 +89,10 @@ def _supervisor(
     from .._wire.stream import SocketStream
     from .supervisor import Supervisor
 
-    document = json.loads(text or b"")
+    try:
+        document = json.loads(text or b"")
+    except ValueError:  # it holds keys: nothing of it is shown
+        _leave_without_document(arguments)
     sys.path[:] = _paths(document)
     folder = _go_to(document)
     surroundings = Surroundings(folder, sys.path, document["argv"], document["index"])
@@ -128,6 +131,19 @@ def _read_file(path: str) -> bytes:
         reason = "the run is over" if is_over else "the script does not wait for this slave"
         print(f"imp_parallel: {path} is gone: {reason}, this slave leaves", file=sys.stderr)
         sys.exit(0)
+
+
+def _leave_without_document(arguments: list[str]) -> NoReturn:
+    """End the process: what should be the bootstrap document can't be read."""
+    if arguments[0] == "file":
+        text = f"{arguments[1]} holds no bootstrap document, or not all of it"
+    else:
+        text = (
+            "standard input does not begin with the bootstrap document. The command that starts "
+            "this slave may have read from it, and must pass it on whole"
+        )
+    print(f"imp_parallel: {text}", file=sys.stderr)
+    sys.exit(EXIT_BAD_BOOTSTRAP)
 
 
 def _dialler(document: dict[str, Any]) -> Callable[[float], Stream]:
