@@ -88,6 +88,14 @@ class Cluster:
             raise ValueError(f"{shlex.join(command.typed)} describes another job")
         return own
 
+    @property
+    def list_program(self) -> str:
+        """What messages call the command that lists the tasks."""
+        try:
+            return call(self.system.question).program
+        except ValueError:
+            return self.system.name
+
     def how_to_describe(self, job: str = "", name: str = "") -> str:
         """Return the command line that people may type to learn more of a job."""
         try:

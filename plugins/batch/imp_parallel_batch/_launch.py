@@ -178,4 +178,5 @@ class BatchLaunch:
     def cancel(self, grace_s: float) -> None:
         """End the array. Raises LaunchError if a job may be left."""
         self._is_over.set()
+        self._ends.close()
         self._end.end(grace_s)

@@ -164,6 +164,5 @@ def watch_of(system: BatchSystem, host: CommandHost) -> QueueWatch:
         watches = _watches.setdefault(host, {})
         if system.key not in watches:
             cluster = Cluster(system, weakref.proxy(host))
-            program = system.question().program
-            watches[system.key] = QueueWatch(cluster.tasks, program, cluster.logger)
+            watches[system.key] = QueueWatch(cluster.tasks, cluster.list_program, cluster.logger)
         return watches[system.key]

@@ -7,6 +7,8 @@ job that had the same number, and of runs that were not a task's last.
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Sequence
 
@@ -18,6 +20,7 @@ from ._system import BatchEnd, BatchTask
 
 _MISSING_S = 3.0  # for how long a task may be out of sight before it counts as ended
 _FORGOTTEN_S = 60.0  # likewise, if its whole job is
+_SILENCE_S = 5.0  # after this, people are told of a job that is out of sight
 _LONGEST_PAUSE_S = 30.0  # between two questions for tasks that stay out of sight
 _PAUSE_GROWTH = 1.5
 _CLOCKS_S = 86400.0  # by so much the clocks of two hosts, or their zones, may differ
@@ -50,6 +53,8 @@ class TaskEnds:
         self._missing_since: dict[int, float] = {}
         self._pause_s = _MISSING_S
         self._asks_at = 0.0
+        self._is_told = False  # that the job is not listed
+        self._timer: threading.Timer | None = None
 
     def is_listed(self, number: int) -> None:
         """Take note that a task is listed; one that had ended has been started anew."""
@@ -75,6 +80,8 @@ class TaskEnds:
         is_new = not self._missing_since.keys() >= set(unknown)
         for number in unknown:
             self._missing_since.setdefault(number, since)
+        if unknown and not has_others:
+            self._tell_soon()
         if is_new:
             self._pause_s = _MISSING_S
         elif now < self._asks_at:
@@ -84,6 +91,39 @@ class TaskEnds:
         if unknown:
             self._ask(unknown, now, has_others=has_others)
             self._asks_at = now + self._pause_s
+
+    def close(self) -> None:
+        """Tell people nothing more."""
+        self._is_told = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tell_soon(self) -> None:
+        """Tell people of a job that is not listed, also if nobody asks for its tasks meanwhile."""
+        if self._is_told or (self._timer is not None and self._timer.is_alive()):
+            return
+        self._timer = threading.Timer(_SILENCE_S, self._tell)
+        self._timer.daemon = True
+        with contextlib.suppress(RuntimeError):  # the interpreter ends
+            self._timer.start()
+
+    def _tell(self) -> None:
+        """Tell them, unless the job is there, or its tasks' ends are known."""
+        try:
+            is_there = bool(self._cluster.describe(self._job))
+        except UNKNOWN:
+            return  # that is told elsewhere
+        known = set(self._missing_since) - set(self.states)  # copies: this is another thread
+        if is_there or self._is_told or not known:
+            return
+        self._is_told = True
+        self._cluster.logger.warning(
+            "job %s is not listed by %s: unless something else is found out, its slaves count as "
+            "ended after %.0f s. Was it deleted?",
+            self._job,
+            self._cluster.list_program,
+            _FORGOTTEN_S,
+        )
 
     def _take_exit_code(self, number: int) -> bool:
         code = self._documents.exit_code(number)
@@ -113,12 +153,13 @@ class TaskEnds:
         patience_s = _MISSING_S if has_others else _FORGOTTEN_S
         for number in unknown:
             if number in accounts:
-                self._end(number, _in_words(accounts[number]))
+                self._end(f"job {self._job} task {number}", number, _in_words(accounts[number]))
             elif now - self._missing_since[number] >= patience_s:
-                self._end(number, _UNEXPLAINED)
+                what = f"job {self._job} task {number}" if has_others else f"job {self._job}"
+                self._end(what, number, _UNEXPLAINED)  # one text for all slaves is shown once
 
-    def _end(self, number: int, how: str) -> None:
-        detail = f"job {self._job} task {number} has gone from the queue: {how}"
+    def _end(self, what: str, number: int, how: str) -> None:
+        detail = f"{what} has gone from the queue: {how}"
         self.states[number] = LaunchState(LaunchPhase.ENDED, detail)
 
     def _is_ours(self, account: BatchEnd) -> bool:
@@ -136,7 +177,7 @@ class TaskEnds:
         hint = self._cluster.how_to_describe(self._job)
         self._cluster.logger.warning(
             "%s has not listed tasks of job %s for %.0f s, %s; it is waited for",
-            self._cluster.system.question().program,
+            self._cluster.list_program,
             self._job,
             _FORGOTTEN_S,
             f"but {hint} knows it" if is_known else f"nor does {hint} answer",

@@ -234,6 +234,29 @@ def test_how_a_task_ended_that_has_vanished_is_told_by_the_accounting(host: Made
     host.end(launch)
 
 
+@pytest.mark.timeout(90)
+def test_a_job_that_is_not_listed_any_more_is_said_within_seconds_and_its_end_once_for_all_slaves(
+    host: MadeUpHost, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = host.launch()
+    launch.poll()
+    host.lines = []
+    wait_until(
+        lambda: launch.poll() is not None and "job 7 is not listed by list" in caplog.text,
+        20.0,
+        "the warning",
+    )
+    assert "its slaves count as ended after 60 s. Was it deleted?" in caplog.text
+    assert {state.phase for state in launch.poll().values()} == {LaunchPhase.RUNNING}
+    monkeypatch.setattr("imp_parallel_batch._task_ends._FORGOTTEN_S", 0.0)
+    states = poll_until(launch, lambda states: states[3].phase is LaunchPhase.ENDED)
+    assert {state.detail.partition(":")[0] for state in states.values()} == {
+        "job 7 has gone from the queue"
+    }
+    assert caplog.text.count("is not listed by") == 1
+    host.end(launch)
+
+
 def test_a_job_all_of_whose_tasks_are_listed_as_ended_is_not_there(host: MadeUpHost) -> None:
     cluster = Cluster(type("Other", (type(host.queue),), {"tasks_in": with_ends})(), host)
     host.lines = ["7 NAME 1 runs", "7 NAME 2 failed 1"]
