@@ -9,7 +9,8 @@ checks one by one, for pytest's ``parametrize``; the functions ``check_…`` run
 Launchers: :mod:`._launcher_checks` lists the checks, which are in :mod:`._starting` (what slaves
 get), :mod:`._secrets`, :mod:`._failing` (slaves that never start) and :mod:`._ending`;
 :mod:`._launcher` is what each check gets, :mod:`._launch_record` notes what the core asks a launch,
-:mod:`._masters` is a master that is to be killed, and :mod:`._processes` watches processes.
+:mod:`._masters` is a master that is to be killed, :mod:`._processes` watches processes, and
+:mod:`._shown` knows in which forms and files others can see a secret.
 
 Streams: :mod:`._stream_checks` holds the checks, and :mod:`._talk` the two ends that talk in them.
 

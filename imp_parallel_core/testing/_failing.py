@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from .._errors import NoMoreSlavesError
 from ._launcher import Launcher
+from ._processes import marked, require_gone
 
 _MORE_THAN_FITS_BYTES = 4 << 20  # … into a socket's buffer
 _WORDS = "my last 42 words"
@@ -58,16 +59,19 @@ def a_slave_that_has_ended_stays_ended(launcher: Launcher) -> None:
 
 
 def _error_of(launcher: Launcher, python: str) -> str:
-    """Return the error of slaves whose Python fails."""
-    with launcher.manager(python=python) as manager:
+    """Return the error of slaves whose Python fails; see that nothing is left of them."""
+    text = ""
+    with launcher.manager(python=python, change=marked(launcher)) as manager:
         launcher.add_slaves(manager)
         context = manager.get_context()
         context.add_task(os.getpid)
         try:
             list(context.get_results_unordered())
         except NoMoreSlavesError as error:
-            return str(error)
-    raise AssertionError("a Python that fails gave results")
+            text = str(error)
+    require_gone(launcher, [], "the slaves had failed, and the Manager was closed")
+    assert text, "a Python that fails gave results"
+    return text
 
 
 def _require_words(text: str) -> None:

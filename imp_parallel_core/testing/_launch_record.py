@@ -28,10 +28,17 @@ class RecordedLaunch:
         cancel_s: how long cancel() took; None before it has come to its end.
         problem: what cancel() raised; None for nothing.
         is_cancelled: set when cancel() has come to its end.
+        wants_words: whether log_tail() is to be asked of all slaves before they are cancelled.
+        words: what log_tail() said then, by the slaves' numbers.
+        has_words: set when it has been asked.
     """
 
-    def __init__(self, launch: Launch, grace_s: float) -> None:
+    def __init__(self, launch: Launch, indices: Sequence[int], grace_s: float) -> None:
         self.launch = launch
+        self.wants_words = False
+        self.words: dict[int, str] = {}
+        self.has_words = threading.Event()
+        self._indices = indices
         self.changes: list[str] = []
         self.cancel_s: float | None = None
         self.problem: Exception | None = None
@@ -68,6 +75,8 @@ class RecordedLaunch:
 
     def cancel(self, grace_s: float) -> None:
         """Cancel the launch, with a grace of so long at least."""
+        if self.wants_words:
+            self._note_words()
         began_at = time.monotonic()
         try:
             self.launch.cancel(max(grace_s, self._grace_s))
@@ -78,16 +87,25 @@ class RecordedLaunch:
             self.cancel_s = time.monotonic() - began_at
             self.is_cancelled.set()
 
+    def _note_words(self) -> None:
+        """Ask for the slaves' last words here, since a launch is asked in its own thread alone."""
+        for index in self._indices:
+            try:
+                self.words[index] = self.launch.log_tail(index)
+            except Exception as problem:  # the plugin's; it is told
+                self.words[index] = f"log_tail({index}) raised {problem!r}"
+        self.has_words.set()
+
     def log_tail(self, index: int) -> str:
         """Return the end of a slave's output."""
         return self.launch.log_tail(index)
 
 
-def record(launch: Launch, grace_s: float) -> RecordedLaunch:
+def record(launch: Launch, indices: Sequence[int], grace_s: float) -> RecordedLaunch:
     """Return a launch that passes on what that one can do, and no more: the core looks."""
     more = {name: _passing_on(name) for name in _OPTIONAL if hasattr(launch, name)}
     kind: type[RecordedLaunch] = type("RecordedLaunch", (RecordedLaunch,), more)
-    return kind(launch, grace_s)
+    return kind(launch, indices, grace_s)
 
 
 def _passing_on(name: str) -> Callable[..., object]:
@@ -115,6 +133,7 @@ class RecordingPlugins(Plugins):
 
     def launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept) -> Launch:
         """Have slaves launched."""
-        recorded = record(super().launch(slaves, bootstraps, accept), self._grace_s)
+        launch = super().launch(slaves, bootstraps, accept)
+        recorded = record(launch, [bootstrap.index for bootstrap in bootstraps], self._grace_s)
         self._note(recorded)
         return recorded

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .._fleet.record import SlaveRecord
     from .._plugins.bootstrap import Bootstrap
 
+_WORDS_S = 20.0  # for a launch to be cancelled, whose poll() may have to wait
+
 MakeSlave = Callable[[], Slave]
 """A function without arguments that returns a new description of a slave, or of an array."""
 
@@ -61,9 +63,8 @@ class Launcher:
             with manager:
                 yield manager
         except ClosedError as problem:
-            raise AssertionError(
-                f"nothing came within {self.limit_s:g} s; {manager.left or problem}"
-            ) from problem
+            how = f"{manager.left or problem}{manager.words()}"
+            raise AssertionError(f"nothing came within {self.limit_s:g} s; {how}") from problem
         except Error as problem:
             raise AssertionError(f"{type(problem).__name__}: {problem}") from problem
         finally:
@@ -110,4 +111,15 @@ class CheckedManager(Manager):
         """Note how the slaves are, and close."""
         with suppress(ClosedError):  # the check ends at this very moment
             self.left = "; ".join(map(str, self.slaves)) or "there are no slaves"
+        for launch in self.launches:
+            launch.wants_words = True
         self.close()
+
+    def words(self) -> str:
+        """Return the last words of all slaves, if the time was up and there are any."""
+        said = ""
+        for launch in self.launches:
+            if launch.wants_words and launch.has_words.wait(_WORDS_S):
+                for index, words in sorted(launch.words.items()):
+                    said += f"\nThe last words of slave {index}: {words.strip() or '(none)'}"
+        return said

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from .._plugins.bootstrap import Bootstrap
 from ._launcher import Launcher
+from ._shown import files_for_others, forms_of, usual_folders
 
 _PAUSE_S = 0.02
 _FILE_LIMIT_BYTES = 1 << 24
-_OTHERS = 0o077
 
 
 class _Secrets:
@@ -27,13 +27,14 @@ class _Secrets:
     def keep(self, bootstrap: Bootstrap) -> Bootstrap:
         """Note the secret of a slave; give the slave one if it has none."""
         secret = bootstrap.secret or os.urandom(32)
-        for form in (secret, base64.b64encode(secret), secret.hex().encode()):
+        for form in forms_of(secret):
             self._forms[form] = f"slave {bootstrap.index}'s secret"
         return bootstrap._replace(secret=secret)
 
     def shown_in(self, data: bytes) -> str:
         """Return whose secret is in some bytes; "" if there is none."""
-        return next((whose for form, whose in self._forms.items() if form in data), "")
+        whole = data + data.replace(b"\n", b"") if b"\n" in data else data  # base64 may be wrapped
+        return next((whose for form, whose in self._forms.items() if form in whole), "")
 
 
 class _Watch(logging.Handler):
@@ -87,19 +88,17 @@ class _Watch(logging.Handler):
         for words in commands:
             self._look("\0".join(words).encode(), "a launch's command line, its command")
 
-    def look_at_files(self, folder: Path, but: Collection[Path] = ()) -> None:
-        """Look at all files in a folder that others could read if they may enter it."""
-        made = [path for path in folder.iterdir() if path not in but]
-        for path in (path for one in made for path in (one, *one.rglob("*"))):
-            if path.is_file() and not _is_private(path, folder):
-                self._look(_read(path), f"a file that other users may read: {path}")
+    def look_at_files(self, folder: Path, since: float) -> None:
+        """Look at the files in a folder that others could read if they may enter it."""
+        for path in files_for_others(folder, since):
+            self._look(_read(path), f"a file that other users may read: {path}")
 
 
 def the_secret_is_nowhere_to_be_seen(launcher: Launcher) -> None:
     """No command line, environment, log or file that others may read has a slave's secret."""
     secrets = _Secrets()
     watch = _Watch(secrets)
-    before = set(Path.cwd().iterdir())
+    began_at = time.time()  # files have the time of this clock
     with watch.watching(), launcher.manager(change=secrets.keep) as manager:
         launcher.add_slaves(manager)
         context = manager.get_context()
@@ -108,19 +107,10 @@ def the_secret_is_nowhere_to_be_seen(launcher: Launcher) -> None:
             watch._look(repr(environment).encode(), "the environment of a task")
         for launch in manager.launches:
             watch.look_at_commands(launch.commands())
-        watch.look_at_files(Path.cwd(), but=before)
-        watch.look_at_files(launcher.output_folder)
-    watch.look_at_files(launcher.output_folder)
+        for folder in (Path.cwd(), launcher.output_folder, *usual_folders()):
+            watch.look_at_files(folder, began_at)
+    watch.look_at_files(launcher.output_folder, began_at)
     assert not watch.found, f"a secret can be seen: {'; '.join(watch.found)}"
-
-
-def _is_private(path: Path, folder: Path) -> bool:
-    """Tell whether a file, or a folder around it that is in ``folder``, is the user's alone."""
-    around = [path, *(one for one in path.parents if folder in one.parents)]
-    try:
-        return any(one.stat().st_mode & _OTHERS == 0 for one in around)
-    except OSError:
-        return True  # it has been removed
 
 
 def _read(path: Path) -> bytes:

@@ -7,6 +7,7 @@ import logging
 import shlex
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -81,6 +82,11 @@ class StartsSomethingElse(Right):
         return ["sleep", "600"]
 
 
+class SaysWhyNothingStarts(Right):
+    def wrap(self, argv: list[str], bootstrap: Bootstrap) -> Sequence[str]:
+        return ["sh", "-c", "echo the stable is closed; exec sleep 600"]
+
+
 class MixesUpStreams(Right):
     def start(self, bootstraps: Sequence[Bootstrap], accept: Accept) -> Launch:
         def wrongly(index: int, stream: Stream) -> None:
@@ -151,6 +157,37 @@ class ShowsSecretsInLogs(Right):
     def wrap(self, argv: list[str], bootstrap: Bootstrap) -> Sequence[str]:
         logging.getLogger("imp_parallel.stranger").debug("document: %r", bootstrap.document())
         return argv
+
+
+class ShowsItsDocumentInEnvironments(Right):
+    def bootstrap(self, bootstrap: Bootstrap) -> Bootstrap:
+        document = base64.encodebytes(bootstrap.document()).decode()
+        return bootstrap._replace(environment={"DOCUMENT": document})
+
+
+class ShowsSecretsInTheSameFileAgain(Right):
+    """The name of the file is the same each time."""
+
+    def wrap(self, argv: list[str], bootstrap: Bootstrap) -> Sequence[str]:
+        path = self.folder(bootstrap) / f"slave{bootstrap.index}.json"
+        path.write_bytes(bootstrap.document())
+        path.chmod(0o644)
+        return argv
+
+    def folder(self, bootstrap: Bootstrap) -> Path:
+        return Path(bootstrap.cwd)
+
+
+class ShowsSecretsInTheTemporaryFolder(ShowsSecretsInTheSameFileAgain):
+    def folder(self, bootstrap: Bootstrap) -> Path:
+        return Path(tempfile.gettempdir())
+
+
+class ShowsSecretsInTheHomeFolder(ShowsSecretsInTheSameFileAgain):
+    def folder(self, bootstrap: Bootstrap) -> Path:
+        folder = Path.home() / "public"
+        folder.mkdir(exist_ok=True)
+        return folder
 
 
 class ShowsSecretsInFiles(Right):
@@ -265,3 +302,8 @@ class LeavesSomething(Right):
 class InAnotherPidNamespace(Right):
     def wrap(self, argv: list[str], bootstrap: Bootstrap) -> Sequence[str]:
         return ["unshare", "-Urpf", "--mount-proc", "--kill-child", *argv]
+
+
+class InAnotherPidNamespaceWithTheSameProc(Right):
+    def wrap(self, argv: list[str], bootstrap: Bootstrap) -> Sequence[str]:
+        return ["unshare", "-Urpf", "--kill-child", *argv]

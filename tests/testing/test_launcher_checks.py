@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import threading
 import unittest
 from pathlib import Path
@@ -24,6 +25,10 @@ def _in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: P
     folder = tmp_path / "script"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    for name in ("home", "temporary", "out"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
 
 def check_named(name: str, **options: Any) -> testing.LauncherCheck:
@@ -56,6 +61,10 @@ WRONG = [
     (SECRET, launchers.ShowsSecretsInEnvironments, "slave 0's secret is in the environ of a proc"),
     (SECRET, launchers.ShowsSecretsInLogs, "slave 0's secret is in the log of imp_parallel.stran"),
     (SECRET, launchers.ShowsSecretsInFiles, "is in a file that other users may read: .*/document"),
+    (SECRET, launchers.ShowsItsDocumentInEnvironments, "slave 0's secret is in the environ of a "),
+    (SECRET, launchers.ShowsSecretsInTheTemporaryFolder, "may read: .*/temporary/slave0.json"),
+    (SECRET, launchers.ShowsSecretsInTheHomeFolder, "may read: .*/home/public/slave0.json"),
+    (AT_ONCE, launchers.LeavesSomething, "slaves had failed, and the Manager was .*sleep 600"),
     (AT_ONCE, launchers.TellsNoOutput, r"log_tail\(\) was not quoted"),
     (AT_ONCE, launchers.TellsNoExitCode, r"poll\(\) did not tell the exit code, which was 97"),
     (
@@ -97,12 +106,23 @@ def test_a_launcher_with_one_thing_wrong_is_found(
     monkeypatch.setattr(_starting, "_OUTPUT_S", 2.0)
     make = Here if name != ARRAY and wrong is not launchers.EndsAllWithOne else lambda: HereArray(2)
     with pytest.raises(AssertionError, match=f"(?s){words}"):
-        check_named(name)(make, output_folder=tmp_path, plugins=[wrong()])
+        check_named(name)(make, output_folder=tmp_path / "out", plugins=[wrong()])
+
+
+def test_a_secret_is_found_in_a_file_that_was_there_already(tmp_path: Path) -> None:
+    plugins = [launchers.ShowsSecretsInTheSameFileAgain()]
+    check_named("results_come")(Here, output_folder=tmp_path / "out", plugins=plugins)
+    with pytest.raises(AssertionError, match=r"that other users may read: .*/script/slave0\.json"):
+        check_named(SECRET)(Here, output_folder=tmp_path / "out", plugins=plugins)
 
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
+        (
+            launchers.SaysWhyNothingStarts,
+            "(?s)nothing came within 2 s; slave 0: .*The last words of slave 1: the stable is cl",
+        ),
         (launchers.StartsSomethingElse, "nothing came within 2 s; slave 0: launching"),
         (launchers.StartsTheFirstAlone, "nothing came within 2 s; .*slave 1: launching"),
     ],
@@ -141,11 +161,17 @@ def test_slaves_in_another_pid_namespace_pass_all_checks_but_the_one_that_kills_
 
 @pytest.mark.usefixtures("_unshare")
 @pytest.mark.parametrize(
+    "launcher",
+    [launchers.InAnotherPidNamespace, launchers.InAnotherPidNamespaceWithTheSameProc],
+)
+@pytest.mark.parametrize(
     "name", ["a_closed_manager_leaves_nothing", "a_killed_slave_loses_nothing"]
 )
-def test_pids_that_are_not_shared_have_to_be_declared(tmp_path: Path, name: str) -> None:
+def test_pids_that_are_not_shared_have_to_be_declared(
+    tmp_path: Path, name: str, launcher: type[Right]
+) -> None:
     with pytest.raises(AssertionError, match="check this launcher with shares_pids=False"):
-        check_named(name)(Here, output_folder=tmp_path, plugins=[launchers.InAnotherPidNamespace()])
+        check_named(name)(Here, output_folder=tmp_path, plugins=[launcher()])
 
 
 def test_a_check_that_can_not_be_made_is_skipped_under_its_name(tmp_path: Path) -> None:
