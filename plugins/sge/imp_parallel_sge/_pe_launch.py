@@ -20,6 +20,7 @@ from imp_parallel_core import (
 from ._pe_array import granted_slots
 from ._system import GRID_ENGINE
 
+_LEAVE_S = 30.0  # for slaves that still start to find that the master has gone
 _TERMINATED_S = 2.0  # for qrsh to end its slave
 _NOT_ACCEPTED = "didn't accept task"  # says qrsh, where control_slaves is FALSE
 
@@ -95,8 +96,13 @@ class PELaunch:
         self._documents.forget(self._tasks[index] for index in connected)
 
     def cancel(self, grace_s: float) -> None:
-        """Let the slaves leave, then end them: a slave ends with its qrsh."""
-        deadline = time.monotonic() + grace_s
+        """Let the slaves leave, then end them: a slave ends with its qrsh.
+
+        Grid Engine ends the whole job, and the user's script with it, when a task of the parallel
+        environment is killed. So slaves that have not connected yet get the time to start, to find
+        nobody, and to leave.
+        """
+        deadline = time.monotonic() + max(grace_s, _LEAVE_S)
         for launch in self._launches:
             launch.cancel(max(0.0, deadline - time.monotonic()))
         self._documents.remove()

@@ -313,6 +313,29 @@ def test_slaves_fill_a_parallel_environment_and_the_first_is_beside_the_script(
     assert list(tmp_path.glob(".imp_parallel-*")) == []
 
 
+OVER_AT_ONCE = """
+import subprocess, time
+from imp_parallel_core import Manager, SGEPESlaveArray
+
+for _ in range(2):
+    with Manager() as manager:
+        manager.add_slave(SGEPESlaveArray())
+        context = manager.get_context()
+        context.add_task(int, 1)
+        print(*context.get_results_unordered(), flush=True)
+    time.sleep(3.0)  # for Grid Engine to hear of tasks that were killed, and to end the job
+print("closed")
+"""
+
+
+def test_a_manager_that_is_closed_while_slaves_start_leaves_the_parallel_job_alone(
+    cluster: Cell, tmp_path: Path
+) -> None:
+    process = start_in_environment(tmp_path, OVER_AT_ONCE)
+    assert process.wait(100) == 0
+    assert (tmp_path / "out").read_text().splitlines() == ["1", "1", "closed"]
+
+
 def test_a_parallel_environment_removes_what_an_earlier_run_left(
     cluster: Cell, scripts: Scripts, tmp_path: Path
 ) -> None:
