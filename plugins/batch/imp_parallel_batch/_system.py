@@ -15,16 +15,20 @@ class Command(NamedTuple):
     """A command line for the kit to run, without a shell, and with a deadline.
 
     Its arguments and its files hold no secret; the kit never puts one into what it hands over.
+
+    Attributes:
+        argv: its words.
+        input: its standard input.
+        files: files that it reads, by name: the kit writes them into ``Array.folder`` before.
+        shown: what messages call it; by default the first word of ``argv``. If it is another word
+            of ``argv``, those before it only prepare it (``env -u NAME``), and messages leave them
+            out.
     """
 
     argv: Sequence[str]
     input: str = ""
-    """Its standard input."""
     files: Mapping[str, str] = {}
-    """Files that it reads, by name: the kit writes them into ``Array.folder`` before."""
     shown: str = ""
-    """What messages call it; by default the first word of ``argv``. If it is another word of
-    ``argv``, those before it only prepare it (``env -u NAME``), and messages leave them out."""
 
     @property
     def program(self) -> str:
@@ -40,92 +44,113 @@ class Command(NamedTuple):
 
 
 class Array(NamedTuple):
-    """A job array that is to be submitted."""
+    """A job array that is to be submitted.
+
+    Attributes:
+        name: a name that no other array has, such as ``imp_parallel-0a1b2c``. It is the job's name,
+            if the options give it no other; it must be found in what a :class:`Description` says of
+            the job, in any case, so a system puts it into a comment of the job's too.
+        size: how many tasks it has. The first has the number ``first_task``.
+        options: the words of the user's options, in their order.
+        script: the job script, for ``/bin/bash``: printable ASCII, without a secret.
+        early_output: where a task's output and errors go until its script has opened the slave's
+            output file: a path that holds ``task_pattern``. It is absolute, or relative to ``cwd``.
+        folder: the private folder of the run, as an absolute path: ``Command.files`` go there.
+        cwd: where the command is run, and the job is to start; "" if the batch system can't be told
+            that path (see :meth:`BatchSystem.can_use`). The script goes there by itself, too.
+    """
 
     name: str
-    """A name that no other array has, such as ``imp_parallel-0a1b2c``. It is the job's name, if the
-    options give it no other; it must be found in what a :class:`Description` says of the job, in
-    any case, so a system puts it into a comment of the job's too."""
     size: int
-    """How many tasks it has. The first has the number ``first_task``."""
     options: Sequence[str]
-    """The words of the user's options, in their order."""
     script: str
-    """The job script, for ``/bin/bash``: printable ASCII, without a secret."""
     early_output: str
-    """Where a task's output and errors go until its script has opened the slave's output file: a
-    path that holds ``task_pattern``. It is absolute, or relative to ``cwd``."""
     folder: str
-    """The private folder of the run, as an absolute path: ``Command.files`` go there."""
     cwd: str
-    """Where the command is run, and the job is to start; "" if the batch system can't be told that
-    path (see :meth:`BatchSystem.can_use`). The script goes there by itself, too."""
 
 
 class Submitted(NamedTuple):
     """What the answer to a submission says. One of the three is given; else it is not understood.
 
     If it is in doubt, the kit looks for the job by its name.
+
+    Attributes:
+        job: the array's job, for certain: ``"5"``, or ``"5[].server"``.
+        refusal: nothing was submitted: a sentence for the error, which quotes the answer. The kit
+            looks for the job all the same before it says so, as a command may fail after the job
+            was taken.
+        doubt: the job may be there or not: why that is not certain.
+        advice: what to do about a refusal: a sentence or two.
     """
 
     job: str = ""
-    """The array's job, for certain: ``"5"``, or ``"5[].server"``."""
     refusal: str = ""
-    """Nothing was submitted: a sentence for the error, which quotes the answer. The kit looks for
-    the job all the same before it says so, as a command may fail after the job was taken."""
     doubt: str = ""
-    """The job may be there or not: why that is not certain."""
     advice: str = ""
-    """What to do about a refusal: a sentence or two."""
 
 
 class BatchTask(NamedTuple):
-    """A task as the batch system lists it."""
+    """A task as the batch system lists it.
+
+    Attributes:
+        phase: ENDED for a task that has ended, or that is in error and will not start by itself.
+        detail: its state in the system's word, and what that means: ``hqw (is held)``. "" if it
+            runs.
+        reason: why it waits or is in error, where the list says so; else the description is asked
+            for it.
+        mark: text in which the array's name is looked for: the job's name or comment, if it is
+            listed.
+        is_ending: whether it is being deleted: nothing need be done any more, whatever time that
+            takes.
+        exit_code: of a task that has ended, if it is listed.
+    """
 
     phase: LaunchPhase
-    """ENDED for a task that has ended, or that is in error and will not start by itself."""
     detail: str = ""
-    """Its state in the system's word, and what that means: ``hqw (is held)``. "" if it runs."""
     reason: str = ""
-    """Why it waits or is in error, where the list says so; else the description is asked for it."""
     mark: str = ""
-    """Text in which the array's name is looked for: the job's name or comment, if it is listed."""
     is_ending: bool = False
-    """Whether it is being deleted: nothing need be done any more, whatever time that takes."""
     exit_code: int | None = None
-    """Of a task that has ended, if it is listed."""
 
 
 class Description(NamedTuple):
-    """What the batch system says of one job, when it is asked for this job alone."""
+    """What the batch system says of one job, when it is asked for this job alone.
+
+    Attributes:
+        job: its number.
+        text: all that it says of the job. A job without the array's name in this text is another's,
+            and is not touched.
+        running: the numbers of tasks that have been started, and are there.
+        reason: why the job waits, in a line.
+        errors: why tasks are in error, by their numbers.
+    """
 
     job: str
     text: str
-    """All that it says of the job. A job without the array's name in this text is another's, and is
-    not touched."""
     running: Collection[int] = ()
-    """The numbers of tasks that have been started, and are there."""
     reason: str = ""
-    """Why the job waits, in a line."""
     errors: Mapping[int, str] = {}
-    """Why tasks are in error, by their numbers."""
 
 
 class BatchEnd(NamedTuple):
-    """A record of the accounting: one run of a task has ended."""
+    """A record of the accounting: one run of a task has ended.
+
+    Attributes:
+        task: its number.
+        exit_code: that of the job script, or 128 and more for a signal.
+        words: the batch system's own trouble with it: ``failed 100 : assumedly after job``, or
+            ``OUT_OF_MEMORY``.
+        is_end: whether the task has ended with this run; False if the system starts it anew.
+        job_name: the job's name, if numbers are used again; None if the job's number tells enough.
+        submitted_at: likewise, when it was submitted, in wall-clock seconds.
+    """
 
     task: int
     exit_code: int
-    """That of the job script, or 128 and more for a signal."""
     words: str = ""
-    """The batch system's own trouble with it: ``failed 100 : assumedly after job``, or
-    ``OUT_OF_MEMORY``."""
     is_end: bool = True
-    """Whether the task has ended with this run; False if the system starts it anew."""
     job_name: str | None = None
-    """The job's name, if numbers are used again; None if the job's number tells enough."""
     submitted_at: float | None = None
-    """Likewise, when it was submitted, in wall-clock seconds."""
 
 
 class BatchSystem(Protocol):
@@ -135,43 +160,49 @@ class BatchSystem(Protocol):
     login node, or reads what a command printed. The kit calls it from several threads. A method
     that reads raises ValueError for what it can't read for certain; then nothing is concluded from
     it, and the kit asks again. It must expect output that is cut off, and a site's own words.
+
+    Attributes:
+        name: for messages: ``"Grid Engine"``.
+        key: a short word: ``"sge"``. Messages are logged by ``imp_parallel.`` and this.
+        programs: the commands that must be in the PATH: ``("qsub", "qstat", "qdel")``. The first
+            submits.
+        advice: what to do if one of them is missing: a sentence.
+        task_variable: the variable of a job's environment that holds the task's number.
+        task_pattern: what stands for that number in the path of an output file: ``%a``,
+            ``$TASK_ID``.
+        first_task: the number of the first task.
+        least_tasks: the size of the smallest array that can be submitted. The kit makes a smaller
+            one as large; the tasks that are too many leave at once.
+        reserved_options: options that users may not give, and why: ``{"-t": "the array's size is
+            its first argument"}``. An option of two words is written with a space: ``"-w v"``.
+        reserved_exit_codes: exit codes of a job that mean something to the batch system, such as
+            "run it again". The job script ends with 1 instead; the kit learns the real code in
+            another way.
+        restarted: an arithmetic expression of bash that is true in a task that has been started
+            anew, as ``${SLURM_RESTART_COUNT:-0} > 0``.
+        warns_children: whether the signals by which it warns a job reach all processes of the job.
+            If they reach the script alone, the script passes them on to the slave.
+        cluster_variables: variables of the environment that tell one cluster from another, such as
+            ``SGE_ROOT``. What a run that was killed has left is removed by a run for the same
+            cluster alone.
     """
 
     name: str
-    """For messages: ``"Grid Engine"``."""
     key: str
-    """A short word: ``"sge"``. Messages are logged by ``imp_parallel.`` and this."""
     programs: Sequence[str]
-    """The commands that must be in the PATH: ``("qsub", "qstat", "qdel")``. The first submits."""
     advice: str
-    """What to do if one of them is missing: a sentence."""
 
     # ---- the array and its script
 
     task_variable: str
-    """The variable of a job's environment that holds the task's number."""
     task_pattern: str
-    """What stands for that number in the path of an output file: ``%a``, ``$TASK_ID``."""
     first_task: int = 1
-    """The number of the first task."""
     least_tasks: int = 1
-    """The size of the smallest array that can be submitted. The kit makes a smaller one as large;
-    the tasks that are too many leave at once."""
     reserved_options: Mapping[str, str] = {}
-    """Options that users may not give, and why: ``{"-t": "the array's size is its first
-    argument"}``. An option of two words is written with a space: ``"-w v"``."""
     reserved_exit_codes: Collection[int] = ()
-    """Exit codes of a job that mean something to the batch system, such as "run it again". The job
-    script ends with 1 instead; the kit learns the real code in another way."""
     restarted: str = "0"
-    """An arithmetic expression of bash that is true in a task that has been started anew, as
-    ``${SLURM_RESTART_COUNT:-0} > 0``."""
     warns_children: bool = True
-    """Whether the signals by which it warns a job reach all processes of the job. If they reach
-    the script alone, the script passes them on to the slave."""
     cluster_variables: Sequence[str] = ()
-    """Variables of the environment that tell one cluster from another, such as ``SGE_ROOT``. What a
-    run that was killed has left is removed by a run for the same cluster alone."""
 
     def notice(self, options: Sequence[str]) -> str:
         """Return lines of bash that set ``notify``, for the job script.

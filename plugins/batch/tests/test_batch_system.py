@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 from harness_batch import SYSTEM
-from imp_parallel_batch import Command, Submitted, output_of, understood
+from imp_parallel_batch import (
+    Array,
+    BatchEnd,
+    BatchSystem,
+    BatchTask,
+    Command,
+    Description,
+    Submitted,
+    output_of,
+    understood,
+)
 
 from imp_parallel_core import CommandResult
 
@@ -54,3 +66,13 @@ def test_messages_show_a_command_as_people_would_type_it(
     command: Command, typed: list[str]
 ) -> None:
     assert list(command.typed) == typed
+
+
+@pytest.mark.parametrize(
+    "kind", [Array, BatchEnd, BatchSystem, BatchTask, Command, Description, Submitted]
+)
+def test_help_tells_what_each_field_of_a_class_means(kind: type) -> None:
+    told = inspect.getdoc(kind) or ""
+    assert kind.__annotations__
+    for name in kind.__annotations__:
+        assert f"\n    {name}: " in told
