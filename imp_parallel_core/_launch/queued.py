@@ -34,6 +34,7 @@ class QueuedSlaves:
         awaited: Collection[int],
         *,
         is_told: bool,
+        trouble: str = "",
     ) -> None:
         """Warn, if it is time, that all slaves wait that are awaited: in one line.
 
@@ -42,10 +43,11 @@ class QueuedSlaves:
             states: what the launch knows of each slave.
             awaited: the slaves that have not connected; none if another slave has.
             is_told: whether the launch tells people by itself.
+            trouble: why the launch does not say how a slave is, if it does not.
         """
-        known = [(index, states.get(index)) for index in sorted(awaited)]
-        waiting = [(index, state) for index, state in known if state and state.phase in _WAITING]
-        if not waiting or len(waiting) < len(known):
+        waiting = sorted(awaited)
+        known = [states[index].phase for index in waiting if index in states]
+        if not waiting or not all(phase in _WAITING for phase in known):
             self._since, self._reminder = None, Reminder(_FIRST_S, _GROWTH)
             return
         if self._since is None:
@@ -53,11 +55,13 @@ class QueuedSlaves:
         waited_s = now - self._since
         if not self._reminder.remind(waited_s) or is_told:
             return
-        first, state = waiting[0]
-        reason = state.detail or "the launcher gives no reason"
+        first = waiting[0]
+        state = states.get(first)
+        phase = state.phase.value if state else "launching"
+        reason = (state.detail if state else trouble) or "the launcher gives no reason"
         if len(waiting) > 1:
             who = f"{len(waiting)} slaves of {self._what} are"
             reason = f"slave {first}: {reason}"
         else:
             who = f"slave {first} of {self._what} is"
-        _logger.warning("%s still %s after %.0f s: %s", who, state.phase.value, waited_s, reason)
+        _logger.warning("%s still %s after %.0f s: %s", who, phase, waited_s, reason)

@@ -268,7 +268,8 @@ class LaunchWatch(threading.Thread):
         self._delays.tell(time.monotonic(), lambda index: answers.log_tail(launch, index))
         awaited = () if self._connected else self._unconnected
         is_told = bool(getattr(launch, "reminds_of_queue", False))
-        self._queued.tell(time.monotonic(), states, awaited, is_told=is_told)
+        trouble = answers.trouble
+        self._queued.tell(time.monotonic(), states, awaited, is_told=is_told, trouble=trouble)
 
     def _explain(self, launch: Launch, index: int, question: int, has_ended: bool) -> None:
         answers = self._answers

@@ -57,6 +57,17 @@ def test_a_suspended_slave_is_told_too_and_a_launcher_without_a_reason(
     assert caplog.messages == [said]
 
 
+def test_a_slave_of_which_its_launch_says_nothing_is_told_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    queued = QueuedSlaves("Godot()")
+    with caplog.at_level(logging.WARNING, "imp_parallel"):
+        for second in (1000.0, 1012.0):
+            queued.tell(second, {}, {0}, is_told=False, trouble="poll failed: OSError: no route")
+    said = "slave 0 of Godot() is still launching after 12 s: poll failed: OSError: no route"
+    assert caplog.messages == [said]
+
+
 def test_nothing_is_told_while_a_slave_works_or_runs_or_the_launch_tells_by_itself(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
