@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -71,6 +72,26 @@ def test_an_array_that_waits_says_why_and_is_deleted_at_the_end(
         assert len(list(tasks(queue))) == 3
     assert "all 3 slaves of job 7 are still queued after" in caplog.text
     assert list(Path.cwd().glob(".imp_parallel-*")) == []
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("program", ["drop", "list"])
+def test_a_manager_whose_queue_hangs_has_said_what_deletes_the_job_when_it_gives_up(
+    queue: Path, plugin: ModuleType, program: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = queue / "bin" / program
+    working = path.read_text()
+    with Manager(plugins=[plugin]) as manager:
+        manager.add_slave(plugin.QueueSlaveArray(2, "--hold"))
+        wait_until(lambda: "held by you" in manager.slaves[0].detail, what="the reason")
+        path.write_text("#!/bin/sh\nexec sleep 60\n")
+    try:
+        assert "job 7 may still be there" in caplog.text
+        assert "Delete it with: drop 7" in caplog.text
+        assert list(Path.cwd().glob(".imp_parallel-*/[0-9]")) == []  # no secret is left
+    finally:
+        path.write_text(working)
+        subprocess.run([queue / "bin/drop", "7"], check=True)
 
 
 def test_tasks_are_numbered_from_the_systems_first_number(queue: Path, plugin: ModuleType) -> None:
