@@ -32,8 +32,10 @@ shown=$code
 _TRAPS = """\
 trap '' USR1 USR2 XCPU  # warnings: the slave heeds them, a wrapper around it might die
 trap : TERM        # likewise; this script waits for the slave"""
+# When a signal has ended a process, bash says so and quotes its whole command: that is left out, so
+# that the slave's own last words come last. (Standard output and standard error are one file.)
 _RUN = """\
-{command} file "$document" warned "$notify" </dev/null
+{{ {command} file "$document" warned "$notify" </dev/null 2>&1; }} 2>/dev/null
 code=$?"""
 
 # Where a warning reaches this script alone, the script passes it on to all processes of the job: to
@@ -55,7 +57,7 @@ _RUN_BEHIND = """\
 slave=$!
 while :; do  # a warning ends the wait, too
     is_warned=
-    wait "$slave"
+    {{ wait "$slave"; }} 2>/dev/null
     code=$?
     [[ $is_warned ]] || break
 done"""

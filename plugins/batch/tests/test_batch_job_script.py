@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -89,6 +90,26 @@ def test_a_script_does_its_work_in_folders_with_hostile_names(tmp_path: Path, na
     assert environment["PWD"] == str(folder)
     assert (folder / "2.exit").read_text() == "7\n"
     assert not outputs[0].exists()
+
+
+class Forwarding(System):
+    """A batch system whose warnings reach the script alone."""
+
+    warns_children = False
+
+
+@pytest.mark.parametrize("system", [SYSTEM, Forwarding()])
+def test_the_last_words_of_a_slave_that_is_killed_are_the_last_of_its_output(
+    tmp_path: Path, system: System
+) -> None:
+    output = tmp_path / "slave0.output"
+    slave = "echo words; echo 'the last' >&2; kill -9 $$"
+    script = render(system, ScriptParts(["bash", "-c", slave], str(tmp_path), [str(output)]))
+    assert run(script, 1, tmp_path).returncode == 137
+    assert output.read_text() == "words\nthe last\n"
+    script = render(system, ScriptParts(["no-such-slave"], str(tmp_path), [str(output)]))
+    assert run(script, 1, tmp_path).returncode == 127
+    assert re.search("no-such-slave: (command )?not found", output.read_text())
 
 
 def test_an_output_that_can_not_be_opened_is_said_where_it_is_found(tmp_path: Path) -> None:
