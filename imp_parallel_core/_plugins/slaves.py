@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from operator import index
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -136,13 +137,19 @@ class SlaveArray(Slave):
     Args:
         count: how many slaves it describes, at least 1.
 
-    Raises ValueError.
+    Raises ValueError; TypeError if the count is no whole number.
     """
 
     is_relaunchable = False
     _count = 0  # of a class that has not called __init__
 
     def __init__(self, count: int) -> None:
+        try:
+            count = index(count)
+        except TypeError:
+            raise TypeError(
+                f"{type(self).__name__}: the number of slaves must be an int, not {count!r}"
+            ) from None
         if count < 1:
             raise ValueError(f"an array of {count} slaves: there must be at least one")
         self._count = count

@@ -34,7 +34,8 @@ class BatchSlaveArray(SlaveArray):
             the job script, which batch systems show, and in messages.
 
     Raises ValueError for fewer than one slave, and for options that can't be read or that the
-    plugin sets itself.
+    plugin sets itself; TypeError for a count that is no whole number, and for
+    options that are no text.
     """
 
     transport = "tcp"
@@ -65,6 +66,11 @@ class BatchSlaveArray(SlaveArray):
         self.host = via or _HERE
 
     def _split(self, options: str) -> list[str]:
+        if not isinstance(options, str):
+            raise TypeError(
+                f"{type(self).__name__}: the options must be one text, as for a shell, "
+                f"not {options!r}{_as_text(options)}"
+            )
         try:
             words = shlex.split(options)
         except ValueError as problem:
@@ -115,6 +121,13 @@ class BatchSlaveArray(SlaveArray):
         if self.environment:
             words.append(f"environment={self.environment!r}")
         return f"{type(self).__name__}({', '.join(words)})"
+
+
+def _as_text(options: object) -> str:
+    """Return how words would be written as a text."""
+    if isinstance(options, (list, tuple)) and all(isinstance(word, str) for word in options):
+        return f"; write {shlex.join(options)!r}"
+    return ""
 
 
 def options_of(array: BatchSlaveArray) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import pytest
 from harness_batch import SYSTEM
 from imp_parallel_batch import (
     Array,
     BatchEnd,
+    BatchSlaveArray,
     BatchSystem,
     BatchTask,
     Command,
@@ -18,7 +20,7 @@ from imp_parallel_batch import (
     understood,
 )
 
-from imp_parallel_core import CommandResult
+from imp_parallel_core import CommandResult, SlaveArray
 
 
 @pytest.mark.parametrize("words", ["--array 1-4", "--array=1-4", "-q a -w v", "-w v"])
@@ -29,6 +31,27 @@ def test_options_that_the_plugin_sets_are_refused_however_they_are_written(words
 
 def test_other_options_are_not_refused() -> None:
     SYSTEM.check_options(["-w", "e", "--arrays=2", "v", "-w"])
+
+
+class QueueArray(BatchSlaveArray):
+    system = SYSTEM
+
+
+@pytest.mark.parametrize("count", ["3", 2.0, None, [1]])
+def test_a_number_of_slaves_that_is_none_is_named_in_the_error(count: Any) -> None:
+    for kind in (QueueArray, SlaveArray):
+        with pytest.raises(TypeError, match="Array: the number of slaves must be an int, not "):
+            kind(count)
+
+
+@pytest.mark.parametrize("options", [["--time=1", "a b"], None, b"--time=1"])
+def test_options_that_are_no_text_are_named_in_the_error_which_says_how_to_write_them(
+    options: Any,
+) -> None:
+    with pytest.raises(TypeError, match="QueueArray: the options must be one text") as caught:
+        QueueArray(2, options)
+    how = """; write "--time=1 'a b'\""""
+    assert str(caught.value).endswith(how) == isinstance(options, list)
 
 
 @pytest.mark.parametrize(
