@@ -1,8 +1,8 @@
 """Slaves on a Grid Engine cluster: a job array, or the slots of a parallel environment.
 
 The array (_qsub_array) is one of imp_parallel_batch; _system says which of Grid Engine's commands
-to run, and _queue_list parses what they print. The slots of a parallel environment are _pe_array
-and _pe_launch.
+to run, _qsub_words knows qsub's options, and _queue_list parses what the commands print. The slots
+of a parallel environment are _pe_array and _pe_launch.
 
 Every script loads this package if it is installed, also a script that does not use it; so its names
 are loaded when they are first used.

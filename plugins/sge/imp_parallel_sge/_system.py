@@ -18,6 +18,7 @@ from imp_parallel_batch import (
 
 from imp_parallel_core import CommandResult
 
+from ._qsub_words import refuse_plain_words
 from ._queue_list import (
     parse_accounting,
     parse_descriptions,
@@ -77,6 +78,11 @@ class GridEngine(BatchSystem):
     def can_use(self, path: str) -> bool:
         """Return whether Grid Engine takes a path as it is: it expands ``$``, and reads lines."""
         return "$" not in path and path.isprintable()
+
+    def check_options(self, words: Sequence[str]) -> None:
+        """Raise ValueError for options that the plugin sets itself, and for a script's name."""
+        super().check_options(words)
+        refuse_plain_words(words)
 
     def job_name(self, array: Array) -> str:
         """Return the last name that is given."""

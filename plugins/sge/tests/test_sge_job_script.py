@@ -91,7 +91,7 @@ def test_a_script_to_look_at_shows_the_environment_and_where_the_threads_come_fr
 def test_quoted_options_are_split_into_the_same_words(words: list[str]) -> None:
     import shlex
 
-    words = ["-l", *(f"x{word}" for word in words)]
+    words = [each for word in words for each in ("-l", word)]
     assert options_of(SGEQsubSlaveArray(1, shlex.join(words))) == words
 
 
@@ -102,6 +102,29 @@ def test_quoted_options_are_split_into_the_same_words(words: list[str]) -> None:
 def test_options_that_would_break_the_array_are_refused_at_once(options: str) -> None:
     with pytest.raises(ValueError, match="option"):
         SGEQsubSlaveArray(2, options)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        *(("job.sh", "job.sh"), ("-q lab.q job.sh -l a", "job.sh"), ("-V job.sh", "job.sh")),
+        *(("-pe smp 4 job.sh", "job.sh"), ("-binding linear:1 job.sh", "job.sh")),
+        *(("-q a -- job.sh", "--"), ("-h u", "u"), ("-", "-")),
+    ],
+)
+def test_a_word_that_qsub_would_run_as_a_script_is_refused(options: str, word: str) -> None:
+    with pytest.raises(ValueError, match=f"^{word!r} .* take it for a script"):
+        SGEQsubSlaveArray(1, options)
+
+
+@pytest.mark.parametrize("options", ["-V -q", "-pe smp"])
+def test_an_option_that_would_take_one_of_ours_for_its_value_is_refused(options: str) -> None:
+    with pytest.raises(ValueError, match="needs a value"):
+        SGEQsubSlaveArray(1, options)
+
+
+def test_values_of_known_and_of_other_options_are_not_refused() -> None:
+    SGEQsubSlaveArray(1, "-pe smp 4 -binding set linear:1 -p -5 -notify -new a b -V -N -x -h")
 
 
 def test_an_array_of_none_is_refused() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from ._sbatch_words import refuse_plain_words
+
 # This plugin sets these itself: another value would break the array, or sbatch's answer.
 _RESERVED = {
     "--array": "the array's size is its first argument",
@@ -44,6 +46,7 @@ def check_options(words: Sequence[str]) -> None:
             if option in _RESERVED:
                 reason = _RESERVED[option]
                 raise ValueError(f"the sbatch option {word} can't be used here: {reason}")
+    refuse_plain_words(words)
     for value in values_of(words, "--signal"):
         signal = _SIGNAL.fullmatch(value)
         if signal is None or signal["signal"] not in _HEEDED:

@@ -95,13 +95,14 @@ class Slurm(BatchSystem):
         return _command(
             "sbatch",
             "--parsable",
+            # first: if a user's word ends the options, the job has tasks all the same
+            f"--array=1-{array.size}",
             f"--job-name={array.name}",
             *place,
             f"--output={output}",
             *options_for_scripts(array.options),
             # by the name in it, the job is known whatever it is called
             f"--comment={' '.join(' '.join([*comments, array.name]).split())}",
-            f"--array=1-{array.size}",
             input=array.script,
         )
 

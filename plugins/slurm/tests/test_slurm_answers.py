@@ -17,7 +17,7 @@ from imp_parallel_slurm._squeue import END, ends_in, rows_in
 from imp_parallel_slurm._srun_words import TaskEnd, lines_for, waits_in
 from imp_parallel_slurm._srun_words import ends_in as srun_ends_in
 
-from imp_parallel_core import CommandResult, LaunchPhase
+from imp_parallel_core import CommandResult, LaunchPhase, Manager
 
 SLURM = Slurm()
 HEAD = "ARRAY_JOB_ID|ARRAY_TASK_ID|STATE|REASON|NODELIST|COMMENT|NAME\n"
@@ -177,12 +177,12 @@ def test_an_array_is_submitted_with_all_that_it_depends_on() -> None:
     assert words_of("--mem=4G") == [
         "sbatch",
         "--parsable",
+        "--array=1-3",
         "--job-name=imp_parallel-0a1b",
         "--chdir=/data/my run",
         "--output=/data/my run/.imp_parallel-0a1b/%a.early",
         "--mem=4G",
         "--comment=imp_parallel-0a1b",
-        "--array=1-3",
     ]
     assert SLURM.submission(array()).input == "#!/bin/bash\n"
     assert SLURM.submission(array()).program == "sbatch"
@@ -192,7 +192,7 @@ def test_an_array_is_submitted_with_all_that_it_depends_on() -> None:
     "options", [["--comment=mine"], ["--comment", "not this", "--comment", "mine"]]
 )
 def test_a_comment_of_the_users_keeps_the_array_known(options: list[str]) -> None:
-    assert words_of(*options)[-2] == "--comment=mine imp_parallel-0a1b"
+    assert words_of(*options)[-1] == "--comment=mine imp_parallel-0a1b"
 
 
 @pytest.mark.parametrize("options", [["-J", "mine"], ["--job-name=mine"], ["-Jmine"]])
@@ -210,7 +210,7 @@ def test_the_jobs_name_is_the_users_if_there_is_one(options: list[str]) -> None:
     ],
 )
 def test_a_warning_before_the_limit_reaches_the_slaves_script(given_one: str, used: str) -> None:
-    assert words_of(given_one)[-3] == f"--signal={used}"
+    assert words_of(given_one)[-2] == f"--signal={used}"
 
 
 @pytest.mark.parametrize(
@@ -228,6 +228,40 @@ def test_an_option_that_would_break_the_array_is_refused_at_once(option: str) ->
 def test_no_other_option_is_refused() -> None:
     options = "-p main -n 2 --wait-all-nodes=1 -c4 -J aWo --export=ALL -t 10 --signal=XCPU --hold"
     SLURM.check_options([*options.split(), "--comment=a -W: b", "-H", "-O"])
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        *(("job.sh", "job.sh"), ("-c4 job.sh", "job.sh"), ("-p main job.sh --mem=1", "job.sh")),
+        *(("--mem=4G job.sh", "job.sh"), ("--exclusive user", "user"), ("-H job.sh", "job.sh")),
+        *(("-k job.sh", "job.sh"), ("--new job.sh", "job.sh"), ("--nice 5", "5")),
+        *(("--mem=1G -- job.sh", "--"), ("-", "-"), ("-vHc 2 job.sh", "job.sh")),
+    ],
+)
+def test_a_word_that_sbatch_would_run_as_a_script_is_refused(options: str, word: str) -> None:
+    with pytest.raises(ValueError, match=f"^{word!r} .* take it for a script"):
+        SlurmSlaveArray(1, options)
+
+
+@pytest.mark.parametrize("options", ["--array=3", "job.sh"])
+def test_standard_options_are_refused_as_an_arrays_own_are(options: str) -> None:
+    class LabArray(SlurmSlaveArray):
+        standard_options = options
+
+    with Manager() as manager, pytest.raises(ValueError, match=options):
+        manager.add_slave(LabArray(1))
+
+
+@pytest.mark.parametrize("options", ["--mem=1 --time", "-HJ"])
+def test_an_option_that_would_take_one_of_ours_for_its_value_is_refused(options: str) -> None:
+    with pytest.raises(ValueError, match=f"option {options.split()[-1]} needs a value"):
+        SlurmSlaveArray(1, options)
+
+
+def test_values_may_be_words_of_their_own_or_look_like_options() -> None:
+    options = "--mem 4G -HJ 'my job' --part main --comment -x --gres gpu:1 -n 2 --new=job.sh -k"
+    SlurmSlaveArray(1, options)
 
 
 @pytest.mark.parametrize("value", ["INT@60", "9", "USR1@", "B:HUP"])

@@ -4,37 +4,53 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from harness_slurm import manager_of
+from imp_parallel_slurm import SlurmSlaveArray
+from imp_parallel_slurm._slurm import Slurm
 
-from imp_parallel_core import NoSlaveStartedError
-from tests.support.slurm import LARGEST_ARRAY, Slurm
+from imp_parallel_core import Manager, NoSlaveStartedError
+from tests.support.slurm import LARGEST_ARRAY
+from tests.support.slurm import Slurm as Cluster
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
 
-def failure_of(count: int = 2) -> str:
+class Credulous(Slurm):
+    """A plugin that does not notice which words sbatch takes for a script."""
+
+    def check_options(self, words: Sequence[str]) -> None:
+        pass
+
+
+class CredulousArray(SlurmSlaveArray):
+    system = Credulous()
+
+
+def failure_of(count: int = 2, array: SlurmSlaveArray | None = None) -> str:
     """Return what the error says when an array can't start; it must say it soon."""
-    with manager_of(count) as manager:
+    with Manager() as manager:
+        manager.add_slave(array or SlurmSlaveArray(count))
         context = manager.get_context()
         context.add_task(os.getpid)
         begun = time.monotonic()
         with pytest.raises(NoSlaveStartedError) as caught:
             list(context.get_results_unordered())
-        assert time.monotonic() - begun < 60.0
+        assert time.monotonic() - begun < 50.0
     return str(caught.value)
 
 
-def test_an_array_that_is_larger_than_the_cluster_allows(slurm: Slurm) -> None:
+def test_an_array_that_is_larger_than_the_cluster_allows(slurm: Cluster) -> None:
     text = failure_of(count=LARGEST_ARRAY + 1)
     assert "Invalid job array specification" in text
     assert "MaxArraySize" in text
 
 
-def test_a_slurmctld_that_is_not_there(slurm: Slurm, tmp_path: Path) -> None:
+def test_a_slurmctld_that_is_not_there(slurm: Cluster, tmp_path: Path) -> None:
     slurm.stop_controller()
     try:
         text = failure_of()
@@ -45,8 +61,17 @@ def test_a_slurmctld_that_is_not_there(slurm: Slurm, tmp_path: Path) -> None:
     assert list(tmp_path.glob(".imp_parallel-*")) == []
 
 
+def test_tasks_that_ended_well_without_a_slave_are_an_error_within_seconds(
+    slurm: Cluster, tmp_path: Path
+) -> None:
+    script = tmp_path / "job.sh"
+    script.write_text("#!/bin/sh\ntrue\n")
+    text = failure_of(array=CredulousArray(2, str(script)))
+    assert "has gone from the queue: exit code 0, before its script had begun" in text
+
+
 def test_variables_that_change_what_slurms_commands_do_are_passed_over(
-    slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+    slurm: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
         "SBATCH_WAIT": "1",
