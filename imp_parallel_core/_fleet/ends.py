@@ -59,7 +59,9 @@ def answer(life: LifeState, number: int, evidence: Evidence, now: float) -> None
             life.releases_messages = True
         case Purpose.RETURN:
             if life.stage is Stage.ABSENT and evidence.has_ended:
-                lost(life, _of_end(life, evidence, question.how), is_charged=True)
+                has_left = life.session is not None and life.session.has_left
+                how = question.how if has_left else _of_end(life, evidence, question.how)
+                lost(life, how, is_charged=not has_left)
         case Purpose.SILENCE:
             _give_up_silent(life, question.how, evidence)
 

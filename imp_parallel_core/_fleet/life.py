@@ -21,8 +21,10 @@ PRESENT              runner_lost                                 PRESENT: Tell; 
 PRESENT, ABSENT      tick: silent for long; heard                as it was: Tell slave_suspected,
                                                                  slave_heard
 PRESENT              stream_ended, and it can be resumed         ABSENT: Tell slave_away, Ask
-PRESENT              stream_ended for good                       ENDING: Ask; but GONE: Lost, if it
-                                                                 has left
+PRESENT              stream_ended, and it has left as announced  ABSENT: Tell slave_away, Ask; but
+                                                                 GONE: Lost, if nobody but the core
+                                                                 starts it anew
+PRESENT              stream_ended for good                       ENDING: Ask
 PRESENT, ABSENT      greeted: goes on with the session           PRESENT: Resume, Tell slave_back
 PRESENT, ABSENT      broken; give_up; tick: no runner in time,   ENDING: EndSession, Ask
                      takes nothing of what it is sent
@@ -199,7 +201,7 @@ class SlaveLife(LifeState):
         if session is None or session.stream != stream:
             return self.flush(now)
         self.stage = Stage.PRESENT
-        session.is_open, session.ended_how = True, ""
+        session.is_open, session.ended_how, session.has_left = True, "", False
         session.shown_absence = ""
         session.ask_at = NEVER
         session.heard_at = max(session.heard_at, now)

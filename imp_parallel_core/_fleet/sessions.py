@@ -70,6 +70,10 @@ def go_on_without_stream(
     elif session.is_explaining:
         pass  # it goes on when the messages that are held have been taken
     elif session.is_leaving:
-        ends.lost(life, f"left: it {session.leaves_because}", is_charged=False)
+        how = f"left: it {session.leaves_because}"
+        if session.resumable and not life.is_relaunchable:
+            silence.await_next_start(life, session, how, now)
+        else:
+            ends.lost(life, how, is_charged=False)
     else:
         ends.lose(life, session.ended_how, now, is_charged=True)

@@ -79,11 +79,23 @@ def _ask_before_giving_up(
 def await_return(life: LifeState, session: SessionState, how: str, now: float) -> None:
     """A slave may dial again, unless its launch knows that it has ended."""
     life.warn(f": {how}; it may come back")
-    life.stage = Stage.ABSENT
+    _await(life, session, how, now)
+
+
+def await_next_start(life: LifeState, session: SessionState, how: str, now: float) -> None:
+    """A slave has left as its batch system warned it, which may have put it in the queue again."""
+    session.has_left = True
+    ends.drop_question(life, Purpose.RETURN)  # it was asked before the slave had left
+    _await(life, session, how, now)
+
+
+def _await(life: LifeState, session: SessionState, how: str, now: float) -> None:
+    if life.stage is not Stage.ABSENT:
+        life.stage = Stage.ABSENT
+        life.actions += [TellLaunch(is_connected=False), Tell(Scheduler.slave_away)]
     session.absence = how
     session.absent_since = now
     session.pause_s = _FIRST_PAUSE_S
-    life.actions += [TellLaunch(is_connected=False), Tell(Scheduler.slave_away)]
     ask_soon_for_end(life, session, now)
 
 

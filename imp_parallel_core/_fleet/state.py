@@ -95,6 +95,7 @@ class SessionState:
         "boot",
         "check_at",
         "ended_how",
+        "has_left",
         "heard_at",
         "is_explaining",
         "is_leaving",
@@ -143,6 +144,7 @@ class SessionState:
         self.paused_because = ""
         self.is_leaving = False
         self.leaves_because = ""
+        self.has_left = False  # by itself, as announced: only another start of it may come
         self.runner_pid: int | None = None
         self.runner_end = ""  # how the one before ended
         self.without_runner_since = now
@@ -283,6 +285,8 @@ class LifeState:
             return state, self.launch_detail
         if session is None:
             return self.state, self.detail  # as they were when it ended
+        if self.stage is Stage.ABSENT and session.has_left and not session.is_suspected:
+            return SlaveState.LEAVING, session.leaves_because
         if self.stage is Stage.ABSENT:
             return SlaveState.RECONNECTING, session.shown_absence or session.absence
         if session.is_suspected:

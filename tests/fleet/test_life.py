@@ -324,7 +324,50 @@ def test_a_leaving_slave_is_gone_when_it_holds_nothing_and_awaited_while_it_does
     slave.end_stream(stream, holds_items=True)
     assert slave.state() is SlaveState.RECONNECTING
     slave.end_stream(slave.come_back(), holds_items=False)
+    assert (slave.state(), slave.losses) == (SlaveState.LEAVING, [])
+    slave.answer(Evidence(ENDED))
     assert slave.losses == ["left: it has reached its time limit"]
+
+
+def test_a_slave_that_leaves_since_it_is_queued_again_is_waited_for(slave: PerformedLife) -> None:
+    leave(slave)
+    slave.answer(Evidence(RUNNING._replace(detail="COMPLETING")))
+    assert (slave.state(), slave.losses) == (SlaveState.LEAVING, [])
+    assert not slave.decided(LetGo(1.0)), "its launch may end what waits in the queue"
+    slave.pass_time(1.0)
+    slave.answer(Evidence(QUEUED._replace(detail="PENDING")))
+    assert slave.told[-1] == "slave_suspected"
+    assert slave.warnings[-1] == "slave 0 (host) waits in a queue again: PENDING"
+    for _ in range(20):
+        slave.pass_time(HEARTBEAT_S)
+        slave.answer(Evidence(QUEUED))
+    assert (slave.state(), slave.losses) == (SlaveState.RECONNECTING, [])
+    slave.greet(slave.offer())
+    assert slave.told[-1] == "slave_restarted"
+    assert slave.stage() is Stage.PRESENT
+
+
+def test_a_slave_that_has_left_and_is_not_known_to_come_back_is_given_up(
+    slave: PerformedLife,
+) -> None:
+    leave(slave)
+    slave.answer(Evidence(RUNNING))
+    slave.pass_time(FOR_LONG_S)
+    (loss,) = slave.losses
+    assert loss.startswith("left: it received SIGTERM, and it did not come back within ")
+
+
+def test_a_slave_that_only_the_core_launches_again_is_gone_when_it_has_left() -> None:
+    slave = PerformedLife(relaunches=1)
+    leave(slave)
+    assert slave.losses == ["left: it received SIGTERM"]
+
+
+def leave(slave: PerformedLife) -> None:
+    """Let a slave connect, announce that it leaves, and do so."""
+    stream = slave.connect()
+    slave.say(lambda: slave.life.leaving("received SIGTERM", slave.now))
+    slave.end_stream(stream, holds_items=False)
 
 
 # ---- silence

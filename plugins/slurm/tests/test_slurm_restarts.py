@@ -42,6 +42,23 @@ def test_a_task_that_is_queued_again_is_a_new_start_and_costs_no_task(
     assert all(counts[number] == rounds + 1 for number in range(20)), "one was run twice"
 
 
+def test_the_last_slave_that_leaves_since_its_task_is_queued_again_takes_its_place_again(
+    slurm: Slurm, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    with manager_of(1, "--requeue") as manager:
+        context = manager.get_context(max_attempts=1)
+        wait_for(manager, "idle")
+        # the slave is idle, so it leaves before it is killed
+        slurm.run("scontrol", "requeue", f"{slurm.newest_job()}_1")
+        wait_until(lambda: " leaves: it received SIGTERM" in caplog.text, 60.0, "the slave's leave")
+        log.add_tasks(context, 5, 0.1)
+        assert list(context.get_results_unordered()) == [("1", "1")] * 5
+        assert "waits in a queue again" in caplog.text
+        assert "has been started anew" in caplog.text
+        assert "lost " not in caplog.text
+    assert log.numbers() == list(range(5))
+
+
 def test_a_node_that_is_lost_costs_no_task(slurm: Slurm, log: Log) -> None:
     with manager_of(2 * SLOTS, "--no-requeue", kind=Impatient) as manager:
         context = manager.get_context()
