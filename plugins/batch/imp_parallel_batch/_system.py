@@ -225,7 +225,9 @@ class BatchSystem(Protocol):
     def check_options(self, words: Sequence[str]) -> None:
         """Raise ValueError for options that the plugin sets itself. Called when an array is made.
 
-        By default those of ``reserved_options``, also as ``--option=value``.
+        By default those of ``reserved_options``, also as ``--option=value``. If the command takes a
+        word that belongs to no option for the name of a script, refuse such words, too: the user's
+        script would run once for each slave.
         """
         for word, value in zip_longest(words, words[1:], fillvalue=""):
             for option in (word, f"{word} {value}", word.partition("=")[0]):

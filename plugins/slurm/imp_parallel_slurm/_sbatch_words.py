@@ -41,11 +41,12 @@ def refuse_plain_words(words: Sequence[str]) -> None:
                 "sbatch would take it for a script, and run that instead of slaves. Write values "
                 "as in --option=value"
             )
-        if _takes_the_next_word(word) and next(rest, None) is None:
+        if takes_the_next_word(word) and next(rest, None) is None:
             raise ValueError(f"the sbatch option {word} needs a value")
 
 
-def _takes_the_next_word(word: str) -> bool:
+def takes_the_next_word(word: str) -> bool:
+    """Return whether the word behind an option is its value, for certain."""
     if not word.startswith("--"):
         for at, letter in enumerate(word[1:], 2):
             if letter in _LETTERS_WITH_VALUE:
