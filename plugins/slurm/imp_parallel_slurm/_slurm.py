@@ -51,6 +51,11 @@ _UNSET = {
 _NOT_IN_PATHS = frozenset("%\\")  # sbatch expands one, and is stopped from that by the other
 _NO_SUCH_JOB = "Invalid job id specified"
 _TOO_LARGE = "Invalid job array specification"
+_NOT_REACHED = "Unable to contact slurm controller"
+_ADVICE_ON_CONTROLLER = (
+    "This says nothing about the options. Try again when scontrol ping says that the controller is "
+    "UP, or ask the administrators of the cluster."
+)
 _ADVICE = (
     "Compare the options with what works for sbatch by hand (sinfo lists the partitions, scontrol "
     "show partition their limits)."
@@ -109,9 +114,13 @@ class Slurm(BatchSystem):
     def submitted(self, done: CommandResult, array: Array) -> Submitted:
         """Read the answer to a submission: a whole line ``number``, or ``number;cluster``."""
         jobs = set(re.findall(r"^(\d+)(?:;\S+)?[ \t\r]*\n", done.stdout, re.MULTILINE))
-        is_too_large = _TOO_LARGE in f"{done.stdout}\n{done.stderr}"
-        advice = _ADVICE_ON_SIZE if is_too_large else _ADVICE
-        return understood(done, jobs, program="sbatch", advice=advice)
+        words = f"{done.stdout}\n{done.stderr}"
+        advice = _ADVICE_ON_SIZE if _TOO_LARGE in words else _ADVICE
+        told = understood(done, jobs, program="sbatch", advice=advice)
+        if told.refusal and _NOT_REACHED in words:
+            how = f"sbatch could not reach slurmctld, the controller: exit code {done.exit_code}"
+            told = Submitted(refusal=how, advice=_ADVICE_ON_CONTROLLER)
+        return told
 
     def deletion(self, job: str, ranges: Sequence[range]) -> Sequence[Command]:
         """Return the scancel that ends a whole job, or some of its tasks."""

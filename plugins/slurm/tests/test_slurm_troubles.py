@@ -56,7 +56,9 @@ def test_a_slurmctld_that_is_not_there(slurm: Cluster, tmp_path: Path) -> None:
         text = failure_of()
     finally:
         slurm.start_controller()
-    assert "sbatch refused the array" in text
+    assert "sbatch could not reach slurmctld" in text
+    assert "scontrol ping" in text
+    assert "Compare the options" not in text
     assert "Unable to contact slurm controller" in text
     assert list(tmp_path.glob(".imp_parallel-*")) == []
 
