@@ -109,6 +109,8 @@ class BatchLaunch:
         self.reminds_of_queue = are_queued
         if are_queued:
             self._reminder.remind(now, lambda: self._why_queued(tasks))
+        elif phases - {LaunchPhase.QUEUED}:
+            self._reminder.begin(now)
         return {
             bootstrap.index: self._state(number, tasks.get(number))
             for number, bootstrap in self._bootstraps.items()

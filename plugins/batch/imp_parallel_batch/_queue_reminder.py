@@ -29,6 +29,14 @@ class QueueReminder:
         self._cluster = cluster
         self._job = job
         self._count = count
+        self.begin(since)
+
+    def begin(self, since: float) -> None:
+        """Count from now on: the array may wait again, after some of its slaves have run.
+
+        Args:
+            since: the monotonic time, in seconds.
+        """
         self._since = since
         self._pause_s = _FIRST_S
         self._due = since + _FIRST_S

@@ -104,6 +104,21 @@ def test_a_reason_that_is_listed_is_told_without_another_question(
     host.end(launch)
 
 
+def test_an_array_that_is_queued_again_has_waited_since_it_ran_and_not_since_its_submission(
+    host: MadeUpHost, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imp_parallel_batch._queue_reminder._FIRST_S", 0.0)
+    host.lines = ["7 NAME 1 runs", "7 NAME 2 waits no free place"]
+    launch = host.launch()
+    launch._reminder.begin(time.monotonic() - 3600.0)
+    poll_until(launch, lambda states: states[3].phase is LaunchPhase.RUNNING)
+    host.lines = ["7 NAME 1 waits begin time", "7 NAME 2 waits no free place"]
+    poll_until(launch, lambda states: states[3].phase is LaunchPhase.QUEUED)
+    (told,) = (text for text in caplog.messages if "are still queued after" in text)
+    assert int(told.partition(" after ")[2].partition(" s: ")[0]) < 60
+    host.end(launch)
+
+
 def test_files_that_the_submission_reads_are_there_and_for_the_user_alone(
     host: MadeUpHost,
 ) -> None:
