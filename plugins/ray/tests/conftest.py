@@ -22,6 +22,7 @@ def address() -> Iterator[str]:
         environment.setenv("RAY_AUTH_MODE", "token")
         environment.setenv("RAY_AUTH_TOKEN_PATH", f"{folder}/token")
         Path(folder, "token").write_text(secrets.token_hex(32))
+        environment.setattr("builtins.print", print)  # Ray puts one of its own there
         import ray
 
         try:
