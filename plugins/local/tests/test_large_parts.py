@@ -16,7 +16,7 @@ from imp_parallel_local import LocalSlave
 
 from imp_parallel_core import Manager, RemoteError
 from imp_parallel_core._wire import protocol, shared_memory
-from tests.support.large_blocks import Block, shared_memory_of
+from tests.support.large_blocks import Block, pass_over_what_is_held, shared_memory_of
 from tests.support.waiting import wait_until
 
 MB = 1 << 20
@@ -43,18 +43,12 @@ def shared_memory_of_all(manager: Manager) -> int:
     gc.collect()
     pids = [pid for slave in manager.slaves for pid in (slave.pid, slave.runner_pid) if pid]
     holders: list[int | str] = ["self", *pids]
-    return len(set().union(*map(shared_memory_of, holders)) - _held_before)
-
-
-_held_before: set[str] = set()
-"""What this process held before the test: a test of something broken may have left a slave."""
+    return len(set().union(*map(shared_memory_of, holders)))
 
 
 @pytest.fixture(autouse=True)
-def _pass_over_what_is_held() -> None:
-    gc.collect()
-    _held_before.clear()
-    _held_before.update(shared_memory_of("self"))
+def _count_from_here() -> None:
+    pass_over_what_is_held()
 
 
 def test_what_many_tasks_hold_is_sent_to_each_slave_once(

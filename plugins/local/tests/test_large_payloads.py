@@ -27,11 +27,21 @@ from imp_parallel_core import (
     hookimpl,
 )
 from tests.support.harness import Processes, RunScript
-from tests.support.large_blocks import Block, mapped_shared_memory_of, shared_memory_of
+from tests.support.large_blocks import (
+    Block,
+    mapped_shared_memory_of,
+    pass_over_what_is_held,
+    shared_memory_of,
+)
 from tests.support.waiting import wait_until
 
 MB = 1_000_000
 SUPERVISOR_BYTES = 60 * MB  # a supervisor without any payload has some 20
+
+
+@pytest.fixture(autouse=True)
+def _count_from_here() -> None:
+    pass_over_what_is_held()
 
 
 def echo(value: Any) -> Any:
