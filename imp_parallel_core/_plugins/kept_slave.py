@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 ARCHIVE = "/imp_parallel_core in an archive"  # stands for its path, in a command line
 WARNED_S = 2  # how long before its end a slave is warned
 
+_PAUSE_S = 0.05  # between looks whether it has ended
 _DOCUMENT_S = 10.0  # for the slave to begin to read
 _LOOK_S = 0.2
 _LONGEST_PAUSE_S = 10.0  # between reports of what it writes
@@ -111,15 +113,30 @@ class KeptSlave:
 
     def wait(self, limit_s: float) -> bool:
         """Wait until it has ended, but not for longer; return whether it has."""
-        try:
-            self._process.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            return False
+        deadline = time.monotonic() + limit_s
+        while self._ended_with() is None:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return False
+            time.sleep(min(left_s, _PAUSE_S))
         return True
+
+    def _ended_with(self) -> int | None:
+        """Return how it ended, or None. It stays a zombie, so that its number stays its own."""
+        process = self._process
+        if process.returncode is not None or not hasattr(os, "waitid"):
+            return process.poll()
+        try:
+            ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return process.poll()  # the engine's worker has waited for all its children
+        if ended is None:
+            return None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def report(self) -> dict[str, Any]:
         """Return what the master should know, as :meth:`SentLaunch.reported` takes it."""
-        code = self._process.poll()
+        code = self._ended_with()
         return {
             "host": socket.gethostname(),
             "pid": self._process.pid,
@@ -153,12 +170,14 @@ class KeptSlave:
         if not self.wait(0.0):
             self._process.terminate()
             self.wait(WARNED_S)
-        try:  # one that has ended may have left others in its group
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
+        if self._process.returncode is None:  # otherwise its number may be another group's by now
+            try:  # one that has ended may have left others in its group
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
         self.wait(WARNED_S)
         last = self.report()
+        self._process.poll()
         os.write(self._guardian, b"\n")
         os.close(self._guardian)
         self._socket.close()
