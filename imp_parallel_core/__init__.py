@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from ._plugins.slave_archive import slave_archive
     from ._plugins.slaves import Slave, SlaveArray
     from ._plugins.start_failure import start_failure
+    from ._plugins.subcommand import Subcommand
     from ._plugins.transport import Transport
     from ._printable import printable, printable_lines
     from ._slave.current_task import CurrentTask, current_task
@@ -122,6 +123,7 @@ _MODULES = {
     "_fleet.info": ("SlaveInfo",),
     "_plugins.slaves": ("Slave", "SlaveArray"),
     "_plugins.start_failure": ("start_failure",),
+    "_plugins.subcommand": ("Subcommand",),
     "_wire.stream": ("Accept", "SocketStream", "Stream"),
     "_plugins.transport": ("Transport",),
 }
@@ -168,6 +170,7 @@ __all__ = [
     "SlaveInfo",
     "SocketStream",
     "Stream",
+    "Subcommand",
     "TaskDone",
     "TaskLostError",
     "TaskStarted",

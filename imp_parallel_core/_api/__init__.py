@@ -7,8 +7,7 @@ Read :mod:`.manager` first, which has the picture of the whole package, then :mo
 :mod:`.map`, which users call, :mod:`.readings` (the iterators over results), and
 :mod:`.open_context`, which does the work of all.
 :mod:`.opening` and :mod:`.failed_tasks` turn outcomes into values and errors;
-:mod:`.failed_call` makes a call that has failed again, also for the :mod:`.command`
-``imp-parallel``.
+:mod:`.failed_call` makes a call that has failed again, also for the command ``imp-parallel``.
 :mod:`.executor` is the interface of ``concurrent.futures``, with :mod:`.pending_futures`.
 :mod:`.nesting` refuses a Manager that a slave would make by importing the user's script.
 """

@@ -4,8 +4,10 @@ The rooms of the package, in the processes and threads that they work in:
 
     the master: the script's process                         a slave: two processes
     ┌────────────────────────────────────────────┐           ┌───────────────────────────┐
-    │ user's threads    _api ────> _definitions  │           │ runner       _slave       │
-    │                    │ ↑       _code         │           │               ↑    _code  │
+    │ user's threads    _commands                │           │ runner       _slave       │
+    │                    ↓                       │           │               ↑    _code  │
+    │                   _api ────> _definitions  │           │               │           │
+    │                    │ ↑       _code         │           │               │           │
     │              tasks │ │ outcomes            │           │               │ _wire     │
     ├────────────────────│─│─────────────────────┤           ├───────────────│───────────┤
     │                    ↓ │                     │           │               ↓           │

@@ -5,11 +5,11 @@ guide. The user's thread, the fleet and the threads of launches call into this r
 
 Read :mod:`.hookspecs` first, then :mod:`.slaves` (descriptions), :mod:`.bootstrap` and
 :mod:`.launch` (what a launcher gets, and what it returns), :mod:`.transport`, :mod:`.command_host`,
-:mod:`.gateway` and :mod:`.events`. :mod:`.entry_points` and :mod:`.found` find plugins,
-:mod:`.registry` calls the hooks of those of a Manager, :mod:`.contract` checks what these answer,
-and :mod:`.transports` keeps its transports. The rest helps launchers: :mod:`.processes`,
-:mod:`.output_files`, :mod:`.start_failure`, :mod:`.slave_archive`, :mod:`.gpus`, and
-:mod:`.guardian`, which ends a command that this process would leave behind. :mod:`.sent_launch` is
-for slaves on a system that runs functions, such as Dask; it sends :mod:`.kept_slave` there, as a
-:mod:`.sent` function.
+:mod:`.gateway`, :mod:`.events` and :mod:`.subcommand` (of the command ``imp-parallel``).
+:mod:`.entry_points` and :mod:`.found` find plugins, :mod:`.registry` calls the hooks of those of a
+Manager, :mod:`.contract` checks what these answer, and :mod:`.transports` keeps its transports. The
+rest helps launchers: :mod:`.processes`, :mod:`.output_files`, :mod:`.start_failure`,
+:mod:`.slave_archive`, :mod:`.gpus`, and :mod:`.guardian`, which ends a command that this process
+would leave behind. :mod:`.sent_launch` is for slaves on a system that runs functions, such as Dask;
+it sends :mod:`.kept_slave` there, as a :mod:`.sent` function.
 """

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _LAUNCH_METHODS = ("poll", "cancel", "log_tail")
 _TRANSPORT_METHODS = ("listen", "secret", "close")
+_SUBCOMMAND_METHODS = ("add_arguments", "run")
 _MOST_CHARACTERS = 200
 
 
@@ -49,6 +50,18 @@ def why_no_slave_type(name: Any, kind: Any, reserved: Sequence[str]) -> str:
     if name in reserved:
         return "imp_parallel_core has something else of that name"
     return ""
+
+
+def why_no_subcommand(answer: Any, reserved: Sequence[str]) -> str:
+    """Return why ``imp-parallel`` can't offer something as a subcommand; "" if it can."""
+    if why := _lack(answer, _SUBCOMMAND_METHODS):
+        return why
+    name, line = getattr(answer, "name", None), getattr(answer, "help", None)
+    if not isinstance(name, str) or not _is_command_name(name):
+        return f"its name is {shown(name)}, and must be of small letters, digits and hyphens"
+    if not isinstance(line, str):
+        return f"its help is {shown(line)}, and must be a line of text"
+    return "imp-parallel has another command of that name" if name in reserved else ""
 
 
 def checked_addresses(transport: str, answer: Any) -> tuple[str, ...]:
@@ -158,6 +171,10 @@ def _lack(answer: Any, methods: Sequence[str]) -> str:
         return "it is a class, and not an object"
     missing = [name for name in methods if not callable(getattr(answer, name, None))]
     return f"it has no method {missing[0]}" if missing else ""
+
+
+def _is_command_name(name: str) -> bool:
+    return name.isascii() and name.islower() and name.replace("-", "").isalnum() and name[0] != "-"
 
 
 def _are_texts(things: Any) -> bool:

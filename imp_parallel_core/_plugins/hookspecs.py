@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .events import Event
     from .launch import Launch
     from .slaves import Slave
+    from .subcommand import Subcommand
     from .transport import Transport
 
 PROJECT = "imp_parallel"
@@ -62,3 +63,12 @@ def imp_parallel_observe(events: Sequence[Event]) -> None:
     Called in a thread of its own, never at the same time twice. An observer that raises is reported
     once and not called again. An observer that is slow misses events, and is told how many.
     """
+
+
+@hookspec
+def imp_parallel_commands() -> Sequence[Subcommand]:
+    """Return the subcommands that this plugin brings to the command ``imp-parallel``.
+
+    Called when the user has chosen a subcommand that is not the core's, or has asked for the list.
+    """
+    raise NotImplementedError

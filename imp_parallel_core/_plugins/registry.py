@@ -20,6 +20,7 @@ from .contract import (
     place_in,
     shown,
     why_no_slave_type,
+    why_no_subcommand,
     why_no_transport,
 )
 from .found import DISABLE, Plugin, check, find_plugins, new_registry
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .bootstrap import Bootstrap
     from .launch import Launch
     from .slaves import Slave
+    from .subcommand import Subcommand
     from .transport import Transport
 
 _logger = logging.getLogger("imp_parallel.plugins")
@@ -165,6 +167,34 @@ class Plugins:
             _warn_of_several(f"a slave class {name}", list(kinds.values()))
         return {name: next(iter(kinds)) for name, kinds in brought.items()}
 
+    def subcommands(self, reserved: Sequence[str] = ()) -> dict[str, BroughtSubcommand]:
+        """Return all subcommands of ``imp-parallel`` that the plugins bring, by name.
+
+        If several plugins bring one of a name, a warning names them, and says which one is used.
+        What is no subcommand is told, too, and costs no other.
+
+        Args:
+            reserved: the names of the core's own.
+        """
+        brought: dict[str, list[tuple[Plugin, Subcommand]]] = {}
+        for answer in self._ask("imp_parallel_commands"):
+            label = answer.found.label
+            if not isinstance(answer.value, Sequence):
+                if not answer.problem:
+                    _warn(f"plugin {label}: its commands are no list: {shown(answer.value)}")
+                continue
+            for command in answer.value:
+                if why := why_no_subcommand(command, reserved):
+                    _warn(f"plugin {label}: its command {shown(command)} can't be used: {why}")
+                else:
+                    brought.setdefault(command.name, []).append((answer.found, command))
+        for name, those in brought.items():
+            _warn_of_several(f"a command {name}", [found for found, _ in those])
+        return {
+            name: BroughtSubcommand(found.label, command)
+            for name, ((found, command), *_) in brought.items()
+        }
+
     def _ask(self, hook: str, **arguments: object) -> Iterator[_Answer]:
         """Yield the answer of each plugin that has a hook, in the order of preference."""
         implementations = {
@@ -196,6 +226,13 @@ class Plugins:
         given = [found.module for found in self._plugins if found not in self._found.plugins]
         text = self._found.describe()
         return f"{text}; given to Manager: {', '.join(given)}" if given else text
+
+
+class BroughtSubcommand(NamedTuple):
+    """A subcommand, and what messages call the plugin that brings it."""
+
+    label: str
+    command: Subcommand
 
 
 class _Answer(NamedTuple):
