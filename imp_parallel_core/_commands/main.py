@@ -10,15 +10,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .._errors import Error
-from .._plugins.registry import BroughtSubcommand, Plugins
+from .._plugins.registry import Plugins
 from .._printable import printable, printable_lines
+from .brought import BroughtSubcommand, find_subcommands
+from .plugins import ListPlugins
 from .rerun import Rerun
 
 if TYPE_CHECKING:
     from .._plugins.subcommand import Subcommand
 
 PROGRAM = "imp-parallel"
-_OURS: Sequence[Subcommand] = [Rerun()]
+_NAMES = ["plugins", "rerun"]
+_OURS: Sequence[Subcommand] = [ListPlugins(_NAMES), Rerun()]
 _INTERRUPTED = 130  # what a shell returns for a program that Ctrl-C has ended
 
 
@@ -28,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = next((word for word in words if not word.startswith("-")), "")
     commands = {command.name: BroughtSubcommand("", command) for command in _OURS}
     if chosen not in commands:  # else no plugin need be loaded
-        commands |= Plugins().subcommands(reserved=list(commands))
+        commands |= find_subcommands(Plugins(), list(commands))
     try:
         return _run(commands, chosen, words)
     except KeyboardInterrupt:

@@ -49,9 +49,10 @@ def imp_parallel_transport(name: str) -> Transport | None:
 
 @hookspec
 def imp_parallel_slave_types() -> Mapping[str, type]:
-    """Return the slave classes that this plugin brings, by name.
+    """Return the slave classes that this plugin brings, and those of hosts for ``via``, by name.
 
-    For error messages, for listing, and for ``from imp_parallel_core import LocalSlave``.
+    For error messages, for ``from imp_parallel_core import LocalSlave``, and for ``imp-parallel
+    check``, which knows the names that plugins bring.
     """
     raise NotImplementedError
 

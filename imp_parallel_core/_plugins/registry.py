@@ -20,7 +20,6 @@ from .contract import (
     place_in,
     shown,
     why_no_slave_type,
-    why_no_subcommand,
     why_no_transport,
 )
 from .found import DISABLE, Plugin, check, find_plugins, new_registry
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from .bootstrap import Bootstrap
     from .launch import Launch
     from .slaves import Slave
-    from .subcommand import Subcommand
     from .transport import Transport
 
 _logger = logging.getLogger("imp_parallel.plugins")
@@ -126,7 +124,7 @@ class Plugins:
         Raises PluginError if no plugin brings it.
         """
         answers = [
-            _without_faults(answer) for answer in self._ask("imp_parallel_transport", name=name)
+            _without_faults(answer) for answer in self.ask("imp_parallel_transport", name=name)
         ]
         brought = [answer for answer in answers if answer.value is not None]
         if not brought:
@@ -138,7 +136,7 @@ class Plugins:
         for unused in brought[1:]:
             with suppress(Exception, SystemExit):  # nobody uses it
                 unused.value.close()
-        _warn_of_several(f"a transport {name!r}", [answer.found for answer in brought])
+        warn_of_several(f"a transport {name!r}", [answer.found for answer in brought])
         transport: Transport = brought[0].value
         return transport
 
@@ -152,51 +150,26 @@ class Plugins:
             reserved: the names that the core has given to something else.
         """
         brought: dict[str, dict[type, Plugin]] = {}
-        for answer in self._ask("imp_parallel_slave_types"):
+        for answer in self.ask("imp_parallel_slave_types"):
             label = answer.found.label
             if not isinstance(answer.value, Mapping):
                 if not answer.problem:
-                    _warn(f"plugin {label}: its slave types are no mapping: {shown(answer.value)}")
+                    warn(f"plugin {label}: its slave types are no mapping: {shown(answer.value)}")
                 continue
             for name, kind in answer.value.items():
                 if why := why_no_slave_type(name, kind, reserved):
-                    _warn(f"plugin {label}: its slave type {name!r} can't be imported: {why}")
+                    warn(f"plugin {label}: its slave type {name!r} can't be imported: {why}")
                 else:
                     brought.setdefault(name, {}).setdefault(kind, answer.found)
         for name, kinds in brought.items():
-            _warn_of_several(f"a slave class {name}", list(kinds.values()))
+            warn_of_several(f"a slave class {name}", list(kinds.values()))
         return {name: next(iter(kinds)) for name, kinds in brought.items()}
 
-    def subcommands(self, reserved: Sequence[str] = ()) -> dict[str, BroughtSubcommand]:
-        """Return all subcommands of ``imp-parallel`` that the plugins bring, by name.
+    def ask(self, hook: str, **arguments: object) -> Iterator[Answer]:
+        """Yield the answer of each plugin that has a hook, in the order of preference.
 
-        If several plugins bring one of a name, a warning names them, and says which one is used.
-        What is no subcommand is told, too, and costs no other.
-
-        Args:
-            reserved: the names of the core's own.
+        An exception of a plugin's is logged, and keeps no other from being asked.
         """
-        brought: dict[str, list[tuple[Plugin, Subcommand]]] = {}
-        for answer in self._ask("imp_parallel_commands"):
-            label = answer.found.label
-            if not isinstance(answer.value, Sequence):
-                if not answer.problem:
-                    _warn(f"plugin {label}: its commands are no list: {shown(answer.value)}")
-                continue
-            for command in answer.value:
-                if why := why_no_subcommand(command, reserved):
-                    _warn(f"plugin {label}: its command {shown(command)} can't be used: {why}")
-                else:
-                    brought.setdefault(command.name, []).append((answer.found, command))
-        for name, those in brought.items():
-            _warn_of_several(f"a command {name}", [found for found, _ in those])
-        return {
-            name: BroughtSubcommand(found.label, command)
-            for name, ((found, command), *_) in brought.items()
-        }
-
-    def _ask(self, hook: str, **arguments: object) -> Iterator[_Answer]:
-        """Yield the answer of each plugin that has a hook, in the order of preference."""
         implementations = {
             id(each.plugin): each
             for each in getattr(self._registry.hook, hook).get_hookimpls()
@@ -213,14 +186,19 @@ class Plugins:
             except BaseException as problem:  # a stranger's code: the others are asked all the same
                 text = described(problem, _package(found.plugin))
                 _logger.warning("plugin %s failed in %s: %s", found.label, hook, text)
-                yield _Answer(found, None, text)
+                yield Answer(found, None, text)
             else:
-                yield _Answer(found, value)
+                yield Answer(found, value)
 
     def observers(self) -> dict[str, Any]:
         """Return the function of each observer, by its plugin's name."""
         hook = self._registry.hook.imp_parallel_observe
         return {found.plugin_name: found.function for found in hook.get_hookimpls()}
+
+    def hooks_of(self, found: Plugin) -> list[str]:
+        """Return the names of the hooks that a plugin implements, sorted."""
+        callers = self._registry.get_hookcallers(found.plugin) or ()
+        return sorted(caller.name for caller in callers)
 
     def _describe(self) -> str:
         given = [found.module for found in self._plugins if found not in self._found.plugins]
@@ -228,14 +206,7 @@ class Plugins:
         return f"{text}; given to Manager: {', '.join(given)}" if given else text
 
 
-class BroughtSubcommand(NamedTuple):
-    """A subcommand, and what messages call the plugin that brings it."""
-
-    label: str
-    command: Subcommand
-
-
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
     """What a plugin has answered; None if it raised an exception, which ``problem`` tells."""
 
     found: Plugin
@@ -243,15 +214,15 @@ class _Answer(NamedTuple):
     problem: str = ""
 
 
-def _without_faults(answer: _Answer) -> _Answer:
+def _without_faults(answer: Answer) -> Answer:
     """Return the answer of a plugin, but none instead of what is no transport; that is told."""
     if answer.value is None or not (why := why_no_transport(answer.value)):
         return answer
-    _warn(f"plugin {answer.found.label} failed in imp_parallel_transport: {why}")
-    return _Answer(answer.found, None, why)
+    warn(f"plugin {answer.found.label} failed in imp_parallel_transport: {why}")
+    return Answer(answer.found, None, why)
 
 
-def _warn_of_several(what: str, plugins: Sequence[Plugin]) -> None:
+def warn_of_several(what: str, plugins: Sequence[Plugin]) -> None:
     """Say, once in a process, which of several plugins is used that bring the same."""
     if len(plugins) < 2:
         return
@@ -262,11 +233,11 @@ def _warn_of_several(what: str, plugins: Sequence[Plugin]) -> None:
     if any(found.is_given for found in unused):
         advice.append("Of those given to Manager, the last comes first: give it one alone")
     names = " and ".join(found.full_name for found in plugins)
-    _warn(f"{names} bring {what} each; that of {used.full_name} is used. {'. '.join(advice)}")
+    warn(f"{names} bring {what} each; that of {used.full_name} is used. {'. '.join(advice)}")
 
 
 @cache
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
     """Warn of something, once in a process."""
     _logger.warning("%s", text)
 
@@ -292,7 +263,7 @@ def find_slave_type(name: str, reserved: Sequence[str] = ()) -> type:
     if distribution is None:
         if left_out := find_plugins().left_out:  # an import shows nothing of an AttributeError
             plugins = ", ".join(left_out)
-            _warn(
+            warn(
                 f"imp_parallel_core has no {name}; {DISABLE} leaves out {plugins}, which may "
                 "bring it"
             )

@@ -149,7 +149,7 @@ def test_what_is_no_transport_is_told_with_the_plugin_and_another_is_used() -> N
 def test_a_slave_type_that_nobody_can_import_is_told_and_the_others_can_be(
     kinds: object, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    registry._warn.cache_clear()
+    registry.warn.cache_clear()
     plugins = Plugins([Answers({"Good": Slave}), Answers(kinds)])
     with caplog.at_level(logging.WARNING, "imp_parallel"):
         for _ in range(2):

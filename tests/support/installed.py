@@ -42,7 +42,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
                 f"[imp_parallel]\n{name} = registry_of_plugins:{name}\n"
             )
         monkeypatch.syspath_prepend(str(tmp_path / "site"))
-        _plugins._warn.cache_clear()
+        _plugins.warn.cache_clear()
         find_plugins.cache_clear()
 
     yield install_all

@@ -23,7 +23,7 @@ def imp_parallel_launch(
 
 @hookimpl
 def imp_parallel_slave_types() -> Mapping[str, type]:
-    """Name the slave classes of this plugin."""
-    from . import SSHSlave, SSHSlaveArray
+    """Name the slave classes of this plugin, and its class of login nodes."""
+    from . import SSHHost, SSHSlave, SSHSlaveArray
 
-    return {"SSHSlave": SSHSlave, "SSHSlaveArray": SSHSlaveArray}
+    return {"SSHHost": SSHHost, "SSHSlave": SSHSlave, "SSHSlaveArray": SSHSlaveArray}
