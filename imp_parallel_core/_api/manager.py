@@ -172,6 +172,7 @@ class Manager:
         max_attempts: int = 3,
         max_failures: int | None = None,
         seed: int | None = None,
+        name: str | None = None,
     ) -> Context:
         """Return a new context: tasks that share one set-up.
 
@@ -200,6 +201,9 @@ class Manager:
                 the slave, nor on the number of slaves, the attempt or what ran before. The set-up
                 draws numbers of its own, the same on each slave. Make other generators from
                 ``current_task().seed``. Without a seed, each process draws other numbers.
+            name: what progress bars, records and the like call the context. By default it is the
+                qualified name of the set-up, or, if there is none, of the first task's function or
+                class.
 
         Raises:
             TypeError, ValueError: for bad arguments.
@@ -222,6 +226,7 @@ class Manager:
             max_attempts=max_attempts,
             max_failures=max_failures,
             seed=seed,
+            name=name,
             import_path=ImportPath(self._first_path),
         )
         return Context(opened)

@@ -23,6 +23,7 @@ from .._errors import ClosedError, Error, PicklingError, RemoteError, TooManyFai
 from .._scheduler.actions import Deliver
 from .._scheduler.tasks import OutcomeKind, Task
 from .._wire.heads import SEED_LIMIT_BYTES
+from .names import checked_name, name_of
 from .opening import Opener
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class OpenContext:
         max_attempts: how often a task may end its runner.
         max_failures: how many tasks may fail before the rest is ended; None for any number.
         seed: what the random numbers of its items come from; None for nothing.
+        name: what people call it; None for that of the set-up or the first task.
         import_path: the path that slaves have been started with.
 
     Raises TypeError or ValueError for bad arguments, PicklingError for a set-up that can't be
@@ -63,6 +65,7 @@ class OpenContext:
         max_attempts: int,
         max_failures: int | None,
         seed: int | None,
+        name: str | None,
         import_path: ImportPath,
     ) -> None:
         _check_count("max_attempts", max_attempts)
@@ -71,6 +74,7 @@ class OpenContext:
         _check_limit("task_timeout_s", task_timeout_s)
         _check_limit("setup_timeout_s", setup_timeout_s)
         seed = _checked_seed(seed)
+        name = checked_name(name) or ("" if startup is None else name_of(startup))
         self.manager = manager
         self._engine = engine
         self.add = engine.add_task
@@ -85,7 +89,7 @@ class OpenContext:
         # Nothing else refers to the book, which the engine lets go of at the end: the book holds
         # objects of the script, and a thread may keep this context beyond the interpreter's end.
         limits_s = setup_timeout_s or 0.0, task_timeout_s or 0.0
-        self._served = ServedContext(id, book, setup, *limits_s, seed, max_failures or 0)
+        self._served = ServedContext(id, book, setup, *limits_s, seed, max_failures or 0, name)
         self._opener = Opener(engine, self._served, _name_of_setup(startup))
         engine.open_context(self._served, max_attempts)
         self._finalizer = weakref.finalize(self, engine.close_context, id)
@@ -95,6 +99,11 @@ class OpenContext:
     def id(self) -> int:
         """The context's number."""
         return self._served.id
+
+    @property
+    def name(self) -> str:
+        """What people call it; "" until it has a set-up, a name, or a first task."""
+        return self._served.name
 
     @property
     def inbox(self) -> Inbox:
@@ -164,6 +173,8 @@ class OpenContext:
     ) -> Task:
         """Return a task whose outcome goes to an inbox. Raises PicklingError."""
         called = WithKeywords(task, **keywords) if keywords else task
+        if not self._served.name:
+            self._served.name = name_of(task)
         try:
             payload, bundle = self._served.book.pickle_task(called, args)
         except Exception as problem:

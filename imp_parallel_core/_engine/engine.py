@@ -37,6 +37,7 @@ from .served_context import ServedContext
 if TYPE_CHECKING:
     from .._fleet.info import SlaveInfo
     from .._wire.stream import Stream
+    from .witness import Witness
 
 _logger = logging.getLogger("imp_parallel.engine")
 
@@ -62,9 +63,16 @@ class Engine:
 
     def __init__(self, plugins: Plugins, policy: Policy) -> None:
         self._is_forked = False
-        self._scheduler = Scheduler(policy)
         self._observers = Observers(plugins.observers())
-        self._performer = Performer(self._observers)
+        self._witness: Witness | None = None
+        if self._observers:
+            from .witness import Witness  # most runs have no observer
+
+            self._scheduler: Scheduler = (witness := Witness(policy, self._observers))
+            self._witness = witness
+        else:
+            self._scheduler = Scheduler(policy)
+        self._performer = Performer(self._witness)
         self._perform = self._performer.perform
         self._loop: Loop[Task] = Loop(
             "imp_parallel engine", self._take, self._turned, self._scheduler.next_tick, self._end
@@ -73,7 +81,9 @@ class Engine:
             self._scheduler, self._perform, plugins, self._loop, self._slave_changed
         )
         self._performer.fleet = self._fleet
-        self._readers = Readers(self._scheduler, self._performer, self._observers, self._hopeless)
+        if self._witness is not None:
+            self._witness.records = self._fleet.records
+        self._readers = Readers(self._scheduler, self._performer, self._hopeless)
         self._withdrawals = Withdrawals(self._fleet, self._loop.call_at, self._readers.demand)
         self._nudge_every = max(1, min(1000, policy.credit_outcomes // 8))
         self._posted = 0
@@ -124,6 +134,8 @@ class Engine:
             self._perform(
                 self._scheduler.context_opened(id, max_attempts, *limits_s, context.max_failures)
             )
+            if self._witness is not None and context.name:
+                self._witness.tell_opened(context)
 
         self._loop.post(open_it)
         context.inbox = self.open_inbox(context)
@@ -231,6 +243,8 @@ class Engine:
         busy = self._fleet.join(deadline)
         if busy:
             _logger.warning("still ending after %g s: %s", _CLOSE_S, ", ".join(busy))
+        if self._witness is not None:
+            self._witness.tell_ended()
         self._observers.close()
 
     def leave_readers(self) -> None:
@@ -272,6 +286,8 @@ class Engine:
             ids = range(context.tasks, context.tasks + len(together))
             context.tasks += len(together)
             inbox.count_added(len(together))
+            if self._witness is not None:
+                self._witness.tell_added(context, len(together))
             for task, id in zip(together, ids, strict=True):
                 number = task.number
                 task.id = number if id == number else id  # one object takes less memory
@@ -311,11 +327,8 @@ class Engine:
     def _slave_changed(self, record: SlaveRecord) -> None:
         state, detail = record.life.state, record.life.detail
         _logger.debug("%s: %s %s", record, state.value, detail)
-        if self._observers:
-            from .._plugins.events import SlaveChanged
-
-            now = time.monotonic()
-            self._observers.tell(SlaveChanged(now, record.name, state.value, detail))
+        if self._witness is not None:
+            self._witness.tell_state(record.index)
         if state is SlaveState.GONE:
             # after the scheduler has heard of it
             self._loop.post(self._readers.give_up_if_hopeless)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,8 @@ if TYPE_CHECKING:
     from .._plugins.events import Event
 
 _logger = logging.getLogger("imp_parallel.observers")
-_QUEUE_LIMIT = 100_000
+_QUEUE_LIMIT = 100_000  # events, and tasks in them
+_PAUSE_S = 0.05  # between two calls: to wake another thread for each event costs more than the rest
 _CLOSE_S = 2.0
 
 
@@ -26,8 +26,9 @@ class Observers:
 
     def __init__(self, observers: Mapping[str, Callable[..., None]]) -> None:
         self._observers = dict(observers)
-        self._events: deque[Event] = deque()
-        self._missed = 0
+        self._events: list[Event] = []
+        self._queued = 0  # how many events these are, and tasks in them
+        self._missed = self._missed_tasks = 0
         self._changed = threading.Condition()
         self._is_closing = False
         self._thread: threading.Thread | None = None
@@ -41,16 +42,25 @@ class Observers:
         """Whether anybody listens; if not, events need not even be made."""
         return bool(self._observers)
 
-    def tell(self, event: Event) -> None:
-        """Pass an event on. Called by the engine; never waits."""
+    def tell(self, event: Event, tasks: int = 0, outcomes: int = 0) -> None:
+        """Pass an event on. Called by the engine; never waits.
+
+        Args:
+            event: the event.
+            tasks: for how many tasks it has entries.
+            outcomes: how many tasks' outcomes are in it.
+        """
         with self._changed:
-            if len(self._events) >= _QUEUE_LIMIT:
+            if self._queued >= _QUEUE_LIMIT:
                 self._missed += 1
+                self._missed_tasks += outcomes
                 return
             if self._missed:
                 self._events.append(self._say_missed(event.at))
+            if not self._events:
+                self._changed.notify()
             self._events.append(event)
-            self._changed.notify()
+            self._queued += 1 + tasks
 
     def close(self) -> None:
         """Deliver what is queued, within two seconds, and end the thread."""
@@ -65,19 +75,22 @@ class Observers:
             with self._changed:
                 while not self._events and not self._is_closing:
                     self._changed.wait()
-                events = list(self._events)
-                self._events.clear()
+                events, self._events = self._events, []
+                self._queued = 0
                 if self._missed:
                     events.append(self._say_missed(time.monotonic()))
             if not events:
                 return
             self._call(events)
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_closing, _PAUSE_S)
 
     def _say_missed(self, at: float) -> Event:
         from .._plugins.events import EventsMissed
 
         missed, self._missed = self._missed, 0
-        return EventsMissed(at, missed)
+        tasks, self._missed_tasks = self._missed_tasks, 0
+        return EventsMissed(at, missed, tasks)
 
     def _call(self, events: Sequence[Event]) -> None:
         for name, observe in list(self._observers.items()):

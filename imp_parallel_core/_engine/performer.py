@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import chain, groupby, islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -28,7 +27,6 @@ from .._scheduler.actions import (
 )
 from .._scheduler.tasks import FAILURES, OutcomeKind
 from .._wire import heads, protocol
-from .observers import Observers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from .._scheduler.tasks import Task
     from .._wire.shared_memory import Segment
     from .inbox import Inbox
+    from .witness import Witness
 
 from .served_context import ServedContext
 
@@ -50,17 +49,16 @@ class Performer:
     """Performs actions, in the engine's thread.
 
     Args:
-        observers: who is told.
+        witness: tells observers, if there are any.
     """
 
     fleet: Fleet  # which needs the performer in its turn
 
-    def __init__(self, observers: Observers) -> None:
+    def __init__(self, witness: Witness | None) -> None:
         self.contexts: dict[int, ServedContext] = {}
         self.delivered_to: dict[Inbox, ServedContext] = {}
         """Inboxes that have got outcomes, with their contexts; readers have not been told yet."""
-        self._observers = observers
-        self._has_observers = bool(observers)
+        self._witness = witness
 
     def perform(self, actions: list[Action]) -> None:
         """Perform the scheduler's actions, in order."""
@@ -108,6 +106,8 @@ class Performer:
             action.item, context.id, bundle, context.setup_timeout_s, context.seed
         )
         self.fleet.send(action.slave, protocol.SETUP, heads.pack_setup(head), segments)
+        if self._witness is not None:
+            self._witness.tell_state(action.slave)
 
     def _send_tasks(self, action: SendTasks) -> None:
         record = self.fleet.records[action.slave]
@@ -135,12 +135,8 @@ class Performer:
             )
             segments = list(chain.from_iterable(payloads))
             self.fleet.send(action.slave, protocol.TASKS, heads.pack_tasks(head), segments)
-        if self._has_observers:
-            from .._plugins.events import TaskStarted
-
-            now = time.monotonic()
-            for task in tasks:
-                self._observers.tell(TaskStarted(now, context.id, task.id, record.name))
+        if self._witness is not None:
+            self._witness.tell_sent(action)
 
     def _send_part(self, action: KeepPart) -> None:
         slave, context, part = action
@@ -174,22 +170,16 @@ class Performer:
             record = self.fleet.records.get(slave)
             if record is not None:  # else the tasks needed none
                 record.tasks_done += sum(one.outcome.kind in _DONE for one in arrived)
-            if self._has_observers:
-                self._tell(arrived, "" if record is None else record.name)
+            if self._witness is not None:
+                self._witness.tell_delivered(arrived)
 
     def _stop_reading(self, context: ServedContext) -> None:
         context.is_stopped = True
         for inbox in context.inboxes:
             inbox.stop()
             self.delivered_to[inbox] = context
-
-    def _tell(self, arrived: list[Deliver], slave: str) -> None:
-        from .._plugins.events import TaskDone
-
-        now = time.monotonic()
-        for task, outcome in arrived:
-            kind = outcome.kind.value
-            self._observers.tell(TaskDone(now, task.context, task.id, slave, kind))
+        if self._witness is not None:
+            self._witness.tell_forgotten(context.id)
 
 
 def _as_sent(task: Task, kept: set[tuple[int, int]]) -> list[Segment]:
@@ -220,11 +210,7 @@ def _follow_each_other(first: Task, last: Task, count: int) -> bool:
 
 def _places_of(tasks: list[Task]) -> list[heads.TaskPlace]:
     """Return the place of each task among those of its context."""
-    return [
-        # an attempt that is charged is history; others may go on, on slaves that are not heard
-        heads.TaskPlace(task.inbox.map, task.number, len(task.history) + max(1, len(task.slaves)))
-        for task in tasks
-    ]
+    return [heads.TaskPlace(task.inbox.map, task.number, task.attempt) for task in tasks]
 
 
 def _alike(tasks: list[Task]) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,6 @@ from .._errors import ClosedError, Error, NoMoreSlavesError
 from .._fleet.withdrawals import Demand
 from .._scheduler.scheduler import Scheduler
 from .inbox import Inbox, Waiter
-from .observers import Observers
 from .performer import Performer
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ class Readers:
     Args:
         scheduler: what to tell of them.
         performer: performs the scheduler's actions, and delivers outcomes to inboxes.
-        observers: who is told of contexts that are closed.
         hopeless: returns the error for those who wait when no slave is left.
     """
 
@@ -33,14 +31,12 @@ class Readers:
         self,
         scheduler: Scheduler,
         performer: Performer,
-        observers: Observers,
         hopeless: Callable[[], NoMoreSlavesError],
     ) -> None:
         self._scheduler = scheduler
         self._perform = performer.perform
         self._contexts = performer.contexts
         self._delivered_to = performer.delivered_to
-        self._observers = observers
         self._hopeless = hopeless
         self._read_at = float("-inf")  # when a reader last came, or took something
         self._ended_with: Error | None = None
@@ -154,9 +150,3 @@ class Readers:
                 inbox.close(ClosedError(_CONTEXT_CLOSED))
             self._perform(self._scheduler.context_closed(id, time.monotonic()))
             context.forget_code()
-            if self._observers:
-                from .._plugins.events import (
-                    ContextDone,  # takes a while, and most runs have no observer
-                )
-
-                self._observers.tell(ContextDone(time.monotonic(), id))

@@ -24,6 +24,7 @@ class ServedContext:
         task_timeout_s: likewise for each task.
         seed: what the random numbers of its items come from; None for nothing.
         max_failures: how many tasks may fail before the rest is ended; 0 for any number.
+        name: what people call it; "" until the first task has been made.
     """
 
     inbox: Inbox  # made when the engine begins to serve it
@@ -38,8 +39,10 @@ class ServedContext:
         task_timeout_s: float,
         seed: int | None,
         max_failures: int,
+        name: str = "",
     ) -> None:
         self.id = id
+        self.name = name
         self.inboxes: set[Inbox] = set()
         self.superseded: deque[Inbox] = deque()  # whose tasks the user has forgotten
         self.tasks = 0  # how many have been added

@@ -203,7 +203,9 @@ class Fleet:
             match action:
                 case Tell(event, arguments):
                     now = time.monotonic()
-                    self._decide(event(self._scheduler, record.index, *arguments, now))
+                    # by its name: the scheduler may be one that also tells observers
+                    tell = getattr(self._scheduler, event.__name__)
+                    self._decide(tell(record.index, *arguments, now))
                 case LookAt(when):
                     self._look_at(record, when)
                 case Changed():

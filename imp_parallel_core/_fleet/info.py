@@ -12,6 +12,7 @@ from .state import SlaveState
 if TYPE_CHECKING:
     from .._scheduler.slaves import SetupItem
     from .record import SlaveRecord
+    from .state import LifeState
 
 
 class SlaveActivity(enum.Enum):
@@ -64,6 +65,21 @@ class SlaveInfo:
         return f"{self.name}{where}: {self.state}{what} for {self.state_s:.0f} s{detail}"
 
 
+def shown_state(
+    life: LifeState, first: Task | SetupItem | None
+) -> tuple[str, Task | SetupItem | None]:
+    """Return the state that people see, and what the slave is at, if it is seen to be at work.
+
+    Args:
+        life: the slave's.
+        first: what it is at, as far as the scheduler knows; None for nothing.
+    """
+    if life.state is not SlaveState.IDLE or first is None:
+        return life.state.value, None
+    is_task = isinstance(first, Task)
+    return (SlaveActivity.WORKING if is_task else SlaveActivity.SETTING_UP).value, first
+
+
 def describe(
     record: SlaveRecord, doing: tuple[Task | SetupItem, float] | None, now: float
 ) -> SlaveInfo:
@@ -76,15 +92,8 @@ def describe(
     """
     life = record.life
     session = life.session
-    state, since = life.state.value, life.state_since
-    task = context = None
-    if life.state is SlaveState.IDLE and doing is not None:
-        what, since = doing
-        context = what.context
-        if isinstance(what, Task):
-            state, task = SlaveActivity.WORKING.value, what.id
-        else:
-            state = SlaveActivity.SETTING_UP.value
+    state, what = shown_state(life, None if doing is None else doing[0])
+    since = life.state_since if what is None or doing is None else doing[1]
     return SlaveInfo(
         index=record.index,
         name=record.name,
@@ -96,7 +105,7 @@ def describe(
         pid=life.pid,
         runner_pid=None if session is None else session.runner_pid,
         tasks_done=record.tasks_done,
-        task=task,
-        context=context,
+        task=what.id if isinstance(what, Task) else None,
+        context=None if what is None else what.context,
         output_path=record.bootstrap.output_path or "",
     )

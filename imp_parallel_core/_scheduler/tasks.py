@@ -91,5 +91,11 @@ class Task:
         self.is_forgotten = False
         """Whether the user has dropped it."""
 
+    @property
+    def attempt(self) -> int:
+        """Which attempt the last one is that has begun, from 1."""
+        # an attempt that is charged is history; others may go on, on slaves that are not heard
+        return len(self.history) + max(1, len(self.slaves))
+
     def __repr__(self) -> str:
         return f"<Task {self.id} of context {self.context}>"

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from .._plugins.bootstrap import Bootstrap
-from .._plugins.events import Event, TaskDone
+from .._plugins.events import Event, TasksDone
 from .._plugins.hookspecs import hookimpl
 from ._check import wait_until
 from ._launcher import Launcher
@@ -41,7 +41,9 @@ class _Places:
     @hookimpl
     def imp_parallel_observe(self, events: Sequence[Event]) -> None:
         with self._changed:
-            self.slave_of.update({e.task: e.slave for e in events if isinstance(e, TaskDone)})
+            self.slave_of.update(
+                {task: e.slave for e in events if isinstance(e, TasksDone) for task in e.tasks}
+            )
             self._changed.notify_all()
 
     def wait_for(self, count: int, limit_s: float) -> bool:

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 
-from imp_parallel_core import TaskDone, hookimpl
+from imp_parallel_core import TasksDone, hookimpl
 
 _done = Counter()
 
@@ -11,7 +11,8 @@ _done = Counter()
 @hookimpl
 def imp_parallel_observe(events):
     for event in events:
-        if isinstance(event, TaskDone):
-            _done[event.slave] += 1
-            if _done.total() % 10 == 0:
+        if isinstance(event, TasksDone):
+            before = _done.total()
+            _done[event.slave] += len(event)
+            if _done.total() // 10 > before // 10:
                 logging.getLogger(__name__).warning("ended: %s", dict(_done))
