@@ -16,16 +16,17 @@ class Transport(Protocol):
     """
 
     dial: str
-    """``module:function`` of its slave side, ``dial(document, patience_s) -> Stream``.
+    """The function of its slave side.
 
-    Called when a slave starts, and again when a stream that is ``resumable`` has gone: then from
+    Written as "module:function", and called as ``dial(document, patience_s)``; it returns a Stream.
+    Called when a slave starts, and again when a stream that is ``resumable`` has gone, then from
     another thread, one call at a time. ``document`` is the bootstrap document (a dict, in which
     ``addresses`` and ``secret``, base64, are), the same for each call, so that notes for the next
-    one can be left in it. The Stream must have a descriptor. If the master has gone for certain it
-    says so in a line and calls ``sys.exit(0)``; if it can't be reached within ``patience_s`` it
-    calls ``sys.exit`` with a text that lists what was tried and how it failed. If that takes more
-    than some 3 seconds, it prints such a text, beginning with ``imp_parallel: ``, and goes on
-    trying; the master soon shows it to the user."""
+    one can be left in it. The Stream must have a descriptor. If the master has gone for certain the
+    function says so in a line and calls ``sys.exit(0)``; if the master can't be reached within
+    ``patience_s`` the function calls ``sys.exit`` with a text that lists what was tried and how it
+    failed. If that takes more than some 3 seconds, it prints such a text, beginning with
+    ``imp_parallel:``, and goes on trying; the master soon shows it to the user."""
 
     slave_modules: Sequence[str]
     """The modules that its slave side needs, for hosts on which nothing is installed."""
