@@ -69,7 +69,8 @@ if TYPE_CHECKING:
     from ._plugins.output_files import open_output
     from ._plugins.processes import start_processes
     from ._plugins.sent import Sent
-    from ._plugins.sent_launch import SentLaunch, sent_slave
+    from ._plugins.sent_array import SentSlaveArray
+    from ._plugins.sent_launch import SentLaunch
     from ._plugins.slave_archive import slave_archive
     from ._plugins.slaves import Slave, SlaveArray
     from ._plugins.start_failure import start_failure
@@ -134,7 +135,8 @@ _MODULES = {
     "_plugins.output_files": ("open_output",),
     "_plugins.processes": ("start_processes",),
     "_plugins.sent": ("Sent",),
-    "_plugins.sent_launch": ("SentLaunch", "sent_slave"),
+    "_plugins.sent_array": ("SentSlaveArray",),
+    "_plugins.sent_launch": ("SentLaunch",),
     "_printable": ("printable", "printable_lines"),
     "_plugins.slave_archive": ("slave_archive",),
     "_slave.current_task": ("CurrentTask", "current_task"),
@@ -185,6 +187,7 @@ __all__ = [
     "RunnerLost",
     "Sent",
     "SentLaunch",
+    "SentSlaveArray",
     "SetupDone",
     "SetupError",
     "Slave",
@@ -213,7 +216,6 @@ __all__ = [
     "printable",
     "printable_lines",
     "read_tail",
-    "sent_slave",
     "slave_archive",
     "start_failure",
     "start_processes",

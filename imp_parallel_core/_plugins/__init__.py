@@ -10,6 +10,7 @@ Read :mod:`.hookspecs` first, then :mod:`.slaves` (descriptions), :mod:`.bootstr
 Manager, :mod:`.contract` checks what these answer, and :mod:`.transports` keeps its transports. The
 rest helps launchers: :mod:`.processes`, :mod:`.output_files`, :mod:`.start_failure`,
 :mod:`.slave_archive`, :mod:`.gpus`, and :mod:`.guardian`, which ends a command that this process
-would leave behind. :mod:`.sent_launch` is for slaves on a system that runs functions, such as Dask;
-it sends :mod:`.kept_slave` there, as a :mod:`.sent` function.
+would leave behind. :mod:`.sent_array`, :mod:`.sent_launch` and its :mod:`.sent_states` are for
+slaves on a system that runs functions, such as Dask; :mod:`.kept_slave` is sent there, as a
+:mod:`.sent` function, with :mod:`.exit_code`, which :mod:`.processes` has a use for, too.
 """

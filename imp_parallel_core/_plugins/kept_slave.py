@@ -25,6 +25,8 @@ ARCHIVE = "/imp_parallel_core in an archive"  # stands for its path, in a comman
 WARNED_S = 2  # how long before its end a slave is warned
 
 _PAUSE_S = 0.05  # between looks whether it has ended
+ExitCode = Callable[["subprocess.Popen[bytes]"], "int | None"]
+
 _DOCUMENT_S = 10.0  # for the slave to begin to read
 _LOOK_S = 0.2
 _LONGEST_PAUSE_S = 10.0  # between reports of what it writes
@@ -40,6 +42,8 @@ _GUARDIAN = (
 
 
 def start_slave(
+    index: int,
+    exit_code: ExitCode,
     words: Sequence[str],
     document: bytes,
     environment: Mapping[str, str],
@@ -49,6 +53,8 @@ def start_slave(
     """Start the slave program here, in a subprocess; return what keeps it.
 
     Args:
+        index: its number.
+        exit_code: the function of :mod:`.exit_code`, which is sent along.
         words: its command line. If the first is empty, this process's own Python is meant.
         document: the bootstrap document.
         environment: what to add to this process's environment.
@@ -66,7 +72,8 @@ def start_slave(
             Path(code_path).write_bytes(archive)
         argv = [word.replace(repr(ARCHIVE), repr(code_path)) for word in words]
         argv[0] = argv[0] or sys.executable or "python3"
-        return KeptSlave(folder, argv, document, {**os.environ, **environment}, output)
+        whole = {**os.environ, **environment}
+        return KeptSlave(index, exit_code, folder, argv, document, whole, output)
     except BaseException:
         _remove(folder)
         raise
@@ -77,15 +84,18 @@ class KeptSlave:
 
     def __init__(
         self,
+        index: int,
+        exit_code: ExitCode,
         folder: str,
         argv: Sequence[str],
         document: bytes,
         environment: Mapping[str, str],
         output: tuple[str, int] | None,
     ) -> None:
+        self._index = index
+        self._exit_code = exit_code
         self._folder = folder
         self._taken = 0  # of the output, if the master does not see the file
-        self._exit_code: int | None = None
         self._is_seen, descriptor = _open_output(folder, output)
         ours, theirs = socket.socketpair()
         try:
@@ -114,30 +124,18 @@ class KeptSlave:
     def wait(self, limit_s: float) -> bool:
         """Wait until it has ended, but not for longer; return whether it has."""
         deadline = time.monotonic() + limit_s
-        while self._ended_with() is None:
+        while self._exit_code(self._process) is None:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return False
             time.sleep(min(left_s, _PAUSE_S))
         return True
 
-    def _ended_with(self) -> int | None:
-        """Return how it ended, or None. It stays a zombie, so that its number stays its own."""
-        process = self._process
-        if process.returncode is not None or not hasattr(os, "waitid"):
-            return process.poll()
-        try:
-            ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return process.poll()  # the engine's worker has waited for all its children
-        if ended is None:
-            return None
-        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-
     def report(self) -> dict[str, Any]:
         """Return what the master should know, as :meth:`SentLaunch.reported` takes it."""
-        code = self._ended_with()
+        code = self._exit_code(self._process)
         return {
+            "index": self._index,
             "host": socket.gethostname(),
             "pid": self._process.pid,
             "exit_code": code,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from .._errors import PluginError
 from .._wire.stream import SocketStream
 from .contract import checked_words
+from .exit_code import exit_code
 from .launch import LaunchPhase, LaunchState, read_tail
 from .output_files import open_output
 from .start_failure import start_failure
@@ -153,7 +154,7 @@ class ProcessLaunch:
         _wait_for(processes, grace_s)
         if self._terminate_s:
             for process in processes:
-                if _exit_code(process) is None:
+                if exit_code(process) is None:
                     _signal_group(process, signal.SIGTERM)
             _wait_for(processes, self._terminate_s)
         for process in processes:  # one that has ended may have left others in its group
@@ -176,22 +177,9 @@ def _send(ours: socket.socket, document: bytes) -> None:
 
 
 def _state_of(process: subprocess.Popen[bytes]) -> LaunchState:
-    code = _exit_code(process)
+    code = exit_code(process)
     phase = LaunchPhase.RUNNING if code is None else LaunchPhase.ENDED
     return LaunchState(phase, exit_code=code)
-
-
-def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
-    """Return how a process ended, or None; leave it a zombie, so that its number stays its own."""
-    if process.returncode is not None or not hasattr(os, "waitid"):  # (an older macOS)
-        return process.poll()
-    try:
-        ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return process.poll()  # the script has waited for all its children, or ignores SIGCHLD
-    if ended is None:
-        return None
-    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
@@ -210,7 +198,7 @@ def _wait_for(processes: Collection[subprocess.Popen[bytes]], limit_s: float) ->
 
 
 def _wait(process: subprocess.Popen[bytes], limit_s: float) -> None:
-    if _exit_code(process) is not None:
+    if exit_code(process) is not None:
         return
     try:
         descriptor = os.pidfd_open(process.pid)

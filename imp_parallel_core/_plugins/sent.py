@@ -36,12 +36,15 @@ class Sent:
         self._arguments = arguments
         self._source = _source_of(function.__module__)
         self._source_of_this = _source_of(__name__)
+        self._function: Callable[..., Any] | None = None  # where it has been called
 
     def __call__(self, *more: Any) -> Any:
         """Call the function with its arguments, and with more."""
-        names: dict[str, Any] = {"__name__": f"sent {self._name}"}
-        exec(compile(self._source, f"<sent {self._name}>", "exec"), names)  # noqa: S102 - our own
-        return names[self._name](*self._arguments, *more)
+        if self._function is None:
+            names: dict[str, Any] = {"__name__": f"sent {self._name}"}
+            exec(compile(self._source, f"<sent {self._name}>", "exec"), names)  # noqa: S102 - our own
+            self._function = names[self._name]
+        return self._function(*self._arguments, *more)
 
     def __repr__(self) -> str:
         return f"Sent({self._name}, …)"
@@ -51,7 +54,11 @@ class Sent:
 
     def _words(self) -> dict[str, Any]:
         names = {"__name__": "sent"}
-        return {"this": self._source_of_this, "names": names, "state": dict(self.__dict__)}
+        return {
+            "this": self._source_of_this,
+            "names": names,
+            "state": {**self.__dict__, "_function": None},
+        }
 
 
 def _received(state: dict[str, Any]) -> Sent:

@@ -102,6 +102,7 @@ PUBLIC = {
         "RunnerLost",
         "Sent",
         "SentLaunch",
+        "SentSlaveArray",
         "SetupDone",
         "SetupError",
         "Slave",
@@ -130,7 +131,6 @@ PUBLIC = {
         "printable",
         "printable_lines",
         "read_tail",
-        "sent_slave",
         "slave_archive",
         "start_failure",
         "start_processes",
@@ -177,6 +177,9 @@ LAUNCH = ["cancel", "command", "log_tail", "poll"]
 SLAVE = [
     *("check", "environment", "environment_of", "is_relaunchable", "threads", "transport", "via"),
 ]
+SENT_ARRAY = [
+    *(*SLAVE, "kept_by", "launch", "launch_type", "privacy_advice", "requirement", "system"),
+]
 TASK_ERROR = ["rerun", "save", "task"]
 STREAM = ["close", "fileno", "on_wake_up", "receive", "resumable", "send"]
 
@@ -207,7 +210,7 @@ MEMBERS = {
     "ContextOpened": ["context", "name"],
     "CurrentTask": list(CurrentTask._fields),
     "Description": list(Description._fields),
-    "DaskSlaveArray": SLAVE,
+    "DaskSlaveArray": SENT_ARRAY,
     "Documents": ["exit_code", "forget", "remove", "restore", "tail", "token"],
     "EndingLaunch": [*LAUNCH, "end_slave"],
     "Event": ["at"],
@@ -229,7 +232,7 @@ MEMBERS = {
         "add_worker",  # of compat
     ],
     "Map": ["close"],
-    "RaySlaveArray": SLAVE,
+    "RaySlaveArray": SENT_ARRAY,
     "Relay": ["addresses", "close"],
     "RemoteError": [*TASK_ERROR, "worker"],
     "RunBegan": ["wall_s"],
@@ -249,10 +252,22 @@ MEMBERS = {
     "SSHSlaveArray": [*SLAVE, "from_file", "one_per_gpu"],
     "Sent": [],
     "SentLaunch": [
-        *("cancel", "drop", "ended", "in_phase", "log_tail", "poll", "queued_again", "reported"),
-        *("wait_for_room", "withdraw"),
+        *("why_closed", "machines", "is_private", "submit", "reason", "drop", "look", "cluster"),
+        "close",
+        *("reported", "ended", "failed", "restarted_unless_at", "slaves"),
+        *(
+            "demand_privacy",
+            "keep_asking",
+            "check",
+            "start",
+            "poll",
+            "withdraw",
+            "cancel",
+            "log_tail",
+        ),
     ],
     "Samples": list(Samples.__dataclass_fields__),
+    "SentSlaveArray": SENT_ARRAY,
     "SetupDone": ["began_at", "context", "duration_s", "error", "slave"],
     "SetupError": [*TASK_ERROR, "worker"],
     "Slave": SLAVE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import pickle
 import shlex
@@ -12,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,17 @@ import pytest
 
 from imp_parallel_core import (
     Bootstrap,
+    LaunchError,
     LaunchPhase,
     LaunchState,
     Sent,
     SentLaunch,
-    sent_slave,
+    SentSlaveArray,
     slave_archive,
 )
+from imp_parallel_core._plugins.exit_code import exit_code
 from imp_parallel_core._plugins.kept_slave import KeptSlave, start_slave
+from imp_parallel_core._plugins.sent_launch import sent_slave
 from tests.support.waiting import is_alive, wait_for_end, wait_until
 
 # a process with nothing but the standard library unpickles and calls what it reads
@@ -75,7 +77,8 @@ def started() -> Iterator[list[KeptSlave]]:
 def start(program: str, output: tuple[str, int] | None, **environment: str) -> KeptSlave:
     """Start a program in the place of a slave."""
     words = [sys.executable, "-c", program]
-    return start_slave(words, b"the document\n", environment, output, slave_archive())
+    document = b"the document\n"
+    return start_slave(0, exit_code, words, document, environment, output, slave_archive())
 
 
 def run_alone(program: str, data: bytes) -> bytes:
@@ -204,7 +207,7 @@ def test_a_kept_slave_ends_with_the_process_that_keeps_it_and_no_file_is_left(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     program = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
     words = [sys.executable, "-c", program]
-    sent = Sent(start_slave, words, b"\n", {}, ("/nowhere", 0))
+    sent = Sent(start_slave, 0, Sent(exit_code), words, b"\n", {}, ("/nowhere", 0))
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", ELSEWHERE], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as keeper:
@@ -246,82 +249,213 @@ def test_a_slave_runs_what_is_installed_there_only_if_it_is_the_same(
     assert ("slave.zip" in command) != is_same
 
 
+class Array(SentSlaveArray):
+    """Slaves on a system that the test makes up."""
+
+    system = "Made-up"
+    kept_by = "made-up task"
+    requirement = "made-up"
+    privacy_advice = "Whisper."
+
+    def launch_type(self) -> type[SentLaunch]:
+        return Launch
+
+
 class Launch(SentLaunch):
     """A launch of two slaves, whose reports the test makes up."""
 
-    dropped = ""
+    closed = reason_now = dropped = ""
+    places: tuple[str, ...] = ("here", "there")
+    is_forgotten = False
+    answers: list[bool | Exception] = []
+
+    def why_closed(self) -> str:
+        return self.closed
+
+    def machines(self) -> list[str]:
+        return ["tcp://127.0.0.1:8786", "[::1]:1", "::1", "127.0.0.2"]
+
+    def submit(self, starts: Mapping[int, Sent], archive: bytes) -> None:
+        self.starts, self.archive = starts, archive
+        if self.answers:
+            self.keep_asking(self.answer)
+
+    def answer(self) -> bool:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def look(self) -> None:
+        self.restarted_unless_at(self.places)
+
+    def reason(self) -> str:
+        return "no room"
 
     def drop(self, index: int) -> None:
         self.dropped += str(index)
         self.ended(index, "it was dropped")
 
+    def close(self) -> None:
+        self.is_forgotten = True
+
 
 @pytest.fixture
-def launch(bootstrap: Bootstrap, tmp_path: Path) -> Launch:
+def launch(bootstrap: Bootstrap) -> Launch:
     """Return the launch of two slaves."""
     other = bootstrap._replace(index=1, output_path=None)
-    return Launch([bootstrap, other], logging.getLogger("imp_parallel.test"), "an array")
+    launch = Launch(Array(2, {"cores": 3, "boards": 0}))
+    launch.start([bootstrap, other])
+    return launch
 
 
-def report(code: int | None = None, output: bytes = b"") -> dict[str, Any]:
+def report(index: int, code: int | None = None, output: bytes = b"", **more: str) -> dict[str, Any]:
     """Return a report, as a slave's keeper makes it."""
-    return {"host": "anna", "pid": 7, "exit_code": code, "output": output}
+    known = {"index": index, "host": "anna", "pid": 7, "exit_code": code, "output": output}
+    return {**known, **more}
+
+
+def test_a_launch_sends_what_starts_each_slave_and_the_program(launch: Launch) -> None:
+    assert str(launch.starts) == "{0: Sent(start_slave, …), 1: Sent(start_slave, …)}"
+    assert zipfile.ZipFile(io.BytesIO(launch.archive)).testzip() is None
+
+
+def test_an_array_shows_what_its_slaves_need(launch: Launch) -> None:
+    assert str(launch.slaves) == "Array(2, cores=3)"
 
 
 def test_a_launch_knows_how_slaves_are_from_their_reports(launch: Launch) -> None:
-    launch.wait_for_room("no room")
     assert launch.poll()[0] == LaunchState(LaunchPhase.QUEUED, "no room")
-    launch.reported(0, report())
-    launch.reported(1, report())
+    launch.reported(report(0))
+    launch.reported(report(1))
     assert launch.poll()[0] == LaunchState(LaunchPhase.RUNNING, "on anna, process 7")
-    launch.reported(0, report(43, b"last words\n"))
+    launch.reported(report(0, 43, b"last words\n"))
     launch.ended(0, "its task was cancelled")  # the slave itself has said more
-    launch.ended(1, "its worker has gone")
+    launch.failed(1, OSError("no\nmemory"))
     assert launch.poll()[0].exit_code == 43
-    assert launch.poll()[1] == LaunchState(LaunchPhase.ENDED, "its worker has gone")
+    failed = "its made-up task failed: OSError: no memory"
+    assert launch.poll()[1] == LaunchState(LaunchPhase.ENDED, failed)
     assert launch.log_tail(0) == "last words"
     assert launch.log_tail(1) == ""
-    launch.reported(1, report())  # it was started anew
-    assert launch.in_phase(LaunchPhase.RUNNING) == [1]
-    launch.reported(1, {**report(-9), "why": "its task was cancelled"})
+    launch.reported(report(1))  # it was started anew
+    assert launch._in_phase(LaunchPhase.RUNNING) == [1]
+    launch.reported(report(1, -9, why="its task was cancelled"))
     assert launch.poll()[1] == LaunchState(LaunchPhase.ENDED, "its task was cancelled")
 
 
 def test_a_launch_drops_what_is_withdrawn_and_what_does_not_leave(launch: Launch) -> None:
     launch.withdraw([1])
     assert launch.dropped == "1"
-    launch.reported(0, report())
+    launch.reported(report(0))
     launch.cancel(0.01)
     assert launch.dropped == "101"
     details = [state.detail for state in launch.poll().values()]
     assert details == ["it was dropped", "it was dropped"]
+    assert launch.is_forgotten
+
+
+def test_slaves_on_a_system_that_was_closed_have_ended_and_it_is_not_asked(launch: Launch) -> None:
+    launch.reported(report(0))
+    launch.closed = "the client is closed"
+    assert {state.detail for state in launch.poll().values()} == {"the client is closed"}
+    launch.cancel(0.0)
+    assert not launch.dropped
+    assert not launch.is_forgotten
 
 
 def test_a_slave_that_is_started_anew_waits_with_the_reason_until_it_reports(
     launch: Launch,
 ) -> None:
-    launch.reported(0, report())
-    launch.queued_again(0, "its worker has gone")
-    launch.wait_for_room("no room")
-    assert launch.poll()[0] == LaunchState(LaunchPhase.QUEUED, "its worker has gone; no room")
+    launch.reported(report(0, at="here"))
+    launch.poll()
+    assert launch._in_phase(LaunchPhase.RUNNING) == [0]
+    launch.places = ("there",)
+    why = "its Made-up worker here has gone, and Made-up starts it anew"
+    assert launch.poll()[0] == LaunchState(LaunchPhase.QUEUED, f"{why}; no room")
     assert launch.poll()[1] == LaunchState(LaunchPhase.QUEUED, "no room")
-    launch.reported(0, report())
-    assert launch.in_phase(LaunchPhase.RUNNING) == [0]
+    launch.reported(report(0, at="there"))
+    launch.poll()
+    assert launch._in_phase(LaunchPhase.RUNNING) == [0]
+
+
+def test_a_slave_that_has_come_since_the_system_was_asked_is_not_taken_for_gone(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch.reported(report(0, at="here"))
+
+    def look() -> None:
+        launch.reported(report(0, at="new"))
+        launch.reported(report(1, at="newer"))
+        launch.restarted_unless_at(["other"])
+
+    monkeypatch.setattr(launch, "look", look)
+    launch.poll()
+    assert launch._in_phase(LaunchPhase.RUNNING) == [0, 1]
 
 
 def test_people_are_told_now_and_then_while_all_slaves_wait(
     launch: Launch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    launch.wait_for_room("no room")
+    launch.poll()
     assert not caplog.text
     launch._since -= 11.0
-    launch.wait_for_room("no room")
-    launch.wait_for_room("no room")
+    launch.poll()
+    launch.poll()
     assert launch.reminds_of_queue, "so that the core does not tell it again"
     (told,) = caplog.messages
-    assert told == "all 2 slaves of an array are still queued after 11 s: no room"
-    launch.reported(0, report())
+    assert told == "all 2 slaves of Array(2, cores=3) are still queued after 11 s: no room"
+    launch.reported(report(0))
     launch._since -= 1000.0
-    launch.wait_for_room("no room")
+    launch.poll()
     assert len(caplog.messages) == 1
     assert not launch.reminds_of_queue
+
+
+def test_a_system_is_asked_until_it_has_no_more_answers(launch: Launch) -> None:
+    launch.answers = [True, True, False, True]
+    launch.submit({}, b"")
+    wait_until(lambda: launch._thread is not None and not launch._thread.is_alive())
+    assert launch.answers == [True]
+
+
+def test_slaves_of_a_system_that_can_not_be_asked_have_ended(launch: Launch) -> None:
+    launch.answers = [True, RuntimeError("it is on fire")]
+    launch.submit({}, b"")
+    wait_until(lambda: len(launch._in_phase(LaunchPhase.ENDED)) == 2)
+    assert launch.poll()[0].detail == "its made-up task failed: RuntimeError: it is on fire"
+
+
+@pytest.mark.parametrize(
+    "machine",
+    ["tcp://10.0.0.1:8786", "10.0.0.1", "tcp://[fe80::1]:1", "fe80::1", "ucx://cluster:1", "anna"],
+)
+def test_credentials_are_sent_to_other_machines_only_if_the_user_says_so(
+    machine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Array(1, {}).check()
+    monkeypatch.setattr(Launch, "machines", lambda launch: [machine])
+    Array(1, {}, trusted_network=True).check()
+    with pytest.raises(LaunchError, match=r"Whisper. Or give Array trusted_network=True") as caught:
+        Array(1, {}).check()
+    assert f"prove who they are to {machine}, and" in str(caught.value)
+
+
+def test_a_system_that_is_missing_closed_or_silent_is_named_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def be_silent(launch: Launch) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(Launch, "machines", be_silent)
+    with pytest.raises(LaunchError, match=r"the Made-up cluster does not answer. Look at its log"):
+        Array(1, {}).check()
+    monkeypatch.setattr(Launch, "closed", "join it")
+    with pytest.raises(LaunchError, match="join it"):
+        Array(1, {}).check()
+
+    def fail(array: Array) -> type[SentLaunch]:
+        raise ImportError("No module named 'made_up'")
+
+    monkeypatch.setattr(Array, "launch_type", fail)
+    with pytest.raises(LaunchError, match=r"Made-up can't be imported: No .* pip install made-up"):
+        Array(1, {}).check()

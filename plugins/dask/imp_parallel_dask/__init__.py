@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from imp_parallel_core import Bootstrap, Launch, LaunchError, Slave, SlaveArray, hookimpl
+from imp_parallel_core import Bootstrap, Launch, SentSlaveArray, Slave, hookimpl
 
 if TYPE_CHECKING:
     from distributed import Client
 
+    from ._launch import DaskLaunch
+
 __all__ = ["DaskSlaveArray"]
 
 
-class DaskSlaveArray(SlaveArray):
+class DaskSlaveArray(SentSlaveArray):
     """Slaves on the workers of a Dask cluster. Each is a task of Dask's, for as long as it lives.
 
     Nothing need be installed on the workers but Dask.
@@ -39,7 +41,10 @@ class DaskSlaveArray(SlaveArray):
     Raises ValueError.
     """
 
-    transport = "tcp"
+    system = "Dask"
+    kept_by = "Dask task"
+    requirement = "distributed"
+    privacy_advice = "Let Dask use TLS (Client(…, security=…), and the same for its cluster)."
 
     def __init__(
         self,
@@ -51,35 +56,23 @@ class DaskSlaveArray(SlaveArray):
         threads: int | str | None = 1,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(count)
-        self.threads = threads
-        self.environment = dict(environment or {})
+        needs = {"resources": dict(resources or {})}
+        super().__init__(
+            count, needs, trusted_network=trusted_network, threads=threads, environment=environment
+        )
         self.client = client
-        self.resources = dict(resources or {})
-        self.trusted_network = trusted_network
 
-    def check(self) -> None:
-        """Raise LaunchError if it is known at once that they can't be launched."""
-        try:
-            from ._launch import check_client
-        except ImportError as problem:
-            text = f"Dask can't be imported: {problem}. pip install distributed"
-            raise LaunchError(text) from problem
-        check_client(self.client, trusted_network=self.trusted_network)
+    def launch_type(self) -> type[DaskLaunch]:
+        """Import Dask."""
+        from ._launch import DaskLaunch
 
-    def __repr__(self) -> str:
-        resources = f", resources={self.resources}" if self.resources else ""
-        return f"DaskSlaveArray({len(self)}{resources})"
+        return DaskLaunch
 
 
 @hookimpl
 def imp_parallel_launch(slaves: Slave, bootstraps: Sequence[Bootstrap]) -> Launch | None:
     """Submit the tasks."""
-    if not isinstance(slaves, DaskSlaveArray):
-        return None
-    from ._launch import DaskLaunch
-
-    return DaskLaunch(slaves, bootstraps)
+    return slaves.launch(bootstraps) if isinstance(slaves, DaskSlaveArray) else None
 
 
 @hookimpl

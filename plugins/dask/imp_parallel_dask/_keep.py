@@ -8,20 +8,16 @@ from typing import Any
 from distributed import get_worker
 
 
-def keep(topic: str, index: int, start: Callable[[bytes], Any], archive: bytes) -> None:
+def keep(topic: str, start: Callable[[bytes], Any], archive: bytes) -> None:
     """Start a slave, and report how it is until it ends, or nobody wants it any more.
 
     Args:
         topic: of Dask's events, for the reports.
-        index: the slave's.
-        start: starts it; see ``imp_parallel_core.sent_slave``.
+        start: starts the slave.
         archive: the slave program.
     """
     worker = get_worker()
     key = worker.get_current_task()
-
-    def report(news: dict[str, Any]) -> None:
-        worker.log_event(topic, {**news, "index": index, "at": worker.address})
 
     def why_end() -> str:
         task = worker.state.tasks.get(key)
@@ -30,4 +26,6 @@ def keep(topic: str, index: int, start: Callable[[bytes], Any], archive: bytes) 
         is_up = worker.status.name in ("running", "paused")
         return "" if is_up else f"its Dask worker {worker.address} closes"
 
-    start(archive).keep(report, why_end)
+    start(archive).keep(
+        lambda report: worker.log_event(topic, {**report, "at": worker.address}), why_end
+    )

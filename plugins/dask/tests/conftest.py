@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from harness_dask import DaskHome
 
 from tests.support.scripts import Scripts
-from tests.support.waiting import wait_until
+from tests.support.sent_suite.home import Home
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -46,12 +47,13 @@ def client(
     with Client(cluster) as made:
         made.wait_for_workers(2, timeout=60)
         yield made
-        wait_until(lambda: not tasks_of(made), what=f"an empty scheduler: {tasks_of(made)}")
+        DaskHome(made).wait_until_empty()
 
 
-def tasks_of(client: Client) -> list[str]:
-    """Return the tasks that the scheduler knows; it hears a moment later of what is released."""
-    return list(client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks)))
+@pytest.fixture
+def home(client: Client) -> Home:
+    """Have a test of all systems that run functions run on Dask."""
+    return DaskHome(client)
 
 
 @pytest.fixture

@@ -7,14 +7,17 @@ also one that has no use for it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from imp_parallel_core import Bootstrap, Launch, LaunchError, Slave, SlaveArray, hookimpl
+from imp_parallel_core import Bootstrap, Launch, SentSlaveArray, Slave, hookimpl
+
+if TYPE_CHECKING:
+    from ._launch import RayLaunch
 
 __all__ = ["RaySlaveArray"]
 
 
-class RaySlaveArray(SlaveArray):
+class RaySlaveArray(SentSlaveArray):
     """Slaves on the nodes of the Ray cluster that the script has joined by ``ray.init(…)``.
 
     Each is kept by an actor of Ray's, for as long as it lives. Nothing need be installed on the
@@ -38,7 +41,10 @@ class RaySlaveArray(SlaveArray):
     Raises ValueError.
     """
 
-    transport = "tcp"
+    system = "Ray"
+    kept_by = "Ray actor"
+    requirement = "ray"
+    privacy_advice = "Let Ray use TLS (RAY_USE_TLS=1, on all nodes and here)."
 
     def __init__(
         self,
@@ -51,37 +57,25 @@ class RaySlaveArray(SlaveArray):
         threads: int | str | None = "granted",
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(count)
-        self.needs: dict[str, Any] = {
-            "num_cpus": num_cpus,
-            "num_gpus": num_gpus,
-            "resources": dict(resources or {}),
-        }
-        self.trusted_network = trusted_network
-        self.threads = max(1, int(num_cpus)) if threads == "granted" else threads
-        self.environment = dict(environment or {})
+        super().__init__(
+            count,
+            {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": dict(resources or {})},
+            trusted_network=trusted_network,
+            threads=max(1, int(num_cpus)) if threads == "granted" else threads,
+            environment=environment,
+        )
 
-    def check(self) -> None:
-        """Raise LaunchError if it is known at once that they can't be launched."""
-        try:
-            from ._launch import check_cluster
-        except ImportError as problem:
-            raise LaunchError(f"Ray can't be imported: {problem}. pip install ray") from problem
-        check_cluster(trusted_network=self.trusted_network)
+    def launch_type(self) -> type[RayLaunch]:
+        """Import Ray."""
+        from ._launch import RayLaunch
 
-    def __repr__(self) -> str:
-        needs = "".join(f", {name}={needed}" for name, needed in self.needs.items() if needed)
-        return f"RaySlaveArray({len(self)}{needs})"
+        return RayLaunch
 
 
 @hookimpl
 def imp_parallel_launch(slaves: Slave, bootstraps: Sequence[Bootstrap]) -> Launch | None:
     """Start the actors."""
-    if not isinstance(slaves, RaySlaveArray):
-        return None
-    from ._launch import RayLaunch
-
-    return RayLaunch(slaves, bootstraps)
+    return slaves.launch(bootstraps) if isinstance(slaves, RaySlaveArray) else None
 
 
 @hookimpl

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness_ray import RayHome
 
 from tests.support.scripts import Scripts
+from tests.support.sent_suite.home import Home
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,12 @@ def cluster(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> st
     """Work in a folder of one's own; return the cluster's address."""
     monkeypatch.chdir(tmp_path)
     return address
+
+
+@pytest.fixture
+def home(cluster: str) -> Home:
+    """Have a test of all systems that run functions run on Ray."""
+    return RayHome(cluster)
 
 
 @pytest.fixture
