@@ -8,5 +8,6 @@ moves opaque bytes, and never runs the user's code.
 Read :mod:`.engine` first, then :mod:`.performer` (how each action is performed), :mod:`.inbox`
 (where the user's threads wait for outcomes), :mod:`.readers` (what the engine does for them),
 :mod:`.served_context` (what the engine knows of a context), :mod:`.observers` (the thread that
-calls observers) and :mod:`.witness` (what these are told, with :mod:`.first_lines` of errors).
+calls observers) and :mod:`.witness` (what these are told; :mod:`.telling` tells it, with
+:mod:`.first_lines` of errors).
 """

@@ -66,12 +66,11 @@ class Engine:
         self._observers = Observers(plugins.observers())
         self._witness: Witness | None = None
         if self._observers:
-            from .witness import Witness  # most runs have no observer
+            from .telling import Telling  # most runs have no observer
+            from .witness import Witness
 
-            self._scheduler: Scheduler = (witness := Witness(policy, self._observers))
-            self._witness = witness
-        else:
-            self._scheduler = Scheduler(policy)
+            self._witness = Witness(policy, Telling(self._observers))
+        self._scheduler = self._witness or Scheduler(policy)
         self._performer = Performer(self._witness)
         self._perform = self._performer.perform
         self._loop: Loop[Task] = Loop(
@@ -82,7 +81,7 @@ class Engine:
         )
         self._performer.fleet = self._fleet
         if self._witness is not None:
-            self._witness.records = self._fleet.records
+            self._witness.telling.records = self._fleet.records
         self._readers = Readers(self._scheduler, self._performer, self._hopeless)
         self._withdrawals = Withdrawals(self._fleet, self._loop.call_at, self._readers.demand)
         self._nudge_every = max(1, min(1000, policy.credit_outcomes // 8))
@@ -135,7 +134,7 @@ class Engine:
                 self._scheduler.context_opened(id, max_attempts, *limits_s, context.max_failures)
             )
             if self._witness is not None and context.name:
-                self._witness.tell_opened(context)
+                self._witness.telling.opened(context)
 
         self._loop.post(open_it)
         context.inbox = self.open_inbox(context)
@@ -244,7 +243,7 @@ class Engine:
         if busy:
             _logger.warning("still ending after %g s: %s", _CLOSE_S, ", ".join(busy))
         if self._witness is not None:
-            self._witness.tell_ended()
+            self._witness.telling.run_ended()
         self._observers.close()
 
     def leave_readers(self) -> None:
@@ -287,7 +286,7 @@ class Engine:
             context.tasks += len(together)
             inbox.count_added(len(together))
             if self._witness is not None:
-                self._witness.tell_added(context, len(together))
+                self._witness.telling.added(context, len(together))
             for task, id in zip(together, ids, strict=True):
                 number = task.number
                 task.id = number if id == number else id  # one object takes less memory
