@@ -115,7 +115,9 @@ class Assignments:
             forget = heads.unpack_forget(head)
             self.context(forget.context).kept.pop(forget.number, None)
         elif kind == protocol.CLOSE_CONTEXT:
-            self._contexts.pop(heads.unpack_context(head), None)
+            closed = self._contexts.pop(heads.unpack_context(head), None)
+            if closed is not None:
+                closed.definitions.reducer = None  # which refers to them: a circle lives for long
             self.entered = None
             resolve_from_now_on(None)
         elif kind == protocol.ARGUMENTS:

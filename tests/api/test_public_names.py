@@ -162,6 +162,7 @@ PUBLIC = {
         "transport_checks",
     ],
     "imp_parallel_dask": ["DaskSlaveArray"],
+    "imp_parallel_joblib": ["ManagerBackend"],
     "imp_parallel_local": ["LocalSlave", "LocalSlaves"],
     "imp_parallel_ray": ["RaySlaveArray"],
     "imp_parallel_sge": ["SGEPESlaveArray", "SGEQsubSlaveArray"],

@@ -241,6 +241,18 @@ def test_closing_the_context_forgets_it(one_slave: Manager) -> None:
     wait_until(lambda: shared_memory_of_all(one_slave) == 0)
 
 
+def test_closing_the_context_lets_go_of_what_its_functions_have_captured(
+    one_slave: Manager,
+) -> None:
+    array = numpy.ones(2 * MB)
+    context = one_slave.get_context()
+    context.add_task(lambda: array[0])  # a value that is pickled as numpy says
+    assert list(context.get_results()) == [1.0]
+    assert shared_memory_of_all(one_slave) == 1
+    context.close()
+    wait_until(lambda: shared_memory_of_all(one_slave) == 0)
+
+
 def test_a_runner_that_replaces_a_dead_one_gets_the_large_part_again(
     one_slave: Manager, tmp_path: Path
 ) -> None:
