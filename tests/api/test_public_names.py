@@ -232,6 +232,11 @@ MEMBERS = {
         *("reconnect_timeout", "slaves", "surplus_timeout"),
         "add_worker",  # of compat
     ],
+    "ManagerBackend": [  # of joblib's backends
+        *("abort_everything", "configure", "default_n_jobs", "effective_n_jobs"),
+        *("get_nested_backend", "retrieve_result_callback", "start_call", "stop_call"),
+        *("submit", "supports_retrieve_callback", "terminate"),
+    ],
     "Map": ["close"],
     "RaySlaveArray": SENT_ARRAY,
     "Relay": ["addresses", "close"],

@@ -12,6 +12,8 @@ from joblib import Parallel, delayed
 from imp_parallel_core import Manager
 from tests.support.scripts import Scripts, finish
 
+pytestmark = pytest.mark.timeout(180)  # five processes import scikit-learn, on two cores
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
@@ -47,14 +49,14 @@ def test_scores_and_forests_are_those_of_loky(scripts: Scripts) -> None:
         print(sum(done) >= 9)
         """
     )
-    code, out, err = finish(script)
+    code, out, err = finish(script, 150.0)
     assert (code, out) == (0, "True\nTrue\n"), err
 
 
 def test_the_readme_shows_what_happens(scripts: Scripts) -> None:
     (example,) = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
     (shown,) = re.findall(r"^```text\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-    code, out, err = finish(scripts.start(example))
+    code, out, err = finish(scripts.start(example), 150.0)
     assert (code, out) == (0, shown), err
 
 

@@ -246,8 +246,13 @@ def test_closing_the_context_lets_go_of_what_its_functions_have_captured(
 ) -> None:
     array = numpy.ones(2 * MB)
     context = one_slave.get_context()
-    context.add_task(lambda: array[0])  # a value that is pickled as numpy says
-    assert list(context.get_results()) == [1.0]
+
+    def first(number: int) -> Any:
+        return array[number]  # which is pickled as numpy says
+
+    for number in range(5):
+        context.add_task(first, number)
+    assert list(context.get_results()) == [1.0] * 5
     assert shared_memory_of_all(one_slave) == 1
     context.close()
     wait_until(lambda: shared_memory_of_all(one_slave) == 0)
