@@ -24,7 +24,7 @@ from .conftest import (
 # the first of these tests builds the wheels and makes an environment, over the network
 pytestmark = pytest.mark.timeout(300)
 
-WITHOUT_HOOKS = {"batch", "joblib"}  # which other plugins build on, and which joblib calls
+WITHOUT_HOOKS = {"batch", "joblib", "view"}  # which others build on, or give to a Manager
 DISTRIBUTIONS = tuple(name.replace("_", "-") for name in PROJECTS)
 
 

@@ -1,0 +1,329 @@
+"""What is known of a run from its events: contexts, slaves, counts, the rate.
+
+It is pure: no clock, no thread, no output. Times come in with the events, or as arguments. What it
+holds is bounded by the numbers of contexts and slaves, and not by that of tasks.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from imp_parallel_core import (
+    ContextDone,
+    ContextOpened,
+    Event,
+    EventsMissed,
+    RunBegan,
+    RunEnded,
+    RunnerLost,
+    SetupDone,
+    SlaveChanged,
+    TasksAdded,
+    TasksDone,
+    TasksForgotten,
+    TasksReturned,
+    TasksSent,
+)
+
+_WINDOW_S = 60.0
+_SAMPLE_S = 0.5
+_LEAST_S = 2.0  # of work, before anything can be said of what is left
+_LEAST_DONE = 2
+_NOT_NEEDED = "not needed"  # what the detail of a slave begins with that was withdrawn
+
+
+class Doing(enum.Enum):
+    """What a slave is at, in the words that people see; the order is that of the display."""
+
+    WORKING = "working"
+    SETTING_UP = "setting up"
+    IDLE = "idle"
+    STARTING = "starting"
+    QUEUED = "queued"
+    PAUSED = "paused"
+    SET_ASIDE = "set aside"
+    SILENT = "not heard"
+    LEAVING = "leaving"
+    NOT_NEEDED = "not needed"
+    LOST = "lost"
+    ENDED = "ended"
+
+
+_DOING = {
+    "launching": Doing.STARTING,
+    "connected": Doing.STARTING,
+    "queued": Doing.QUEUED,
+    "idle": Doing.IDLE,
+    "setting up": Doing.SETTING_UP,
+    "working": Doing.WORKING,
+    "suspected": Doing.SILENT,
+    "reconnecting": Doing.SILENT,
+    "paused": Doing.PAUSED,
+    "set aside": Doing.SET_ASIDE,
+    "leaving": Doing.LEAVING,
+}
+
+
+@dataclass
+class ContextCounts:
+    """The tasks of one context, counted.
+
+    Attributes:
+        number: of the context.
+        name: what people call it.
+        added: how many tasks it has had; grows while the script adds some.
+        done: how many of them have a value.
+        failed: how many have an error.
+        cancelled: how many were cancelled, or dropped.
+        is_open: whether it can get more.
+    """
+
+    number: int
+    name: str = ""
+    added: int = 0
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    is_open: bool = True
+
+    @property
+    def ended(self) -> int:
+        """How many tasks have their outcome, or get none."""
+        return self.done + self.failed + self.cancelled
+
+    @property
+    def left(self) -> int:
+        """How many tasks still get an outcome."""
+        return max(self.added - self.ended, 0) if self.is_open else 0
+
+
+@dataclass
+class SlaveNow:
+    """One slave at this moment.
+
+    Attributes:
+        name: what messages call it.
+        doing: what it is at.
+        detail: more about that: a batch system's reason, how it was lost.
+        since: since when, in the events' seconds.
+        host: the name of its machine; "" before it has connected.
+        context: the number of the context that it works for; 0 for none.
+        has: how many tasks it has that have not ended, the one that it runs among them.
+        tasks_done: how many have ended on it.
+        runners_lost: how many of its processes have died, other than by our own wish.
+    """
+
+    name: str
+    doing: Doing = Doing.STARTING
+    detail: str = ""
+    since: float = 0.0
+    host: str = ""
+    context: int = 0
+    has: int = 0
+    tasks_done: int = 0
+    runners_lost: int = 0
+
+
+class RunModel:
+    """Follows a run by its events.
+
+    Attributes:
+        contexts: by their numbers, in the order in which they were opened.
+        slaves: by their names, in the order in which they were added.
+        last_errors: the last errors of tasks, set-ups and slaves, newest last: time and text.
+        missed: how many events are missing, since the observer was too slow.
+        unseen_tasks: how many tasks' outcomes were among these.
+        began_at, ended_at: when the run began and ended; None as long as that is not known.
+        wall_s: what the clock on the wall said at ``began_at``.
+    """
+
+    def __init__(self) -> None:
+        self.contexts: dict[int, ContextCounts] = {}
+        self.slaves: dict[str, SlaveNow] = {}
+        self.last_errors: deque[tuple[float, str]] = deque(maxlen=20)
+        self.missed = 0
+        self.unseen_tasks = 0
+        self.began_at: float | None = None
+        self.ended_at: float | None = None
+        self.wall_s = 0.0
+        self.last_at = 0.0
+        self._ended = 0
+        self._samples: deque[tuple[float, int]] = deque()  # when so many tasks had ended
+
+    def tell(self, events: Iterable[Event]) -> None:
+        """Take note of events, in order."""
+        for event in events:
+            take = _TAKERS.get(type(event))
+            if take is not None:  # (later versions may have others)
+                take(self, event)
+                self.last_at = event.at
+
+    # ---- what is asked
+
+    def total(self) -> ContextCounts:
+        """Return the counts of all contexts together; outcomes that nobody has seen are done."""
+        total = ContextCounts(0, is_open=any(each.is_open for each in self.contexts.values()))
+        for each in self.contexts.values():
+            total.added += (
+                each.ended + each.left
+            )  # what a closed context still had, nobody waits for
+            total.done += each.done
+            total.failed += each.failed
+            total.cancelled += each.cancelled
+        unseen = min(self.unseen_tasks, total.left)
+        total.done += unseen
+        return total
+
+    @property
+    def running(self) -> int:
+        """How many tasks run now: one for each slave that works."""
+        return sum(each.doing is Doing.WORKING for each in self.slaves.values())
+
+    def slave_counts(self) -> dict[Doing, int]:
+        """Return how many slaves are at what, in the order of the display; none is left out."""
+        counts = Counter(each.doing for each in self.slaves.values())
+        return {doing: counts[doing] for doing in Doing if counts[doing]}
+
+    def details(self, doing: Doing) -> list[tuple[str, int]]:
+        """Return what is said of the slaves that are at something, with how many, most first."""
+        texts = (each.detail for each in self.slaves.values() if each.doing is doing)
+        return Counter(text for text in texts if text).most_common()
+
+    def rate_per_s(self, now: float) -> float | None:
+        """Return how many tasks end in a second, by the last minute; None: too early to say."""
+        if not self._samples:
+            return None
+        at, ended = self._samples[0]
+        if now - at < _LEAST_S or self._ended - ended < _LEAST_DONE:
+            return None
+        return (self._ended - ended) / (now - at)
+
+    def left_s(self, now: float) -> float | None:
+        """Return how long the tasks take that have been added so far; None: it can't be said."""
+        rate, left = self.rate_per_s(now), self.total().left
+        return left / rate if rate and left else None
+
+    # ---- what is told
+
+    def _run_began(self, event: RunBegan) -> None:
+        self.began_at, self.wall_s = event.at, event.wall_s
+
+    def _run_ended(self, event: RunEnded) -> None:
+        self.ended_at = event.at
+        for slave in self.slaves.values():
+            if slave.doing not in (Doing.LOST, Doing.NOT_NEEDED):
+                slave.doing, slave.detail, slave.has = Doing.ENDED, "", 0
+
+    def _events_missed(self, event: EventsMissed) -> None:
+        self.missed += event.count
+        self.unseen_tasks += event.tasks
+
+    def _context(self, number: int) -> ContextCounts:
+        return self.contexts.setdefault(number, ContextCounts(number, f"context {number}"))
+
+    def _slave(self, name: str) -> SlaveNow:
+        slave = self.slaves.get(name)
+        if slave is None:
+            slave = self.slaves[name] = SlaveNow(name)
+        return slave
+
+    def _context_opened(self, event: ContextOpened) -> None:
+        self._context(event.context).name = event.name or f"context {event.context}"
+
+    def _context_done(self, event: ContextDone) -> None:
+        self._context(event.context).is_open = False
+
+    def _tasks_added(self, event: TasksAdded) -> None:
+        self._context(event.context).added = event.total
+
+    def _tasks_forgotten(self, event: TasksForgotten) -> None:
+        self._context(event.context).cancelled += event.count
+
+    def _tasks_sent(self, event: TasksSent) -> None:
+        self._slave(event.slave).has += len(event.tasks)
+        if not self._samples:
+            self._samples.append((event.at, self._ended))
+
+    def _tasks_returned(self, event: TasksReturned) -> None:
+        slave = self._slave(event.slave)
+        slave.has = max(slave.has - len(event.tasks), 0)
+
+    def _tasks_done(self, event: TasksDone) -> None:
+        count = len(event.tasks)
+        context = self._context(event.context)
+        if event.outcome == "value":
+            context.done += count
+        elif event.outcome == "cancelled":
+            context.cancelled += count
+        else:
+            context.failed += count
+            self.last_errors.append((event.at, _task_error(context, event)))
+        if event.slave:
+            slave = self._slave(event.slave)
+            slave.has = max(slave.has - count, 0)
+            slave.tasks_done += count
+        self._ended += count
+        self._sample(event.at)
+
+    def _sample(self, at: float) -> None:
+        samples = self._samples
+        if not samples or at - samples[-1][0] >= _SAMPLE_S:
+            samples.append((at, self._ended))
+        while len(samples) > 2 and at - samples[1][0] > _WINDOW_S:
+            samples.popleft()
+
+    def _setup_done(self, event: SetupDone) -> None:
+        if event.error:
+            name = self._context(event.context).name
+            text = f"the set-up of {name} failed on {event.slave}: {event.error}"
+            self.last_errors.append((event.at, text))
+
+    def _runner_lost(self, event: RunnerLost) -> None:
+        if event.context and not event.is_charged:
+            return  # it was ended, since nobody needs what it was at
+        self._slave(event.slave).runners_lost += 1
+        at = "" if event.task is None else f" at task {event.task}"
+        self.last_errors.append((event.at, f"{event.slave} lost its process{at}: {event.cause}"))
+
+    def _slave_changed(self, event: SlaveChanged) -> None:
+        slave = self._slave(event.slave)
+        doing = _DOING.get(event.state)
+        if doing is None:  # gone
+            doing = Doing.NOT_NEEDED if event.detail.startswith(_NOT_NEEDED) else Doing.LOST
+            slave.has = 0
+        if doing is Doing.LOST and slave.doing is not Doing.LOST:
+            self.last_errors.append((event.at, f"{event.slave} was lost: {event.detail}"))
+        if doing is not slave.doing:
+            slave.since = event.at
+        slave.doing, slave.detail, slave.context = doing, event.detail, event.context
+        slave.host = event.host or slave.host
+
+
+def _task_error(context: ContextCounts, event: TasksDone) -> str:
+    first = event.tasks[0]
+    tasks = (
+        f"task {first}" if len(event.tasks) == 1 else f"{len(event.tasks)} tasks from {first} on"
+    )
+    where = f" on {event.slave}" if event.slave else ""
+    return f"{tasks} of {context.name} failed{where}: {event.error or event.outcome}"
+
+
+_TAKERS: dict[type[Event], Callable[[RunModel, Any], None]] = {
+    RunBegan: RunModel._run_began,
+    RunEnded: RunModel._run_ended,
+    EventsMissed: RunModel._events_missed,
+    ContextOpened: RunModel._context_opened,
+    ContextDone: RunModel._context_done,
+    TasksAdded: RunModel._tasks_added,
+    TasksForgotten: RunModel._tasks_forgotten,
+    TasksSent: RunModel._tasks_sent,
+    TasksReturned: RunModel._tasks_returned,
+    TasksDone: RunModel._tasks_done,
+    SetupDone: RunModel._setup_done,
+    RunnerLost: RunModel._runner_lost,
+    SlaveChanged: RunModel._slave_changed,
+}

@@ -1,0 +1,88 @@
+"""The block on a terminal, drawn anew some times a second below what the script prints."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TextIO
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.segment import Segment
+from rich.text import Text
+
+from ._streams import PrintedText, printed_above
+
+_PRINT_S = 0.1  # how long what is printed may wait
+
+
+class TerminalBlock:
+    """Draws a block on a terminal from :meth:`start` to :meth:`stop`, in a thread of its own.
+
+    Args:
+        file: the terminal.
+        draw: returns what to draw; called in that thread.
+    """
+
+    def __init__(self, file: TextIO, draw: Callable[[], RenderableType]) -> None:
+        self._draw = draw
+        self._text = PrintedText(self._show_text)
+        self._console = Console(file=file)
+        self._live = Live(
+            get_renderable=self._block,
+            console=self._console,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._is_stopping = threading.Event()
+        self._thread = threading.Thread(
+            target=self._redraw, name="imp_parallel progress bar", daemon=True
+        )
+        self._undo = ExitStack()
+
+    def start(self) -> None:
+        """Draw the block for the first time."""
+        self._live.start()
+        self._undo.enter_context(printed_above(self._text))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Draw the block for the last time, and leave it there."""
+        self._is_stopping.set()
+        self._thread.join()
+        self._undo.close()
+        self._show_text()
+        self._live.refresh()
+        self._live.stop()
+
+    def _redraw(self) -> None:
+        """Show what is printed ten times a second, and how things are then half as often."""
+        is_due = False
+        while not self._is_stopping.wait(_PRINT_S):
+            is_due = not is_due
+            with self._console:  # one write for both
+                self._show_text()
+                if is_due:
+                    self._live.refresh()
+
+    def _show_text(self) -> None:
+        if text := self._text.take():
+            self._console.print(_AsItIs(text), end="", crop=False, soft_wrap=True)
+
+    def _block(self) -> RenderableType:
+        drawn = self._draw()
+        if line := self._text.last_line:
+            return Group(Text(line, no_wrap=True, overflow="ellipsis"), drawn)
+        return drawn
+
+
+class _AsItIs:
+    """Text that is neither wrapped nor styled."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Segment(self.text)
