@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .._printable import printable
 from .._scheduler.tasks import Task
 from .state import SlaveState
 
@@ -36,6 +37,8 @@ class SlaveInfo:
         state_s: for how long it has been in this state, in seconds.
         detail: more about the state: a batch system's reason, how it was lost.
         host: the name of its machine; "" before it has connected.
+        address: that of the master's by which it has come, as far as its transport tells; "" for a
+            stream that its launch has made, and before it has connected.
         pid: of its supervisor there; None before it has connected.
         runner_pid: of the process that runs its tasks.
         tasks_done: how many tasks it has ended.
@@ -51,6 +54,7 @@ class SlaveInfo:
     state_s: float
     detail: str
     host: str
+    address: str
     pid: int | None
     runner_pid: int | None
     tasks_done: int
@@ -102,6 +106,7 @@ def describe(
         state_s=now - since,
         detail=life.detail,
         host=life.host,
+        address=_address_of(record),
         pid=life.pid,
         runner_pid=None if session is None else session.runner_pid,
         tasks_done=record.tasks_done,
@@ -109,3 +114,10 @@ def describe(
         context=None if what is None else what.context,
         output_path=record.bootstrap.output_path or "",
     )
+
+
+def _address_of(record: SlaveRecord) -> str:
+    try:
+        return "" if record.link is None else printable(record.link.address)
+    except Exception:  # a stream is a plugin's
+        return ""

@@ -66,6 +66,11 @@ class Link:
             stream.on_wake_up(lambda: wake(self._woken))
             wake(self._woken)  # bytes may have arrived before the callback was set
 
+    @property
+    def address(self) -> str:
+        """The address by which the peer has come, if the stream tells."""
+        return str(getattr(self._stream, "address", ""))
+
     def send(self, kind: int, head: bytes = b"", segments: Sequence[Segment] = ()) -> None:
         """Queue a message; :meth:`flush` writes it."""
         self.session.send(kind, head, segments)

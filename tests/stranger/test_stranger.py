@@ -94,6 +94,18 @@ def test_the_script_of_the_readme_runs_on_the_strangers_slaves(
     assert "ended: {'slave " in done.stderr, "the observer says something"
 
 
+def test_imp_parallel_lists_the_strangers_plugin_and_checks_its_slave_by_name(
+    environment: Path, tmp_path: Path
+) -> None:
+    command = environment.with_name("imp-parallel")
+    assert "    slaves      PinnedSlave\n" in run([command, "plugins"], tmp_path)
+    said = run([command, "check", 'PinnedSlave("0")'], tmp_path)
+    assert "PinnedSlave is of pinned-slaves" in said
+    assert "taskset --cpu-list 0" in said
+    assert "no process of it is left" in said
+    assert said.endswith('All of it works: PinnedSlave("0")\n')
+
+
 @pytest.mark.parametrize("name", SHOWN)
 def test_the_documents_show_the_strangers_files_as_they_are(name: str) -> None:
     page = (ROOT / "docs/plugins.md").read_text()

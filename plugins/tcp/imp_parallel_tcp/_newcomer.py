@@ -7,6 +7,7 @@ import ssl
 import time
 from struct import Struct
 
+from ._addresses import join_address
 from ._credentials import RunCredentials
 from ._tls import PROOF
 from ._tls_stream import TlsStream, prepare
@@ -14,6 +15,7 @@ from ._tls_stream import TlsStream, prepare
 _RECORD_HEAD = Struct("!BHH")  # its kind, a version, its length
 _HANDSHAKE_RECORD = 22
 _RECORD_LIMIT_BYTES = 1 << 14
+_IPV4_AS_IPV6 = "::ffff:"  # what one socket for both families calls an address of IPv4
 
 
 class Newcomer:
@@ -89,4 +91,6 @@ class Newcomer:
             raise ConnectionError("it said more than its proof")
         index, token = PROOF.unpack(self._proof)
         self._credentials.check(index, token)
-        return int(index), TlsStream(secured)
+        host, port = secured.getsockname()[:2]
+        address = join_address(host.removeprefix(_IPV4_AS_IPV6), port)
+        return int(index), TlsStream(secured, address)

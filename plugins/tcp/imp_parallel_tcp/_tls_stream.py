@@ -33,8 +33,10 @@ class TlsStream:
 
     resumable = True
 
-    def __init__(self, secured: ssl.SSLSocket) -> None:
+    def __init__(self, secured: ssl.SSLSocket, address: str = "") -> None:
         self._socket = secured
+        self.address = address
+        """The address of the master's by which the slave has come; the master's side knows it."""
         self._begun: Buffer | None = None  # given to a write that could not end
 
     def fileno(self) -> int | None:

@@ -1,0 +1,293 @@
+"""One real slave, put through the whole chain: from its launch to its end."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cloudpickle
+
+from .._api.manager import Manager
+from .._errors import Error, NoMoreSlavesError, RemoteError, ResultTimeoutError, SetupError
+from .._plugins.launch import quoted_output, read_tail
+from .._plugins.slaves import describe
+from .._threads import VARIABLES
+from . import trial_tasks
+from .steps import Failed, Status, Step
+from .trial_leftovers import Leftovers
+from .trial_report import environment_step, states_of, submission_text, versions_step
+from .trial_signs import Onlooker, hearing
+
+if TYPE_CHECKING:
+    from .._api.context import Context
+    from .._fleet.info import SlaveInfo
+    from .._plugins.slaves import Slave
+
+_OUTPUT = "imp-parallel-check%d.output"
+_LOOK_S = 0.1
+_ROUND_TRIPS = 20
+_ROUND_TRIPS_S = 2.0
+_PAYLOAD_BYTES = 1 << 20
+_LARGE_PAYLOAD_BYTES = 1 << 24
+_FAST_S = 0.2  # a payload that takes less is measured again, with a larger one
+_VARIABLES = (*VARIABLES, "PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX")
+
+
+class Wishes(NamedTuple):
+    """What the user wants of a check.
+
+    Attributes:
+        limit_s: how long all of it may take, but for the end.
+        python: as for Manager.
+        host: as for Manager.
+        port: as for Manager.
+        modules: the names of modules to import in a task.
+    """
+
+    limit_s: float = 60.0
+    python: str | None = None
+    host: str | None = None
+    port: int | range | None = None
+    modules: Sequence[str] = ()
+
+
+class Trial:
+    """Tries one description of slaves. Of an array, one slave must come.
+
+    Args:
+        slaves: the description.
+        wishes: what the user wants.
+        tell: is told each step as it happens, by one thread at a time.
+    """
+
+    def __init__(self, slaves: Slave, wishes: Wishes, tell: Callable[[Step], None]) -> None:
+        self._slaves = slaves
+        self._wishes = wishes
+        self._tell = tell
+        self._begun_at = time.monotonic()
+        self._lock = threading.Lock()  # of what is told
+        self._onlooker = Onlooker(self._note_launch)
+        self._leftovers = Leftovers()
+        self._infos: Sequence[SlaveInfo] = ()
+        self._has_come = False
+        self._states = ""
+        self._lost: list[str] = []
+
+    def run(self) -> bool:
+        """Put the slaves through the chain, and end them; return whether all of it works."""
+        cloudpickle.register_pickle_by_value(trial_tasks)
+        try:
+            with hearing(self._hear):
+                return self._run()
+        finally:
+            cloudpickle.unregister_pickle_by_value(trial_tasks)
+
+    def _run(self) -> bool:
+        wishes, succeeded = self._wishes, False
+        try:
+            manager = Manager(
+                wishes.python,
+                wishes.host,
+                _OUTPUT,
+                port=wishes.port,
+                max_relaunches=0,
+                plugins=[self._onlooker],
+            )
+        except (Error, ValueError, OSError) as problem:
+            self._report(Failed("checked", str(problem)).step)
+            return False
+        manager.connect_timeout = max(1.0, wishes.limit_s - 1.0)  # then the error has the evidence
+        manager.surplus_timeout = float("inf")
+        try:
+            self._go_through(manager)
+            succeeded = True
+        except Failed as failed:
+            self._report(failed.step)
+        finally:
+            self._leftovers.begin_end()
+            manager.close()
+        step = self._leftovers.step(removes_output=succeeded)
+        self._report(step)
+        return succeeded and step.status is Status.OK
+
+    def _go_through(self, manager: Manager) -> None:
+        """Go through the chain up to the last task. Raises Failed."""
+        self._add(manager)
+        with manager.get_context(trial_tasks.set_up) as context:
+            found = self._result_of(manager, context, trial_tasks.look_around, _VARIABLES)
+            self._look(manager)
+            self._ok("versions", *versions_step(found))
+            if not found["ran_setup"]:
+                raise Failed("task", "the task has not run in the process of its set-up")
+            self._ok("task", "a set-up and a task have run, in one process")
+            trip_s = self._measure_round_trip(manager, context)
+            self._measure_payload(manager, context, trip_s)
+            self._ok("environment", *environment_step(found))
+            if self._wishes.modules:
+                self._import_modules(manager, context, found)
+        for text in self._lost:  # those of an array that are not needed for an answer
+            self._report(Step("lost", Status.NEWS, text))
+
+    def _add(self, manager: Manager) -> None:
+        try:
+            manager.add_slave(self._slaves)
+        except (Error, TypeError, ValueError, OSError) as problem:
+            raise Failed("checked", str(problem)) from problem
+        count = len(self._slaves)
+        slaves = "one slave" if count == 1 else f"{count} slaves, of which one must come"
+        self._ok("checked", f"{describe(self._slaves)}: {slaves}", {"slaves": count})
+
+    # ---- the links of the chain
+
+    def _measure_round_trip(self, manager: Manager, context: Context) -> float:
+        times: list[float] = []
+        while len(times) < _ROUND_TRIPS and sum(times) < _ROUND_TRIPS_S:
+            begun = time.monotonic()
+            self._result_of(manager, context, trial_tasks.do_nothing)
+            times.append(time.monotonic() - begun)
+        median_s = statistics.median(times)
+        text = f"{median_s * 1000:.2f} ms for a task that does nothing (median of {len(times)})"
+        self._ok("round trip", text, {"median_s": median_s})
+        return median_s
+
+    def _measure_payload(self, manager: Manager, context: Context, trip_s: float) -> None:
+        for size in (_PAYLOAD_BYTES, _LARGE_PAYLOAD_BYTES):
+            data = os.urandom(size)
+            begun = time.monotonic()
+            if self._result_of(manager, context, trial_tasks.measure, data) != size:
+                raise Failed("payload", "the slave has not got what it was sent")
+            turned = time.monotonic()
+            if len(self._result_of(manager, context, trial_tasks.make, size)) != size:
+                raise Failed("payload", "the master has not got what the slave has sent")
+            ended = time.monotonic()
+            if ended - begun > _FAST_S:
+                break
+        there, back = (
+            size / 1e6 / max(spent_s - trip_s, 1e-6) for spent_s in (turned - begun, ended - turned)
+        )
+        text = f"{there:.3g} MB/s there, {back:.3g} MB/s back ({size >> 20} MiB each way)"
+        facts = {"bytes": size, "there_bytes_per_s": there * 1e6, "back_bytes_per_s": back * 1e6}
+        self._ok("payload", text, facts)
+
+    def _import_modules(self, manager: Manager, context: Context, found: Mapping[str, Any]) -> None:
+        imported: dict[str, Any] = {}
+        missing: list[str] = []
+        for name in self._wishes.modules:
+            try:
+                imported[name] = self._result_of(manager, context, trial_tasks.import_there, name)
+            except Failed as failed:
+                missing.append(f"{name}: {failed.step.text}")
+        if missing:
+            path = "\n".join(f"    {folder}" for folder in found["path"])
+            advice = (
+                f"Install what is missing for {found['executable']} on {found['host']}, or put it "
+                "where the slave looks."
+            )
+            raise Failed("modules", "\n".join([*missing, "sys.path of the slave:", path]), advice)
+        text = ", ".join(
+            f"{name} {what['version']}".strip() + (f" ({what['file']})" if what["file"] else "")
+            for name, what in imported.items()
+        )
+        self._ok("modules", text, imported)
+
+    # ---- waiting
+
+    def _result_of(
+        self, manager: Manager, context: Context, task: Callable[..., Any], *arguments: Any
+    ) -> Any:
+        """Run a task; tell what happens to the slaves meanwhile. Raises Failed."""
+        context.add_task(task, *arguments)
+        while True:
+            try:
+                for result in context.get_results_unordered(timeout_s=_LOOK_S):
+                    return result
+            except ResultTimeoutError:
+                self._look(manager)
+                if time.monotonic() - self._begun_at > self._wishes.limit_s:
+                    raise self._too_late() from None
+            except NoMoreSlavesError as problem:
+                self._look(manager)
+                name = "task" if self._has_come else "started"
+                launched = self._onlooker.is_launched
+                raise Failed(name if launched else "submitted", str(problem)) from problem
+            except SetupError as problem:
+                raise Failed("task", f"the set-up failed: {problem}") from problem
+            except RemoteError as problem:
+                raise Failed("task", str(problem)) from problem
+            except Error as problem:
+                raise Failed("task", str(problem)) from problem
+
+    def _look(self, manager: Manager) -> None:
+        """Tell what has changed since the last look."""
+        self._infos = manager.slaves
+        self._leftovers.note(self._infos)
+        come = next((info for info in self._infos if info.host), None)
+        if come is not None and not self._has_come:
+            self._has_come = True
+            place = {"slave": come.index, "host": come.host, "pid": come.pid}
+            self._ok("started", f"{come.name} on {come.host}, process {come.pid}", place)
+            self._ok("connected", self._how_connected(come), {"address": come.address})
+        states = states_of(self._infos)
+        if come is None and states and states != self._states:
+            self._states = states
+            self._report(Step("waits", Status.NEWS, states))
+
+    def _how_connected(self, info: SlaveInfo) -> str:
+        if not info.address:
+            return "by the connection that its launch has made: no port is open here"
+        via = self._slaves.via
+        way = "" if via is None else f", through {via!r}"
+        tried = ", ".join(self._onlooker.addresses)
+        return f"it has reached this script at {info.address}{way} (it may try {tried})"
+
+    def _too_late(self) -> Failed:
+        limit_s = self._wishes.limit_s
+        if self._has_come:
+            return Failed("task", f"a task has not ended within the {limit_s:g} s of --limit")
+        output = self._infos[0].output_path if self._infos else ""
+        if any(info.state == "queued" for info in self._infos):
+            states = states_of(self._infos)
+            return Failed(
+                "started",
+                f"nothing has started within the {limit_s:g} s of --limit. {states}",
+                "The reason above is the batch system's own: ask for less, or for what is free, or "
+                "wait longer, by --limit.",
+            )
+        if not self._onlooker.is_launched:
+            return Failed(
+                "submitted",
+                f"the launch has not come to an end within the {limit_s:g} s of --limit",
+            )
+        return Failed(
+            "connected",
+            f"a slave has been launched, and has not connected within the {limit_s:g} s of --limit"
+            f"{quoted_output(output or None, read_tail(output or None))}",
+            "If a slow start is the reason, wait longer, by --limit.",
+        )
+
+    # ---- telling
+
+    def _note_launch(self, onlooker: Onlooker) -> None:
+        """Tell that the slaves have been launched, in the launch's thread."""
+        facts = {"command": onlooker.command, "job": onlooker.job}
+        self._ok("submitted", submission_text(onlooker), {**facts, "tries": onlooker.addresses})
+
+    def _ok(self, name: str, text: str, facts: Mapping[str, Any] | None = None) -> None:
+        self._report(Step(name, Status.OK, text, facts=facts or {}))
+
+    def _report(self, step: Step) -> None:
+        with self._lock:
+            self._tell(step._replace(at_s=time.monotonic() - self._begun_at))
+
+    def _hear(self, logger: str, message: str) -> None:
+        """Tell a warning of the library's, in whichever thread that comes."""
+        if self._leftovers.is_ending:
+            self._leftovers.hear(message)
+        elif message.startswith("lost "):  # if it matters, the error has all of it
+            self._lost.append(message)
+        else:
+            self._report(Step("warning", Status.NEWS, message, facts={"logger": logger}))

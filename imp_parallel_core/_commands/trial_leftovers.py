@@ -1,0 +1,91 @@
+"""Whether a check leaves anything behind: processes of this machine, warnings, output files."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from .steps import Status, Step
+
+if TYPE_CHECKING:
+    from .._fleet.info import SlaveInfo
+
+_NAME = "gone"
+_STARTED_AT = 19  # the field of /proc/PID/stat behind the command's name
+
+
+class Leftovers:
+    """Looks at slaves while they are there, and for what is left of them afterwards."""
+
+    def __init__(self) -> None:
+        self.is_ending = False
+        self._host = socket.gethostname()
+        self._processes: dict[int, str] = {}  # of this machine: when each was started
+        self._outputs: dict[str, None] = {}
+        self._said: list[str] = []
+        self._began_at = 0.0
+
+    def note(self, infos: Sequence[SlaveInfo]) -> None:
+        """Look at the slaves."""
+        for info in infos:
+            if info.output_path:
+                self._outputs[info.output_path] = None
+            for pid in (info.pid, info.runner_pid):
+                if pid is not None and info.host == self._host and pid not in self._processes:
+                    started_at = _started_at(pid)
+                    if started_at:  # else it is in another container of that name, say
+                        self._processes[pid] = started_at
+
+    def begin_end(self) -> None:
+        """The slaves are about to be ended."""
+        self.is_ending = True
+        self._began_at = time.monotonic()
+
+    def hear(self, message: str) -> None:
+        """Take a warning that came while they were ended."""
+        self._said.append(message)
+
+    def step(self, *, removes_output: bool) -> Step:
+        """Return what has become of the slaves, which have been ended.
+
+        Args:
+            removes_output: whether nobody needs what the slaves have printed.
+        """
+        took_s = time.monotonic() - self._began_at
+        left = [str(pid) for pid, at in self._processes.items() if _started_at(pid) == at]
+        problems = list(self._said)
+        if left:
+            problems.append(f"these processes of this machine are left: {', '.join(left)}")
+        if problems:
+            return Step(_NAME, Status.FAILED, "\n".join(problems))
+        kept = [path for path in self._outputs if _is_there(path)]
+        text = f"all has ended within {took_s:.2g} s"
+        if self._processes:
+            text += ", and no process of it is left"
+        if removes_output:
+            for path in kept:
+                with suppress(OSError):
+                    os.unlink(path)
+        elif kept:
+            text += f"; what the slaves have printed is in {', '.join(kept)}"
+        return Step(_NAME, Status.OK, text, facts={"took_s": took_s})
+
+
+def _started_at(pid: int) -> str:
+    """Return when a process was started, in the system's own terms; "" if it is not there."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[_STARTED_AT]
+
+
+def _is_there(path: str) -> bool:
+    with suppress(OSError):
+        return os.path.getsize(path) > 0
+    return False

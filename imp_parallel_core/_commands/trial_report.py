@@ -1,0 +1,82 @@
+"""What a check says of what it has found. Pure."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+import imp_parallel_core
+
+from .._threads import VARIABLES
+
+if TYPE_CHECKING:
+    from .._fleet.info import SlaveInfo
+    from .trial_signs import Onlooker
+
+
+def submission_text(onlooker: Onlooker) -> str:
+    """Return what has been launched."""
+    job = f"job {onlooker.job}: " if onlooker.job else ""
+    return f"{job}{onlooker.command}" if onlooker.command else f"{job}its launcher has started it"
+
+
+def states_of(infos: Sequence[SlaveInfo]) -> str:
+    """Return in which states slaves are, with the detail of one that waits; "" if none has any."""
+    details = [info.detail for info in infos if info.detail and info.state != "gone"]
+    if not details:
+        return ""
+    if len(infos) == 1:
+        return f"{infos[0].state}: {details[0]}"
+    counts = Counter(info.state for info in infos)
+    counted = ", ".join(f"{count} {state}" for state, count in counts.items())
+    return f"{counted}: {details[0]}"
+
+
+def versions_step(found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return which versions there are at both ends, as text and as data."""
+    here = {
+        "python": platform.python_version(),
+        "cloudpickle": cloudpickle.__version__,
+        "imp-parallel-core": imp_parallel_core.__version__,
+    }
+    there = {name: found[name] for name in here}
+    if here == there:
+        text = ", ".join(f"{name} {number}" for name, number in here.items()) + " at both ends"
+    else:
+        text = ", ".join(
+            f"{name} {here[name]}"
+            if here[name] == there[name]
+            else f"{name} {here[name]} here and {there[name]} there"
+            for name in here
+        )
+    return text, {"here": here, "there": there, "executable": found["executable"]}
+
+
+def environment_step(found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return what a task finds around it, as text and as data."""
+    environment = found["environment"]
+    threads = {name: environment[name] for name in VARIABLES if name in environment}
+    numbers = set(threads.values())
+    if not threads:
+        counted = "no variable limits the threads of libraries"
+    elif len(numbers) == 1 and len(threads) == len(VARIABLES):
+        number = numbers.pop()
+        counted = f"libraries start {number} thread{'' if number == '1' else 's'} each"
+    else:
+        counted = ", ".join(f"{name}={number}" for name, number in threads.items())
+    cores = f"{found['cores']} core{'' if found['cores'] == 1 else 's'} may be used"
+    text = f"{found['executable']} in {found['folder']}; {counted}; {cores}"
+    other = [name for name in ("PYTHONPATH", "LD_LIBRARY_PATH") if _differs(name, environment)]
+    if other:
+        text += f"; other than here: {', '.join(other)}"
+    facts = {name: found[name] for name in ("folder", "executable", "cores", "path")}
+    return text, {**facts, "environment": environment}
+
+
+def _differs(name: str, environment: Mapping[str, str]) -> bool:
+    return os.environ.get(name, "") != environment.get(name, "")

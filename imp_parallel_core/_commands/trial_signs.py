@@ -1,0 +1,79 @@
+"""What a check sees of a run without being asked: the launch that is made, and what is logged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .._plugins.hookspecs import hookimpl
+from .._plugins.launch import describe_command
+
+if TYPE_CHECKING:
+    from .._plugins.bootstrap import Bootstrap
+    from .._plugins.launch import Launch
+    from .._plugins.slaves import Slave
+    from .._wire.stream import Accept
+
+
+class Onlooker:
+    """A plugin that only looks on while the slaves' own plugin launches them.
+
+    Args:
+        tell: is called when they have been launched, in the launch's thread.
+    """
+
+    def __init__(self, tell: Callable[[Onlooker], None]) -> None:
+        self._tell = tell
+        self.is_launched = False
+        self.command = ""
+        """The command line that was run for the first slave."""
+        self.job = ""
+        """What the batch system calls the job, if the launch tells."""
+        self.addresses: Sequence[str] = ()
+        """Those that the slaves try."""
+
+    @hookimpl(wrapper=True)
+    def imp_parallel_launch(
+        self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept
+    ) -> Generator[None, Launch | None, Launch | None]:
+        """Note what a plugin has launched."""
+        launch = yield
+        if launch is not None:
+            self.addresses = bootstraps[0].addresses
+            self.job = str(getattr(launch, "job", ""))
+            command = getattr(launch, "command", ())
+            if isinstance(command, Mapping):
+                command = command.get(bootstraps[0].index, ())
+            self.command = describe_command(list(map(str, command)))
+            self.is_launched = True
+            self._tell(self)
+        return launch
+
+
+@contextmanager
+def hearing(hear: Callable[[str, str], None]) -> Iterator[None]:
+    """Have the library's warnings told to a function instead of being printed.
+
+    Args:
+        hear: called with the logger's name and the message, in any thread.
+    """
+    logger = logging.getLogger("imp_parallel")
+    handler = _Handler(hear)
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
+class _Handler(logging.Handler):
+    def __init__(self, hear: Callable[[str, str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._hear = hear
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._hear(record.name, record.getMessage())

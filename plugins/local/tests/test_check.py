@@ -1,0 +1,161 @@
+"""imp-parallel check, with slaves of this machine: each link of the chain, and how it breaks."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imp_parallel_core import __version__
+from tests.support.checking import CHAIN, check
+from tests.support.harness import Processes
+from tests.support.waiting import wait_until
+
+COMMAND = str(Path(sys.executable).with_name("imp-parallel"))
+PYTHON = shlex.quote(sys.executable)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: Processes) -> Path:
+    """Work in a folder of one's own; no process may be left."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_slave_that_works_goes_through_the_whole_chain_and_leaves_nothing(
+    folder: Path, processes: Processes
+) -> None:
+    checked = check("LocalSlave()")
+    assert checked.exit_code == 0
+    assert checked.names("ok") == [*CHAIN, "gone"]
+    assert checked.named("plugin")["text"] == f"LocalSlave is of imp-parallel-local {__version__}"
+    assert checked.named("started")["facts"]["host"] == os.uname().nodename
+    assert checked.named("versions")["facts"]["here"]["imp-parallel-core"] == __version__
+    assert "at both ends" in checked.named("versions")["text"]
+    assert checked.named("environment")["facts"]["environment"]["OMP_NUM_THREADS"] == "1"
+    assert "no process of it is left" in checked.named("gone")["text"]
+    assert checked.named("payload")["facts"]["back_bytes_per_s"] > 1e6
+    assert list(folder.iterdir()) == []
+
+
+def test_each_step_is_printed_as_it_happens_for_people() -> None:
+    done = subprocess.run(
+        [COMMAND, "check", "LocalSlave(threads=3)"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    steps = [*CHAIN, "gone"]
+    assert len(lines) == len(steps) + 1
+    for line, step in zip(lines, steps, strict=False):
+        assert f" s  ok       {step} " in line
+    assert "libraries start 3 threads each" in done.stdout
+    assert lines[-1] == "All of it works: LocalSlave(threads=3)"
+
+
+def test_an_array_is_launched_as_it_is_written_and_one_slave_must_come() -> None:
+    checked = check("LocalSlaves(2)")
+    assert checked.exit_code == 0
+    assert "2 slaves, of which one must come" in checked.named("checked")["text"]
+
+
+def test_modules_of_the_folder_are_imported_in_a_task_as_a_script_there_would(
+    folder: Path,
+) -> None:
+    (folder / "mymodel.py").write_text("__version__ = '4.2'")
+    checked = check("LocalSlave()", "--module", "mymodel", "--module", "json")
+    assert checked.exit_code == 0
+    text = checked.named("modules")["text"]
+    assert f"mymodel 4.2 ({folder / 'mymodel.py'})" in text
+    assert "json" in text
+    assert str(folder) not in sys.path
+
+
+def test_a_module_that_is_missing_there_is_named_with_the_path_and_what_to_do() -> None:
+    checked = check("LocalSlave()", "--module", "no_such_module", "--module", "json")
+    text = checked.failure("modules")
+    assert "No module named 'no_such_module'" in text
+    assert "sys.path of the slave" in text
+    assert f"Install what is missing for {sys.executable}" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "step", "words"),
+    [
+        (f"nonsense_module load imp; {PYTHON}", "started", "nonsense_module: command not found"),
+        (f"{PYTHON} -c 'raise SystemExit(100)'", "started", "exit code 100"),
+        ("/nowhere/at/all/python3", "submitted", "Give Manager a python= that exists"),
+    ],
+)
+def test_a_python_that_can_not_be_started_fails_with_its_own_words(
+    line: str, step: str, words: str
+) -> None:
+    text = check("LocalSlave()", "--python", line).failure(step)
+    assert words in text
+    assert line.split()[0] in text
+
+
+def test_a_slave_that_never_connects_fails_at_the_limit_with_what_it_has_printed(
+    folder: Path,
+) -> None:
+    line = f"echo loading the moon; exec sleep 60; {PYTHON}"
+    checked = check("LocalSlave()", "--python", line, "--limit", "3")
+    text = checked.failure("started")
+    assert "did not connect within 2 s" in text
+    assert "loading the moon" in text
+    kept = folder / "imp-parallel-check0.output"
+    assert kept.read_text() == "loading the moon\n"
+    assert str(kept) in checked.named("gone")["text"]
+
+
+def test_what_is_known_at_once_to_be_wrong_fails_before_anything_is_launched() -> None:
+    text = check('LocalSlave(environment={"A B": "x"})').failure("checked")
+    assert "no shell can set a variable 'A B'" in text
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("LocalSlave(", "no expression"),
+        ("LocalSlave", "makes no slave"),
+        ("[LocalSlave()]", "makes no slave"),
+        ("SSHHost('anna')", "describes no slave"),
+        ("open('x')", "no installed plugin brings 'open'"),
+        ("__import__('os').system('touch x')", "can't be called here"),
+        ("LocalSlave.check(LocalSlave())", "can't be called here"),
+        ("LocalSlave.__subclasshook__(int)", "can't be called here"),
+        ("LocalSlaves(1 if True else 2)", "no literal"),
+        ("LocalSlaves(number)", "no literal"),
+        ("LocalSlaves(*[1])", "write out the arguments"),
+        ("LocalSlaves(**{'count': 1})", "write out the arguments"),
+        ("LocalSlave(environment={**{'A': 'x'}})", "no literal"),
+        ("LocalSlave(threads=open('x', 'w'))", "no installed plugin brings 'open'"),
+        ("LocalSlaves(-1)", "at least one"),
+        ("LocalSlaves(1, 2, 3, 4, 5, 6)", "TypeError"),
+        ("MissingSlave()", "no installed plugin brings 'MissingSlave'"),
+    ],
+)
+def test_nothing_but_slaves_classes_with_literals_is_evaluated(
+    folder: Path, expression: str, words: str
+) -> None:
+    checked = check(expression)
+    assert checked.exit_code == 1
+    assert checked.names("failed") == ["expression"]
+    assert words in checked.named("expression")["text"]
+    assert list(folder.iterdir()) == []
+
+
+def test_a_ctrl_c_ends_the_check_and_its_slave(processes: Processes) -> None:
+    command = [COMMAND, "check", "LocalSlave()", "--python", f"exec sleep 60; {PYTHON}"]
+    checking = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_until(lambda: "sleep\0" + "60\0" in processes.alive().values(), what="a start")
+    checking.send_signal(signal.SIGINT)
+    _, said = checking.communicate(timeout=30)
+    assert checking.returncode == 130
+    assert said == b""
+    assert processes.gone_within(2.0) == {}

@@ -1,0 +1,63 @@
+"""The command imp-parallel check, called in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from typing import Any, NamedTuple
+
+from imp_parallel_core._commands.main import main
+
+
+class Checked(NamedTuple):
+    """What a check has found.
+
+    Attributes:
+        exit_code: the command's.
+        steps: all steps that it has told, in order.
+    """
+
+    exit_code: int
+    steps: list[dict[str, Any]]
+
+    def named(self, name: str) -> dict[str, Any]:
+        """Return the one step of a name that decides something."""
+        (step,) = [each for each in self.steps if each["name"] == name and each["status"] != "news"]
+        return step
+
+    def names(self, status: str) -> list[str]:
+        """Return the names of the steps of a status, in order."""
+        return [step["name"] for step in self.steps if step["status"] == status]
+
+    def failure(self, name: str) -> str:
+        """Return the evidence and the advice of the one step that has failed, which has a name."""
+        assert self.exit_code == 1
+        assert self.names("failed") == [name], self.steps
+        assert self.named("gone")["status"] == "ok" or name == "expression"
+        step = self.named(name)
+        return f"{step['text']}\n{step['advice']}"
+
+    @property
+    def said(self) -> str:
+        """All that was told beside the steps that decide something."""
+        return "\n".join(step["text"] for step in self.steps if step["status"] == "news")
+
+
+def check(expression: str, *arguments: str) -> Checked:
+    """Check an expression."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exit_code = main(["check", expression, "--json", *arguments])
+    found = json.loads(printed.getvalue())
+    assert found["works"] == (exit_code == 0)
+    checked = Checked(exit_code, found["steps"])
+    assert found["failed"] == checked.names("failed")
+    return checked
+
+
+CHAIN = [
+    *("plugin", "checked", "submitted", "started", "connected", "versions", "task", "round trip"),
+    *("payload", "environment"),
+]
+"""The steps of a check without modules that come before the end, if all goes well."""
