@@ -196,7 +196,7 @@ MEMBERS = {
         *("reserved_options", "restarted", "warns_children"),
         *("accounting", "can_use", "check_options", "deletion", "description", "descriptions_in"),
         *("ends_in", "is_gone", "job_name", "notice", "question", "submission", "submitted"),
-        "tasks_in",
+        *("is_temporary", "tasks_in"),
     ],
     "BatchTask": list(BatchTask._fields),
     "Bootstrap": [*Bootstrap._fields, "command", "document", "local_environment"],

@@ -102,10 +102,20 @@ class Cell:
     def start(self) -> None:
         """Make the cell's files, start its daemons, configure them."""
         self._make_files()
-        self.run(f"{DAEMONS}/sge_qmaster")
-        wait_until(lambda: self.try_run("qconf", "-sh").returncode == 0, what="qmaster")
+        self.start_qmaster()
         self._configure()
         self.start_execd()
+
+    def start_qmaster(self) -> None:
+        """Start qmaster, and wait until it answers."""
+        self.run(f"{DAEMONS}/sge_qmaster")
+        wait_until(lambda: self.try_run("qconf", "-sh").returncode == 0, what="qmaster")
+
+    def stop_qmaster(self) -> None:
+        """Kill qmaster, while there are no jobs; it would take many seconds to end by itself."""
+        for pid in self.pids("qmaster"):
+            signal_as_root(signal.SIGKILL, pid)
+            wait_for_end(pid, "the end of qmaster")
 
     def start_execd(self) -> None:
         """Start the execution daemons, and wait until each has reported."""

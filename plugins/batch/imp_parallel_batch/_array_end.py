@@ -18,7 +18,7 @@ from ._documents import Documents
 from ._plugin_calls import PluginFault
 from ._queue_watch import QueueWatch, Snapshot
 from ._ranges import ranges_of
-from ._system import BatchTask
+from ._records import BatchTask
 
 _DELETE_S = 3.0  # how long its deletion is waited for, after the grace: a script wants to end
 _SILENCE_SHARE = 2 / 3  # of that: then people are told what does not answer

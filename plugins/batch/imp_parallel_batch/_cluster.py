@@ -10,7 +10,8 @@ from typing import NamedTuple
 from imp_parallel_core import CommandHost, CommandResult, Error, LaunchPhase
 
 from ._plugin_calls import PluginFault, call, call_for, call_for_all
-from ._system import BatchEnd, BatchSystem, BatchTask, Command, Description, logger_of
+from ._records import BatchEnd, BatchTask, Command, Description
+from ._system import BatchSystem, logger_of
 
 Jobs = Mapping[str, Mapping[int, BatchTask]]
 """The tasks in a queue, by job and number."""

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import time
 from collections.abc import Collection, Mapping, Sequence
 
 from imp_parallel_core import Bootstrap, LaunchPhase, LaunchState
 
-from ._array import BatchSlaveArray, options_of
 from ._array_end import ArrayEnd
 from ._cluster import PROBLEMS, Cluster, has_ended, reason_in
 from ._documents import Documents
-from ._job_script import parts_of, render
-from ._leftovers import note_name, note_number, sweep
-from ._plugin_calls import call
+from ._leftovers import note_number, sweep
 from ._queue_reminder import QueueReminder
 from ._queue_watch import Snapshot, watch_of
 from ._ranges import ranges_of
-from ._reach import warn_if_only_here
+from ._records import BatchTask
 from ._submission import Submission
-from ._system import Array, BatchTask
 from ._task_ends import TaskEnds
 
 _INSISTING_S = 0.05  # polls that follow each other so closely ask about a slave that is ending
@@ -29,19 +24,33 @@ _FRESH_S = 1.0
 
 
 class BatchLaunch:
-    """One job array. Its tasks are numbered in the order of the bootstraps.
+    """One job array that is in the queue.
 
-    Raises LaunchError if it can't be submitted.
+    Args:
+        cluster: where it is.
+        bootstraps: those of its slaves, by the numbers of its tasks.
+        documents: the slaves' documents.
+        submission: how it was submitted.
+        job: its number.
     """
 
-    def __init__(self, array: BatchSlaveArray, bootstraps: Sequence[Bootstrap]) -> None:
-        self._cluster = Cluster(array.system, array.host)
-        self._logger = self._cluster.logger
-        warn_if_only_here(array.system, bootstraps[0].addresses)
-        self._bootstraps = dict(enumerate(bootstraps, array.system.first_task))
-        self._tasks = {bootstrap.index: number for number, bootstrap in self._bootstraps.items()}
-        self._watch = watch_of(array.system, array.host)
-        self._documents = Documents(array.system, array.host, bootstraps[0].cwd, self._bootstraps)
+    def __init__(
+        self,
+        cluster: Cluster,
+        bootstraps: Mapping[int, Bootstrap],
+        documents: Documents,
+        submission: Submission,
+        job: str,
+    ) -> None:
+        self._cluster = cluster
+        self._logger = cluster.logger
+        self._bootstraps = bootstraps
+        self._tasks = {bootstrap.index: number for number, bootstrap in bootstraps.items()}
+        self._watch = watch_of(cluster.system, cluster.host)
+        self._documents = documents
+        self.command: Sequence[str] = submission.argv
+        self.job = job
+        """The array's job, as the batch system calls it."""
         self._listed: dict[int, LaunchState] = {}  # as they were when they were listed last
         self._reasons: dict[int, str] = {}
         self._withdrawn: set[int] = set()
@@ -49,17 +58,6 @@ class BatchLaunch:
         self._polled_at = 0.0
         self.reminds_of_queue = False
         """Whether people are told here that all slaves wait, so that the core need not."""
-        atexit.register(self._documents.remove)  # the script may end while the submission hangs
-        try:
-            submission = self._submission(array, bootstraps)
-            self.command: Sequence[str] = submission.argv
-            self.job = submission.submit()
-            """The array's job, as the batch system calls it."""
-        except BaseException:
-            self._documents.remove()
-            raise
-        finally:
-            atexit.unregister(self._documents.remove)
         note_number(self._cluster, self._documents.folder, self.job)
         self._is_over = sweep(self._cluster, self._documents.folder)
         self._ends = TaskEnds(
@@ -71,23 +69,6 @@ class BatchLaunch:
         self._reminder = QueueReminder(self._cluster, self.job, count, self._submitted_at)
         self._watch.expect_change()
         self._logger.info("job %s: %d slaves submitted", self.job, len(bootstraps))
-
-    def _submission(self, array: BatchSlaveArray, bootstraps: Sequence[Bootstrap]) -> Submission:
-        """Return the submission of the array, and note its job's name beside the documents."""
-        documents, options, cwd = self._documents, options_of(array), bootstraps[0].cwd
-        parts = parts_of(bootstraps, documents.folder, options)
-        described = Array(
-            name=documents.token,
-            size=max(len(bootstraps), array.system.least_tasks),
-            options=options,
-            script=render(array.system, parts),
-            early_output=documents.early_output,
-            folder=documents.folder,
-            cwd=cwd if call(array.system.can_use, cwd) else "",
-        )
-        submission = Submission(self._cluster, described, cwd)
-        note_name(self._cluster, documents.folder, submission.name)
-        return submission
 
     def poll(self) -> Mapping[int, LaunchState]:
         """Return the state of each slave, as of a moment ago."""

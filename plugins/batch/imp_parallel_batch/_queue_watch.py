@@ -12,7 +12,8 @@ from typing import NamedTuple
 from imp_parallel_core import CommandHost, Error
 
 from ._cluster import Cluster, Jobs
-from ._system import BatchSystem, BatchTask
+from ._records import BatchTask
+from ._system import BatchSystem
 
 _FIRST_PAUSE_S = 1.0
 _LAST_PAUSE_S = 30.0

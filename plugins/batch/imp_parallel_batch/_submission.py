@@ -11,7 +11,7 @@ from imp_parallel_core import CommandResult, LaunchError
 
 from ._cluster import UNKNOWN, Cluster
 from ._plugin_calls import call_for
-from ._system import Array, Command, Submitted
+from ._records import Array, Command, Submitted
 
 _SUBMIT_S = 120.0  # a submission may pass through a site's slow verifier
 _FIRST_S = 2.0  # then the job is looked for: the command may wait for something else
@@ -22,8 +22,12 @@ _SHOWN_CHARACTERS = 300  # of a line
 _PAUSE_S = 1.0
 
 
+class OutOfReach(LaunchError):
+    """An array was not submitted, since the batch system can't be reached for the moment."""
+
+
 class Submission:
-    """One call of the command that submits.
+    """The submission of an array: one call of the command, and more if nobody is reached.
 
     Args:
         cluster: where to.
@@ -44,7 +48,7 @@ class Submission:
         self._answers: queue.SimpleQueue[CommandResult | Exception] = queue.SimpleQueue()
 
     def submit(self) -> str:
-        """Submit the array; return its job's number. Raises LaunchError.
+        """Submit the array; return its job's number. Raises LaunchError; OutOfReach to try again.
 
         A command that goes on although its job is there is not waited for (some defaults of a site
         can't be undone). It is killed at its deadline, which the job survives.
@@ -74,6 +78,16 @@ class Submission:
                 self._cluster.system.name,
             )
             pause_s = (_GROWTH - 1) * waited_s
+
+    def submit_again(self) -> str:
+        """Submit it after an OutOfReach, unless the job is there. Raises as :meth:`submit` does.
+
+        Nothing is submitted as long as nobody can say whether the job is there.
+        """
+        job, trouble = self._find()
+        if trouble:
+            raise OutOfReach(f"job {self.name} can't be looked for: {trouble}", command=self.argv)
+        return job or self.submit()
 
     def _write_files(self) -> None:
         files = {name: text.encode() for name, text in self._command.files.items()}
@@ -117,7 +131,8 @@ class Submission:
         job, trouble = self._find()
         if job is not None:
             return self._found(job, told.refusal, answer)
-        raise self._refusal(told, answer, trouble)
+        is_temporary = call_for(bool, self._cluster.system.is_temporary, answer)
+        raise self._refusal(told, answer, trouble, OutOfReach if is_temporary else LaunchError)
 
     def _find(self) -> tuple[str | None, str]:
         """Return the array's job; None if it is not there, with the trouble if nobody can say."""
@@ -158,14 +173,16 @@ class Submission:
         delete = self._cluster.how_to_delete("JOB")[:1] or ["the command for that"]
         return f"look for it with {look}, and delete it with {delete[0]}."
 
-    def _refusal(self, told: Submitted, answer: CommandResult, trouble: str) -> LaunchError:
+    def _refusal(
+        self, told: Submitted, answer: CommandResult, trouble: str, kind: type[LaunchError]
+    ) -> LaunchError:
         advice = f"\n    {told.advice}" if told.advice else ""
-        if trouble:
+        if trouble and kind is not OutOfReach:
             advice += (
                 f"\n    Whether job {self.name} is there all the same could not be found out "
                 f"({trouble}): {self._how_to_look()}"
             )
-        return LaunchError(
+        return kind(
             f"{told.refusal}\n    command: {shlex.join(self.argv)}\n{_quoted(answer)}{advice}",
             command=self.argv,
             exit_code=answer.exit_code,

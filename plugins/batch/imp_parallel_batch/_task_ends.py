@@ -16,7 +16,7 @@ from imp_parallel_core import LaunchPhase, LaunchState
 
 from ._cluster import UNKNOWN, Cluster
 from ._documents import Documents
-from ._system import BatchEnd, BatchTask
+from ._records import BatchEnd, BatchTask
 
 _MISSING_S = 3.0  # for how long a task may be out of sight before it counts as ended
 _FORGOTTEN_S = 60.0  # likewise, if its whole job is

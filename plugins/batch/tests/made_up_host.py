@@ -48,7 +48,9 @@ class MadeUpHost(LocalHost):
             Bootstrap(index, "python3", str(self.folder), f"{self.folder}/{index}.out", [])
             for index in range(3, 3 + count)
         ]
-        return launch_array(kind(count, via=self), bootstraps)
+        launch = launch_array(kind(count, via=self), bootstraps)
+        assert isinstance(launch, BatchLaunch)
+        return launch
 
     def end(self, launch: BatchLaunch) -> None:
         """Have the job vanish, and end the launch."""

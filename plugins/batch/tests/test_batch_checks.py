@@ -54,6 +54,20 @@ def test_a_batch_system_that_is_right_passes(plugin: ModuleType) -> None:
     check_batch_system(plugin.Queue(), SAMPLES)
 
 
+def test_a_refusal_that_is_taken_for_a_temporary_one_is_named_and_the_other_way_round(
+    plugin: ModuleType,
+) -> None:
+    system = broken(plugin, is_temporary=lambda self, done: "no answer" in done.stderr)
+    temporary = CommandResult(1, "", "put: no answer\n")
+    check_submissions_are_read(system, replace(SAMPLES, unreachable=[temporary]))
+    for samples in (
+        replace(SAMPLES, refused=[temporary]),
+        replace(SAMPLES, unreachable=SAMPLES.refused),
+    ):
+        with pytest.raises(AssertionError, match="is_temporary returns"):
+            check_submissions_are_read(system, samples)
+
+
 def broken(plugin: ModuleType, **members: Any) -> Any:
     """Return a batch system of which some members are wrong."""
     return type("Broken", (plugin.Queue,), members)()

@@ -92,6 +92,15 @@ def says_that_it_verifies(words: str) -> bool:
     return re.search(r"^(verification: |verify: +-verify)", words, re.MULTILINE) is not None
 
 
+def says_that_qmaster_is_out_of_reach(words: str) -> bool:
+    """Return whether a command says that it could not reach qmaster, or got no answer of it."""
+    pattern = (
+        r"unable to (contact|send message to) qmaster|can't unpack gdi|"
+        r"commlib error|failed receiving gdi request"
+    )
+    return re.search(pattern, words) is not None
+
+
 def parse_descriptions(text: str) -> list[Description]:
     """Return what ``qstat -j`` says of each job."""
     blocks = re.split(r"^=+$", text, flags=re.MULTILINE)

@@ -26,12 +26,18 @@ from ._queue_list import (
     parse_submission,
     says_that_it_is_gone,
     says_that_it_verifies,
+    says_that_qmaster_is_out_of_reach,
 )
 
 _ONLY_VERIFIED = (
     "nothing was submitted: your default options for qsub only verify (-verify, -w v or -w p). "
     "They are in ~/.sge_request, in .sge_request of the script's folder, or in "
     "$SGE_ROOT/$SGE_CELL/common/sge_request: take the option out."
+)
+
+_ADVICE_ON_QMASTER = (
+    "This says nothing about the options. Try again when qstat answers, or ask the administrators "
+    "of the cluster."
 )
 
 # How long after a warning the job is stopped or ended, in s; 0 if it is not warned.
@@ -114,7 +120,15 @@ class GridEngine(BatchSystem):
             "Compare the options with what works for qsub by hand (qconf -sql lists the queues, "
             "qconf -sc what -l may ask for)."
         )
-        return understood(done, arrays, program="qsub", advice=advice)
+        told = understood(done, arrays, program="qsub", advice=advice)
+        if told.refusal and self.is_temporary(done):
+            how = f"qsub could not reach sge_qmaster: exit code {done.exit_code}"
+            told = Submitted(refusal=how, advice=_ADVICE_ON_QMASTER)
+        return told
+
+    def is_temporary(self, done: CommandResult) -> bool:
+        """Return whether qsub could not reach qmaster, or got no answer of it."""
+        return says_that_qmaster_is_out_of_reach(f"{done.stdout}\n{done.stderr}")
 
     def deletion(self, job: str, ranges: Sequence[range]) -> Sequence[Command]:
         """Return a qdel, or one for each range."""

@@ -29,6 +29,7 @@ class GridEngineBatch:
     signal = "SIGUSR2"
     nowhere = "-l arch=nothing-like-it"
     said_of_nowhere = "nothing-like-it"
+    said_of_nobody = "unable to send message to qmaster"
     refusals: Sequence[Refusal] = (
         Refusal("-bogus", 2, "invalid option"),
         Refusal("-q 'no such.q'", 1, "no such.q"),
@@ -39,6 +40,16 @@ class GridEngineBatch:
         self._cell = cell
         self.slots = cell.slots
         self.spool = cell.base / "spool"
+
+    @contextmanager
+    def out_of_reach(self) -> Iterator[None]:
+        self._cell.stop_qmaster()
+        try:
+            yield
+        finally:
+            self._cell.stop_execd()  # it would take half a minute to find the new qmaster
+            self._cell.start_qmaster()
+            self._cell.start_execd()
 
     def jobs(self) -> list[str]:
         return self._cell.jobs().splitlines()[2:]

@@ -112,6 +112,19 @@ SAMPLES = Samples(
         CommandResult(1, "", 'Unable to run job: unknown resource "nothing"\nExiting.\n'),
         CommandResult(0, "job_number:      unassigned\nverify:          -verify\n", ""),
     ],
+    unreachable=[
+        CommandResult(
+            1,
+            "",
+            "error: commlib error: got select error (Connection refused)\n"
+            "Unable to run job: unable to send message to qmaster using port 6444 on host "
+            '"head": got send error\nExiting.\n',
+        ),
+        CommandResult(
+            1, "", 'error: unable to contact qmaster using port 6444 on host "head"\nExiting.\n'
+        ),
+        CommandResult(1, "", "Unable to run job: can't unpack gdi request\nExiting.\n"),
+    ],
     listed=[
         (
             CommandResult(0, LIST, ""),

@@ -38,13 +38,6 @@ def test_no_parallel_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         manager.add_slave(SGEPESlaveArray())
 
 
-def test_qsub_that_finds_no_qmaster(cluster: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SGE_QMASTER_PORT", "1")
-    text = failure_of()
-    assert "qsub refused" in text
-    assert "Connection refused" in text
-
-
 def test_a_job_in_error_tells_grid_engines_reason(cluster: Cell) -> None:
     text = failure_of("-wd /nowhere/at/all")
     assert "Eqw" in text

@@ -64,7 +64,9 @@ class MadeUpHost(LocalHost):
             Bootstrap(index, "python3", str(self.folder), f"{self.folder}/{index}.out", [])
             for index in range(3, 3 + count)
         ]
-        return launch_array(SGEQsubSlaveArray(count, options, via=self), bootstraps)
+        launch = launch_array(SGEQsubSlaveArray(count, options, via=self), bootstraps)
+        assert isinstance(launch, BatchLaunch)
+        return launch
 
 
 @pytest.fixture

@@ -51,7 +51,13 @@ _UNSET = {
 _NOT_IN_PATHS = frozenset("%\\")  # sbatch expands one, and is stopped from that by the other
 _NO_SUCH_JOB = "Invalid job id specified"
 _TOO_LARGE = "Invalid job array specification"
-_NOT_REACHED = "Unable to contact slurm controller"
+_NOT_REACHED = (
+    "Unable to contact slurm controller",
+    "Socket timed out on send/recv operation",
+    "Zero Bytes were transmitted or received",
+    "Slurm temporarily unable to accept job",
+    "Slurm backup controller in standby mode",
+)
 _ADVICE_ON_CONTROLLER = (
     "This says nothing about the options. Try again when scontrol ping says that the controller is "
     "UP, or ask the administrators of the cluster."
@@ -117,10 +123,14 @@ class Slurm(BatchSystem):
         words = f"{done.stdout}\n{done.stderr}"
         advice = _ADVICE_ON_SIZE if _TOO_LARGE in words else _ADVICE
         told = understood(done, jobs, program="sbatch", advice=advice)
-        if told.refusal and _NOT_REACHED in words:
+        if told.refusal and self.is_temporary(done):
             how = f"sbatch could not reach slurmctld, the controller: exit code {done.exit_code}"
             told = Submitted(refusal=how, advice=_ADVICE_ON_CONTROLLER)
         return told
+
+    def is_temporary(self, done: CommandResult) -> bool:
+        """Return whether sbatch could not reach the controller, or got no answer in time."""
+        return any(words in f"{done.stdout}\n{done.stderr}" for words in _NOT_REACHED)
 
     def deletion(self, job: str, ranges: Sequence[range]) -> Sequence[Command]:
         """Return the scancel that ends a whole job, or some of its tasks."""

@@ -25,6 +25,7 @@ class SlurmBatch:
     signal = "SIGTERM"
     nowhere = "-p closed"
     said_of_nowhere = "PartitionDown"
+    said_of_nobody = "Unable to contact slurm controller"
     refusals: Sequence[Refusal] = (
         Refusal("--bogus", 255, "unrecognized option '--bogus'"),
         Refusal("-p 'no such'", 1, "invalid partition specified: no such"),
@@ -34,6 +35,14 @@ class SlurmBatch:
     def __init__(self, slurm: Slurm) -> None:
         self._slurm = slurm
         self.spool = slurm.base
+
+    @contextmanager
+    def out_of_reach(self) -> Iterator[None]:
+        self._slurm.stop_controller()
+        try:
+            yield
+        finally:
+            self._slurm.start_controller()
 
     def jobs(self) -> list[str]:
         return self._slurm.jobs()

@@ -41,11 +41,18 @@ SAMPLES = Samples(
         CommandResult(
             1, "", "sbatch: error: Batch job submission failed: Invalid job array specification\n"
         ),
+    ],
+    unreachable=[
         CommandResult(
             1,
             "",
             "sbatch: error: Batch job submission failed: "
             "Unable to contact slurm controller (connect failure)\n",
+        ),
+        CommandResult(
+            1,
+            "",
+            "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n",
         ),
     ],
     listed=[

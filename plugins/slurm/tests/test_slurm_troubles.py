@@ -50,19 +50,6 @@ def test_an_array_that_is_larger_than_the_cluster_allows(slurm: Cluster) -> None
     assert "MaxArraySize" in text
 
 
-def test_a_slurmctld_that_is_not_there(slurm: Cluster, tmp_path: Path) -> None:
-    slurm.stop_controller()
-    try:
-        text = failure_of()
-    finally:
-        slurm.start_controller()
-    assert "sbatch could not reach slurmctld" in text
-    assert "scontrol ping" in text
-    assert "Compare the options" not in text
-    assert "Unable to contact slurm controller" in text
-    assert list(tmp_path.glob(".imp_parallel-*")) == []
-
-
 def test_tasks_that_ended_well_without_a_slave_are_an_error_within_seconds(
     slurm: Cluster, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -37,8 +38,13 @@ class BatchCluster(Protocol):
     said_of_nowhere: str
     """The batch system's reason then."""
     refusals: Sequence[Refusal]
+    said_of_nobody: str
+    """What the command that submits says if it reaches nobody."""
     spool: Path
     """A folder that holds all that the batch system keeps of jobs."""
+
+    def out_of_reach(self) -> AbstractContextManager[None]:
+        """Have the batch system reached by nobody, while no job is there."""
 
     def jobs(self) -> Sequence[str]:
         """Return a line for each task in the queue."""

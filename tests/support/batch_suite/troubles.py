@@ -13,7 +13,7 @@ import pytest
 
 from imp_parallel_core import LaunchError, Manager, NoSlaveStartedError
 from tests.support.batch_suite.cluster import BatchCluster
-from tests.support.batch_suite.slaves import manager_of
+from tests.support.batch_suite.slaves import manager_of, squared, squares, states
 from tests.support.odd_pythons import (
     python_of_another_version,
     python_without_a_network,
@@ -28,6 +28,7 @@ __all__ = [
     "test_a_python_line_that_fails",
     "test_a_python_of_another_version",
     "test_a_python_without_the_package",
+    "test_an_array_is_submitted_as_soon_as_the_batch_system_can_be_reached",
     "test_jobs_that_no_place_takes_are_said_to_wait_and_why",
     "test_options_that_are_refused_are_told_with_the_batch_systems_words",
 ]
@@ -90,6 +91,24 @@ def test_a_held_array_is_said_to_be_held(batch: BatchCluster) -> None:
     with manager_of(batch, 1, batch.held) as manager:
         said = batch.said_of_held
         wait_until(lambda: said in manager.slaves[0].detail, 30.0, "the detail")
+
+
+def test_an_array_is_submitted_as_soon_as_the_batch_system_can_be_reached(
+    batch: BatchCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    program = batch.array.system.programs[0]
+    with Manager() as manager:
+        context = manager.get_context()
+        squares(context, 8)
+        with batch.out_of_reach():
+            manager.add_slave(batch.array(2))
+            said = f"{program} could not reach"
+            wait_until(lambda: said in manager.slaves[0].detail, 60.0, "the detail")
+            assert states(manager) == ["queued", "queued"]
+        assert sorted(context.get_results_unordered()) == squared(8)
+    assert batch.said_of_nobody in caplog.text
+    assert "This says nothing about the options. Try again when" in caplog.text
+    assert "was submitted after " in caplog.text
 
 
 @pytest.mark.parametrize(

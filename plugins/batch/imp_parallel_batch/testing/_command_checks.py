@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .._system import Array, BatchSystem, Command
+from .._records import Array, Command
+from .._system import BatchSystem
 from ._asking import told
 from ._samples import Samples
 

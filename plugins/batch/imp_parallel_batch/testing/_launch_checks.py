@@ -11,9 +11,12 @@ from typing import Any
 from imp_parallel_core import Bootstrap, CommandResult, LaunchError, LaunchPhase, LocalHost
 
 from .._array import BatchSlaveArray
+from .._beginning import begin
 from .._launch import BatchLaunch
+from .._pending_launch import PendingLaunch
 from .._queue_watch import watch_of
-from .._system import Array, BatchSystem, Command
+from .._records import Array, Command
+from .._system import BatchSystem
 from ._samples import Samples
 
 _LIMIT_S = 20.0
@@ -115,7 +118,7 @@ def check_a_launch_concludes_nothing_from_failures(
         for place in range(count)
     ]
     try:
-        launch = BatchLaunch(kind(count, via=host), bootstraps)
+        launch = begin(kind(count, via=host), bootstraps)
     except LaunchError as problem:
         raise AssertionError(f"the array was not launched: {problem}") from problem
     job = samples.submitted[0][1]
@@ -142,5 +145,5 @@ def check_a_launch_concludes_nothing_from_failures(
     assert not list(folder.glob(".imp_parallel-*")), "the documents are left at the end"
 
 
-def _phases(launch: BatchLaunch) -> dict[int, LaunchPhase]:
+def _phases(launch: BatchLaunch | PendingLaunch) -> dict[int, LaunchPhase]:
     return {index: state.phase for index, state in launch.poll().items()}

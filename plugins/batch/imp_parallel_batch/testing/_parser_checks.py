@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from imp_parallel_core import CommandResult
 
-from .._system import Array, BatchSystem, Description, Submitted
+from .._records import Array, Description, Submitted
+from .._system import BatchSystem
 from ._asking import read, read_all, told
 from ._samples import Listed, Samples
 
@@ -33,10 +34,13 @@ def check_submissions_are_read(system: BatchSystem, samples: Samples) -> None:
             said = _submitted(system, cut, array)
             assert said.job in ("", job), f"a part of {done} was read as {said}"
             assert not said.refusal, f"a part of {done} was taken for a refusal: {said}"
-    for done in samples.refused:
+    for done in [*samples.refused, *samples.unreachable]:
         said = _submitted(system, done, array)
         assert said.refusal, f"{done} is a refusal, and was read as {said}"
         assert not said.job, f"{done} is a refusal, and was read as {said}"
+        is_temporary = told(system.is_temporary, done)
+        expected = done in samples.unreachable
+        assert is_temporary == expected, f"is_temporary returns {is_temporary} for {done}"
     for text in _GARBAGE:
         said = _submitted(system, CommandResult(0, text, text), array)
         assert not said.job, f"{text!r} was read as {said}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from imp_parallel_core import CommandResult, LaunchPhase
 
-from .._system import Array
+from .._records import Array
 
 Listed = Mapping[str, Mapping[int, LaunchPhase]]
 
@@ -19,7 +19,8 @@ class Samples:
     Attributes:
         array: the array that the submissions were about: its name and its size matter.
         submitted: the answers to submissions that made a job, with the job.
-        refused: the answers to submissions that were refused.
+        refused: the answers to submissions that were refused for good.
+        unreachable: the answers to submissions that reached nobody, and may succeed later.
         listed: answers to the question, with the phases of tasks by job and number. One of them
             has tasks of the job that the first submission made, and one has none.
         described: the answers to questions for one job, with what was asked for (number or name).
@@ -37,3 +38,4 @@ class Samples:
     gone: Sequence[tuple[CommandResult, str]] = ()
     deleted: Sequence[tuple[CommandResult, bool]] = ()
     accounted: Sequence[tuple[CommandResult, Mapping[int, int]]] = field(default=())
+    unreachable: Sequence[CommandResult] = ()
