@@ -16,7 +16,7 @@ import pytest
 from imp_parallel_core import trusted_paths
 from imp_parallel_core._slave.program import _go_to, _paths
 from imp_parallel_core.trusted_paths import SHELL_FUNCTION, why_not
-from tests.support.as_root import can_be_root, comment, run_as_root
+from tests.support.as_root import can_be_root, changing_users, comment, run_as_root
 
 SOMEBODY = 65534
 
@@ -168,17 +168,17 @@ def somebodys_name() -> Iterator[str]:
     run = pwd.getpwuid(os.getuid()).pw_name
     # without a group of its own, which userdel would leave if the test makes another one primary
     options = ("--no-create-home", "--no-user-group", "--comment", comment(run))
-    run_as_root("useradd", *options, name)
+    run_as_root(*changing_users("useradd", *options, name))
     yield name
-    run_as_root("userdel", name)
+    run_as_root(*changing_users("userdel", name))
 
 
 def as_a_member(name: str, group: str) -> None:
-    run_as_root("usermod", "--append", "--groups", group, name)
+    run_as_root(*changing_users("usermod", "--append", "--groups", group, name))
 
 
 def as_its_primary_group(name: str, group: str) -> None:
-    run_as_root("usermod", "--gid", group, name)
+    run_as_root(*changing_users("usermod", "--gid", group, name))
 
 
 @pytest.mark.skipif(

@@ -24,3 +24,9 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     page = (tmp_path / "site" / "reference" / "api.html").read_text(encoding="utf-8")
     assert "add_slave" in page
     assert "get_results_unordered" in page
+
+
+@pytest.mark.parametrize("plugin", sorted(path.name for path in (ROOT / "plugins").iterdir()))
+def test_the_readme_of_each_plugin_is_a_page(plugin: str) -> None:
+    page = (ROOT / "docs" / "reference" / "plugins" / f"{plugin}.md").read_text(encoding="utf-8")
+    assert f"plugins/{plugin}/README.md" in page

@@ -52,6 +52,14 @@ def as_root(*command: str) -> list[str]:
     return [sys.executable, "-I", "-S", __file__, *command]
 
 
+def changing_users(*command: str) -> list[str]:
+    """Return the command that changes the machine's users after others that do have ended.
+
+    The password database has a lock of its own, which useradd and its like do not wait for.
+    """
+    return ["flock", "/run/lock/imp_parallel-tests-users", *command]
+
+
 def as_me(*command: str) -> list[str]:
     """Return the command with which root has the user who runs the tests run a command."""
     if os.geteuid() == 0:

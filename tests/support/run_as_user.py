@@ -27,9 +27,10 @@ from typing import NoReturn
 from tests.support import as_root, root_helper
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+_ENVIRONMENT = Path(sys.prefix).relative_to(CHECKOUT)  # the virtual one: .venv, for most tests
 _PYTEST = (sys.executable, "-m", "pytest")
 _THIS = (sys.executable, "-m", "tests.support.run_as_user")  # (in the folder of the checkout)
-_NOT_COPIED = (".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", "build", "dist")
+_NOT_COPIED = (".git", ".venv*", "__pycache__", ".mypy_cache", ".ruff_cache", "build", "dist")
 _KEPT = (".coverage", ".hypothesis", ".pytest_cache")  # what a test run leaves for the next
 _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
 _HOSTS = ("/run/netns", "/etc/netns")  # of networks: see networks
@@ -95,21 +96,22 @@ def _user(folder: Path) -> Iterator[pwd.struct_passwd]:
     name = f"imptests{os.getpid()}"
     home = folder / "home"
     options = ["--no-create-home", "--home-dir", str(home), "--shell", "/bin/bash"]
-    subprocess.run(["useradd", *options, "--password", "*", name], check=True)
+    add = ["useradd", *options, "--password", "*", name]
+    subprocess.run(as_root.changing_users(*add), check=True)
     user = pwd.getpwnam(name)
     try:
         home.mkdir(mode=0o700)
         os.chown(home, user.pw_uid, user.pw_gid)
         yield user
     finally:
-        subprocess.run(["userdel", name], check=True)
+        subprocess.run(as_root.changing_users("userdel", name), check=True)
 
 
 def _remove_users(run: str) -> int:
     """Remove the users that tests have made and left; return an exit code."""
     left = [user.pw_name for user in pwd.getpwall() if user.pw_gecos == as_root.comment(run)]
     for name in left:
-        subprocess.run(["userdel", name], check=True)
+        subprocess.run(as_root.changing_users("userdel", name), check=True)
         print(f"LEFT BEHIND: user {name}", file=sys.stderr)
     return 1 if left else 0
 
@@ -117,7 +119,7 @@ def _remove_users(run: str) -> int:
 def _copy_checkout(folder: Path, user: pwd.struct_passwd) -> None:
     copy = folder / "checkout"
     shutil.copytree(CHECKOUT, copy, symlinks=True, ignore=shutil.ignore_patterns(*_NOT_COPIED))
-    (copy / ".venv").mkdir()
+    (copy / _ENVIRONMENT).mkdir()
     subprocess.run(["chmod", "-R", "u+rwX,go+rX", copy], check=True)
     subprocess.run(["chown", "-Rh", f"{user.pw_uid}:{user.pw_gid}", copy], check=True)
 
@@ -169,7 +171,7 @@ def _mount(folder: Path) -> None:
         subprocess.run(["mount", *arguments], check=True)
 
     copy = folder / "checkout"
-    mount("--bind", CHECKOUT / ".venv", copy / ".venv")
+    mount("--bind", CHECKOUT / _ENVIRONMENT, copy / _ENVIRONMENT)
     for place in (*_TEMPORARY, *_HOSTS):
         empty = folder / place.replace("/", "_")
         empty.mkdir()
@@ -193,7 +195,7 @@ def _environment(user: pwd.struct_passwd, socket: Path) -> dict[str, str]:
         "USER": user.pw_name,
         "LOGNAME": user.pw_name,
         "SHELL": user.pw_shell,
-        "PATH": f"{CHECKOUT}/.venv/bin:{_PATH}",
+        "PATH": f"{CHECKOUT / _ENVIRONMENT}/bin:{_PATH}",
         as_root.HELPER: str(socket),
     }
 

@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.as_root import can_be_root, comment, run_as_root
+from tests.support.as_root import can_be_root, changing_users, comment, run_as_root
 from tests.support.packages import CanNotBeHad
 from tests.support.ssh_keys import make_key
 
@@ -95,7 +95,7 @@ class LoginUser:
         options = ["-M", "-d", str(self.home), "-s", path, "-p", "*", "-c", comment(ME)]
         if is_me and os.geteuid() != 0:
             options += ["--non-unique", "-u", str(os.getuid()), "-N", "-g", str(os.getgid())]
-        run_as_root("useradd", *options, self.name)
+        run_as_root(*changing_users("useradd", *options, self.name))
         run_as_root("chown", self.name, str(self.home))
 
     def write(self, name: str, text: str, mode: str = "644") -> None:
@@ -110,7 +110,8 @@ class LoginUser:
 
     def remove(self) -> None:
         """Remove the user and the user's files."""
-        run_as_root("userdel", "--force", self.name)  # (although the processes of tests run)
+        # --force: although processes of the tests run
+        run_as_root(*changing_users("userdel", "--force", self.name))
         run_as_root("rm", "-r", str(self.home))
 
 
