@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from .._printable import printable
 from .open_context import OpenContext, check_timeout, not_callable
 from .readings import Readings
 
@@ -223,7 +224,10 @@ class Context:
         refuse_to_be_pickled(self)
 
     def __repr__(self) -> str:
-        return f"<Context {self._open.id} of {self._open.manager!r}>"
+        opened = self._open
+        name = printable(opened.name) or opened.id
+        progress = opened.progress()
+        return f"<Context {name}, closed>" if progress is None else f"<Context {name}: {progress}>"
 
     def _map(
         self,

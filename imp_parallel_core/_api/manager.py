@@ -251,7 +251,10 @@ class Manager:
 
     @property
     def slaves(self) -> list[SlaveInfo]:
-        """What each slave is doing now. Raises ClosedError if the Manager has been closed."""
+        """What each slave is doing now: a list, which prints as a table, also in a notebook.
+
+        Raises ClosedError if the Manager has been closed.
+        """
         self._engine.check_open()
         return self._engine.slaves()
 
@@ -276,10 +279,14 @@ class Manager:
 
     def __repr__(self) -> str:
         try:
-            count = len(self.slaves)
+            slaves = self.slaves
         except Exception:  # closed, or in a forked child
             return "<Manager, closed>"
-        return f"<Manager of {count} slave{'' if count == 1 else 's'}>"
+        if not slaves:
+            return "<Manager of 0 slaves>"
+        from .._fleet.slave_table import counted
+
+        return f"<Manager of {len(slaves)} slave{'s'[: len(slaves) > 1]}: {counted(slaves)}>"
 
     def _new_record(
         self,

@@ -28,6 +28,7 @@ from .opening import Opener
 
 if TYPE_CHECKING:
     from .._engine.inbox import Inbox
+    from .._engine.progress import Progress
 
 # Called, it gives no argument; and no slave must import a module for it.
 _NO_SETUP: Callable[[], Any] = tuple
@@ -116,6 +117,11 @@ class OpenContext:
             self._engine.check_open()
         if self._is_closed:
             raise ClosedError("this Context has been closed")
+
+    def progress(self) -> Progress | None:
+        """Return how far the tasks are; None if this or its Manager has been closed."""
+        is_closed = self._is_closed or self._engine.closed_because
+        return None if is_closed else self._engine.progress(self._served)
 
     def close(self) -> None:
         """Forget the tasks, end those that run, and drop the set-up's values on the slaves."""

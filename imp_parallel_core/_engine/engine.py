@@ -37,6 +37,7 @@ from .served_context import ServedContext
 if TYPE_CHECKING:
     from .._fleet.info import SlaveInfo
     from .._wire.stream import Stream
+    from .progress import Progress
     from .witness import Witness
 
 _logger = logging.getLogger("imp_parallel.engine")
@@ -217,7 +218,18 @@ class Engine:
 
     def slaves(self) -> list[SlaveInfo]:
         """Return what each slave is doing; nothing if the engine has ended."""
-        return self._loop.ask(self._describe_slaves) or []
+        slaves = self._loop.ask(self._describe_slaves)
+        return [] if slaves is None else slaves
+
+    def progress(self, context: ServedContext) -> Progress | None:
+        """Return how far the tasks of a context are; None if the engine has ended."""
+
+        def tell() -> Progress:
+            from .progress import progress_of  # most runs never ask
+
+            return progress_of(context, self._scheduler, list(self._fleet.records))
+
+        return self._loop.ask(tell)
 
     def count_slaves(self) -> int:
         """Return how many slaves there are, or are to come."""
@@ -334,12 +346,13 @@ class Engine:
 
     def _describe_slaves(self) -> list[SlaveInfo]:
         from .._fleet.info import describe  # most runs never ask
+        from .._fleet.slave_table import SlaveTable
 
         now = time.monotonic()
-        return [
+        return SlaveTable(
             describe(record, self._scheduler.doing(record.index), now)
             for record in self._fleet.records.values()
-        ]
+        )
 
 
 _all_engines: weakref.WeakSet[Engine] = weakref.WeakSet()

@@ -169,6 +169,11 @@ class Inbox:
         return self._error is not None
 
     @property
+    def without_outcome(self) -> int:
+        """How many tasks have come to the engine, and have no outcome."""
+        return self._added - self._done
+
+    @property
     def has_waiters(self) -> bool:
         """Whether readers wait, or have waited since outcomes came last."""
         return bool(self._waiters)

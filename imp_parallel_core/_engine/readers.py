@@ -100,6 +100,7 @@ class Readers:
     def forget(self, context: ServedContext, inbox: Inbox) -> None:
         """Forget the tasks whose outcomes would go to an inbox: nobody will read them."""
         now = time.monotonic()
+        context.forgotten += inbox.without_outcome
         self._perform(
             self._scheduler.tasks_forgotten(context.id, lambda task: task.inbox is inbox, now)
         )

@@ -46,6 +46,7 @@ class ServedContext:
         self.inboxes: set[Inbox] = set()
         self.superseded: deque[Inbox] = deque()  # whose tasks the user has forgotten
         self.tasks = 0  # how many have been added
+        self.forgotten = 0  # how many of these never had an outcome, and have been forgotten
         self.book = book
         self.setup = setup
         self.setup_timeout_s = setup_timeout_s

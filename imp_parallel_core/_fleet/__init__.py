@@ -14,5 +14,5 @@ messages of slaves (:mod:`.inbound`). A :mod:`.record` is what the fleet keeps o
 
 Beside these, :mod:`.losses` tell people how slaves were lost, :mod:`.withdrawals` take back queued
 slaves that nobody needs, :mod:`.readable_error` makes the errors that slaves send fit to be read,
-and :mod:`.info` is what ``Manager.slaves`` returns.
+and :mod:`.info` is what ``Manager.slaves`` returns, in a :mod:`.slave_table`.
 """

@@ -75,6 +75,11 @@ class Scheduler:
         state = self._contexts.get(context)
         return [] if state is None else cancelling.waiting(self._board, state, inbox)
 
+    def failures_in(self, context: int) -> int:
+        """Return how many tasks of a context have failed."""
+        state = self._contexts.get(context)
+        return 0 if state is None else state.failures
+
     def unfinished_tasks(self) -> int:
         """Return how many tasks have no outcome yet."""
         return sum(len(c.fresh) + c.running for c in self._contexts.values())

@@ -1,0 +1,87 @@
+"""print(manager) and print(context) say how far a run is."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from imp_parallel_local import LocalSlave
+
+from imp_parallel_core import Context, Manager, TooManyFailuresError
+from tests.support.waiting import wait_until
+
+
+def setup() -> None:
+    """Do nothing: the context has this function's name."""
+
+
+def await_file(path: Path) -> None:
+    """End when a file is there."""
+    while not path.exists():
+        time.sleep(0.005)
+
+
+def await_text(context: Context, text: str) -> None:
+    """Wait until a context is shown so."""
+    wait_until(lambda: repr(context) == text, what=text)
+
+
+def test_a_manager_says_what_its_slaves_are_at(manager: Manager, tmp_path: Path) -> None:
+    assert str(manager) == "<Manager of 0 slaves>"
+    assert str(manager.slaves) == "no slaves"
+    manager.add_slave(LocalSlave())
+    wait_until(lambda: repr(manager) == "<Manager of 1 slave: 1 idle>")
+    manager.add_slave(LocalSlave())
+    wait_until(lambda: repr(manager) == "<Manager of 2 slaves: 2 idle>")
+    context = manager.get_context()
+    context.add_task(await_file, tmp_path / "gate")
+    wait_until(lambda: repr(manager) == "<Manager of 2 slaves: 1 working, 1 idle>")
+    assert "working" in str(manager.slaves)
+    (tmp_path / "gate").touch()
+    list(context.get_results())
+    manager.close()
+    assert repr(manager) == "<Manager, closed>"
+
+
+def test_a_context_says_how_many_tasks_are_done_have_failed_and_run(
+    two_slaves: Manager, tmp_path: Path
+) -> None:
+    context = two_slaves.get_context(setup)
+    assert repr(context) == "<Context setup: no tasks>"
+    for number in range(3):
+        context.add_task(int, str(number))
+    context.add_task(int, "x")
+    list(context.get_results(on_error="return"))
+    assert repr(context) == "<Context setup: 4 of 4 done, 1 failed>"
+    for _ in range(5):
+        context.add_task(await_file, tmp_path / "gate")
+    await_text(context, "<Context setup: 4 of 9 done, 1 failed, 2 running>")
+    context.clear()
+    await_text(context, "<Context setup: 4 of 4 done, 1 failed>")
+    (tmp_path / "gate").touch()
+    context.add_task(os.getpid)
+    list(context.get_results())
+    assert repr(context) == "<Context setup: 5 of 5 done, 1 failed>"
+    assert list(context.map(str, range(3))) == ["0", "1", "2"]
+    await_text(context, "<Context setup: 8 of 8 done, 1 failed>")
+    context.close()
+    assert repr(context) == "<Context setup, closed>"
+
+
+def test_a_context_whose_rest_was_ended_does_not_call_that_done(
+    one_slave: Manager,
+) -> None:
+    context = one_slave.get_context(max_failures=1, name="many")
+    for text in ("x", *"123456789"):
+        context.add_task(int, text)
+    with pytest.raises(TooManyFailuresError):
+        list(context.get_results(on_error="return"))
+    done = int(repr(context).split()[2])
+    assert done < 10
+    assert repr(context).startswith(f"<Context many: {done} of 10 done, 1 failed")
+
+
+def test_a_name_can_not_steer_a_terminal(one_slave: Manager) -> None:
+    assert repr(one_slave.get_context(name="a\x1b[31m")) == r"<Context a\x1b[31m: no tasks>"
