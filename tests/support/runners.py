@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from imp_parallel_core import CancelledError, Manager, Slave
-from tests.support.waiting import wait_until
+from tests.support.waiting import is_alive, wait_until
 
 
 def surroundings() -> dict[str, object]:
@@ -97,8 +97,12 @@ def check_that_a_task_is_ended_that_never_returns(
     stuck = context.add_task(lambda pid: compute_for_ever(folder / "mark"))
     numbers = [context.add_task(lambda pid: pid) for _ in range(20)]
     wait_until((folder / "mark").exists, 30.0)
-    name = manager.slaves[0].name
+    name, runner = manager.slaves[0].name, manager.slaves[0].runner_pid
+    assert runner == first
     assert context.cancel(stuck) == "ended"
+    wait_until(
+        lambda: not is_alive(first), 5.0, "the end of the process"
+    )  # 10 ms on an idle machine
     results = dict(context.get_results_unordered(on_error="return", numbered=True))
     assert type(results.pop(stuck)) is CancelledError
     assert results.keys() == set(numbers)

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import gc
 import os
+import sys
 import threading
 import time
 import traceback
@@ -403,6 +404,20 @@ def test_futures_that_are_dropped_leave_nothing_behind(executor: Executor) -> No
     gc.collect()
     assert [ref for ref in left if ref() is not None] == []
     assert not executor._pending._futures
+
+
+def test_of_many_futures_that_are_dropped_no_memory_is_left(executor: Executor) -> None:
+    count = 30_000
+    wait([executor.submit(abs, -n) for n in range(100)], LIMIT_S)  # what is made once has been made
+    gc.collect()
+    before = sys.getallocatedblocks()
+    futures = [executor.submit(abs, -n) for n in range(count)]
+    wait(futures, LIMIT_S)
+    assert sys.getallocatedblocks() - before > count
+    futures.clear()
+    executor.submit(abs, 1).result(LIMIT_S)  # the thread is at something else now
+    gc.collect()
+    assert sys.getallocatedblocks() - before < count // 10
 
 
 def test_when_no_slave_is_left_futures_say_so_and_slaves_that_are_added_work(

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from imp_parallel_core import Manager
 from tests.support.as_root import signal_as_root
 from tests.support.batch_suite.cluster import BatchCluster
 from tests.support.batch_suite.slaves import manager_of, squared, squares, wait_for
+from tests.support.runners import check_that_a_task_is_ended_that_never_returns
 from tests.support.scripts import Scripts
 from tests.support.waiting import wait_until
 
@@ -18,6 +20,7 @@ __all__ = [
     "test_a_close_deletes_what_waits_and_what_runs",
     "test_a_script_that_ends_without_a_close_deletes_its_jobs_too",
     "test_a_slave_that_is_ended_with_notice_hands_back_and_finishes_what_it_is_at",
+    "test_a_task_in_c_code_that_never_returns_is_ended_in_a_queue_too",
     "test_all_processes_of_a_slave_are_killed",
     "test_the_master_is_killed_and_later_slaves_find_nobody",
 ]
@@ -63,6 +66,13 @@ def test_a_slave_that_is_ended_with_notice_hands_back_and_finishes_what_it_is_at
         wait_until(lambda: manager.slaves[0].state == "gone", 60.0, str(manager.slaves))
     assert sorted(map(int, log.read_text().split())) == list(range(60)), "one was run twice"
     assert f"received {batch.signal}" in (tmp_path / "slave0.output").read_text()
+
+
+def test_a_task_in_c_code_that_never_returns_is_ended_in_a_queue_too(
+    batch: BatchCluster, tmp_path: Path
+) -> None:
+    with Manager() as manager:
+        check_that_a_task_is_ended_that_never_returns(manager, batch.array(1, ""), tmp_path)
 
 
 def test_a_close_deletes_what_waits_and_what_runs(batch: BatchCluster) -> None:
