@@ -50,6 +50,10 @@ class TaskFuture(concurrent.futures.Future[Any]):
         pending, task = self._pending, self._task
         return pending is not None and task is not None and pending.is_begun(task)
 
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        return text.replace("state=pending", "state=running") if self.running() else text
+
     def _settle(self, settle: Callable[[Any], object], how: Any) -> None:
         """Let the future be done, and hold nothing but its result any more."""
         self._pending = self._task = None
