@@ -168,7 +168,7 @@ PUBLIC = {
     "imp_parallel_sge": ["SGEPESlaveArray", "SGEQsubSlaveArray"],
     "imp_parallel_slurm": ["SlurmSlaveArray", "SlurmStepSlaveArray"],
     "imp_parallel_ssh": ["SSHHost", "SSHSlave", "SSHSlaveArray"],
-    "imp_parallel_view": ["ProgressBar"],
+    "imp_parallel_view": ["ProgressBar", "Record"],
 }
 
 HOST = [
@@ -252,6 +252,7 @@ MEMBERS = {
     "SlurmSlaveArray": [*SLAVE, "job_script", "standard_options", "system"],
     "SlurmStepSlaveArray": SLAVE,
     "ProgressBar": ["imp_parallel_observe"],
+    "Record": ["imp_parallel_observe"],
     "SSHHost": [
         *(*HOST, "read_files", "relay", "ship_modules", "close"),
         *("connection", "relay_ended", "close_unless_relayed"),  # called by its relay

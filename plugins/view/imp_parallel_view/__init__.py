@@ -6,15 +6,29 @@ and what they need, are imported when they are first used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from imp_parallel_core import hookimpl
+
 if TYPE_CHECKING:
+    from imp_parallel_core import Subcommand
+
     from ._progress_bar import ProgressBar
+    from ._record import Record
 
-_MODULES = {"ProgressBar": "_progress_bar"}
+_MODULES = {"ProgressBar": "_progress_bar", "Record": "_record"}
 
-__all__ = ["ProgressBar"]
+__all__ = ["ProgressBar", "Record"]
+
+
+@hookimpl
+def imp_parallel_commands() -> Sequence[Subcommand]:
+    """Bring the subcommands of this plugin."""
+    from ._report.command import Report
+
+    return [Report()]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,4 +40,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*globals(), *__all__})  # pluggy looks for hooks here

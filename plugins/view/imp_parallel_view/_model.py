@@ -25,7 +25,6 @@ from imp_parallel_core import (
     TasksAdded,
     TasksDone,
     TasksForgotten,
-    TasksReturned,
     TasksSent,
 )
 
@@ -112,7 +111,6 @@ class SlaveNow:
         since: since when, in the events' seconds.
         host: the name of its machine; "" before it has connected.
         context: the number of the context that it works for; 0 for none.
-        has: how many tasks it has that have not ended, the one that it runs among them.
         tasks_done: how many have ended on it.
         runners_lost: how many of its processes have died, other than by our own wish.
     """
@@ -123,7 +121,6 @@ class SlaveNow:
     since: float = 0.0
     host: str = ""
     context: int = 0
-    has: int = 0
     tasks_done: int = 0
     runners_lost: int = 0
 
@@ -216,7 +213,7 @@ class RunModel:
         self.ended_at = event.at
         for slave in self.slaves.values():
             if slave.doing not in (Doing.LOST, Doing.NOT_NEEDED):
-                slave.doing, slave.detail, slave.has = Doing.ENDED, "", 0
+                slave.doing, slave.detail = Doing.ENDED, ""
 
     def _events_missed(self, event: EventsMissed) -> None:
         self.missed += event.count
@@ -244,13 +241,8 @@ class RunModel:
         self._context(event.context).cancelled += event.count
 
     def _tasks_sent(self, event: TasksSent) -> None:
-        self._slave(event.slave).has += len(event.tasks)
         if not self._samples:
             self._samples.append((event.at, self._ended))
-
-    def _tasks_returned(self, event: TasksReturned) -> None:
-        slave = self._slave(event.slave)
-        slave.has = max(slave.has - len(event.tasks), 0)
 
     def _tasks_done(self, event: TasksDone) -> None:
         count = len(event.tasks)
@@ -263,9 +255,7 @@ class RunModel:
             context.failed += count
             self.last_errors.append((event.at, _task_error(context, event)))
         if event.slave:
-            slave = self._slave(event.slave)
-            slave.has = max(slave.has - count, 0)
-            slave.tasks_done += count
+            self._slave(event.slave).tasks_done += count
         self._ended += count
         self._sample(event.at)
 
@@ -294,7 +284,6 @@ class RunModel:
         doing = _DOING.get(event.state)
         if doing is None:  # gone
             doing = Doing.NOT_NEEDED if event.detail.startswith(_NOT_NEEDED) else Doing.LOST
-            slave.has = 0
         if doing is Doing.LOST and slave.doing is not Doing.LOST:
             self.last_errors.append((event.at, f"{event.slave} was lost: {event.detail}"))
         if doing is not slave.doing:
@@ -321,7 +310,6 @@ _TAKERS: dict[type[Event], Callable[[RunModel, Any], None]] = {
     TasksAdded: RunModel._tasks_added,
     TasksForgotten: RunModel._tasks_forgotten,
     TasksSent: RunModel._tasks_sent,
-    TasksReturned: RunModel._tasks_returned,
     TasksDone: RunModel._tasks_done,
     SetupDone: RunModel._setup_done,
     RunnerLost: RunModel._runner_lost,

@@ -138,9 +138,6 @@ def test_the_counts_are_those_of_what_has_happened(data: st.DataObject) -> None:
         assert counts.left == len(run.waiting[number]) + held
     total = model.total()
     assert total.ended + total.left == run.added.total()
-    assert {name: slave.has for name, slave in model.slaves.items()} == {
-        name: len(tasks) for name, tasks in run.at_slaves.items()
-    }
 
 
 @given(st.lists(st.floats(0.01, 30.0), min_size=2, max_size=200))
@@ -200,12 +197,6 @@ def test_slaves_are_counted_by_what_they_do_with_the_reasons() -> None:
     assert model.slave_counts() == {Doing.QUEUED: 3, Doing.NOT_NEEDED: 1, Doing.LOST: 1}
     model.tell([RunEnded(2.0)])
     assert model.slave_counts() == {Doing.NOT_NEEDED: 1, Doing.LOST: 1, Doing.ENDED: 3}
-
-
-def test_what_slaves_have_is_forgotten_when_they_have_gone() -> None:
-    model = RunModel()
-    model.tell([sent(0.0, 1, "slave 0", [1, 2, 3]), SlaveChanged(1.0, "slave 0", "gone", "killed")])
-    assert model.slaves["slave 0"].has == 0
 
 
 def test_the_last_errors_are_kept_and_no_more() -> None:

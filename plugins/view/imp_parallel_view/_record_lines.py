@@ -1,0 +1,157 @@
+"""A record's lines: each event as a line of JSON, and back. Pure.
+
+The first line says what made the record. In every other line, ``event`` is the name of the event's
+class, and the rest are its attributes. Lines of later versions, which may have other events and
+other attributes, are read as far as they are known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from imp_parallel_core import (
+    ContextDone,
+    ContextOpened,
+    Event,
+    EventsMissed,
+    RunBegan,
+    RunEnded,
+    RunnerLost,
+    SetupDone,
+    SlaveChanged,
+    TasksAdded,
+    TasksDone,
+    TasksForgotten,
+    TasksReturned,
+    TasksSent,
+)
+
+FORMAT = 1
+"""The number of the record's format; it is raised when old readers would misunderstand a record."""
+_KINDS: tuple[type[Event], ...] = (
+    ContextDone,
+    ContextOpened,
+    EventsMissed,
+    RunBegan,
+    RunEnded,
+    RunnerLost,
+    SetupDone,
+    SlaveChanged,
+    TasksAdded,
+    TasksDone,
+    TasksForgotten,
+    TasksReturned,
+    TasksSent,
+)
+_BY_NAME = {kind.__name__: kind for kind in _KINDS}
+_FIELDS = {kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in _KINDS}
+_DIGITS = 7  # of seconds
+_LONGEST = 1 << 53  # integers beyond that are not the same in all readers of JSON
+
+
+class NotARecord(ValueError):
+    """A line can't be read as an event."""
+
+
+def header(facts: dict[str, str]) -> str:
+    """Return the first line of a record.
+
+    Args:
+        facts: what is known of the script and its machine.
+    """
+    return json.dumps({"record": "imp-parallel", "format": FORMAT, **facts}) + "\n"
+
+
+def is_header(line: str) -> bool:
+    """Return whether a line is the first one of a record."""
+    return line.startswith('{"record": "imp-parallel"')
+
+
+def facts_of(line: str) -> dict[str, str]:
+    """Return what the first line of a record says of the script and its machine.
+
+    Raises NotARecord.
+    """
+    try:
+        facts = json.loads(line) if is_header(line) else None
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict):
+        raise NotARecord("it is no record that imp_parallel_view.Record has written")
+    if facts.get("format") != FORMAT:
+        raise NotARecord(
+            f"its format is {facts.get('format')!r}, and this version reads {FORMAT}: "
+            "install the version of imp-parallel-view that has written it"
+        )
+    return {name: text for name, text in facts.items() if isinstance(text, str)}
+
+
+def lines_of(events: Iterable[Event]) -> str:
+    """Return the lines of events."""
+    return "".join(map(_line_of, events))
+
+
+def _line_of(event: Event) -> str:
+    kind = type(event)
+    fields: dict[str, Any] = {"event": kind.__name__}
+    for name in _FIELDS.get(kind) or [field.name for field in dataclasses.fields(event)]:
+        value = getattr(event, name)
+        fields[name] = round(value, _DIGITS) if type(value) is float else value
+    if kind is TasksDone:
+        fields["durations_s"] = [round(seconds, _DIGITS) for seconds in fields["durations_s"]]
+    return f"{_encode(fields)}\n"
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=list).encode
+
+
+def event_of(line: str) -> Event | None:
+    """Return the event of a line; None if this version does not know it. Raises NotARecord."""
+    try:
+        fields = json.loads(line)
+    except ValueError as problem:
+        raise NotARecord(str(problem)) from None
+    if not isinstance(fields, dict) or not isinstance(fields.get("event"), str):
+        raise NotARecord("no event")
+    kind = _BY_NAME.get(fields["event"])
+    if kind is None:
+        return None
+    known = {name: fields[name] for name in _FIELDS[kind] if name in fields}
+    for name, value in known.items():
+        if not _CHECKS[kind.__annotations__.get(name, "float")](value):
+            raise NotARecord(f"{kind.__name__}.{name} can't be {value!r}"[:200])
+    try:
+        event = kind(**known)
+    except TypeError as problem:
+        raise NotARecord(str(problem)) from None
+    if isinstance(event, TasksDone):
+        columns = (event.attempts, event.durations_s, event.result_bytes, event.peak_memory_bytes)
+        if not event.tasks or any(len(column) != len(event.tasks) for column in columns):
+            raise NotARecord("columns of TasksDone have different lengths")
+    return event
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and -_LONGEST < value < _LONGEST  # type: ignore[operator]  # a number
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < _LONGEST
+
+
+def _is_list_of(check: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: type(value) is list and all(map(check, value))
+
+
+_CHECKS: dict[str, Callable[[object], bool]] = {
+    "float": _is_number,
+    "int": _is_count,
+    "int | None": lambda value: value is None or _is_count(value),
+    "str": lambda value: type(value) is str,
+    "bool": lambda value: type(value) is bool,
+    "Sequence[int]": _is_list_of(_is_count),
+    "Sequence[float]": _is_list_of(_is_number),
+}

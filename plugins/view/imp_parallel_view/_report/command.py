@@ -1,0 +1,80 @@
+"""The subcommand ``imp-parallel report``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from imp_parallel_core import printable
+
+from .._reading import RecordReader
+from .._words import counted
+from .history import History
+
+
+class Report:
+    """Makes a page, or a trace, of a record."""
+
+    name = "report"
+    help = "make one HTML file of a run that Record has written"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the arguments."""
+        parser.description = (
+            "Make one HTML file of a record that imp_parallel_view.Record has written, also of a "
+            "run that still goes on: a timeline, how long tasks took, why slaves were idle, what "
+            "failed."
+        )
+        parser.add_argument("record", type=Path, help="what Record has written, such as run.jsonl")
+        parser.add_argument(
+            "-o", "--output", type=Path, help="the HTML file; by default RECORD with .html"
+        )
+        parser.add_argument(
+            "--perfetto",
+            type=Path,
+            metavar="TRACE",
+            help="write a trace for https://ui.perfetto.dev instead, such as run.json",
+        )
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Write the file; return the exit code."""
+        reader = RecordReader(arguments.record)
+        history = History(reader)
+        if arguments.perfetto is not None:
+            from .perfetto import trace
+
+            path = arguments.perfetto
+            _check(path, arguments.record)
+            with path.open("w", encoding="utf-8") as file:
+                file.writelines(trace(history))
+        else:
+            from .page import page
+
+            path = arguments.output or _beside(arguments.record)
+            _check(path, arguments.record)
+            path.write_text(page(history, reader.facts, _notes(history, reader)), encoding="utf-8")
+        print(printable(str(path)))
+        return 0
+
+
+def _beside(record: Path) -> Path:
+    name = record.name.removesuffix(".gz").removesuffix(".jsonl")
+    return record.with_name(f"{name}.html")
+
+
+def _check(path: Path, record: Path) -> None:
+    if path.exists() and path.samefile(record):
+        raise FileExistsError(f"{path} is the record itself: choose another name")
+
+
+def _notes(history: History, reader: RecordReader) -> list[str]:
+    notes = []
+    if history.model.ended_at is None:
+        notes.append("The record has no end: the run still goes on, or it was killed.")
+    if history.model.missed:
+        events = counted(history.model.missed, "event")
+        notes.append(f"The record could not keep up with the run: {events} are missing.")
+    if reader.unreadable:
+        lines = counted(reader.unreadable, "line")
+        notes.append(f"{lines} of the record can't be read, and are left out.")
+    return notes

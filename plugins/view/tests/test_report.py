@@ -1,0 +1,307 @@
+"""The report: what it says of a run, how large it gets, and how a browser shows it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from imp_parallel_view._model import Doing
+from imp_parallel_view._record_lines import header, lines_of
+from imp_parallel_view._report import statistics
+from imp_parallel_view._report.history import History
+from imp_parallel_view._report.idleness import Reason
+from imp_parallel_view._report.page import page
+from imp_parallel_view._report.perfetto import trace
+from imp_parallel_view._report.timeline import UNIT, timeline
+
+from imp_parallel_core import (
+    ContextDone,
+    ContextOpened,
+    Event,
+    RunBegan,
+    RunEnded,
+    RunnerLost,
+    SetupDone,
+    SlaveChanged,
+    TasksAdded,
+    TasksDone,
+    TasksReturned,
+    TasksSent,
+)
+from tests.support.packages import need, need_programs
+
+OWNED = "document.title='owned'"
+HOSTILE = f'</script><script>{OWNED}</script><img src=x onerror="{OWNED}">'
+BROWSER = "chromium-headless-shell"
+
+
+def done(
+    at: float,
+    context: int,
+    slave: str,
+    tasks: Iterable[int],
+    seconds: float,
+    outcome: str = "value",
+    error: str = "",
+) -> TasksDone:
+    """Return the event of tasks that took so long each."""
+    numbers = list(tasks)
+    count = len(numbers)
+    columns = (numbers, [1] * count, [seconds] * count, [2048] * count, [0] * count)
+    return TasksDone(at, context, slave, outcome, error, *columns)
+
+
+def sent(at: float, context: int, slave: str, tasks: Iterable[int]) -> TasksSent:
+    """Return the event of tasks that are sent."""
+    numbers = list(tasks)
+    return TasksSent(at, context, slave, numbers, [1] * len(numbers))
+
+
+def small_run(name: str = "scoring", error: str = "ValueError: no distance") -> list[Event]:
+    """Return the events of a run of 100 s with all that can happen."""
+    return [
+        RunBegan(1000.0, 1.7e9),
+        SlaveChanged(1000.0, "slave 0", "launching"),
+        SlaveChanged(1000.0, "slave 1", "queued", "Resources"),
+        SlaveChanged(1005.0, "slave 0", "connected", "", "anna"),
+        SlaveChanged(1005.0, "slave 0", "idle", "", "anna"),
+        ContextOpened(1010.0, 1, name),
+        TasksAdded(1010.0, 1, 4, 4),
+        SlaveChanged(1010.0, "slave 0", "setting up", "", "anna", 1),
+        SetupDone(1015.0, 1, "slave 0", 1010.0, 5.0),
+        SlaveChanged(1015.0, "slave 0", "working", "", "anna", 1),
+        sent(1015.0, 1, "slave 0", [0, 1]),
+        SlaveChanged(1020.0, "slave 1", "idle", "", "bert"),
+        SlaveChanged(1020.0, "slave 1", "setting up", "", "bert", 1),
+        SetupDone(1022.0, 1, "slave 1", 1020.0, 2.0, "ImportError: no module"),
+        SlaveChanged(1022.0, "slave 1", "idle", "", "bert"),
+        done(1025.0, 1, "slave 0", [0], 10.0),
+        done(1035.0, 1, "slave 0", [1], 10.0, "raised", error),
+        sent(1035.0, 1, "slave 0", [2, 3]),
+        RunnerLost(1045.0, "slave 0", "killed by SIGSEGV", 1, 2, 1, 1035.0, True),
+        TasksReturned(1045.0, 1, "slave 0", [2, 3]),
+        done(1045.0, 1, "slave 0", [2], 0.0, "lost", "killed by SIGSEGV"),
+        sent(1046.0, 1, "slave 0", [3]),
+        done(1060.0, 1, "slave 0", [3], 14.0),
+        SlaveChanged(1060.0, "slave 0", "idle", "", "anna"),
+        TasksAdded(1070.0, 1, 1, 5),
+        sent(1070.0, 1, "slave 0", [4]),
+        SlaveChanged(1070.0, "slave 0", "working", "", "anna", 1),
+        SlaveChanged(1072.0, "slave 1", "gone", "its host was switched off"),
+        done(1080.0, 1, "slave 0", [4], 10.0),
+        SlaveChanged(1080.0, "slave 0", "idle", "", "anna"),
+        ContextDone(1090.0, 1),
+        RunEnded(1100.0),
+    ]
+
+
+def large_run(slaves: int, batches: int, size: int) -> Iterable[Event]:
+    """Yield the events of a run of many short tasks."""
+    yield RunBegan(0.0, 1.7e9)
+    yield ContextOpened(0.0, 1, "many")
+    yield TasksAdded(0.0, 1, slaves * batches * size, slaves * batches * size)
+    for slave in range(slaves):
+        yield SlaveChanged(0.0, f"slave {slave}", "working", "", "anna", 1)
+    number = 0
+    for batch in range(batches):
+        for slave in range(slaves):
+            tasks = range(number, number + size)
+            number += size
+            yield sent(float(batch), 1, f"slave {slave}", tasks)
+            is_bad = (batch + slave) % 97 == 0
+            outcome = ("raised", f"ValueError: {number}") if is_bad else ("value", "")
+            yield done(batch + 1.0, 1, f"slave {slave}", tasks, 0.9 / size, *outcome)
+    yield RunEnded(batches + 1.0)
+
+
+def test_a_slaves_time_is_accounted_for_and_its_idleness_explained() -> None:
+    first, second = statistics.slave_times(History(small_run()))
+    assert first.by_doing == {
+        Doing.STARTING: 5.0,
+        Doing.IDLE: 35.0,
+        Doing.SETTING_UP: 5.0,
+        Doing.WORKING: 55.0,
+    }
+    assert first.by_reason == {
+        Reason.NOTHING_ADDED: 5.0,
+        Reason.NOT_ADDED_YET: 10.0,
+        Reason.ALL_DONE: 20.0,
+    }
+    assert (first.tasks, first.deaths) == (5, 1)
+    # tasks waited until 1035, and for a second from 1045; its own set-up had failed
+    assert second.by_doing[Doing.QUEUED] == 20.0
+    assert second.by_reason == {
+        Reason.SETUP_FAILED: 14.0,
+        Reason.NOT_ADDED_YET: 34.0,
+        Reason.NONE_LEFT: 2.0,
+    }
+    assert second.last == "lost: its host was switched off"
+
+
+def test_failures_are_put_together_by_their_causes() -> None:
+    events = [
+        RunBegan(0.0, 1.7e9),
+        ContextOpened(0.0, 1, "scoring"),
+        *(done(n, 1, f"slave {n % 3}", [n], 1.0, "raised", f"ValueError: {n}") for n in range(40)),
+        done(50.0, 1, "slave 0", [50, 51], 1.0, "raised", "KeyError: 'a'"),
+    ]
+    causes, left_out = statistics.causes(History(events))
+    assert [(each.times, each.cause, each.slaves) for each in causes] == [
+        (40, "ValueError: 0", 3),
+        (2, "KeyError: 'a'", 1),
+    ]
+    assert causes[1].examples == ["50", "51"]
+    assert left_out == 0
+
+
+def test_durations_are_counted_in_bins_that_hold_them() -> None:
+    seconds = [1e-4, 2.0, 2.0, 30.0]
+    events = [done(float(n), 1, "slave 0", [n], each) for n, each in enumerate(seconds)]
+    took = statistics.durations(History([RunBegan(0.0, 0.0), *events]))
+    assert took is not None
+    assert (took.tasks, took.median_s, took.longest_s) == (4, 2.0, 30.0)
+    assert sum(each.done for each in took.bins) == 4
+    assert took.bins[0].begin_s <= 1e-4 < took.bins[0].end_s
+    assert took.bins[-1].begin_s <= 30 < took.bins[-1].end_s
+
+
+def test_the_timeline_holds_long_tasks_as_they_are() -> None:
+    drawn = timeline(History(small_run()))
+    first = drawn["rows"][0]
+    assert [item[:2] for item in first["tasks"]] == [
+        [UNIT * 15 // 100, UNIT // 10],
+        [UNIT * 25 // 100, UNIT // 10],
+        [UNIT * 46 // 100, UNIT * 14 // 100],
+        [UNIT * 70 // 100, UNIT // 10],
+    ]
+    why = drawn["details"].index("killed by SIGSEGV")
+    assert first["deaths"] == [[UNIT * 45 // 100, why, UNIT * 35 // 100]]
+    states = [(drawn["doing"][kind], drawn["details"][why]) for *_, kind, why in first["states"]]
+    assert ("idle", Reason.NOT_ADDED_YET.value) in states
+
+
+@pytest.mark.parametrize(("slaves", "batches", "size"), [(1, 3000, 50), (1000, 5, 50)])
+def test_a_page_is_of_bounded_size_however_many_tasks_there_were(
+    slaves: int, batches: int, size: int
+) -> None:
+    made = page(History(large_run(slaves, batches, size)), {"script": "many.py"})
+    assert len(made) < 3_000_000
+    assert f"{slaves * batches * size:,}" in made
+
+
+def test_a_trace_for_perfetto_is_json_with_a_slice_for_each_task() -> None:
+    made = json.loads("".join(trace(History(small_run(HOSTILE)))))
+    events = made["traceEvents"]
+    tasks = [event for event in events if event.get("cat") == "task"]
+    assert [(event["ts"], event["dur"], event["args"]["task"]) for event in tasks] == [
+        (15e6, 10e6, 0),
+        (25e6, 10e6, 1),
+        (46e6, 14e6, 3),
+        (70e6, 10e6, 4),
+    ]
+    names = [event["args"]["name"] for event in events if event["name"] == "thread_name"]
+    assert names == ["slave 0 (anna)", "slave 1 (bert)"]
+    assert {event["ph"] for event in events} == {"M", "X", "i"}
+    assert {"ts", "pid", "tid", "name"} <= set(tasks[0])
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run ``imp-parallel report``."""
+    return subprocess.run(
+        [sys.executable, "-m", "imp_parallel_core", "report", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def write_record(path: Path, events: Iterable[Event]) -> Path:
+    """Write a record."""
+    path.write_text(header({"script": "/home/anna/score.py", "host": "laptop"}) + lines_of(events))
+    return path
+
+
+def test_the_command_writes_a_page_beside_the_record(tmp_path: Path) -> None:
+    record = write_record(tmp_path / "run.jsonl", small_run())
+    run = command(record)
+    assert (run.returncode, run.stdout, run.stderr) == (0, f"{tmp_path / 'run.html'}\n", "")
+    text = (tmp_path / "run.html").read_text()
+    assert "<title>score.py: report of a run</title>" in text
+    assert "The record has no end" not in text
+    assert command(record, "--perfetto", tmp_path / "run.json").returncode == 0
+    assert json.loads((tmp_path / "run.json").read_text())["traceEvents"]
+
+
+def test_the_page_of_a_run_that_was_killed_says_so(tmp_path: Path) -> None:
+    record = write_record(tmp_path / "run.jsonl", small_run()[:-12])
+    record.write_text(record.read_text() + "nonsense\n" + '{"event":"Tas')
+    assert command(record).returncode == 0
+    text = (tmp_path / "run.html").read_text()
+    assert "The record has no end: the run still goes on, or it was killed." in text
+    assert "1 line of the record" in text
+
+
+def test_the_command_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("my results")
+    for name, words in (("mine", "is no record"), ("nowhere", "No such file")):
+        run = command(tmp_path / name)
+        assert run.returncode == 1
+        assert words in run.stderr
+        assert "Traceback" not in run.stderr
+    record = write_record(tmp_path / "run.html", small_run())
+    assert "is the record itself" in command(record, "-o", record).stderr
+
+
+def test_a_browser_shows_the_page_and_runs_nothing_of_others(tmp_path: Path) -> None:
+    events = small_run(name=f"scoring {HOSTILE}", error=f"ValueError: {HOSTILE}")
+    text, log = in_browser(page(History(events), {"script": f"{HOSTILE}.py"}), tmp_path)
+    assert not re.search(r"CONSOLE.*(error|violates|refused)", log, re.IGNORECASE), log
+    title = re.search(r"<title>(.*?)</title>", text)
+    assert title is not None
+    assert title[1].endswith("py: report of a run")
+    assert "<img" not in text
+    assert text.count("<script") == 2
+    for words in ("Timeline", "Where the slaves' time went", "killed by SIGSEGV", "Slaves", "anna"):
+        assert words in text
+    assert "ImportError: no module" in text
+    # drawn by the script: the canvas has a size, and contexts have their colours
+    assert re.search(r'<canvas[^>]* width="\d+"[^>]*style="width: \d+px', text)
+    assert re.search(r'data-context="1" style="background: rgb', text)
+
+
+def test_a_browser_opens_the_page_of_a_million_tasks_within_seconds(tmp_path: Path) -> None:
+    made = page(History(large_run(100, 100, 100)), {"script": "many.py"})
+    began = time.monotonic()
+    text, _ = in_browser(made, tmp_path)
+    assert time.monotonic() - began < 30  # two, on a machine that does nothing else
+    assert "1,000,000" in text
+    assert len(made) < 5_000_000
+
+
+def in_browser(html: str, folder: Path) -> tuple[str, str]:
+    """Return the document as a browser has it when its scripts have run, and the browser's log."""
+    need("in a browser", lambda: need_programs({BROWSER: BROWSER}))
+    path = folder / "page.html"
+    path.write_text(html, encoding="utf-8")
+    options = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        "--window-size=1200,1000",
+    ]
+    run = subprocess.run(
+        [BROWSER, *options, f"--user-data-dir={folder}", "--dump-dom", path.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+        env={**os.environ, "HOME": str(folder)},
+    )
+    return run.stdout, run.stderr
