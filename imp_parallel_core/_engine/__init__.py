@@ -9,5 +9,6 @@ Read :mod:`.engine` first, then :mod:`.performer` (how each action is performed)
 (where the user's threads wait for outcomes), :mod:`.readers` (what the engine does for them),
 :mod:`.served_context` (what the engine knows of a context), :mod:`.observers` (the thread that
 calls observers) and :mod:`.witness` (what these are told; :mod:`.telling` tells it, with
-:mod:`.first_lines` of errors). :mod:`.progress` is what the ``repr`` of a context shows.
+:mod:`.first_lines` of errors). :mod:`.progress` is what the ``repr`` of a context shows, and
+:mod:`.waiting` tells those who wait in vain why.
 """

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .._fleet.info import SlaveInfo
     from .._wire.stream import Stream
     from .progress import Progress
+    from .waiting import WaitingNotice
     from .witness import Witness
 
 _logger = logging.getLogger("imp_parallel.engine")
@@ -92,6 +93,8 @@ class Engine:
         self.closed_because = ""
         """Why :meth:`check_open` raises; empty while it does not."""
         self._leaves_readers = False
+        self._has_worked = False  # a slave, as far as anybody who waits has noticed
+        self._notice: WaitingNotice | None = None
         self._renewing = threading.Lock()
         _all_engines.add(self)
         self._loop.start()
@@ -146,12 +149,26 @@ class Engine:
         inbox = Inbox(
             ask=lambda waiter: post(lambda: self._readers.wait(context, inbox, waiter)),
             nudge=lambda: post(lambda: self._readers.count_read(context)),
-            check=self.check_open,
+            check=self._check_reader,
             nudge_every=self._nudge_every,
             map=map,
         )
         post(lambda: self._readers.inbox_opened(context, inbox))
         return inbox
+
+    def _check_reader(self) -> None:
+        """Look, every second or so, after a thread that waits. Raises ClosedError."""
+        self.check_open()
+        if self._has_worked:
+            return
+        records = list(self._fleet.records.values())
+        self._has_worked = any(record.life.has_joined for record in records)
+        if not self._has_worked:
+            if self._notice is None:
+                from .waiting import WaitingNotice  # most slaves start at once
+
+                self._notice = WaitingNotice(self.slaves)
+            self._notice.look(time.monotonic())
 
     def forget_inbox(self, context: ServedContext, inbox: Inbox) -> None:
         """Forget the tasks whose outcomes would go there: nobody will read them."""

@@ -90,7 +90,7 @@ class Inbox:
     Args:
         ask: passes a waiter on to the engine, which answers it at once or later.
         nudge: tells the engine that outcomes have been read.
-        check: raises if the engine has ended.
+        check: called every second while a reader waits; raises if the engine has ended.
         nudge_every: after how many outcomes; credit is given back in such portions.
         map: which map of the context it is for, from 1; 0 for none.
     """

@@ -10,6 +10,8 @@ import pytest
 from imp_parallel_local import LocalSlave
 
 from imp_parallel_core import Context, Manager, TooManyFailuresError
+from imp_parallel_core._engine import waiting
+from tests.support.harness import RunScript
 from tests.support.waiting import wait_until
 
 
@@ -85,3 +87,39 @@ def test_a_context_whose_rest_was_ended_does_not_call_that_done(
 
 def test_a_name_can_not_steer_a_terminal(one_slave: Manager) -> None:
     assert repr(one_slave.get_context(name="a\x1b[31m")) == r"<Context a\x1b[31m: no tasks>"
+
+
+SLOW_START = """
+import logging
+from imp_parallel_core import Manager, ResultTimeoutError
+from imp_parallel_core._engine import waiting
+from imp_parallel_local import LocalSlave
+
+waiting._FIRST_S = 1.5  # the test need not take 10 s
+with Manager(python="sleep 600; exec python3") as manager:
+    manager.add_slave(LocalSlave())
+    context = manager.get_context()
+    context.add_task(int)
+    try:
+        list(context.get_results(timeout_s=4))
+    except ResultTimeoutError:
+        pass
+"""
+
+
+def test_a_script_without_any_logging_is_told_that_no_slave_works(start_script: RunScript) -> None:
+    script = start_script(SLOW_START)
+    _, said = script.communicate(timeout=50)
+    assert "no slave has worked yet, and results have been waited for" in said
+    assert "1 starting" in said
+    assert script.returncode == 0
+
+
+def test_a_slave_that_works_is_no_reason_to_say_that_none_does(
+    one_slave: Manager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(waiting, "_FIRST_S", 0.5)
+    context = one_slave.get_context()
+    context.add_task(time.sleep, 3)
+    list(context.get_results())
+    assert "no slave has worked yet" not in caplog.text
