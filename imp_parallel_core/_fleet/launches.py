@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from .._errors import Error, LaunchError
+from .._launch.queued import waiting
 from .._launch.watch import LaunchReports, LaunchWatch
 from .._plugins.launch import LaunchState
 from .._plugins.registry import Plugins
@@ -49,6 +50,7 @@ class Launches:
         self._stream_made = stream_made
         self._numbers = count(1)
         self._watches: list[LaunchWatch] = []
+        self._waiting = waiting()
         self._is_over = False
 
     def begin(self, records: Sequence[SlaveRecord]) -> None:
@@ -58,7 +60,9 @@ class Launches:
         number, now = next(self._numbers), time.monotonic()
         bootstraps = [record.bootstrap for record in records]
         reports = _Reports(number, records, self._loop.post, self._perform, self._stream_made)
-        watch = LaunchWatch(self._plugins, records[0].description, bootstraps, reports)
+        watch = LaunchWatch(
+            self._plugins, records[0].description, bootstraps, reports, self._waiting
+        )
         for record in records:
             record.watch = watch
             self._perform(record, record.life.launch_begun(number, now))

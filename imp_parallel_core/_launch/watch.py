@@ -23,7 +23,7 @@ from .._printable import printable_lines
 from .._wire.link import close_quietly
 from .answers import Answers
 from .late import Delays
-from .queued import QueuedSlaves
+from .queued import QueuedSlaves, Waiting
 
 if TYPE_CHECKING:
     from .._plugins.bootstrap import Bootstrap
@@ -84,6 +84,7 @@ class LaunchWatch(threading.Thread):
         slaves: the description.
         bootstraps: one for each slave.
         reports: whom to tell.
+        waiting: what the launches of a Manager share.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class LaunchWatch(threading.Thread):
         slaves: Slave,
         bootstraps: Sequence[Bootstrap],
         reports: LaunchReports,
+        waiting: Waiting,
     ) -> None:
         self._what = describe(slaves)
         super().__init__(name=f"imp_parallel launch of {self._what}", daemon=True)
@@ -104,7 +106,7 @@ class LaunchWatch(threading.Thread):
         self._states: dict[int, LaunchState] = {}  # as they were last reported
         self._answers = Answers(self._what)
         self._delays = Delays(bootstraps)
-        self._queued = QueuedSlaves(self._what)
+        self._queued = QueuedSlaves(self._what, waiting)
         self._pause_s = _FIRST_POLL_S
         self._streams: dict[int, Stream] = {}
         self._let_go: set[int] = set()
@@ -248,6 +250,8 @@ class LaunchWatch(threading.Thread):
             connected = news & self._connected
         for index in connected:
             self._forget(index)
+        if connected:
+            self._queued.forget()
         if isinstance(launch, InformedLaunch):
             parted = news - connected
             what = "tell of the connections of slaves to"
@@ -294,6 +298,7 @@ class LaunchWatch(threading.Thread):
             self._try(launch, lambda: launch.end_slave(index), f"end slave {index} of")
 
     def _cancel(self, launch: Launch) -> None:
+        self._queued.forget()
         with self._lock:
             self._is_over = True
             for stream in self._streams.values():  # too late, perhaps, for the engine to take it

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..reminder import Reminder
 from .launch import LaunchPhase, LaunchState
 from .output_files import open_output
 
 if TYPE_CHECKING:
     from .bootstrap import Bootstrap
     from .sent_array import SentSlaveArray
-
-_REMIND_S = 10.0  # after which people are told first that all slaves wait
 
 
 class SentStates:
@@ -30,17 +25,12 @@ class SentStates:
 
     def __init__(self, slaves: SentSlaveArray) -> None:
         self.slaves = slaves
-        self.reminds_of_queue = False
-        """Whether people are told here that all slaves wait, so that the core need not."""
         self._output_paths: dict[int, str | None] = {}
         self._states: dict[int, LaunchState] = {}
         self._started_before: dict[int, str] = {}  # why those that are queued again are so
         self._places: dict[int, str] = {}
         self._places_before: dict[int, str] = {}  # the system was asked
         self._changed = threading.Condition()
-        self._logger = logging.getLogger(f"imp_parallel.{slaves.system.lower()}")
-        self._since = time.monotonic()
-        self._reminder = Reminder(_REMIND_S)
 
     def _begin(self, bootstraps: Sequence[Bootstrap]) -> None:
         for bootstrap in bootstraps:
@@ -106,16 +96,10 @@ class SentStates:
             return dict(self._states)
 
     def _wait_for_room(self, reason: str) -> None:
-        """Note why slaves wait that are queued; tell people if all of them do, at times."""
-        queued = self._in_phase(LaunchPhase.QUEUED)
-        for index in queued:
+        """Note why slaves wait that are queued; the core tells people, at times."""
+        for index in self._in_phase(LaunchPhase.QUEUED):
             before = self._started_before.get(index, "")
             self._set(index, LaunchState(LaunchPhase.QUEUED, before + reason))
-        waited_s = time.monotonic() - self._since
-        self.reminds_of_queue = len(queued) == len(self._states)
-        if self.reminds_of_queue and self._reminder.remind(waited_s):
-            text = "all %d slaves of %s are still queued after %.0f s: %s"
-            self._logger.warning(text, len(queued), self.slaves, waited_s, reason)
 
     def _set(self, index: int, state: LaunchState) -> None:
         with self._changed:

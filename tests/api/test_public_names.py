@@ -314,7 +314,7 @@ FOR_PLUGINS = {
         "with_private_folders",
     ],
     "imp_parallel_core.proofs": ["expect_none", "expect_proof", "note_proof"],
-    "imp_parallel_core.reminder": ["Reminder"],
+    "imp_parallel_core.reminder": ["Reminder", "SharedReminder"],
     "imp_parallel_core.trusted_paths": ["SHELL_FUNCTION", "who_else_writes", "why_not"],
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from imp_parallel_core import Bootstrap, LaunchPhase, LaunchState, Slave
+from imp_parallel_core._launch.queued import waiting
 from imp_parallel_core._launch.watch import LaunchReports, LaunchWatch
 from tests.support.waiting import wait_until
 
@@ -98,7 +99,7 @@ class Plugin:
 
 def watch_of(plugin: Any, told: Told) -> LaunchWatch:
     bootstraps = [Bootstrap(index, "", "", None, []) for index in range(2)]
-    return LaunchWatch(plugin, Slave(), bootstraps, told)
+    return LaunchWatch(plugin, Slave(), bootstraps, told, waiting())
 
 
 class Scene:

@@ -393,24 +393,6 @@ def test_a_slave_that_has_come_since_the_system_was_asked_is_not_taken_for_gone(
     assert launch._in_phase(LaunchPhase.RUNNING) == [0, 1]
 
 
-def test_people_are_told_now_and_then_while_all_slaves_wait(
-    launch: Launch, caplog: pytest.LogCaptureFixture
-) -> None:
-    launch.poll()
-    assert not caplog.text
-    launch._since -= 11.0
-    launch.poll()
-    launch.poll()
-    assert launch.reminds_of_queue, "so that the core does not tell it again"
-    (told,) = caplog.messages
-    assert told == "all 2 slaves of Array(2, cores=3) are still queued after 11 s: no room"
-    launch.reported(report(0))
-    launch._since -= 1000.0
-    launch.poll()
-    assert len(caplog.messages) == 1
-    assert not launch.reminds_of_queue
-
-
 def test_a_system_is_asked_until_it_has_no_more_answers(launch: Launch) -> None:
     launch.answers = [True, True, False, True]
     launch.submit({}, b"")

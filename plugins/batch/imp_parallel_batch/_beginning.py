@@ -15,6 +15,7 @@ from ._launch import BatchLaunch
 from ._leftovers import note_name
 from ._pending_launch import PendingLaunch
 from ._plugin_calls import call
+from ._queue_watch import watch_of
 from ._reach import warn_if_only_here
 from ._records import Array
 from ._submission import OutOfReach, Submission
@@ -45,7 +46,8 @@ def begin(array: BatchSlaveArray, bootstraps: Sequence[Bootstrap]) -> BatchLaunc
         submission = _submission(cluster, array, bootstraps, documents)
         job = submission.submit()
     except OutOfReach as problem:
-        return PendingLaunch(cluster, submission, bootstraps, problem, launched, give_up)
+        pending = watch_of(system, array.host).pending
+        return PendingLaunch(cluster, submission, bootstraps, problem, pending, launched, give_up)
     except BaseException:
         give_up()
         raise

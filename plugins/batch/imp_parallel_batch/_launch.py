@@ -66,7 +66,10 @@ class BatchLaunch:
         self._end = ArrayEnd(self._cluster, self._watch, self._documents, self.job)
         self._submitted_at = time.monotonic()
         count = len(bootstraps)
-        self._reminder = QueueReminder(self._cluster, self.job, count, self._submitted_at)
+        self._options = tuple(submission.options)
+        self._reminder = QueueReminder(
+            self._watch.waiting, self._cluster, self.job, count, self._submitted_at
+        )
         self._watch.expect_change()
         self._logger.info("job %s: %d slaves submitted", self.job, len(bootstraps))
 
@@ -89,7 +92,11 @@ class BatchLaunch:
         are_queued = phases == {LaunchPhase.QUEUED} and tasks.keys() >= self._bootstraps.keys()
         self.reminds_of_queue = are_queued
         if are_queued:
-            self._reminder.remind(now, lambda: self._why_queued(tasks))
+            problem, listed = self._watch.problem, reason_in(tasks.values())
+            # jobs with the same options usually wait for the same reason
+            kind = "the list" if problem else listed or self._options
+            listed = problem or listed
+            self._reminder.remind(now, kind, lambda: listed or self._cluster.why_queued(self.job))
         elif phases - {LaunchPhase.QUEUED}:
             self._reminder.begin(now)
         return {
@@ -118,10 +125,6 @@ class BatchLaunch:
         if task.phase is LaunchPhase.QUEUED:
             return self._reminder.reason
         return self._reasons.get(number, "") if task.phase is LaunchPhase.ENDED else ""
-
-    def _why_queued(self, tasks: Mapping[int, BatchTask]) -> str:
-        reason = self._watch.problem or reason_in(tasks.values())
-        return reason or self._cluster.why_queued(self.job)
 
     def _explain_errors(self, tasks: Mapping[int, BatchTask]) -> None:
         failed = [n for n, t in tasks.items() if t.phase is LaunchPhase.ENDED and not t.reason]
@@ -153,6 +156,8 @@ class BatchLaunch:
         self._parted.difference_update(self._tasks[index] for index in connected)
         self._parted.update(self._tasks[index] for index in parted)
         self._documents.forget(self._tasks[index] for index in connected)
+        if connected:
+            self._reminder.begin(time.monotonic())
         self._restore_documents()
 
     def _restore_documents(self) -> None:
@@ -161,5 +166,6 @@ class BatchLaunch:
     def cancel(self, grace_s: float) -> None:
         """End the array. Raises LaunchError if a job may be left."""
         self._is_over.set()
+        self._reminder.begin(time.monotonic())  # it waits no more
         self._ends.close()
         self._end.end(grace_s)

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from imp_parallel_core import Bootstrap, LaunchError, LaunchPhase, LaunchState, printable
-from imp_parallel_core.reminder import Reminder
+from imp_parallel_core import (
+    Bootstrap,
+    InformedLaunch,
+    LaunchError,
+    LaunchPhase,
+    LaunchState,
+    WithdrawingLaunch,
+    printable,
+)
+from imp_parallel_core.reminder import SharedReminder
 
 from ._cluster import Cluster
 from ._submission import OutOfReach, Submission
-
-if TYPE_CHECKING:
-    from ._launch import BatchLaunch
 
 _FIRST_PAUSE_S = 1.0
 _LAST_PAUSE_S = 15.0
 _PAUSE_GROWTH = 1.5
 _REMIND_S = 10.0
+_KIND = "the batch system can't be reached"
+
+Pending = SharedReminder["PendingLaunch"]
+
+
+def pending_launches() -> Pending:
+    """Return what the launches of a batch system share."""
+    return Pending(_REMIND_S)
+
+
+class _JobLaunch(InformedLaunch, WithdrawingLaunch, Protocol):
+    """What is needed here of a BatchLaunch."""
+
+    job: str
+    reminds_of_queue: bool
 
 
 class PendingLaunch:
@@ -33,6 +54,7 @@ class PendingLaunch:
         submission: what to do again.
         bootstraps: one for each slave.
         problem: why the batch system was not reached.
+        pending: what all such launches share, so that people are told of all in one line.
         launched: is called with the job's number, and returns the launch of the array that is
             there.
         give_up: is called instead if the array will not be there.
@@ -44,7 +66,8 @@ class PendingLaunch:
         submission: Submission,
         bootstraps: Sequence[Bootstrap],
         problem: OutOfReach,
-        launched: Callable[[str], BatchLaunch],
+        pending: Pending,
+        launched: Callable[[str], _JobLaunch],
         give_up: Callable[[], None],
     ) -> None:
         self.command: Sequence[str] = submission.argv
@@ -56,13 +79,16 @@ class PendingLaunch:
         self._give_up = give_up
         self._withdrawn: set[int] = set()
         self._problem = str(problem)
-        self._launch: BatchLaunch | None = None
+        self._launch: _JobLaunch | None = None
         self._has_ended = False
         self._is_over = threading.Event()
         self._lock = threading.Lock()  # while it submits, and while it is ended
         self._begun_at = time.monotonic()
-        self._reminder = Reminder(_REMIND_S)
-        self._logger.warning(
+        self._pending = pending
+        is_known = pending.lasts(_KIND)
+        pending.remind(self, _KIND, self._begun_at, self._begun_at)
+        self._logger.log(
+            logging.INFO if is_known else logging.WARNING,
             "%s\n    All %d slaves wait until it can be reached: the array is submitted again and "
             "again, for %.0f s at most (connect_timeout)",
             *(self._problem, len(self._indices), self._limit_s),
@@ -102,6 +128,7 @@ class PendingLaunch:
             self._end(str(problem) if is_known else f"{type(problem).__name__}: {problem}")
         else:
             self._is_over.set()
+            self._pending.forget(self)
 
     def _is_still_out_of_reach(self, problem: str) -> None:
         waited_s = time.monotonic() - self._begun_at
@@ -109,14 +136,17 @@ class PendingLaunch:
             last = problem.partition("\n")[0]
             tried = f"It was tried for {waited_s:.0f} s (connect_timeout), at last: {last}"
             self._end(f"{self._problem}\n    {tried}")
-        elif self._reminder.remind(waited_s):
+            return
+        if alike := self._pending.remind(self, _KIND, self._begun_at, time.monotonic()):
             self._logger.warning(
-                "all %d slaves of an array that can't be submitted still wait after %.0f s: %s",
-                *(len(self._indices), waited_s, problem),
+                "%d slaves of %d arrays that can't be submitted still wait after %.0f s: %s",
+                sum(len(launch._indices) for launch in alike),
+                *(len(alike), max(alike.values()), problem),
             )
 
     def _end(self, problem: str) -> None:
         self._is_over.set()
+        self._pending.forget(self)
         self._problem = problem
         if self._launch is None:
             self._has_ended = True

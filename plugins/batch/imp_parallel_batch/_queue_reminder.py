@@ -1,31 +1,44 @@
-"""Warnings that an array is still queued, and why: ever more seldom."""
+"""Warnings that arrays are still queued, and why: of all that are alike, ever more seldom."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from imp_parallel_core import printable
+from imp_parallel_core.reminder import SharedReminder
 
 from ._cluster import Cluster
 
 _FIRST_S = 5.0
 _GROWTH = 3.0
 _LONGEST_S = 900.0
+_NAMED = 3  # jobs, of many that are told of at once
+
+Waiting = SharedReminder["QueueReminder"]
+
+
+def waiting() -> Waiting:
+    """Return what the arrays in a queue share."""
+    return Waiting(_FIRST_S, _GROWTH, _LONGEST_S)
 
 
 class QueueReminder:
-    """Reminds the user of an array of which all slaves are queued.
+    """Reminds the user of an array of which all slaves are queued, and of others with it.
 
     Args:
+        shared: what the arrays in this queue share.
         cluster: where the job is.
         job: the job's number.
         count: how many slaves wait.
         since: from when on, in monotonic seconds.
     """
 
-    def __init__(self, cluster: Cluster, job: str, count: int, since: float) -> None:
+    def __init__(
+        self, shared: Waiting, cluster: Cluster, job: str, count: int, since: float
+    ) -> None:
         self.reason = ""
         """Why the array waits, as the scheduler said for the last warning."""
+        self._shared = shared
         self._cluster = cluster
         self._job = job
         self._count = count
@@ -38,26 +51,33 @@ class QueueReminder:
             since: the monotonic time, in seconds.
         """
         self._since = since
-        self._pause_s = _FIRST_S
-        self._due = since + _FIRST_S
+        self._shared.forget(self)
 
-    def remind(self, now: float, why: Callable[[], str]) -> None:
+    def remind(self, now: float, kind: Hashable, why: Callable[[], str]) -> None:
         """Warn if a warning is due; called whenever all slaves are seen to be queued.
 
         Args:
             now: the monotonic time.
+            kind: the same for arrays that wait for the same reason.
             why: asks for the reason; called only for a warning.
         """
-        if now < self._due:
+        alike = self._shared.remind(self, kind, self._since, now)
+        if not alike:
             return
-        self._pause_s = min(self._pause_s * _GROWTH, _LONGEST_S)
-        self._due = now + self._pause_s
-        self.reason = printable(why())
+        reason = printable(why())
         hint = self._cluster.how_to_describe(self._job)
+        for reminder in alike:
+            reminder.reason = reason
+        jobs = [reminder._job for reminder in alike]
+        named = f"job {self._job}"
+        if len(jobs) > 1:
+            more = f" and {len(jobs) - _NAMED} more" if len(jobs) > _NAMED else ""
+            named = f"{len(jobs)} jobs ({', '.join(jobs[:_NAMED])}{more})"
+        count = sum(reminder._count for reminder in alike)
         self._cluster.logger.warning(
-            "all %d slaves of job %s are still queued after %.0f s: %s",
-            self._count,
-            self._job,
-            now - self._since,
-            self.reason or f"the scheduler gives no reason ({hint} may)",
+            "%s of %s still queued after %.0f s: %s",
+            f"all {count} slaves" if count > 1 else "the slave",
+            f"{named} are" if count > 1 else f"{named} is",
+            max(alike.values()),
+            reason or f"the scheduler gives no reason ({hint} may)",
         )

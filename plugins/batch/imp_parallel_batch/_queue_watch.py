@@ -12,6 +12,8 @@ from typing import NamedTuple
 from imp_parallel_core import CommandHost, Error
 
 from ._cluster import Cluster, Jobs
+from ._pending_launch import pending_launches
+from ._queue_reminder import waiting
 from ._records import BatchTask
 from ._system import BatchSystem
 
@@ -65,6 +67,10 @@ class QueueWatch:
         self._asked_at = float("-inf")
         self._pause_s = _FIRST_PAUSE_S
         self._reported_at = float("-inf")
+        self.waiting = waiting()
+        """What the arrays in the queue share that wait."""
+        self.pending = pending_launches()
+        """What the arrays share that can't be submitted yet."""
 
     @property
     def problem(self) -> str:

@@ -43,6 +43,8 @@ class Submission:
         self._program = self._command.program
         self.argv = self._command.typed
         """Its command line, for messages."""
+        self.options = array.options
+        """The user's options."""
         self.name = call_for(str, cluster.system.job_name, array)
         """The job's name."""
         self._answers: queue.SimpleQueue[CommandResult | Exception] = queue.SimpleQueue()

@@ -136,12 +136,15 @@ def test_people_are_told_again_ever_more_seldom(
     lonely: MadeUpHost, caplog: pytest.LogCaptureFixture
 ) -> None:
     launch = launch_on(lonely)
+    other = launch_on(lonely)
+    assert len(caplog.messages) == 1, "the second array is told of with the first"
     launch._begun_at -= 11.0
     wait_until(lambda: len(caplog.messages) == 2)
-    assert "all 2 slaves of an array that can't be submitted still wait after" in caplog.messages[1]
-    wait_until(tried_again(lonely))
+    assert "4 slaves of 2 arrays that can't be submitted still wait after" in caplog.messages[1]
+    wait_until(tried_again(lonely, 6))
     assert len(caplog.messages) == 2
     launch.cancel(0.0)
+    other.cancel(0.0)
 
 
 def test_slaves_whose_array_nobody_takes_in_time_have_ended_with_the_batch_systems_words(

@@ -29,7 +29,7 @@ __all__ = [
     "test_a_python_of_another_version",
     "test_a_python_without_the_package",
     "test_an_array_is_submitted_as_soon_as_the_batch_system_can_be_reached",
-    "test_jobs_that_no_place_takes_are_said_to_wait_and_why",
+    "test_jobs_that_no_place_takes_are_said_in_one_line_to_wait_and_why",
     "test_options_that_are_refused_are_told_with_the_batch_systems_words",
 ]
 
@@ -72,17 +72,21 @@ def test_options_that_are_refused_are_told_with_the_batch_systems_words(
         assert list(tmp_path.glob(".imp_parallel-*")) == []
 
 
-def test_jobs_that_no_place_takes_are_said_to_wait_and_why(
+def test_jobs_that_no_place_takes_are_said_in_one_line_to_wait_and_why(
     batch: BatchCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     logger = f"imp_parallel.{batch.array.system.key}"
-    with caplog.at_level(logging.WARNING, logger), manager_of(batch, 3, batch.nowhere) as manager:
-        wait_until(lambda: caplog.records, 30.0, "a warning")
-        message = caplog.records[0].getMessage()
-        assert "all 3 slaves" in message
-        assert "still queued" in message
-        assert batch.said_of_nowhere in message
-        reason = batch.said_of_nowhere
+    reason = batch.said_of_nowhere
+
+    def told() -> list[str]:
+        return [text for text in caplog.messages if text.startswith("all 3 slaves of 2 jobs (")]
+
+    with caplog.at_level(logging.WARNING, logger), manager_of(batch, 2, batch.nowhere) as manager:
+        manager.add_slave(batch.array(1, batch.nowhere))
+        wait_until(told, 60.0, "a warning")
+        assert "still queued" in told()[0]
+        assert reason in told()[0]
+        assert len(caplog.messages) <= 3
         wait_until(lambda: reason in manager.slaves[0].detail, 30.0, "the detail")
         assert [slave.state for slave in manager.slaves] == ["queued"] * 3
 
