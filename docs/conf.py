@@ -10,6 +10,7 @@ html_title = f"imp-parallel {version}"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 html_theme = "furo"
+html_show_copyright = False
 exclude_patterns = ["pictures"]
 
 myst_heading_anchors = 3  # pages link to each other's headings
