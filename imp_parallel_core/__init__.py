@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ResultTimeoutError,
         SetupError,
         TaskLostError,
+        TaskMemoryError,
         TooManyFailuresError,
         UnreadResultsWarning,
     )
@@ -98,6 +99,7 @@ _MODULES = {
         "ResultTimeoutError",
         "SetupError",
         "TaskLostError",
+        "TaskMemoryError",
         "TooManyFailuresError",
         "UnreadResultsWarning",
     ),
@@ -199,6 +201,7 @@ __all__ = [
     "Subcommand",
     "TaskDone",
     "TaskLostError",
+    "TaskMemoryError",
     "TasksAdded",
     "TasksDone",
     "TasksForgotten",

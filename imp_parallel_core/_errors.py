@@ -4,6 +4,7 @@
     ├── RemoteError              a task raised an exception on its slave
     ├── SetupError               a context's set-up failed; its tasks can't run
     ├── TaskLostError            a task took its runner down, every time it was tried
+    ├── TaskMemoryError          a task held more memory than its context allows, and was ended
     ├── CancelledError           a task was cancelled (in :mod:`._cancelled_error`)
     ├── TooManyFailuresError     so many tasks have failed that the rest of their context is ended
     ├── PicklingError            an object can't be pickled; raised by the call that got it
@@ -205,6 +206,37 @@ class TaskLostError(TaskError):
         self.attempts = tuple(attempts)
 
 
+class TaskMemoryError(TaskError):
+    """A task held more memory than its context's ``task_memory_bytes``, and was ended for that.
+
+    It is not tried again. The slave goes on with a new process.
+
+    Attributes:
+        peak_memory_bytes: how much memory its process held with its children when it was ended.
+        limit_bytes: the context's ``task_memory_bytes``.
+        slave, host, task, number, args_of_task: as of a :class:`RemoteError`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        peak_memory_bytes: int = 0,
+        limit_bytes: int = 0,
+        slave: str = "",
+        host: str = "",
+        task: Any = None,
+        rebuild_task: Callable[[], Any] | None = None,
+        number: int | None = None,
+        args_of_task: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, task, rebuild_task, number, args_of_task)
+        self.peak_memory_bytes = peak_memory_bytes
+        self.limit_bytes = limit_bytes
+        self.slave = slave
+        self.host = host
+
+
 class TooManyFailuresError(Error):
     """As many tasks of a context have failed as its ``max_failures`` says. The rest has been ended.
 
@@ -212,7 +244,7 @@ class TooManyFailuresError(Error):
         errors: the error of each of them, in the order in which they failed.
     """
 
-    def __init__(self, message: str, *, errors: Sequence[RemoteError | TaskLostError] = ()) -> None:
+    def __init__(self, message: str, *, errors: Sequence[TaskError] = ()) -> None:
         super().__init__(message)
         self.errors = tuple(errors)
 

@@ -15,6 +15,7 @@ from .._errors import (
     SetupError,
     TaskError,
     TaskLostError,
+    TaskMemoryError,
     TooManyFailuresError,
 )
 from .._light_typing import NamedTuple
@@ -50,6 +51,8 @@ def error_of(delivery: Deliver, opener: Opener) -> TaskError:
         error = _cancelled_error(delivery, described, rebuild)
     elif kind is OutcomeKind.LOST:
         error = _lost_error(delivery, described, rebuild)
+    elif kind is OutcomeKind.MEMORY_EXCEEDED:
+        error = _memory_error(delivery, described, rebuild, opener)
     else:
         error = _remote_error(delivery, described, rebuild, opener)
     return _with_call(error, delivery, opener)
@@ -188,6 +191,26 @@ def _lost_error(delivery: Deliver, described: _Described, rebuild: Rebuild) -> T
         attempts=attempts,
         rebuild_task=lambda: rebuild()[0],
         number=delivery.task.number,
+        args_of_task=described.args,
+    )
+
+
+def _memory_error(
+    delivery: Deliver, described: _Described, rebuild: Rebuild, opener: Opener
+) -> TaskMemoryError:
+    outcome, number = delivery.outcome, delivery.task.number
+    name, host = opener.engine.slave_names(outcome.slave)
+    return TaskMemoryError(
+        f"task {number} held too much memory: {outcome.content[0]}\n"
+        "  what the set-up and earlier tasks have left in the process counts, too: let tasks hold "
+        "less, or give get_context a larger task_memory_bytes, and each slave as much memory"
+        f"{described.words}",
+        peak_memory_bytes=outcome.peak_memory_bytes,
+        limit_bytes=opener.served.memory_bytes,
+        slave=name,
+        host=host,
+        rebuild_task=lambda: rebuild()[0],
+        number=number,
         args_of_task=described.args,
     )
 

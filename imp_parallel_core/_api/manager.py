@@ -169,6 +169,7 @@ class Manager:
         *,
         task_timeout_s: float | None = None,
         setup_timeout_s: float | None = None,
+        task_memory_bytes: float | None = None,
         max_attempts: int = 3,
         max_failures: int | None = None,
         seed: int | None = None,
@@ -185,6 +186,13 @@ class Manager:
             task_timeout_s: how long a task may take, from its own start; it is killed then, which
                 counts as a failed attempt. By default there is no limit.
             setup_timeout_s: likewise for the set-up.
+            task_memory_bytes: how much memory the process that runs a task may hold, with all
+                processes that descend from it, in bytes (resident; what several of them share
+                counts once). A task that holds more is ended, and its outcome is a
+                TaskMemoryError; it is not tried again. What the set-up keeps counts, and a set-up
+                that holds more fails on that slave. The memory is looked at a few times in a
+                second, and more often near the limit. By default there is no limit. It is seen to
+                on Linux only.
             max_attempts: how often a task may end its runner before it is given up. A slave on
                 which the set-up raises or ends its runner does not try it again. When it has failed
                 on so many slaves and no slave has managed it, or on all that there are, the
@@ -223,6 +231,7 @@ class Manager:
             startup,
             task_timeout_s=task_timeout_s,
             setup_timeout_s=setup_timeout_s,
+            task_memory_bytes=task_memory_bytes,
             max_attempts=max_attempts,
             max_failures=max_failures,
             seed=seed,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .._engine.inbox import Inbox
     from .._engine.progress import Progress
 
+_LEAST_MEMORY_BYTES = 16_000_000
 # Called, it gives no argument; and no slave must import a module for it.
 _NO_SETUP: Callable[[], Any] = tuple
 
@@ -44,6 +45,7 @@ class OpenContext:
         startup: the set-up.
         task_timeout_s: how long a task may take; None for any time.
         setup_timeout_s: how long the set-up may take, likewise.
+        task_memory_bytes: how much memory a slave may hold at any of them; None for any.
         max_attempts: how often a task may end its runner.
         max_failures: how many tasks may fail before the rest is ended; None for any number.
         seed: what the random numbers of its items come from; None for nothing.
@@ -63,6 +65,7 @@ class OpenContext:
         *,
         task_timeout_s: float | None,
         setup_timeout_s: float | None,
+        task_memory_bytes: float | None,
         max_attempts: int,
         max_failures: int | None,
         seed: int | None,
@@ -74,6 +77,7 @@ class OpenContext:
             _check_count("max_failures", max_failures)
         _check_limit("task_timeout_s", task_timeout_s)
         _check_limit("setup_timeout_s", setup_timeout_s)
+        memory_bytes = _checked_memory(task_memory_bytes)
         seed = _checked_seed(seed)
         name = checked_name(name) or ("" if startup is None else name_of(startup))
         self.manager = manager
@@ -89,8 +93,8 @@ class OpenContext:
         setup = _pickle_setup(book, startup or _NO_SETUP)
         # Nothing else refers to the book, which the engine lets go of at the end: the book holds
         # objects of the script, and a thread may keep this context beyond the interpreter's end.
-        limits_s = setup_timeout_s or 0.0, task_timeout_s or 0.0
-        self._served = ServedContext(id, book, setup, *limits_s, seed, max_failures or 0, name)
+        limits = setup_timeout_s or 0.0, task_timeout_s or 0.0, memory_bytes
+        self._served = ServedContext(id, book, setup, *limits, seed, max_failures or 0, name)
         self._opener = Opener(engine, self._served, _name_of_setup(startup))
         engine.open_context(self._served, max_attempts)
         self._finalizer = weakref.finalize(self, engine.close_context, id)
@@ -267,6 +271,20 @@ def _check_limit(name: str, limit_s: float | None) -> None:
         raise TypeError(f"{name}={limit_s!r}: it must be a number of seconds, or None")
     if not limit_s > 0:
         raise ValueError(f"{name}={limit_s!r}: it must be more than 0")
+
+
+def _checked_memory(limit_bytes: float | None) -> int:
+    """Return a limit of memory in bytes, 0 for none. Raises TypeError, ValueError."""
+    if limit_bytes is None:
+        return 0
+    if isinstance(limit_bytes, bool) or not isinstance(limit_bytes, (int, float)):
+        raise TypeError(f"task_memory_bytes={limit_bytes!r}: it must be a number of bytes, or None")
+    if not _LEAST_MEMORY_BYTES <= limit_bytes < 1 << 63:
+        raise ValueError(
+            f"task_memory_bytes={limit_bytes!r}: it must be a number of bytes, and at least "
+            f"{_LEAST_MEMORY_BYTES:,}, since Python itself takes some memory"
+        )
+    return int(limit_bytes)
 
 
 def check_timeout(timeout_s: float | None) -> None:

@@ -103,7 +103,12 @@ class Performer:
         segments, bundle = context.setup
         self._send_bundles(record, context, bundle)
         head = heads.SetupHead(
-            action.item, context.id, bundle, context.setup_timeout_s, context.seed
+            action.item,
+            context.id,
+            bundle,
+            context.setup_timeout_s,
+            context.memory_bytes,
+            context.seed,
         )
         self.fleet.send(action.slave, protocol.SETUP, heads.pack_setup(head), segments)
         if self._witness is not None:
@@ -128,6 +133,7 @@ class Performer:
                 context.id,
                 bundle,
                 context.task_timeout_s,
+                context.memory_bytes,
                 first.inbox.map,
                 first.number,
                 counts,

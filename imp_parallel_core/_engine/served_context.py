@@ -22,6 +22,7 @@ class ServedContext:
         setup: its pickled set-up, and the last bundle that it needs.
         setup_timeout_s: how long the set-up may take; 0 for no limit.
         task_timeout_s: likewise for each task.
+        memory_bytes: how much memory a slave may hold at any of them; 0 for no limit.
         seed: what the random numbers of its items come from; None for nothing.
         max_failures: how many tasks may fail before the rest is ended; 0 for any number.
         name: what people call it; "" until the first task has been made.
@@ -37,6 +38,7 @@ class ServedContext:
         setup: tuple[Segments, int],
         setup_timeout_s: float,
         task_timeout_s: float,
+        memory_bytes: int,
         seed: int | None,
         max_failures: int,
         name: str = "",
@@ -51,6 +53,7 @@ class ServedContext:
         self.setup = setup
         self.setup_timeout_s = setup_timeout_s
         self.task_timeout_s = task_timeout_s
+        self.memory_bytes = memory_bytes
         self.seed = seed
         self.max_failures = max_failures
         self.failures: list[Deliver] = []  # if their number is limited

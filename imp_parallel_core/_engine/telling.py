@@ -119,6 +119,7 @@ class Telling:
         attempts: Sequence[int],
         durations_s: Sequence[float],
         sizes: Sequence[int],
+        peaks_bytes: Sequence[int],
     ) -> None:
         """Tasks of one context have outcomes, of which this is one: they differ in nothing else."""
         count, context = len(tasks), tasks[0].context
@@ -135,7 +136,7 @@ class Telling:
             attempts,
             durations_s,
             sizes,
-            (0,) * count,
+            peaks_bytes,
         )
         self.say(event, count, count)
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _NEVER = float("inf")
 _RAN = frozenset({OutcomeKind.VALUE, OutcomeKind.RAISED})
+_DIED = frozenset({OutcomeKind.LOST, OutcomeKind.MEMORY_EXCEEDED})
 
 
 class Witness(Scheduler):
@@ -83,18 +84,16 @@ class Witness(Scheduler):
 
     def runner_lost(self, slave: int, charged: int, cause: str, now: float) -> list[Action]:
         """See Scheduler."""
-        state = self._slaves[slave]
-        item, what = next(iter(state.items.items()), (0, None))
-        context = 0 if what is None else what.context
-        began_at = now if what is None else state.progress_at
-        task, attempt = None, 0
-        if isinstance(what, Task):
-            task, attempt = what.id, self._attempt(slave, item)
-        name, line = self.telling.records[slave].name, first_line(cause)
-        is_charged = charged > 0 and not state.is_leaving
-        self.telling.say(RunnerLost(now, name, line, context, task, attempt, began_at, is_charged))
-        self._tell_all_returned(slave, now)
+        is_charged = charged > 0 and not self._slaves[slave].is_leaving
+        self._tell_runner_lost(slave, cause, now, is_charged=is_charged)
         return super().runner_lost(slave, charged, cause, now)
+
+    def memory_exceeded(
+        self, slave: int, item: int, cause: str, peak_bytes: int, now: float
+    ) -> list[Action]:
+        """See Scheduler."""
+        self._tell_runner_lost(slave, cause, now, is_charged=True)
+        return super().memory_exceeded(slave, item, cause, peak_bytes, now)
 
     def slave_restarted(self, slave: int, cause: str, now: float) -> list[Action]:
         """See Scheduler."""
@@ -166,9 +165,10 @@ class Witness(Scheduler):
         for outcome, some in groupby(arrived, itemgetter(1)):
             tasks = [task for task, _ in some]
             count, now = len(tasks), time.monotonic()
-            attempt = len(outcome.content) if outcome.kind is OutcomeKind.LOST else 0
-            none = (0,) * count
-            self.telling.done(now, outcome, tasks, (attempt,) * count, (0.0,) * count, none)
+            attempts = (len(tasks[0].history) if outcome.kind in _DIED else 0,) * count
+            durations_s, sizes = (0.0,) * count, (outcome.size_bytes,) * count
+            peaks = (outcome.peak_memory_bytes,) * count
+            self.telling.done(now, outcome, tasks, attempts, durations_s, sizes, peaks)
 
     def tell_state(self, slave: int) -> None:
         """A slave may be in another state."""
@@ -196,6 +196,7 @@ class Witness(Scheduler):
             attempts,
             tuple([duration_s for _, _, duration_s in ended]),
             tuple([outcome.size_bytes for _, outcome, _ in ended]),
+            tuple([outcome.peak_memory_bytes for _, outcome, _ in ended]),
         )
 
     def _tell_mixed(
@@ -223,6 +224,18 @@ class Witness(Scheduler):
             elif what is not None:
                 self.telling.returned(slave, [what], end)
                 self._later_attempts.pop((slave, item), None)
+
+    def _tell_runner_lost(self, slave: int, cause: str, now: float, *, is_charged: bool) -> None:
+        state = self._slaves[slave]
+        item, what = next(iter(state.items.items()), (0, None))
+        context = 0 if what is None else what.context
+        began_at = now if what is None else state.progress_at
+        task, attempt = None, 0
+        if isinstance(what, Task):
+            task, attempt = what.id, self._attempt(slave, item)
+        name, line = self.telling.records[slave].name, first_line(cause)
+        self.telling.say(RunnerLost(now, name, line, context, task, attempt, began_at, is_charged))
+        self._tell_all_returned(slave, now)
 
     def _tell_all_returned(self, slave: int, now: float) -> None:
         """A slave has lost all that it had."""

@@ -24,6 +24,7 @@ def ask(
     has_ended: bool,
     is_charged: bool = False,
     blamed: int = 0,
+    exceeded_bytes: int = 0,
     names_trouble: bool = False,
 ) -> None:
     """Ask the launch, unless it is being asked something that matters as much."""
@@ -34,7 +35,9 @@ def ask(
     if purpose is Purpose.SILENCE:  # its tasks begin elsewhere: nothing waits for the answer
         patience_s = max(patience_s, life.timeouts.heartbeat_s)
     number, answer_by = life.questions, now + patience_s
-    life.question = Question(number, purpose, answer_by, how, is_charged, blamed, names_trouble)
+    life.question = Question(
+        number, purpose, answer_by, how, is_charged, blamed, exceeded_bytes, names_trouble
+    )
     life.actions.append(Ask(number, has_ended))
 
 
@@ -55,7 +58,8 @@ def answer(life: LifeState, number: int, evidence: Evidence, now: float) -> None
             how = f"{question.how}: {evidence.trouble}" if question.names_trouble else question.how
             lost(life, _of_end(life, evidence, how), is_charged=question.is_charged)
         case Purpose.RUNNER:
-            tell_runner_lost(life, question.blamed, question.how + _of_output(life, evidence))
+            cause = question.how + _of_output(life, evidence)
+            tell_runner_lost(life, question.blamed, cause, question.exceeded_bytes)
             life.releases_messages = True
         case Purpose.RETURN:
             if life.stage is Stage.ABSENT and evidence.has_ended:
@@ -115,11 +119,14 @@ def close_newcomers(life: LifeState) -> None:
     life.newcomers.clear()
 
 
-def tell_runner_lost(life: LifeState, blamed: int, cause: str) -> None:
+def tell_runner_lost(life: LifeState, blamed: int, cause: str, exceeded_bytes: int = 0) -> None:
     """The loss of a runner has been explained. What was sent meanwhile, the slave has dropped."""
     if life.session is not None:
         life.session.is_explaining = False
-    life.actions += [ForgetRunner(), Tell(Scheduler.runner_lost, (blamed, cause))]
+    tell = Tell(Scheduler.runner_lost, (blamed, cause))
+    if exceeded_bytes:
+        tell = Tell(Scheduler.memory_exceeded, (blamed, cause, exceeded_bytes))
+    life.actions += [ForgetRunner(), tell]
 
 
 def _of_end(life: LifeState, evidence: Evidence, how: str) -> str:

@@ -99,14 +99,14 @@ class Inbound:
         kind, head, segments = message
         now, index = link.heard_at, record.index
         if kind == protocol.OUTCOME:
-            item, status, duration_s = heads.unpack_outcome(head)
+            item, status, duration_s, peak_kib = heads.unpack_outcome(head)
             if status == heads.VALUE and type(segments) is not DroppedSegments:
                 what = OutcomeKind.VALUE
             else:
                 from .readable_error import readable_error  # most tasks give a value
 
                 what, segments = OutcomeKind.RAISED, readable_error(segments)
-            outcome = Outcome(what, segments, index, sum(map(len, segments)))
+            outcome = Outcome(what, segments, index, sum(map(len, segments)), peak_kib << 10)
             return self._item_ended, (index, item, outcome, duration_s, now)
         if kind == protocol.VALUES:
             return self._items_ended, (index, _read_values(index, segments), now)
@@ -131,9 +131,12 @@ class Inbound:
             return lambda: life.leaving(text, now)
         if kind == protocol.PAUSED:
             return lambda: life.paused(text, now)
-        item, peak_memory_bytes, was_asked = heads.unpack_runner_lost(head)
-        cause = f"on {life}, its runner {text}; peak memory {peak_memory_bytes / 1e6:.0f} MB"
-        return lambda: life.runner_lost(0 if was_asked else item, text, cause, now)
+        item, peak_bytes, was_asked, has_exceeded = heads.unpack_runner_lost(head)
+        cause = f"on {life}, its runner {text}"
+        if not has_exceeded:
+            cause += f"; peak memory {peak_bytes / 1e6:.0f} MB"
+        blamed, exceeded_bytes = 0 if was_asked else item, peak_bytes if has_exceeded else 0
+        return lambda: life.runner_lost(blamed, text, cause, now, exceeded_bytes=exceeded_bytes)
 
     def _tell_life(self, record: SlaveRecord, tell: Callable[[], list[LifeAction]]) -> None:
         self._perform(record, tell())
@@ -157,9 +160,9 @@ def _read_values(index: int, segments: Sequence[Segment]) -> list[tuple[int, Out
     if any(len(segment) > protocol.FRAME_LIMIT_BYTES for segment in segments):
         raise ProtocolError("VALUES that are too large for it")
     return [
-        (item, make(Outcome, (what, (pickled,), index, len(pickled))), duration_s)
+        (item, make(Outcome, (what, (pickled,), index, len(pickled), peak_kib << 10)), duration_s)
         for segment in segments
-        for item, duration_s, pickled in heads.unpack_values(bytes(open_segment(segment)))
+        for item, duration_s, peak_kib, pickled in heads.unpack_values(bytes(open_segment(segment)))
     ]
 
 

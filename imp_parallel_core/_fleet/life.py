@@ -249,7 +249,9 @@ class SlaveLife(LifeState):
             self.actions.append(Tell(Scheduler.runner_ready))
         return self.flush(now)
 
-    def runner_lost(self, blamed: int, how: str, cause: str, now: float) -> Actions:
+    def runner_lost(
+        self, blamed: int, how: str, cause: str, now: float, *, exceeded_bytes: int = 0
+    ) -> Actions:
         """Its runner has ended.
 
         Until the loss has been explained, messages are held: they are the next runner's.
@@ -259,6 +261,7 @@ class SlaveLife(LifeState):
             how: how it ended.
             cause: the same, for the history of the item's task.
             now: the time.
+            exceeded_bytes: how much memory that item held, if it was ended for that.
         """
         session = self.session
         if session is None:
@@ -269,7 +272,15 @@ class SlaveLife(LifeState):
         if blamed:
             self.warn(f": its runner {how}")
             session.is_explaining = True
-            ends.ask(self, Purpose.RUNNER, now, how=cause, has_ended=False, blamed=blamed)
+            ends.ask(
+                self,
+                Purpose.RUNNER,
+                now,
+                how=cause,
+                has_ended=False,
+                blamed=blamed,
+                exceeded_bytes=exceeded_bytes,
+            )
         else:
             ends.tell_runner_lost(self, 0, cause)
         return self.flush(now)

@@ -177,6 +177,8 @@ class Question(NamedTuple):
     """Whether the item that the slave is at may be to blame for its end."""
     blamed: int = 0
     """The item that is to blame for the runner's end; 0 for none."""
+    exceeded_bytes: int = 0
+    """How much memory that item held, if it was ended for that."""
     names_trouble: bool = False
     """Whether the loss is told with why the launch did not say how the slave is."""
 

@@ -11,15 +11,24 @@ from .slaves import Phase, ScheduledSlave, SetupItem
 from .tasks import Outcome, OutcomeKind, Task
 
 
-def lose_runner(board: Board, slave: ScheduledSlave, charged: int, cause: str, now: float) -> None:
-    """A slave's runner has died; its supervisor starts another."""
+def lose_runner(
+    board: Board,
+    slave: ScheduledSlave,
+    charged: int,
+    cause: str,
+    now: float,
+    exceeded_bytes: int = 0,
+) -> None:
+    """A slave's runner has died, perhaps for its memory; its supervisor starts another."""
     items = slave.items
     slave.phase = Phase.STARTING
     patience.note_runner_lost(board, slave, charged)
     slave.forget_runner()
     board.settle(slave)
     board.actions.append(NextRunner(slave.id))
-    _hand_back(board, slave, items, 0 if slave.is_leaving else charged, cause, now)
+    if slave.is_leaving and not exceeded_bytes:
+        charged = 0
+    _hand_back(board, slave, items, charged, cause, now, exceeded_bytes=exceeded_bytes)
 
 
 def lose_slave(
@@ -95,6 +104,7 @@ def _hand_back(
     now: float,
     *,
     is_loss: bool = False,
+    exceeded_bytes: int = 0,
 ) -> None:
     """Put items that a slave no longer has back into their queues; charge the one to blame.
 
@@ -106,6 +116,7 @@ def _hand_back(
         cause: for its history.
         now: when it is known.
         is_loss: the whole slave was lost.
+        exceeded_bytes: how much memory the one to blame held, if it was ended for that.
     """
     for item, what in reversed(items.items()):
         if isinstance(what, Task):
@@ -122,6 +133,11 @@ def _hand_back(
             continue
         if item == charged and not what.done:
             what.history += (cause,)
+            if exceeded_bytes:  # it would again, and the slave is not to blame
+                exceeded = OutcomeKind.MEMORY_EXCEEDED
+                outcome = Outcome(exceeded, (cause,), slave.id, 0, exceeded_bytes)
+                finish(board, context, what, outcome)
+                continue
             if len(what.history) >= context.max_attempts:
                 lost = Outcome(OutcomeKind.LOST, what.history, slave.id)
                 finish(board, context, what, lost)

@@ -282,6 +282,17 @@ class Scheduler:
         losses.lose_runner(self._board, self._slaves[slave], charged, cause, now)
         return self._decide(now)
 
+    def memory_exceeded(
+        self, slave: int, item: int, cause: str, peak_bytes: int, now: float
+    ) -> list[Action]:
+        """A slave has ended its runner since the item that it was at held more memory than it may.
+
+        That is the outcome of a task; a set-up has failed on this slave. The runner is lost as in
+        :meth:`runner_lost`.
+        """
+        losses.lose_runner(self._board, self._slaves[slave], item, cause, now, peak_bytes)
+        return self._decide(now)
+
     def slave_lost(self, slave: int, is_charged: bool, cause: str, now: float) -> list[Action]:
         """A slave has gone for good, with its supervisor.
 

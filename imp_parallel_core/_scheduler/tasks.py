@@ -14,11 +14,12 @@ class OutcomeKind(enum.Enum):
     VALUE = "value"
     RAISED = "raised"
     LOST = "lost"
+    MEMORY_EXCEEDED = "memory exceeded"
     SETUP_FAILED = "set-up failed"
     CANCELLED = "cancelled"
 
 
-FAILURES = frozenset({OutcomeKind.RAISED, OutcomeKind.LOST, OutcomeKind.SETUP_FAILED})
+FAILURES = frozenset(OutcomeKind) - {OutcomeKind.VALUE, OutcomeKind.CANCELLED}
 """The outcomes of tasks that have failed."""
 
 NO_SLAVE = -1
@@ -36,6 +37,8 @@ class Outcome(NamedTuple):
     content: Sequence[Any]
     slave: int
     size_bytes: int = 0
+    peak_memory_bytes: int = 0
+    """The most memory that the task's process has held; 0 if that is not known."""
 
 
 class Part(Protocol):

@@ -10,6 +10,6 @@ and :mod:`.listening_stdin` (other streams for that session), and :mod:`.signals
 of it, with :mod:`.go_ahead` (which items the runner may begin). The runner is :mod:`.runner` with
 :mod:`.assignments` (its items and contexts), :mod:`.current_task` (what a task can learn of
 itself), :mod:`.seeds` (random numbers) and :mod:`.task_signals`. Both processes use
-:mod:`.process` (the operating system), and the supervisor writes lines for people with
-:mod:`.output`.
+:mod:`.process` (the operating system) and :mod:`.memory` (how much of it they hold), and the
+supervisor writes lines for people with :mod:`.output`.
 """

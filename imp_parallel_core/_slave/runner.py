@@ -46,6 +46,7 @@ from .._wire.session import LARGE_READ_BYTES, READ_BYTES, Session
 from .._wire.shared_memory import IS_AVAILABLE, checked
 from . import current_task, process
 from .assignments import Assignments, RunnerContext
+from .memory import take_peak_bytes
 from .task_signals import pass_over_warnings
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from .seeds import Generators
 
 _TOKEN = Struct("!Q")
+_MEASURED_S = 0.01  # the memory of shorter items is not measured, which would cost them time
 SMALL_BYTES = 1 << 15  # larger values go over the wire, which takes them faster than a pipe
 
 
@@ -216,15 +218,17 @@ class Runner:
         self._exit_if_forked()
         self._running = None
         duration_s = time.monotonic() - begun_at
+        peak_kib = take_peak_bytes() >> 10 if duration_s >= _MEASURED_S else 0
         _flush_output()
         if len(content) == 1 and len(content[0]) <= SMALL_BYTES and not is_setup:
             pickled = content[0]
-            record = heads.VALUE_RECORD.pack(number, duration_s, len(pickled)) + pickled
+            head = heads.VALUE_RECORD.pack(number, duration_s, peak_kib, len(pickled))
+            record = head + pickled
             written = os.write(self._values, record)
             while written < len(record):
                 written += os.write(self._values, record[written:])
         else:
-            head = heads.pack_outcome(heads.OutcomeHead(number, status, duration_s))
+            head = heads.pack_outcome(heads.OutcomeHead(number, status, duration_s, peak_kib))
             self._send(protocol.OUTCOME, head, content)
 
     def _call(

@@ -15,6 +15,7 @@ from .._wire.protocol import Message
 from .._wire.stream import SocketStream
 from . import process
 from .go_ahead import GoAhead
+from .memory import MemoryWatch
 from .runner_start import StartedRunner, Surroundings
 
 _NEVER = float("inf")
@@ -22,6 +23,16 @@ _VALUES_BYTES = 1 << 16  # the pipe never holds more
 _ITEM_S = 1e-5  # the time that a runner needs around an item, at least
 _RECORD_BYTES = heads.VALUE_RECORD.size
 _LINGER_S = 0.2  # a runner whose wire has ended is killed after this
+
+
+class Limits(NamedTuple):
+    """What an item may use; 0 for any."""
+
+    timeout_s: float = 0.0
+    memory_bytes: int = 0
+
+
+_NO_LIMITS = Limits()
 
 
 class RunnerEnd(NamedTuple):
@@ -33,6 +44,8 @@ class RunnerEnd(NamedTuple):
     peak_memory_bytes: int
     was_asked: bool
     """Whether the master has asked for this end."""
+    has_exceeded: bool = False
+    """Whether the item has exceeded its memory limit, for which the runner was ended."""
 
 
 class RunnerProcess:
@@ -65,7 +78,9 @@ class RunnerProcess:
         self._value_begun = b""  # the beginning of a record
         self._work_left_s = 0.0  # see take_work_left_s()
         self._selector = selector
-        self._items: dict[int, float] = {}  # given, without an outcome yet: their time limits
+        self._items: dict[int, Limits] = {}  # given, without an outcome yet
+        self._memory = MemoryWatch(started.pid)
+        self._exceeded = (0, 0)  # the item that was ended for its memory, and how much it had
         self._deadline = _NEVER  # of the item that runs, or of a runner whose wire has ended
         self._timed_item = 0
         self._overdue = ""  # why the runner is killed at the deadline
@@ -96,16 +111,18 @@ class RunnerProcess:
         """Whether the runner has an item without an outcome."""
         return bool(self._items)
 
-    def give(self, message: Message, items: Sequence[int], timeout_s: float = 0.0) -> None:
+    def give(self, message: Message, items: Sequence[int], limits: Limits = _NO_LIMITS) -> None:
         """Pass a message on, and let the runner begin its items in turn.
 
         Args:
             message: the message.
             items: its items. The runner reads a message without items between two items.
-            timeout_s: the time limit of each item; 0 for none.
+            limits: those of each item.
         """
         self.pass_on(message)
-        self._items.update(dict.fromkeys(items, timeout_s))
+        self._items.update(dict.fromkeys(items, limits))
+        if limits.memory_bytes:
+            self._memory.begin(time.monotonic())
         self.flush()  # before the tokens: they say that the message is there
         self._go_ahead.give(items or [0])
 
@@ -151,7 +168,7 @@ class RunnerProcess:
 
     def _began(self, item: int) -> None:
         """Count the time of an item with a time limit from now."""
-        limit_s = self._items.get(item)
+        limit_s = self._items.get(item, _NO_LIMITS).timeout_s
         if limit_s:
             self._timed_item = item
             self._deadline = time.monotonic() + limit_s
@@ -174,7 +191,7 @@ class RunnerProcess:
         at, end, item = 0, len(data), 0
         count, busy_s = 0, 0.0
         while at + size <= end:
-            item, duration_s, length = unpack(data, at)
+            item, duration_s, _, length = unpack(data, at)
             if at + size + length > end:
                 break
             at += size + length
@@ -209,12 +226,29 @@ class RunnerProcess:
     @property
     def deadline(self) -> float:
         """When to call :meth:`kill_if_overdue` (monotonic s; may be infinite)."""
-        return self._deadline
+        return min(self._deadline, self._memory.look_at)
 
     def kill_if_overdue(self, now: float) -> None:
-        """Kill the runner if its item has overrun its time limit, or if its wire has ended."""
+        """Kill the runner if its item has exceeded a limit, or if its wire has ended."""
         if now >= self._deadline:
             self.kill(self._overdue)
+        if now >= self._memory.look_at:
+            self._look_at_memory(now)
+
+    def _look_at_memory(self, now: float) -> None:
+        self._read_values()  # the runner may be at the next item already, which has its own limit
+        item, limits = next(iter(self._items.items()), (0, _NO_LIMITS))
+        if not item or self._killed_because:
+            self._memory.end()
+            return
+        usage = self._memory.look(limits.memory_bytes, now)
+        if usage is not None:
+            self._memory.end()
+            self._exceeded = item, usage.total_bytes
+            self.kill(
+                f"held {usage.described()}, more than the {limits.memory_bytes / 1e6:,.0f} MB that "
+                "its context's task_memory_bytes allows, and was ended"
+            )
 
     def was_stopped(self, stopped_s: float) -> None:
         """Don't count this time, during which the slave was stopped, against a time limit."""
@@ -254,13 +288,21 @@ class RunnerProcess:
         not_begun = set(self._go_ahead.take_back())
         begun = [item for item in self._items if item not in not_begun]
         description = process.describe_exit(status)
-        if self._killed_because:
+        item, used_bytes = self._exceeded
+        if item:
+            description = self._killed_because
+        elif self._killed_because:
             description = f"{self._killed_because} ({description})"
         self.has_ended = True
         self._deadline = _NEVER
+        self._memory.end()
         self._wire.close()
         self._listen_no_more()
         self._go_ahead.close()
         os.close(self._values)
         blamed = begun[0] if begun else 0
-        return RunnerEnd(blamed, description, peak_memory_bytes, self._was_asked)
+        if not item:
+            return RunnerEnd(blamed, description, peak_memory_bytes, self._was_asked)
+        if item != blamed:  # that one had just ended
+            return RunnerEnd(0, description, used_bytes, self._was_asked)
+        return RunnerEnd(blamed, description, used_bytes, self._was_asked, has_exceeded=True)

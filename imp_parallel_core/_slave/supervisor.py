@@ -32,7 +32,7 @@ from . import process
 from .availability import Availability
 from .master_link import EXIT_NO_RUNNER, EXIT_OK, MasterLink
 from .output import say
-from .runner_process import RunnerEnd, RunnerProcess
+from .runner_process import Limits, RunnerEnd, RunnerProcess
 from .runner_start import StartedRunner, Surroundings
 from .signals import Signals
 
@@ -151,10 +151,10 @@ class Supervisor:
             return
         elif kind == protocol.TASKS:
             tasks = heads.unpack_tasks(head)
-            self._give(message, tasks.items, tasks.timeout_s)
+            self._give(message, tasks.items, Limits(tasks.timeout_s, tasks.memory_bytes))
         elif kind == protocol.SETUP:
             setup = heads.unpack_setup(head)
-            self._give(message, [setup.item], setup.timeout_s)
+            self._give(message, [setup.item], Limits(setup.timeout_s, setup.memory_bytes))
         elif kind in (protocol.BUNDLE, protocol.KEEP):
             self._runner.pass_on(message)
         elif kind in (protocol.CLOSE_CONTEXT, protocol.FORGET):
@@ -166,9 +166,9 @@ class Supervisor:
         else:
             self._master.give_up(f"it sent a message of the unknown kind {kind}")
 
-    def _give(self, message: Message, items: Sequence[int], timeout_s: float) -> None:
+    def _give(self, message: Message, items: Sequence[int], limits: Limits) -> None:
         if self._availability.takes_tasks:
-            self._runner.give(message, items, timeout_s)
+            self._runner.give(message, items, limits)
         else:
             self._hand_back(items)  # the master sent them before it knew
 
@@ -282,7 +282,9 @@ class Supervisor:
     def _report_loss(self, end: RunnerEnd) -> None:
         if not self._runner.is_ready:
             return  # the master does not know this runner
-        head = heads.RunnerLostHead(end.blamed_item, end.peak_memory_bytes, end.was_asked)
+        head = heads.RunnerLostHead(
+            end.blamed_item, end.peak_memory_bytes, end.was_asked, end.has_exceeded
+        )
         text = end.description.encode()
         self._master.send(protocol.RUNNER_LOST, heads.pack_runner_lost(head), [text])
         self._discards = True

@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from .shared_memory import Segment
 
 _BUNDLE = Struct("!II")  # context, number
-_SETUP = Struct("!QIId")  # item, context, bundle, time limit (s)
-_TASKS = Struct("!QIIdIQ?")  # first item, context, bundle, time limit (s) of each, and where
+_SETUP = Struct("!QIIdQ")  # item, context, bundle, time limit (s), memory limit (bytes)
+_TASKS = Struct("!QIIdQIQ?")  # first item, context, bundle, limits of each (s, bytes), and where
 # they are among the context's: map, number of the first, whether each task has a place of its own
 _COUNT = Struct("!H")  # segments of one task
 _PLACE = Struct("!IQH")  # map, number, attempt of one task
 _ITEM = Struct("!Q")
 _CONTEXT = Struct("!I")
 _RUNNER_READY = Struct("!I")  # pid
-_OUTCOME = Struct("!QBd")  # item, VALUE or RAISED, duration (s)
-VALUE_RECORD = Struct("!QdI")  # item, duration (s), length of the pickle that follows
-_RUNNER_LOST = Struct("!QQ?")  # item to blame, peak memory (bytes), whether the master asked
+_OUTCOME = Struct("!QBdI")  # item, VALUE or RAISED, duration (s), peak memory (KiB)
+VALUE_RECORD = Struct("!QdII")  # item, duration (s), peak memory (KiB), length of the pickle behind
+_RUNNER_LOST = Struct("!QQ??")  # item to blame, peak memory (bytes), whether the master asked,
+# whether the item has exceeded its memory limit
 _KEEP = Struct("!IIB")  # context, number of the part, BUFFER, BYTES or TEXT
 _FORGET = Struct("!II")  # context, number of the part
 _PART = Struct("!I")  # number of a part, in the place of a segment of a task
@@ -58,6 +59,8 @@ class TasksHead(NamedTuple):
     context: int
     bundle: int
     timeout_s: float
+    memory_bytes: int
+    """How much memory the process may hold while it runs a task; 0 for any."""
     map: int
     """Which map the tasks are of; 0 for none."""
     first_number: int
@@ -86,6 +89,7 @@ class SetupHead(NamedTuple):
     context: int
     bundle: int
     timeout_s: float
+    memory_bytes: int = 0
     seed: int | None = None
     """What the random numbers of the context's items come from; None for nothing."""
 
@@ -123,6 +127,8 @@ class OutcomeHead(NamedTuple):
     item: int
     status: int
     duration_s: float
+    peak_memory_kib: int = 0
+    """The most memory that the process has held; 0 if that was not measured."""
 
 
 class RunnerLostHead(NamedTuple):
@@ -131,6 +137,8 @@ class RunnerLostHead(NamedTuple):
     item: int
     peak_memory_bytes: int
     was_asked: bool
+    has_exceeded: bool = False
+    """Whether the item has exceeded its memory limit, for which the runner was ended."""
 
 
 class RunnerReadyHead(NamedTuple):
@@ -160,12 +168,14 @@ def unpack_tasks(head: bytes) -> TasksHead:
     size = len(head) - _TASKS.size
     if size <= 0:
         raise ProtocolError(f"a TASKS head of {len(head)} bytes")
-    item, context, bundle, timeout_s, map, number, has_places = _TASKS.unpack_from(head)
+    item, context, bundle, timeout_s, memory_bytes, map, number, has_places = _TASKS.unpack_from(
+        head
+    )
     count, rest = divmod(size, _COUNT.size + _PLACE.size * has_places)
     if rest:
         raise ProtocolError(f"a TASKS head of {len(head)} bytes")
     counts = _counts_layout(count).unpack_from(head, _TASKS.size)
-    tasks = TasksHead(item, context, bundle, timeout_s, map, number, counts)
+    tasks = TasksHead(item, context, bundle, timeout_s, memory_bytes, map, number, counts)
     if not has_places:
         return tasks
     places = _PLACE.iter_unpack(head[-count * _PLACE.size :])
@@ -176,24 +186,27 @@ def _counts_layout(count: int) -> Struct:
     return Struct(f"!{count}H")
 
 
-def unpack_values(records: bytes) -> list[tuple[int, float, bytes]]:
-    """Return the records of a VALUES: item, duration (s) and pickle. Raises ProtocolError."""
-    values: list[tuple[int, float, bytes]] = []
+def unpack_values(records: bytes) -> list[tuple[int, float, int, bytes]]:
+    """Return the records of a VALUES: item, duration (s), peak memory (KiB) and pickle.
+
+    Raises ProtocolError.
+    """
+    values: list[tuple[int, float, int, bytes]] = []
     unpack, size = VALUE_RECORD.unpack_from, VALUE_RECORD.size
     at, end, total_s = 0, len(records), 0.0
     try:
         while at < end:
-            item, duration_s, length = unpack(records, at)
+            item, duration_s, peak_kib, length = unpack(records, at)
             total_s += duration_s
             at += size
-            values.append((item, duration_s, records[at : at + length]))
+            values.append((item, duration_s, peak_kib, records[at : at + length]))
             at += length
     except error as problem:
         raise ProtocolError("a record of VALUES is not complete") from problem
     if at != end:
         raise ProtocolError("the last record of VALUES is not complete")
     if not -_FOREVER < total_s < _FOREVER:  # if the sum is finite, so is each duration
-        for _, duration_s, _ in values:
+        for _, duration_s, _, _ in values:
             if not -_FOREVER < duration_s < _FOREVER:
                 raise ProtocolError(f"a duration of {duration_s} s")
     return values
@@ -207,11 +220,12 @@ def pack_setup(head: SetupHead) -> bytes:
 
 def unpack_setup(head: bytes) -> SetupHead:
     """Return a SETUP message's head. Raises ProtocolError."""
-    item, context, bundle, timeout_s = _unpack(_SETUP, head[: _SETUP.size])
+    item, context, bundle, timeout_s, memory_bytes = _unpack(_SETUP, head[: _SETUP.size])
     seed = head[_SETUP.size :]
     if len(seed) > SEED_LIMIT_BYTES:
         raise ProtocolError(f"a seed of {len(seed)} bytes")
-    return SetupHead(item, context, bundle, timeout_s, int.from_bytes(seed) if seed else None)
+    number = int.from_bytes(seed) if seed else None
+    return SetupHead(item, context, bundle, timeout_s, memory_bytes, number)
 
 
 def _packed_seed(seed: int) -> bytes:
@@ -269,12 +283,12 @@ def pack_outcome(head: OutcomeHead) -> bytes:
 
 def unpack_outcome(head: bytes) -> OutcomeHead:
     """Return an OUTCOME message's head. Raises ProtocolError."""
-    item, status, duration_s = _unpack(_OUTCOME, head)
+    item, status, duration_s, peak_kib = _unpack(_OUTCOME, head)
     if status not in (VALUE, RAISED):
         raise ProtocolError(f"an OUTCOME of the unknown status {status}")
     if not -_FOREVER < duration_s < _FOREVER:
         raise ProtocolError(f"an OUTCOME with a duration of {duration_s} s")
-    return OutcomeHead(item, status, duration_s)
+    return OutcomeHead(item, status, duration_s, peak_kib)
 
 
 def pack_item(item: int) -> bytes:
@@ -324,5 +338,5 @@ def pack_runner_lost(head: RunnerLostHead) -> bytes:
 
 def unpack_runner_lost(head: bytes) -> RunnerLostHead:
     """Return a RUNNER_LOST message's head. Raises ProtocolError."""
-    item, peak_memory_bytes, was_asked = _unpack(_RUNNER_LOST, head)
-    return RunnerLostHead(item, peak_memory_bytes, bool(was_asked))
+    item, peak_memory_bytes, was_asked, has_exceeded = _unpack(_RUNNER_LOST, head)
+    return RunnerLostHead(item, peak_memory_bytes, bool(was_asked), bool(has_exceeded))

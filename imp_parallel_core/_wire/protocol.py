@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Frame = tuple[Segment, ...]
 
-VERSION = 2
+VERSION = 3
 """The protocol's own version. It grows when two ends could misunderstand each other."""
 
 FRAME_LIMIT_BYTES = 256 * 1024

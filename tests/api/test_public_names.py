@@ -114,6 +114,7 @@ PUBLIC = {
         "Subcommand",
         "TaskDone",
         "TaskLostError",
+        "TaskMemoryError",
         "TasksAdded",
         "TasksDone",
         "TasksForgotten",
@@ -290,6 +291,7 @@ MEMBERS = {
     "TaskDone": list(TaskDone._fields),
     "TaskFuture": ["cancel", "running"],
     "TaskLostError": TASK_ERROR,
+    "TaskMemoryError": TASK_ERROR,
     "TasksAdded": ["context", "count", "total"],
     "TasksDone": [
         *("attempts", "began_at", "context", "durations_s", "error", "outcome"),

@@ -13,7 +13,7 @@ from struct import Struct
 
 import pytest
 
-from imp_parallel_core._slave.runner_process import RunnerProcess
+from imp_parallel_core._slave.runner_process import Limits, RunnerProcess
 from imp_parallel_core._slave.runner_start import StartedRunner, Surroundings
 from imp_parallel_core._wire import heads, protocol
 from imp_parallel_core._wire.protocol import Message
@@ -50,7 +50,7 @@ class Ends(StartedRunner):
 
     def write_value(self, item: int) -> None:
         """Write a small value as the runner does."""
-        record = heads.VALUE_RECORD.pack(item, 0.1, 4) + b"some"
+        record = heads.VALUE_RECORD.pack(item, 0.1, 0, 4) + b"some"
         os.write(self._runners_values, record)
 
     def turn(self) -> None:
@@ -153,7 +153,7 @@ def test_an_attempt_that_runs_is_ended(ends: Ends) -> None:
 def test_a_time_limit_runs_from_the_begin_of_an_item_to_its_outcome(
     ends: Ends, is_small: bool
 ) -> None:
-    ends.runner.give(TASKS, [5], timeout_s=1000.0)
+    ends.runner.give(TASKS, [5], Limits(timeout_s=1000.0))
     assert ends.runner.deadline == float("inf")
     ends.send(protocol.BEGAN, heads.pack_item(5))
     ends.turn()
@@ -167,7 +167,7 @@ def test_a_time_limit_runs_from_the_begin_of_an_item_to_its_outcome(
 
 
 def test_the_time_of_a_stop_does_not_count_against_a_time_limit(ends: Ends) -> None:
-    ends.runner.give(TASKS, [5], timeout_s=10.0)
+    ends.runner.give(TASKS, [5], Limits(timeout_s=10.0))
     ends.send(protocol.BEGAN, heads.pack_item(5))
     ends.turn()
     deadline = ends.runner.deadline

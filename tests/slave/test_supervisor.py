@@ -32,13 +32,13 @@ class Master(FalseMaster):
 
     def give(self, item: int, task: Any = None) -> None:
         """Give the slave a task, by default one that returns the item's number."""
-        head = heads.pack_tasks(heads.TasksHead(item, 1, 0, 0.0, 0, 0, [1]))
+        head = heads.pack_tasks(heads.TasksHead(item, 1, 0, 0.0, 0, 0, 0, [1]))
         self.send(protocol.TASKS, head, [pickle.dumps(task or (abs, (-item,)))])
 
     def next_value(self) -> tuple[int, Any]:
         """Return the next item with a value, and the value."""
         (records,) = self.next(protocol.VALUES).segments
-        ((item, _, pickled),) = heads.unpack_values(bytes(open_segment(records)))
+        ((item, *_, pickled),) = heads.unpack_values(bytes(open_segment(records)))
         return item, pickle.loads(pickled)
 
     def kill_runner(self) -> heads.RunnerLostHead:

@@ -161,7 +161,7 @@ class Peer:
         if kind == protocol.TASKS:
             pack = heads.VALUE_RECORD.pack
             items = heads.unpack_tasks(head).items
-            records = [pack(item, 1e-5, len(_NONE)) + _NONE for item in items]
+            records = [pack(item, 1e-5, 0, len(_NONE)) + _NONE for item in items]
             link.send(protocol.VALUES, b"", [b"".join(records)])
         elif kind == protocol.SETUP:
             item = heads.unpack_setup(head).item

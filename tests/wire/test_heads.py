@@ -18,19 +18,19 @@ task_counts = st.lists(u16, min_size=1, max_size=5).map(tuple)
 
 HEADS: dict[str, tuple[st.SearchStrategy[Any], int]] = {
     "bundle": (st.builds(heads.BundleHead, u32, u32), 8),
-    "setup": (st.builds(heads.SetupHead, u64, u32, u32, seconds), 24),
+    "setup": (st.builds(heads.SetupHead, u64, u32, u32, seconds, u64), 32),
     "keep": (st.builds(heads.KeepHead, u32, u32, st.integers(0, 2)), 9),
     "forget": (st.builds(heads.ForgetHead, u32, u32), 8),
     "item": (u64, 8),
     "items": (st.lists(u64, max_size=5), 8),
     "context": (u32, 4),
     "runner_ready": (st.builds(heads.RunnerReadyHead, u32), 4),
-    "outcome": (st.builds(heads.OutcomeHead, u64, st.integers(0, 1), seconds), 17),
-    "runner_lost": (st.builds(heads.RunnerLostHead, u64, u64, st.booleans()), 17),
+    "outcome": (st.builds(heads.OutcomeHead, u64, st.integers(0, 1), seconds, u32), 21),
+    "runner_lost": (st.builds(heads.RunnerLostHead, u64, u64, st.booleans(), st.booleans()), 18),
 }
 REPEATED = {"items"}
 PLACES = st.builds(heads.TaskPlace, u32, u64, u16)
-CONSECUTIVE = st.builds(heads.TasksHead, u64, u32, u32, seconds, u32, u64, task_counts)
+CONSECUTIVE = st.builds(heads.TasksHead, u64, u32, u32, seconds, u64, u32, u64, task_counts)
 TASKS_HEADS = CONSECUTIVE | st.builds(
     lambda head, places: head._replace(
         counts=head.counts[: len(places)], places=places[: len(head.counts)]
@@ -93,36 +93,36 @@ def test_the_head_of_tasks_is_unpacked_as_it_was_packed(head: heads.TasksHead) -
 
 @given(st.integers(0, 2**512 - 1) | st.none())
 def test_the_head_of_a_setup_brings_the_seed_of_its_context(seed: int | None) -> None:
-    head = heads.SetupHead(1, 2, 3, 4.0, seed)
+    head = heads.SetupHead(1, 2, 3, 4.0, 5, seed)
     packed = heads.pack_setup(head)
     assert heads.unpack_setup(packed) == head
-    assert 24 + (seed is not None) <= len(packed) <= 24 + heads.SEED_LIMIT_BYTES
+    assert 32 + (seed is not None) <= len(packed) <= 32 + heads.SEED_LIMIT_BYTES
 
 
 def test_an_attempt_beyond_all_bounds_is_counted_no_further() -> None:
-    head = heads.TasksHead(1, 2, 3, 4.0, 0, 0, [1], [heads.TaskPlace(0, 0, 1 << 20)])
+    head = heads.TasksHead(1, 2, 3, 4.0, 5, 0, 0, [1], [heads.TaskPlace(0, 0, 1 << 20)])
     assert heads.unpack_tasks(heads.pack_tasks(head)).places[0].attempt == (1 << 16) - 1
 
 
 @given(st.binary(max_size=100))
 def test_a_head_of_tasks_without_any_or_with_half_of_one_is_a_protocol_error(data: bytes) -> None:
-    has_places = data[36:37] > b"\0"
-    if len(data) <= 37 or (len(data) - 37) % (16 if has_places else 2):
+    has_places = data[44:45] > b"\0"
+    if len(data) <= 45 or (len(data) - 45) % (16 if has_places else 2):
         with pytest.raises(ProtocolError):
             heads.unpack_tasks(data)
 
 
-@given(st.lists(st.tuples(u64, seconds, st.binary(max_size=9))), st.integers(0, 40))
+@given(st.lists(st.tuples(u64, seconds, u32, st.binary(max_size=9))), st.integers(0, 40))
 def test_value_records_are_read_as_they_were_written_and_refused_if_one_is_cut(
-    values: list[tuple[int, float, bytes]], cut: int
+    values: list[tuple[int, float, int, bytes]], cut: int
 ) -> None:
     records = b"".join(
-        heads.VALUE_RECORD.pack(item, duration_s, len(pickled)) + pickled
-        for item, duration_s, pickled in values
+        heads.VALUE_RECORD.pack(item, duration_s, peak_kib, len(pickled)) + pickled
+        for item, duration_s, peak_kib, pickled in values
     )
     assert heads.unpack_values(records) == values
     ends = {0}
-    for _, _, pickled in values:
+    for *_, pickled in values:
         ends.add(max(ends) + heads.VALUE_RECORD.size + len(pickled))
     if len(records) - cut not in ends and cut <= len(records):
         with pytest.raises(ProtocolError, match="not complete"):

@@ -89,7 +89,7 @@ def ends_its_task_by_values_after(duration_s: float) -> Callable[[Peer], None]:
     def behave(peer: Peer) -> None:
         peer.greet()
         item = peer.begin()
-        peer.send(protocol.VALUES, segments=[heads.VALUE_RECORD.pack(item, duration_s, 0)])
+        peer.send(protocol.VALUES, segments=[heads.VALUE_RECORD.pack(item, duration_s, 0, 0)])
         peer.stay()
 
     return behave

@@ -1,0 +1,157 @@
+"""How much memory a slave's processes hold: what they held at most, and whether that is too much.
+
+On Linux only: elsewhere there is no ``/proc`` to read, and no limit is seen to.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+from .._light_typing import NamedTuple
+
+_NEVER = float("inf")
+_GROWTH = 4e9  # bytes in a second: a process hardly takes more
+_SHORTEST_S, _LONGEST_S = 0.01, 0.5  # between two looks
+_WITHOUT_LIMIT_S = 0.05  # until the next look, if the item that runs has no limit
+_DOUBTS = 5  # looks in a row at processes that begin and end meanwhile, before one counts
+_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+
+
+class Usage(NamedTuple):
+    """How much memory processes hold together."""
+
+    total_bytes: int
+    processes: int
+    is_certain: bool = True
+    """Whether these were the processes all the time that it took to ask."""
+
+    def described(self) -> str:
+        """Return in words how much a runner holds."""
+        others = self.processes - 1
+        started = f" with {others} process{'es' if others > 1 else ''} that it has started"
+        return f"{self.total_bytes / 1e6:,.0f} MB of memory{started if others else ''}"
+
+
+class MemoryWatch:
+    """Decides when to look at the memory of a runner, and looks.
+
+    Args:
+        runner: the runner's pid.
+    """
+
+    def __init__(self, runner: int) -> None:
+        self._runner = runner
+        self._doubts = 0
+        self.look_at = _NEVER
+        """When to look (monotonic s)."""
+
+    def begin(self, now: float) -> None:
+        """The runner has something to do that has a limit."""
+        if self.look_at == _NEVER:
+            self.look_at = now + _SHORTEST_S
+
+    def end(self) -> None:
+        """The runner has nothing to do."""
+        self.look_at = _NEVER
+
+    def look(self, limit_bytes: int, now: float) -> Usage | None:
+        """Return how much the runner and its descendants hold, if that is too much.
+
+        Args:
+            limit_bytes: how much the item that runs may hold; 0 for any.
+            now: the time.
+        """
+        if not limit_bytes:
+            self.look_at = now + _WITHOUT_LIMIT_S
+            return None
+        others = descendants_of(os.getpid(), but=self._runner)  # those that it has left behind, too
+        usage = usage_of([self._runner, *others], limit_bytes)
+        left_s = (limit_bytes - usage.total_bytes) / _GROWTH
+        self.look_at = now + max(_SHORTEST_S, min(left_s, _LONGEST_S))
+        if usage.total_bytes <= limit_bytes:
+            self._doubts = 0
+            return None
+        self._doubts += not usage.is_certain
+        return usage if usage.is_certain or self._doubts >= _DOUBTS else None
+
+
+def usage_of(pids: Sequence[int], limit_bytes: int) -> Usage:
+    """Return how much memory processes hold together, exactly only if that is over a limit.
+
+    Memory that several processes share, as after a fork, counts once: each has its share of it.
+    """
+    resident = _resident_bytes_of(pids)
+    total_bytes = sum(resident.values())
+    if total_bytes <= limit_bytes or len(resident) == 1:
+        return Usage(total_bytes, len(resident))
+    # The sum of the shares is never larger. But the system takes a millisecond for each gigabyte,
+    # and when a process ends meanwhile, its shares become those of the others.
+    total_bytes = sum(map(_share_bytes, resident))
+    return Usage(total_bytes, len(resident), _resident_bytes_of(pids).keys() == resident.keys())
+
+
+def _resident_bytes_of(pids: Iterable[int]) -> dict[int, int]:
+    """Return how much memory processes hold, without those that have ended."""
+    return {pid: resident for pid in pids if (resident := _resident_bytes(pid))}
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0  # it has ended
+
+
+def _share_bytes(pid: int) -> int:
+    """Return a process's share of the memory that it holds; all of it, if that can't be told."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            for line in file:
+                if line.startswith("Pss:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, IndexError, ValueError):
+        pass  # another user's, an old system, or it has ended
+    return _resident_bytes(pid)
+
+
+def descendants_of(pid: int, *, but: int = 0) -> list[int]:
+    """Return the pids of all processes that descend from one, ``but`` excluded."""
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        for child in _children_of(waiting.pop()):
+            waiting.append(child)
+            if child != but:
+                found.append(child)
+    return found
+
+
+def _children_of(pid: int) -> list[int]:
+    """Return the children that any thread of a process has."""
+    children: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                children += map(int, file.read().split())
+    except OSError:
+        pass  # it has ended
+    return children
+
+
+def take_peak_bytes() -> int:
+    """Return the most memory that this process has held since the last call.
+
+    Where the system can't begin anew with its count, it is the most since the process began.
+    """
+    import resource  # the runner has it already
+
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT_BYTES
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")  # see proc(5)
+    except OSError:
+        pass  # not Linux, or not allowed
+    return peak_bytes
