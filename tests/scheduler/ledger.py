@@ -111,6 +111,7 @@ class Ledger:
         self.tasks: dict[int, Task] = {}
         self.outcomes: dict[int, Outcome] = {}
         self.cancelled: set[int] = set()
+        self.exceeded: set[int] = set()  # tasks that held too much memory
         self.ended: set[int] = set()  # tasks without an outcome of contexts that were stopped
         self.charges: Counter[int] = Counter()
         self.deaf: set[int] = set()  # slaves that do not do what they are asked
@@ -186,6 +187,16 @@ class Ledger:
         self._charge(known, slave, charged)
         known.forget_runner()
 
+    def memory_exceeded(self, slave: int, item: int, cause: str, peak_bytes: int) -> None:
+        known = self.slaves[slave]
+        what = known.items[item]
+        if not isinstance(what, Task):
+            self._setup_failed(known, slave, what)
+        elif self._is_unfinished(what):
+            self.charges[what.id] += 1  # which is no mark against the slave
+            self.exceeded.add(what.id)
+        known.forget_runner()
+
     def slave_lost(self, slave: int, is_charged: bool, cause: str) -> None:
         known = self.slaves[slave]
         self._charge(known, slave, next(iter(known.items), 0) if is_charged else 0, is_loss=True)
@@ -254,15 +265,15 @@ class Ledger:
                 if context.lost_in[slave] < context.max_attempts:
                     return
             self._setup_failed(known, slave, what)
-        elif (
-            what.id not in self.outcomes
-            and what.id not in self.ended
-            and what.context in self.contexts
-        ):
+        elif self._is_unfinished(what):
             self.charges[what.id] += 1
             self.died_on.setdefault(what.id, set()).add(slave)
             known.killed.add(what.id)
             known.is_trusted = False
+
+    def _is_unfinished(self, task: Task) -> bool:
+        has_ended = task.id in self.outcomes or task.id in self.ended
+        return not has_ended and task.context in self.contexts
 
     def _setup_failed(self, known: KnownSlave, slave: int, context: int) -> None:
         if context in self.contexts:
@@ -356,6 +367,7 @@ class Ledger:
         context = self.contexts[task.context]
         assert task.id not in self.outcomes, "delivered twice"
         assert (outcome.kind is OutcomeKind.CANCELLED) == (task.id in self.cancelled)
+        assert (outcome.kind is OutcomeKind.MEMORY_EXCEEDED) == (task.id in self.exceeded)
         self.outcomes[task.id] = outcome
         del (context.held if task.id in context.held else context.waiting)[task.id]
         context.started.discard(task.id)

@@ -99,6 +99,11 @@ class FakeSlave:
         self.is_between_runners = True
         self.new_runner()
 
+    def exceed_memory(self) -> None:
+        self.outbox.append(("memory_exceeded", self.first, f"too much on {self.id}", 1000))
+        self.is_between_runners = True
+        self.new_runner()
+
     def obey(self, action: Action) -> None:
         if self.is_deaf:
             return
@@ -301,6 +306,11 @@ class FakeCluster:
     def kill_runner(self, slave: FakeSlave, is_charged: bool = True) -> None:
         if slave.is_alive and not slave.is_launching and not slave.is_between_runners:
             slave.lose_runner(slave.first if is_charged else 0, f"killed on {slave.id}")
+
+    def exceed_memory(self, slave: FakeSlave) -> None:
+        """What a runner is at holds too much memory, and the supervisor ends the runner."""
+        if slave.is_alive and slave.first and not slave.is_deaf:
+            slave.exceed_memory()
 
     def kill_slave(self, slave: FakeSlave, is_charged: bool = True) -> None:
         """It dies, and the master learns it; what was on the wire is lost."""

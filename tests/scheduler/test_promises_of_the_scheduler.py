@@ -147,6 +147,10 @@ class SchedulerMachine(RuleBasedStateMachine):
     def kill_runner(self, pick: int, is_charged: bool) -> None:
         self.cluster.kill_runner(self.slave(pick), is_charged)
 
+    @rule(pick=PICK)
+    def exceed_memory(self, pick: int) -> None:
+        self.cluster.exceed_memory(self.slave(pick))
+
     @rule(pick=PICK, is_charged=st.booleans())
     def kill_slave(self, pick: int, is_charged: bool) -> None:
         self.cluster.kill_slave(self.slave(pick), is_charged)
@@ -253,6 +257,7 @@ def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
         "anew",
         "cancel",
         "cancel",
+        "memory",
         "away",
         "back",
         "back",
@@ -296,6 +301,8 @@ def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
                 cluster.join(cluster.add_slave(dice.random() < 0.5))
             case "runner":
                 cluster.kill_runner(slave, dice.random() < 0.5)
+            case "memory":
+                cluster.exceed_memory(slave)
             case "kill" if dice.random() < 0.3:
                 cluster.kill_slave(slave, dice.random() < 0.5)
             case "leave" if dice.random() < 0.3:

@@ -74,13 +74,13 @@ def test_a_head_of_a_wrong_length_is_a_protocol_error(name: str, data: bytes) ->
 
 def test_an_outcome_of_an_unknown_status_is_a_protocol_error() -> None:
     with pytest.raises(ProtocolError, match="status"):
-        heads.unpack_outcome(bytes(8) + b"\x02" + bytes(8))
+        heads.unpack_outcome(bytes(8) + b"\x02" + bytes(12))
 
 
 @given(TASKS_HEADS)
 def test_the_head_of_tasks_is_unpacked_as_it_was_packed(head: heads.TasksHead) -> None:
     packed = heads.pack_tasks(head)
-    assert len(packed) == 37 + 2 * len(head.counts) + 14 * len(head.places)
+    assert len(packed) == 45 + 2 * len(head.counts) + 14 * len(head.places)
     assert heads.unpack_tasks(packed) == head
     assert list(head.items)[:1] == [head.first_item]
     places = [head.place_of(item) for item in head.items]

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from imp_parallel_local import LocalSlave
-from rebuilt_run import RebuiltRun
 
 from imp_parallel_core import Manager, RunBegan, TasksDone, TasksSent
 from tests.support.harness import Processes
+from tests.support.rebuilt_run import RebuiltRun
 from tests.support.runners import compute_for_ever
 from tests.support.waiting import wait_until
 
@@ -43,6 +43,13 @@ def fail(base: int) -> None:
 def sleep_for(base: int, duration_s: float) -> bytes:
     time.sleep(duration_s)
     return bytes(base)
+
+
+def meet(base: int, folder: Path, number: int) -> None:
+    """Return when both slaves are here."""
+    folder.mkdir(exist_ok=True)
+    (folder / str(number)).touch()
+    wait_until(lambda: len(list(folder.iterdir())) == 2, 60.0)
 
 
 def fail_to_prepare() -> None:
@@ -125,11 +132,13 @@ def test_tasks_of_a_slave_are_told_one_after_the_other(watched: Manager, run: Re
     assert min(one.duration_s for one in run.done.values()) >= 0.002
 
 
-def test_what_slaves_are_at_is_told_as_states(watched: Manager, run: RebuiltRun) -> None:
+def test_what_slaves_are_at_is_told_as_states(
+    watched: Manager, run: RebuiltRun, tmp_path: Path
+) -> None:
     with watched:
         context = watched.get_context(prepare)
-        for _ in range(2):
-            context.add_task(sleep_for, 0.2)
+        for number in range(2):
+            context.add_task(meet, tmp_path / "meeting", number)
         list(context.get_results())
         wait_until(lambda: not any(map(run.is_at_work, run.states)))
     run.check()
@@ -244,7 +253,8 @@ def test_a_slave_that_dies_is_told_as_gone_with_the_reason_and_then_as_launching
         pid = watched.slaves[0].pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: changes[-1].state == "idle" and len(changes) > 5)
+        wait_until(lambda: "gone" in [one.state for one in changes])
+        wait_until(lambda: changes[-1].state == "idle")
     run.check()
     (gone,) = [at for at, change in enumerate(changes) if change.state == "gone"]
     assert "killed by signal 9" in changes[gone].detail

@@ -1,0 +1,143 @@
+"""How much memory a slave's processes hold."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from imp_parallel_core._slave import memory
+from imp_parallel_core._slave.memory import MemoryWatch, Usage, descendants_of, usage_of
+
+NEVER = float("inf")
+LIMIT = 1000_000_000
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[Usage]:
+    """Return a list of what the system is to say next."""
+    given: list[Usage] = []
+    monkeypatch.setattr(memory, "usage_of", lambda pids, limit_bytes: given.pop(0))
+    return given
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """Return a function that starts a process with some code, which says when it is there."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(code: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", f"{code}; print(flush=True); input()"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        started.append(process)
+        assert process.stdout is not None
+        process.stdout.readline()
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_nothing_is_looked_at_unless_something_with_a_limit_runs() -> None:
+    watch = MemoryWatch(1)
+    assert watch.look_at == NEVER
+    watch.begin(5.0)
+    assert 5.0 < watch.look_at < 5.1
+    watch.end()
+    assert watch.look_at == NEVER
+
+
+def test_the_next_look_comes_the_sooner_the_nearer_the_limit_is(answers: list[Usage]) -> None:
+    watch = MemoryWatch(1)
+    waits = []
+    for used in (0, 500_000_000, 900_000_000, 999_000_000):
+        answers.append(Usage(used, 1))
+        assert watch.look(LIMIT, 7.0) is None
+        waits.append(watch.look_at - 7.0)
+    assert waits == sorted(waits, reverse=True)
+    assert waits[0] <= 0.5
+    assert waits[-1] >= 0.009
+
+
+def test_an_item_without_a_limit_is_not_looked_at(answers: list[Usage]) -> None:
+    watch = MemoryWatch(1)
+    assert watch.look(0, 7.0) is None
+    assert 7.0 < watch.look_at < NEVER  # the next item may have one
+    assert not answers
+
+
+def test_processes_that_end_meanwhile_are_looked_at_again_but_not_for_ever(
+    answers: list[Usage],
+) -> None:
+    watch = MemoryWatch(1)
+    doubtful = Usage(LIMIT + 1, 3, is_certain=False)
+    answers += [doubtful, Usage(5, 2), *[doubtful] * 5]
+    seen = [watch.look(LIMIT, 7.0) for _ in range(7)]
+    assert seen == [*[None] * 6, doubtful]
+
+
+def test_a_usage_is_told_with_the_processes_that_were_started() -> None:
+    assert Usage(2_345_678_901, 1).described() == "2,346 MB of memory"
+    assert Usage(5_000_000, 2).described().endswith("with 1 process that it has started")
+    assert Usage(5_000_000, 4).described().endswith("with 3 processes that it has started")
+
+
+def test_children_of_all_threads_and_their_children_are_descendants(
+    start: Callable[[str], subprocess.Popen[bytes]],
+) -> None:
+    code = (
+        "import subprocess, threading;"
+        "run = lambda: made.append(subprocess.Popen(['sh', '-c', 'sleep 60 & wait']));"
+        "made = []; gate = threading.Event();"
+        "thread = threading.Thread(target=lambda: (run(), gate.wait()), daemon=True);"
+        "thread.start(); import time\nwhile not made: time.sleep(0.01)\n"
+        "while len(open(f'/proc/{made[0].pid}/task/{made[0].pid}/children').read()) < 2:"
+        " time.sleep(0.01)\nprint(made[0].pid, flush=True)"
+    )
+    process = start(f"exec({code!r})")
+    found = descendants_of(process.pid)
+    try:
+        assert len(found) == 2
+        assert descendants_of(os.getpid(), but=process.pid)[-2:] == found
+        assert process.pid in descendants_of(os.getpid())
+    finally:
+        for pid in found:
+            os.kill(pid, 9)
+
+
+def test_what_a_process_holds_is_its_resident_memory(
+    start: Callable[[str], subprocess.Popen[bytes]],
+) -> None:
+    process = start("held = b'x' * 100_000_000")
+    total_bytes, count, is_certain = usage_of([process.pid], 0)
+    assert 100_000_000 < total_bytes < 200_000_000
+    assert (count, is_certain) == (1, True)
+
+
+def test_what_processes_share_after_a_fork_counts_once(
+    start: Callable[[str], subprocess.Popen[bytes]],
+) -> None:
+    process = start(
+        "import os; held = b'x' * 100_000_000; pid = os.fork(); pid or __import__('signal').pause()"
+    )
+    pids = [process.pid, *descendants_of(process.pid)]
+    try:
+        assert len(pids) == 2
+        exact = usage_of(pids, 0)
+        assert 100_000_000 < exact.total_bytes < 200_000_000
+        assert exact.is_certain
+        assert usage_of(pids, 10**12).total_bytes > 200_000_000  # an upper bound will do
+    finally:
+        os.kill(pids[-1], 9)
+
+
+def test_a_process_that_has_gone_holds_nothing() -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    assert usage_of([process.pid], 0) == Usage(0, 0)
+    assert descendants_of(process.pid) == []
