@@ -234,14 +234,17 @@ class TaskDone(NamedTuple):
         context: the context's number.
         task: its number in the context, in the order of adding.
         slave: the name of the slave; "" if the task ended on none.
-        outcome: "value", "raised", "lost", "set-up failed" or "cancelled".
+        outcome: "value", "raised", "lost", "memory exceeded", "set-up failed" or "cancelled".
         attempt: which attempt it was that ended so, from 1; 0 if the task ended on no slave.
         began_at: when that attempt began on the slave, in monotonic seconds of the master: as well
             as can be told from when the outcome came, so it may be late by the time that the
             outcome was on its way. Equal to ``at`` if the task did not run to an end.
         duration_s: how long the attempt ran on the slave; 0.0 if it did not run to an end.
         result_bytes: the size of its value, or of its error; 0 if it has none.
-        peak_memory_bytes: the most memory that its process held; 0 if that was not measured.
+        peak_memory_bytes: the most memory that its process held since the task before; of a task
+            that exceeded its limit, what that held together with its children. 0 if that was not
+            measured, as for tasks that take less than 10 ms. Where the system can't begin anew
+            with its count (not Linux), it is the most since the process began.
         error: the first line of its error; "" for a value, and for a task that was cancelled.
     """
 

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from .._light_typing import NamedTuple
+from .output import say
 
+_CAN_LOOK = sys.platform.startswith("linux")
 _NEVER = float("inf")
 _GROWTH = 4e9  # bytes in a second: a process hardly takes more
 _SHORTEST_S, _LONGEST_S = 0.01, 0.5  # between two looks
@@ -44,13 +46,19 @@ class MemoryWatch:
     def __init__(self, runner: int) -> None:
         self._runner = runner
         self._doubts = 0
+        self._has_said = False
         self.look_at = _NEVER
         """When to look (monotonic s)."""
 
     def begin(self, now: float) -> None:
         """The runner has something to do that has a limit."""
-        if self.look_at == _NEVER:
+        if self.look_at != _NEVER:
+            return
+        if _CAN_LOOK:
             self.look_at = now + _SHORTEST_S
+        elif not self._has_said:
+            self._has_said = True
+            say("this system is not Linux: nobody sees to task_memory_bytes here")
 
     def end(self) -> None:
         """The runner has nothing to do."""

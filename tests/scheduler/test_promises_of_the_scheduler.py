@@ -246,10 +246,12 @@ if Coverage.current() is not None:  # (pytest-cov fails at the mark if nothing i
     TestEveryOrderOfEvents = pytest.mark.no_cover(TestEveryOrderOfEvents)
 
 
-def walk(seed: int, steps: int) -> tuple[FakeCluster, Readers]:
+def walk(
+    seed: int, steps: int, kind: type[FakeCluster] = FakeCluster
+) -> tuple[FakeCluster, Readers]:
     """Take random steps. Longer than what hypothesis tries, with fewer deaths in between."""
     dice = random.Random(seed)
-    cluster = FakeCluster(dice.choice([TIGHT, WIDE, TINY]), has_large_tasks=seed % 2 == 0)
+    cluster = kind(dice.choice([TIGHT, WIDE, TINY]), has_large_tasks=seed % 2 == 0)
     readers = Readers(cluster)
     common = ["end", "arrive", "deliver", "exchange"] * 6 + ["read", "add", "tick"] * 3
     rare = ["open", "close", "slave", "runner", "kill", "leave", "suspect", "hear", "hear", "join"]

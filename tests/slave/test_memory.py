@@ -52,6 +52,17 @@ def test_nothing_is_looked_at_unless_something_with_a_limit_runs() -> None:
     assert watch.look_at == NEVER
 
 
+def test_a_slave_says_once_that_it_can_not_see_to_a_limit(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(memory, "_CAN_LOOK", False)
+    watch = MemoryWatch(1)
+    watch.begin(5.0)
+    watch.begin(6.0)
+    assert watch.look_at == NEVER
+    assert "".join(capfd.readouterr()).count("nobody sees to task_memory_bytes here") == 1
+
+
 def test_the_next_look_comes_the_sooner_the_nearer_the_limit_is(answers: list[Usage]) -> None:
     watch = MemoryWatch(1)
     waits = []

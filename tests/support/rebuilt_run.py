@@ -78,7 +78,7 @@ class RebuiltRun:
             self.names[context] = event.name
         elif context:
             assert context in self.names
-            assert context not in self.closed or isinstance(event, RunnerLost)
+            assert context not in self.closed or isinstance(event, (RunnerLost, SlaveChanged))
         match event:
             case TasksAdded(count=count, total=total):
                 self.added[context] += count

@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from imp_parallel_core import CancelledError, Manager, Slave
+from imp_parallel_core import CancelledError, Manager, Slave, TaskMemoryError
 from tests.support.waiting import is_alive, wait_until
 
 
@@ -109,3 +109,15 @@ def check_that_a_task_is_ended_that_never_returns(
     (second,) = set(results.values())
     assert second != first, "the set-up has not been run again in the new process"
     assert [slave.name for slave in manager.slaves] == [name]
+
+
+def check_that_a_task_that_holds_too_much_memory_is_ended(manager: Manager, slave: Slave) -> None:
+    """Have a slave run such a task, in C code that holds the interpreter lock, and then another."""
+    manager.add_slave(slave)
+    context = manager.get_context(os.getpid, task_memory_bytes=200e6)
+    context.add_task(lambda pid: len(b"x" * 1_500_000_000))
+    context.add_task(lambda pid: pid == os.getpid())
+    error, is_set_up_again = context.get_results(on_error="return")
+    assert isinstance(error, TaskMemoryError)
+    assert 200e6 < error.peak_memory_bytes < 1.5e9
+    assert is_set_up_again is True

@@ -29,6 +29,7 @@ from imp_parallel_core.private_folders import make_private_folder
 from tests.support.runners import (
     check_that_a_runner_is_like_the_one_before,
     check_that_a_task_is_ended_that_never_returns,
+    check_that_a_task_that_holds_too_much_memory_is_ended,
     check_that_what_a_task_registers_for_the_end_is_done,
 )
 from tests.support.sshd import Daemons, Person, Sshd
@@ -77,6 +78,13 @@ def test_a_task_in_c_code_that_never_returns_is_ended_on_a_host_too(
 ) -> None:
     with Manager() as manager:
         check_that_a_task_is_ended_that_never_returns(manager, make_slave(), tmp_path)
+
+
+def test_a_task_that_holds_too_much_memory_is_ended_on_a_host_too(
+    there: Sshd, make_slave: MakeSlave
+) -> None:
+    with Manager() as manager:
+        check_that_a_task_that_holds_too_much_memory_is_ended(manager, make_slave())
 
 
 def test_each_slave_on_a_host_has_the_card_that_it_was_given(there: Sshd, client: str) -> None:
