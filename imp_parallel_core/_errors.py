@@ -214,7 +214,10 @@ class TaskMemoryError(TaskError):
     Attributes:
         peak_memory_bytes: how much memory its process held with its children when it was ended.
         limit_bytes: the context's ``task_memory_bytes``.
-        slave, host, task, number, args_of_task: as of a :class:`RemoteError`.
+        slave: the name of the slave that ran the task.
+        host: the name of that slave's machine.
+        task: a copy of the task, as of a :class:`RemoteError`.
+        number, args_of_task: as of a :class:`RemoteError`.
     """
 
     def __init__(
