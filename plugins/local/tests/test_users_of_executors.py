@@ -1,12 +1,10 @@
-"""What people use futures with works with those of slaves: notebooks, tqdm, adaptive, asyncio."""
+"""What people use futures with works with those of slaves: notebooks, tqdm, asyncio."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import as_completed
 from pathlib import Path
@@ -18,7 +16,6 @@ from imp_parallel_core import Manager
 from tests.support.harness import Processes
 from tests.support.runners import compute_for_ever
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
 LIMIT_S = 50.0
 
 
@@ -143,15 +140,6 @@ def test_tqdm_counts_futures_as_they_complete(two_slaves: Manager) -> None:
         done = tqdm(as_completed(futures, LIMIT_S), total=len(futures), file=bar)
         assert sorted(future.result() for future in done) == list(range(100))
     assert "100/100" in bar.getvalue()
-
-
-def test_adaptive_chooses_points_and_has_them_computed(processes: Processes) -> None:
-    command = [sys.executable, "-W", "error", str(EXAMPLES / "adaptive_runner.py")]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.fullmatch(r"6\d points, (\d+) of them at the peak, highest at (.*)\n", printed)
-    assert found, printed
-    assert abs(float(found[2]) - 0.3) < 0.03
-    assert int(found[1]) > 15, "no more than of points at random"
 
 
 def test_asyncio_drives_a_thousand_calls_of_which_some_take_too_long(
