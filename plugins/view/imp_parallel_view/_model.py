@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from imp_parallel_core import (
@@ -67,6 +67,37 @@ _DOING = {
 }
 
 
+class Pace:
+    """How many tasks end in a second, by the last minute."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque()  # when so many tasks had ended
+        self._ended = 0
+
+    def begin(self, at: float) -> None:
+        """Take note that the first tasks have been sent."""
+        if not self._samples:
+            self._samples.append((at, self._ended))
+
+    def count(self, at: float, ended: int) -> None:
+        """Take note that so many more tasks have ended."""
+        self._ended += ended
+        samples = self._samples
+        if not samples or at - samples[-1][0] >= _SAMPLE_S:
+            samples.append((at, self._ended))
+        while len(samples) > 2 and at - samples[1][0] > _WINDOW_S:
+            samples.popleft()
+
+    def per_s(self, now: float) -> float | None:
+        """Return the rate; None: too early to say."""
+        if not self._samples:
+            return None
+        at, ended = self._samples[0]
+        if now - at < _LEAST_S or self._ended - ended < _LEAST_DONE:
+            return None
+        return (self._ended - ended) / (now - at)
+
+
 @dataclass
 class ContextCounts:
     """The tasks of one context, counted.
@@ -79,6 +110,7 @@ class ContextCounts:
         failed: how many have an error.
         cancelled: how many were cancelled, or dropped.
         is_open: whether it can get more.
+        pace: of its tasks.
     """
 
     number: int
@@ -88,6 +120,7 @@ class ContextCounts:
     failed: int = 0
     cancelled: int = 0
     is_open: bool = True
+    pace: Pace = field(default_factory=Pace, repr=False, compare=False)
 
     @property
     def ended(self) -> int:
@@ -148,8 +181,7 @@ class RunModel:
         self.ended_at: float | None = None
         self.wall_s = 0.0
         self.last_at = 0.0
-        self._ended = 0
-        self._samples: deque[tuple[float, int]] = deque()  # when so many tasks had ended
+        self._pace = Pace()
 
     def tell(self, events: Iterable[Event]) -> None:
         """Take note of events, in order."""
@@ -192,17 +224,22 @@ class RunModel:
 
     def rate_per_s(self, now: float) -> float | None:
         """Return how many tasks end in a second, by the last minute; None: too early to say."""
-        if not self._samples:
-            return None
-        at, ended = self._samples[0]
-        if now - at < _LEAST_S or self._ended - ended < _LEAST_DONE:
-            return None
-        return (self._ended - ended) / (now - at)
+        return self._pace.per_s(now)
 
     def left_s(self, now: float) -> float | None:
-        """Return how long the tasks take that have been added so far; None: it can't be said."""
-        rate, left = self.rate_per_s(now), self.total().left
-        return left / rate if rate and left else None
+        """Return how long the tasks take that have been added so far; None: it can't be said.
+
+        Tasks of different contexts may take very different times, so it can't be said as long as
+        one that has tasks left has not got on.
+        """
+        longest = None
+        for each in self.contexts.values():
+            if each.left:
+                per_s = each.pace.per_s(now)
+                if not per_s:
+                    return None
+                longest = max(longest or 0.0, each.left / per_s)
+        return longest
 
     # ---- what is told
 
@@ -241,8 +278,8 @@ class RunModel:
         self._context(event.context).cancelled += event.count
 
     def _tasks_sent(self, event: TasksSent) -> None:
-        if not self._samples:
-            self._samples.append((event.at, self._ended))
+        self._context(event.context).pace.begin(event.at)
+        self._pace.begin(event.at)
 
     def _tasks_done(self, event: TasksDone) -> None:
         count = len(event.tasks)
@@ -256,15 +293,8 @@ class RunModel:
             self.last_errors.append((event.at, _task_error(context, event)))
         if event.slave:
             self._slave(event.slave).tasks_done += count
-        self._ended += count
-        self._sample(event.at)
-
-    def _sample(self, at: float) -> None:
-        samples = self._samples
-        if not samples or at - samples[-1][0] >= _SAMPLE_S:
-            samples.append((at, self._ended))
-        while len(samples) > 2 and at - samples[1][0] > _WINDOW_S:
-            samples.popleft()
+        context.pace.count(event.at, count)
+        self._pace.count(event.at, count)
 
     def _setup_done(self, event: SetupDone) -> None:
         if event.error:

@@ -167,6 +167,17 @@ def test_the_time_left_is_said_only_when_something_is_known() -> None:
     assert model.left_s(8.0) == pytest.approx(8 * 4.0)
 
 
+def test_the_time_left_is_that_of_the_context_that_takes_longest() -> None:
+    model = RunModel()
+    model.tell([TasksAdded(0.0, 1, 1000, 1000), TasksAdded(0.0, 2, 20, 20)])
+    model.tell([sent(0.0, 1, "slave 0", [0]), done(10.0, 1, "slave 0", list(range(500)))])
+    assert model.left_s(10.0) is None  # nobody knows how long the tasks of the other one take
+    model.tell([sent(0.0, 2, "slave 1", [0]), done(10.0, 2, "slave 1", list(range(10)))])
+    assert model.left_s(10.0) == pytest.approx(10.0)
+    model.tell([done(20.0, 2, "slave 1", [11])])
+    assert model.left_s(20.0) == pytest.approx(20.0)
+
+
 def test_a_rate_is_that_of_the_last_minute() -> None:
     model = RunModel()
     model.tell([TasksAdded(0.0, 1, 10_000, 10_000), sent(0.0, 1, "slave 0", [0])])
