@@ -122,6 +122,7 @@ class Manager:
         self._outputs = OutputFiles(output, _working_folder() if is_relative else "")
         policy = Policy(max_relaunches=max_relaunches, credit_outcomes=credit)
         all_plugins = Plugins(plugins)
+        self._plugins = all_plugins
         self._engine = Engine(all_plugins, policy)
         self._transports = Transports(all_plugins, host, port, self._engine.accept)
         self._first_path = absolute_path()  # slaves hear of later changes through contexts
@@ -152,7 +153,7 @@ class Manager:
         self._engine.check_open()
         if not isinstance(slave, Slave):
             raise TypeError(f"{slave!r} describes no slave (such as LocalSlave() does)")
-        slave.check()
+        self._plugins.check(slave)
         count = checked_count(slave)
         threads, argv = checked_threads(slave), script_arguments()
         masters_environment = dict(os.environ)

@@ -12,7 +12,8 @@ Then read :mod:`.fleet`, which performs the actions. What happens comes from lau
 (:mod:`.launches`), from streams whose peers claim to be slaves (:mod:`.admission`), and from the
 messages of slaves (:mod:`.inbound`). A :mod:`.record` is what the fleet keeps of one slave.
 
-Beside these, :mod:`.losses` tell people how slaves were lost, :mod:`.withdrawals` take back queued
-slaves that nobody needs, :mod:`.readable_error` makes the errors that slaves send fit to be read,
-and :mod:`.info` is what ``Manager.slaves`` returns, in a :mod:`.slave_table`.
+Beside these, :mod:`.losses` tell people how slaves were lost, :mod:`.stuck` tells of plugins that
+do not answer, :mod:`.withdrawals` take back queued slaves that nobody needs,
+:mod:`.readable_error` makes the errors that slaves send fit to be read, and :mod:`.info` is what
+``Manager.slaves`` returns, in a :mod:`.slave_table`.
 """

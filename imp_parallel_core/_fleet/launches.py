@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import Error, LaunchError
 from .._launch.queued import waiting
-from .._launch.watch import LaunchReports, LaunchWatch
+from .._launch.reports import LaunchReports
+from .._launch.watch import LaunchWatch
 from .._plugins.launch import LaunchState
 from .._plugins.registry import Plugins
 from .._printable import printable_lines
@@ -18,6 +19,7 @@ from .actions import LifeAction
 from .evidence import Evidence
 from .record import SlaveRecord
 from .state import Stage
+from .stuck import StuckLaunches
 
 if TYPE_CHECKING:
     from .._loop import Loop
@@ -51,6 +53,7 @@ class Launches:
         self._numbers = count(1)
         self._watches: list[LaunchWatch] = []
         self._waiting = waiting()
+        self._stuck = StuckLaunches(loop)
         self._is_over = False
 
     def begin(self, records: Sequence[SlaveRecord]) -> None:
@@ -77,6 +80,7 @@ class Launches:
             return
         self._watches = [earlier for earlier in self._watches if earlier.is_alive()]
         self._watches.append(watch)
+        self._stuck.look_after(watch)
         self._await_launched(watch, reports, records[0].life.timeouts.connect_s, now)
 
     def look_after(self, record: SlaveRecord) -> None:

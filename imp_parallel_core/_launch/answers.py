@@ -16,6 +16,7 @@ from .._plugins.contract import (
 from .._plugins.launch import LaunchState, describe_command
 from .._printable import printable, printable_lines
 from ..reminder import Reminder
+from .calls import Calls
 
 if TYPE_CHECKING:
     from .._plugins.launch import Launch
@@ -30,10 +31,12 @@ class Answers:
 
     Args:
         what: the launch, for messages.
+        calls: notes which call it is in.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, calls: Calls) -> None:
         self._what = what
+        self._calls = calls
         self._known: Mapping[int, LaunchState] = {}
         self._failures: dict[str, int] = {}  # in a row, by question
         self._reminders: dict[str, Reminder] = {}
@@ -58,7 +61,8 @@ class Answers:
 
     def _ask(self, launch: Launch, question: str, ask: Callable[[], _T], otherwise: _T) -> _T:
         try:
-            answer = ask()
+            with self._calls.to(question):
+                answer = ask()
         except BaseException as problem:  # the plugin's, perhaps a SystemExit
             failures = self._failures[question] = self._failures.get(question, 0) + 1
             text = printable(described(problem, package_of(type(launch).__module__)))

@@ -22,8 +22,10 @@ from .._plugins.slaves import describe
 from .._printable import printable_lines
 from .._wire.link import close_quietly
 from .answers import Answers
+from .calls import Call, Calls
 from .late import Delays
 from .queued import QueuedSlaves, Waiting
+from .reports import LaunchReports
 
 if TYPE_CHECKING:
     from .._plugins.bootstrap import Bootstrap
@@ -38,42 +40,6 @@ _LAST_POLL_S = 30.0
 _POLL_GROWTH = 1.5
 _ENDING_S = 0.5  # how long after a connection's end the launch may take to notice
 _ENDING_POLL_S = 0.005
-
-
-class LaunchReports:
-    """What a watch tells, from its thread."""
-
-    def launched(self) -> None:
-        """The plugin has launched the slaves, and is asked from now on how they are."""
-
-    def launch_failed(self, indices: Sequence[int], error: BaseException) -> None:
-        """The plugin could not launch these slaves."""
-
-    def stream_made(self, index: int, stream: Stream) -> None:
-        """The launch made a slave's stream."""
-
-    def launch_state(self, index: int, state: LaunchState) -> None:
-        """What the launch knows of a slave that has not connected has changed."""
-
-    def explained(
-        self,
-        index: int,
-        question: int,
-        state: LaunchState | None,
-        tail: str,
-        command: str,
-        trouble: str,
-    ) -> None:
-        """The answer to :meth:`LaunchWatch.explain`.
-
-        Args:
-            index: the slave's.
-            question: the number of the question.
-            state: the slave's; None if it is not known.
-            tail: the end of its output.
-            command: the command line that was run for it.
-            trouble: why there is no state.
-        """
 
 
 class LaunchWatch(threading.Thread):
@@ -95,8 +61,9 @@ class LaunchWatch(threading.Thread):
         reports: LaunchReports,
         waiting: Waiting,
     ) -> None:
-        self._what = describe(slaves)
-        super().__init__(name=f"imp_parallel launch of {self._what}", daemon=True)
+        self.what = describe(slaves)
+        """The launch, for messages."""
+        super().__init__(name=f"imp_parallel launch of {self.what}", daemon=True)
         self._plugins = plugins
         self._slaves = slaves
         self._bootstraps = bootstraps
@@ -104,9 +71,10 @@ class LaunchWatch(threading.Thread):
         self._requests: queue.SimpleQueue[Callable[[Launch], None] | None] = queue.SimpleQueue()
         self._unconnected = {bootstrap.index for bootstrap in bootstraps}
         self._states: dict[int, LaunchState] = {}  # as they were last reported
-        self._answers = Answers(self._what)
+        self._calls = Calls()
+        self._answers = Answers(self.what, self._calls)
         self._delays = Delays(bootstraps)
-        self._queued = QueuedSlaves(self._what, waiting)
+        self._queued = QueuedSlaves(self.what, waiting)
         self._pause_s = _FIRST_POLL_S
         self._streams: dict[int, Stream] = {}
         self._let_go: set[int] = set()
@@ -177,6 +145,16 @@ class LaunchWatch(threading.Thread):
             self._let_go.discard(index)
             return True
 
+    @property
+    def plugin(self) -> str:
+        """What messages call the plugin that the slaves are from."""
+        return self._plugins.label_of(type(self._slaves))
+
+    @property
+    def call(self) -> Call | None:
+        """The call of the plugin's that has not returned; None between calls."""
+        return self._calls.current
+
     def cancel(self, grace_s: float) -> None:
         """End all slaves of the launch, then the thread."""
         self._grace_s = grace_s
@@ -198,7 +176,7 @@ class LaunchWatch(threading.Thread):
         try:
             self._watch(launch)
         except BaseException as error:  # a plugin's bug must not leave anybody waiting
-            _logger.exception("the launch of %s failed", self._what)
+            _logger.exception("the launch of %s failed", self.what)
             self._reports.launch_failed([b.index for b in self._bootstraps], error)
         finally:
             self._is_cancelled.wait()
@@ -253,9 +231,11 @@ class LaunchWatch(threading.Thread):
         if connected:
             self._queued.forget()
         if isinstance(launch, InformedLaunch):
-            parted = news - connected
             what = "tell of the connections of slaves to"
-            self._try(launch, lambda: launch.note_connections(connected, parted), what)
+            with self._calls.to("note_connections"):
+                self._try(
+                    launch, lambda: launch.note_connections(connected, news - connected), what
+                )
 
     def _poll(self, launch: Launch) -> None:
         self._pause_s = min(self._pause_s * _POLL_GROWTH, _LAST_POLL_S)
@@ -290,12 +270,14 @@ class LaunchWatch(threading.Thread):
         for index in indices:
             self._forget(index)
         if isinstance(launch, WithdrawingLaunch):
-            self._try(launch, lambda: launch.withdraw(indices), "withdraw slaves of")
+            with self._calls.to("withdraw"):
+                self._try(launch, lambda: launch.withdraw(indices), "withdraw slaves of")
 
     def _end_slave(self, launch: Launch, index: int) -> None:
         self._forget(index)
         if isinstance(launch, EndingLaunch):
-            self._try(launch, lambda: launch.end_slave(index), f"end slave {index} of")
+            with self._calls.to("end_slave"):
+                self._try(launch, lambda: launch.end_slave(index), f"end slave {index} of")
 
     def _cancel(self, launch: Launch) -> None:
         self._queued.forget()
@@ -311,7 +293,7 @@ class LaunchWatch(threading.Thread):
             end()
         except BaseException as error:  # the plugin's
             text = printable_lines(described(error, package_of(type(launch).__module__)))
-            _logger.warning("could not %s %s: %s", what, self._what, text)
+            _logger.warning("could not %s %s: %s", what, self.what, text)
 
 
 def _is_known(state: LaunchState | None) -> bool:

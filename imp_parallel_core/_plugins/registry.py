@@ -113,6 +113,28 @@ class Plugins:
                 ) from problem
         raise PluginError(f"no installed plugin launches {slaves!r}; {self._describe()}")
 
+    def check(self, slaves: Slave) -> None:
+        """Have a description checked, in the user's thread.
+
+        Raises what it raises; but PluginError for what would end the script, such as a SystemExit.
+        """
+        try:
+            slaves.check()
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as problem:  # a stranger's code
+            kind = type(slaves)
+            what = described(problem, package_of(kind.__module__))
+            raise PluginError(
+                f"plugin {self.label_of(kind)} failed in {kind.__name__}.check(): {what}"
+            ) from problem
+
+    def label_of(self, kind: type) -> str:
+        """Return what messages call the plugin that a slave class is from."""
+        package = package_of(kind.__module__)
+        labels = (found.label for found in self._plugins if _package(found.plugin) == package)
+        return next(labels, package)
+
     def _label(self, plugin: Any) -> str:
         return next(found.label for found in self._plugins if found.plugin is plugin)
 

@@ -94,6 +94,9 @@ class Scene:
             raise self.error
         return self.launch_made
 
+    def label_of(self, kind: type) -> str:
+        return "godot-launcher"
+
     def begin(self) -> None:
         self.launches.begin([self.record])
 
@@ -235,7 +238,7 @@ def test_people_are_told_ever_more_seldom_of_a_plugin_that_takes_long_to_launch(
     caplog.clear()
     scene.loop.timers.pop()()
     assert not caplog.messages
-    assert not scene.loop.timers
+    assert len(scene.loop.timers) == 1, "that which looks for plugins that don't answer"
 
 
 def test_nobody_is_told_of_a_launch_that_lasts_beyond_the_end(
@@ -247,3 +250,36 @@ def test_nobody_is_told_of_a_launch_that_lasts_beyond_the_end(
     scene.loop.timers.pop()()
     assert not caplog.messages
     scene.may_launch.set()
+
+
+class HangingLaunch(QuietLaunch):
+    """A launch that does not answer."""
+
+    def __init__(self) -> None:
+        self.is_asked, self.may_answer = threading.Event(), threading.Event()
+
+    def poll(self) -> Mapping[int, LaunchState]:
+        self.is_asked.set()
+        self.may_answer.wait(30.0)
+        return {}
+
+
+def test_a_launch_that_does_not_answer_is_told_with_its_plugin_and_looked_at_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imp_parallel_core._fleet.stuck._FIRST_S", 0.0)
+    scene = Scene()
+    launch = scene.launch_made = HangingLaunch()
+    scene.begin()
+    assert launch.is_asked.wait(30.0)
+    look = scene.loop.timers.pop(0)
+    look()
+    words = "plugin godot-launcher: poll() of the launch of Slave() has not returned for 0 s"
+    assert words in caplog.text
+    assert look in scene.loop.timers
+    launch.may_answer.set()
+    scene.launches.cancel(0.0)
+    assert not scene.launches.join(time.monotonic() + 10.0)
+    scene.loop.timers.clear()
+    look()
+    assert not scene.loop.timers, "its thread has ended"

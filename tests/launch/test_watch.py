@@ -12,7 +12,8 @@ import pytest
 
 from imp_parallel_core import Bootstrap, LaunchPhase, LaunchState, Slave
 from imp_parallel_core._launch.queued import waiting
-from imp_parallel_core._launch.watch import LaunchReports, LaunchWatch
+from imp_parallel_core._launch.reports import LaunchReports
+from imp_parallel_core._launch.watch import LaunchWatch
 from tests.support.waiting import wait_until
 
 RUNNING, ENDED = LaunchState(LaunchPhase.RUNNING), LaunchState(LaunchPhase.ENDED)

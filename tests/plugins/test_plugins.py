@@ -151,6 +151,19 @@ def test_what_check_raises_is_raised_by_add_slave(install: Any) -> None:
         manager.add_slave(Checked())
 
 
+def test_a_check_that_exits_is_an_error_that_names_the_plugin(install: Any) -> None:
+    class Exiting(Mine):
+        def check(self) -> None:
+            raise SystemExit(3)
+
+    install(good=Launcher())
+    said = (
+        r"plugin dist-good failed in Exiting\.check\(\): SystemExit: 3 \(test_plugins\.py, line \d+"
+    )
+    with Manager(output=None) as manager, pytest.raises(PluginError, match=said):
+        manager.add_slave(Exiting())
+
+
 def test_a_plugin_given_by_hand_must_keep_the_contract(install: Any) -> None:
     install()
     with pytest.raises(PluginError, match="imp_parallel_lunch") as caught:
