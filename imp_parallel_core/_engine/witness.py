@@ -60,12 +60,12 @@ class Witness(Scheduler):
         held = self._slaves[slave].items
         before = held.copy()
         actions = super().items_ended(slave, ended, now)
-        delivered = [action for action in actions if type(action) is Deliver]
-        contexts = {task.context for task, _ in delivered}
-        if len(ended) > 1 and len(delivered) == len(ended) and len(contexts) == 1:
-            self._tell_ended(slave, ended, [task for task, _ in delivered], now)
+        count = len(ended)
+        have_outcomes = list(map(type, actions[:count])).count(Deliver) == count
+        if count > 1 and have_outcomes and len(self._contexts) == 1:  # nearly always, if many end
+            self._tell_ended(slave, ended, [action[0] for action in actions[:count]], now)  # type: ignore[misc]  # all are Delivers
         else:
-            self._tell_mixed(slave, ended, before, delivered, now)
+            self._tell_mixed(slave, ended, before, actions, now)
         if not held:
             self.tell_state(slave)
         return actions
@@ -189,26 +189,22 @@ class Witness(Scheduler):
         attempts: Sequence[int] = (1,) * len(ended)
         if self._later_attempts:
             attempts = tuple([self._attempt(slave, item) for item, _, _ in ended])
-        self.telling.done(
-            now,
-            ended[0][1],
-            tasks,
-            attempts,
-            tuple([duration_s for _, _, duration_s in ended]),
-            tuple([outcome.size_bytes for _, outcome, _ in ended]),
-            tuple([outcome.peak_memory_bytes for _, outcome, _ in ended]),
-        )
+        outcomes = [one[1] for one in ended]
+        durations_s = tuple([one[2] for one in ended])
+        sizes = tuple([outcome.size_bytes for outcome in outcomes])
+        peaks = tuple([outcome.peak_memory_bytes for outcome in outcomes])
+        self.telling.done(now, outcomes[0], tasks, attempts, durations_s, sizes, peaks)
 
     def _tell_mixed(
         self,
         slave: int,
         ended: Sequence[Ended],
         before: dict[int, Task | SetupItem],
-        delivered: Sequence[Deliver],
+        actions: Sequence[Action],
         now: float,
     ) -> None:
         """Tell of each item that has ended, of those that the slave had before."""
-        with_outcome = {id(task) for task, _ in delivered}
+        with_outcome = {id(action.task) for action in actions if type(action) is Deliver}
         end = now - sum([duration_s for _, _, duration_s in ended])
         for one in ended:
             item, outcome, duration_s = one
