@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Sequence
 
 from .._light_typing import NamedTuple
@@ -16,6 +17,8 @@ _CAN_LOOK = sys.platform.startswith("linux")
 _NEVER = float("inf")
 _GROWTH = 4e9  # bytes in a second: a process hardly takes more
 _SHORTEST_S, _LONGEST_S = 0.01, 0.5  # between two looks
+_PAUSE_FACTOR = 10  # a look takes no more than a tenth of the supervisor's time …
+_ASK_S = 2.0  # … and hardly ever more than this at once
 _WITHOUT_LIMIT_S = 0.05  # until the next look, if the item that runs has no limit
 _DOUBTS = 5  # looks in a row at processes that begin and end meanwhile, before one counts
 _UNIT_BYTES = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
@@ -49,6 +52,8 @@ class MemoryWatch:
         self._has_said = False
         self.look_at = _NEVER
         """When to look (monotonic s)."""
+        self.exceeded = (0, 0)
+        """The item that held too much, and how much (bytes)."""
 
     def begin(self, now: float) -> None:
         """The runner has something to do that has a limit."""
@@ -64,25 +69,36 @@ class MemoryWatch:
         """The runner has nothing to do."""
         self.look_at = _NEVER
 
-    def look(self, limit_bytes: int, now: float) -> Usage | None:
-        """Return how much the runner and its descendants hold, if that is too much.
+    def look(self, item: int, limit_bytes: int, now: float) -> str:
+        """Return why the runner has to be ended; empty if it has not.
 
         Args:
-            limit_bytes: how much the item that runs may hold; 0 for any.
+            item: the item that runs.
+            limit_bytes: how much the runner may hold meanwhile, with its descendants; 0 for any.
             now: the time.
         """
         if not limit_bytes:
             self.look_at = now + _WITHOUT_LIMIT_S
-            return None
+            return ""
         others = descendants_of(os.getpid(), but=self._runner)  # those that it has left behind, too
+        begun_at = time.monotonic()
         usage = usage_of([self._runner, *others], limit_bytes)
+        taken_s = time.monotonic() - begun_at
         left_s = (limit_bytes - usage.total_bytes) / _GROWTH
-        self.look_at = now + max(_SHORTEST_S, min(left_s, _LONGEST_S))
+        pause_s = max(_SHORTEST_S, min(left_s, _LONGEST_S), _PAUSE_FACTOR * taken_s)
+        self.look_at = now + taken_s + pause_s
         if usage.total_bytes <= limit_bytes:
             self._doubts = 0
-            return None
+            return ""
         self._doubts += not usage.is_certain
-        return usage if usage.is_certain or self._doubts >= _DOUBTS else None
+        if not usage.is_certain and self._doubts < _DOUBTS:
+            return ""
+        self.end()
+        self.exceeded = item, usage.total_bytes
+        return (
+            f"held {usage.described()}, more than the {limit_bytes / 1e6:,.0f} MB that its "
+            "context's task_memory_bytes allows, and was ended"
+        )
 
 
 def usage_of(pids: Sequence[int], limit_bytes: int) -> Usage:
@@ -94,9 +110,13 @@ def usage_of(pids: Sequence[int], limit_bytes: int) -> Usage:
     total_bytes = sum(resident.values())
     if total_bytes <= limit_bytes or len(resident) == 1:
         return Usage(total_bytes, len(resident))
-    # The sum of the shares is never larger. But the system takes a millisecond for each gigabyte,
-    # and when a process ends meanwhile, its shares become those of the others.
-    total_bytes = sum(map(_share_bytes, resident))
+    # The sum of the shares is never larger. But the system takes 20 ms or so for each gigabyte that
+    # a process holds, and when one ends meanwhile, its shares become those of the others.
+    total_bytes, end = 0, time.monotonic() + _ASK_S
+    for pid in resident:
+        total_bytes += _share_bytes(pid)
+        if time.monotonic() > end:
+            break  # the master waits for heartbeats: what is known has to do
     return Usage(total_bytes, len(resident), _resident_bytes_of(pids).keys() == resident.keys())
 
 

@@ -80,7 +80,6 @@ class RunnerProcess:
         self._selector = selector
         self._items: dict[int, Limits] = {}  # given, without an outcome yet
         self._memory = MemoryWatch(started.pid)
-        self._exceeded = (0, 0)  # the item that was ended for its memory, and how much it had
         self._deadline = _NEVER  # of the item that runs, or of a runner whose wire has ended
         self._timed_item = 0
         self._overdue = ""  # why the runner is killed at the deadline
@@ -241,14 +240,8 @@ class RunnerProcess:
         if not item or self._killed_because:
             self._memory.end()
             return
-        usage = self._memory.look(limits.memory_bytes, now)
-        if usage is not None:
-            self._memory.end()
-            self._exceeded = item, usage.total_bytes
-            self.kill(
-                f"held {usage.described()}, more than the {limits.memory_bytes / 1e6:,.0f} MB that "
-                "its context's task_memory_bytes allows, and was ended"
-            )
+        if why := self._memory.look(item, limits.memory_bytes, now):
+            self.kill(why)
 
     def was_stopped(self, stopped_s: float) -> None:
         """Don't count this time, during which the slave was stopped, against a time limit."""
@@ -288,7 +281,7 @@ class RunnerProcess:
         not_begun = set(self._go_ahead.take_back())
         begun = [item for item in self._items if item not in not_begun]
         description = process.describe_exit(status)
-        item, used_bytes = self._exceeded
+        item, used_bytes = self._memory.exceeded
         if item:
             description = self._killed_because
         elif self._killed_because:

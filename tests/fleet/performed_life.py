@@ -166,8 +166,12 @@ class PerformedLife:
         self.taken += 1
         self.perform(tell())
 
-    def lose_runner(self, blamed: int) -> None:
-        self.say(lambda: self.life.runner_lost(blamed, "died", "its runner died", self.now))
+    def lose_runner(self, blamed: int, exceeded_bytes: int = 0) -> None:
+        self.say(
+            lambda: self.life.runner_lost(
+                blamed, "died", "its runner died", self.now, exceeded_bytes=exceeded_bytes
+            )
+        )
 
     def answer(self, evidence: Evidence, question: int | None = None) -> None:
         """Let the launch answer a question, by default the last one."""
@@ -313,7 +317,7 @@ class PerformedLife:
                 self.is_suspected = False
             case "runner_ready":
                 self.has_runner = True
-            case "runner_lost":
+            case "runner_lost" | "memory_exceeded":
                 self.has_runner = False
             case "slave_present":
                 assert self.has_runner

@@ -469,6 +469,16 @@ def test_the_messages_of_the_next_runner_wait_until_the_loss_of_the_last_is_expl
     assert not slave.held
 
 
+def test_a_runner_that_was_ended_for_its_memory_is_told_as_that_when_it_has_been_explained(
+    slave: PerformedLife,
+) -> None:
+    slave.connect()
+    slave.lose_runner(blamed=5, exceeded_bytes=1000)
+    slave.answer(Evidence(RUNNING, "some output"))
+    assert slave.told[-1] == "memory_exceeded"
+    assert slave.decided(Release())
+
+
 def test_a_runner_that_nobody_blames_needs_no_explanation(slave: PerformedLife) -> None:
     slave.connect()
     slave.lose_runner(blamed=0)

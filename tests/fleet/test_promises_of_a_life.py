@@ -103,9 +103,9 @@ class LifeMachine(RuleBasedStateMachine):
     def runner_ready(self) -> None:
         self.slave.say(lambda: self.slave.life.runner_ready(7, self.slave.now))
 
-    @rule(blamed=st.integers(0, 1))
-    def runner_lost(self, blamed: int) -> None:
-        self.slave.lose_runner(blamed)
+    @rule(blamed=st.integers(0, 1), exceeded_bytes=st.sampled_from([0, 0, 1000]))
+    def runner_lost(self, blamed: int, exceeded_bytes: int) -> None:
+        self.slave.lose_runner(blamed, exceeded_bytes)
 
     @rule(what=st.sampled_from(["leaving", "paused"]))
     def say(self, what: str) -> None:

@@ -232,6 +232,42 @@ def test_the_task_that_killed_its_runner_is_charged_and_those_behind_it_are_not(
     assert all(isinstance(task, Task) and task.history == () for task in others)
 
 
+@pytest.mark.parametrize("is_leaving", [False, True])
+def test_a_task_that_holds_too_much_memory_has_that_outcome_and_is_not_tried_again(
+    is_leaving: bool,
+) -> None:
+    cluster, _, (slave,) = cluster_that_runs_short_tasks(10)
+    task = running(slave)
+    behind = [what for what in slave.items.values() if what is not task]
+    assert isinstance(task, Task)
+    assert behind
+    if is_leaving:
+        cluster.leave(slave)
+        cluster.exchange()
+    cluster.exceed_memory(slave)
+    cluster.deliver(slave)
+    (delivered,) = [action for action in cluster.last if isinstance(action, Deliver)]
+    assert delivered.task is task
+    assert delivered.outcome.kind is OutcomeKind.MEMORY_EXCEEDED
+    assert delivered.outcome.peak_memory_bytes == 1000
+    cluster.add_slave()
+    cluster.run_to_quiescence()
+    for other in behind:
+        assert isinstance(other, Task)
+        assert other.history == ()
+        assert cluster.ledger.outcomes[other.id].kind is OutcomeKind.VALUE
+
+
+def test_a_slave_on_which_tasks_hold_too_much_memory_is_not_set_aside() -> None:
+    cluster, _, slaves = cluster_with_setup(2, tasks=30)
+    for _ in range(10):
+        cluster.exceed_memory(slaves[0])
+        cluster.exchange(slaves[0])
+        cluster.finish_item(slaves[0])  # the set-up
+    assert not cluster.ledger.slaves[slaves[0].id].is_aside
+    assert isinstance(running(slaves[0]), Task)
+
+
 def test_a_replaced_runner_is_set_up_again_and_goes_on_with_what_came_back() -> None:
     cluster, context, (slave,) = cluster_with_setup(1, tasks=3)
     task = running(slave)

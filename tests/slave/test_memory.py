@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,6 +23,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[Usage]:
     """Return a list of what the system is to say next."""
     given: list[Usage] = []
     monkeypatch.setattr(memory, "usage_of", lambda pids, limit_bytes: given.pop(0))
+    monkeypatch.setattr(memory, "time", SimpleNamespace(monotonic=lambda: 1.0))  # it takes no time
     return given
 
 
@@ -68,16 +71,36 @@ def test_the_next_look_comes_the_sooner_the_nearer_the_limit_is(answers: list[Us
     waits = []
     for used in (0, 500_000_000, 900_000_000, 999_000_000):
         answers.append(Usage(used, 1))
-        assert watch.look(LIMIT, 7.0) is None
+        assert watch.look(5, LIMIT, 7.0) == ""
         waits.append(watch.look_at - 7.0)
     assert waits == sorted(waits, reverse=True)
     assert waits[0] <= 0.5
     assert waits[-1] >= 0.009
 
 
+def test_looking_at_what_many_processes_share_takes_a_bounded_part_of_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def share_bytes(pid: int) -> int:
+        time.sleep(0.05)
+        asked.append(pid)
+        return 1
+
+    monkeypatch.setattr(memory, "_resident_bytes", lambda pid: LIMIT)
+    monkeypatch.setattr(memory, "_share_bytes", share_bytes)
+    monkeypatch.setattr(memory, "descendants_of", lambda pid, but: range(2, 1000))
+    monkeypatch.setattr(memory, "_ASK_S", 0.2)
+    watch = MemoryWatch(1)
+    assert watch.look(5, LIMIT, 7.0) == ""
+    assert 1 < len(asked) < 10
+    assert watch.look_at > 9.0
+
+
 def test_an_item_without_a_limit_is_not_looked_at(answers: list[Usage]) -> None:
     watch = MemoryWatch(1)
-    assert watch.look(0, 7.0) is None
+    assert watch.look(5, 0, 7.0) == ""
     assert 7.0 < watch.look_at < NEVER  # the next item may have one
     assert not answers
 
@@ -88,8 +111,11 @@ def test_processes_that_end_meanwhile_are_looked_at_again_but_not_for_ever(
     watch = MemoryWatch(1)
     doubtful = Usage(LIMIT + 1, 3, is_certain=False)
     answers += [doubtful, Usage(5, 2), *[doubtful] * 5]
-    seen = [watch.look(LIMIT, 7.0) for _ in range(7)]
-    assert seen == [*[None] * 6, doubtful]
+    *seen, why = [watch.look(5, LIMIT, 7.0) for _ in range(7)]
+    assert not any(seen)
+    assert why.startswith("held 1,000 MB of memory with 2 processes that it has started, more than")
+    assert watch.exceeded == (5, LIMIT + 1)
+    assert watch.look_at == NEVER
 
 
 def test_a_usage_is_told_with_the_processes_that_were_started() -> None:

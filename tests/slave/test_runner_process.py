@@ -176,3 +176,24 @@ def test_the_time_of_a_stop_does_not_count_against_a_time_limit(ends: Ends) -> N
     ends.runner.kill_if_overdue(deadline + 500.0)
     assert ends.process.wait(30) == -signal.SIGKILL
     assert "overran its time limit of 10 s" in ends.runner.reaped(9, 0).description
+
+
+@pytest.mark.parametrize("has_just_ended", [False, True])
+def test_an_item_that_holds_too_much_is_blamed_unless_it_has_just_ended(
+    ends: Ends, has_just_ended: bool
+) -> None:
+    ends.runner.give(TASKS, [5, 6], Limits(memory_bytes=1))  # no process holds so little
+    assert ends.next_token() == 5
+    looks_at = ends.runner.deadline
+    ends.runner.kill_if_overdue(looks_at - 1.0)
+    assert ends.process.poll() is None
+    ends.runner.kill_if_overdue(looks_at)
+    if has_just_ended:  # nobody knew
+        ends.write_value(5)
+        assert ends.next_token() == 6
+    assert ends.process.wait(30) == -signal.SIGKILL
+    end = ends.runner.reaped(signal.SIGKILL, 0)
+    assert "more than the 0 MB that its context's task_memory_bytes allows" in end.description
+    assert (end.blamed_item, end.has_exceeded) == ((0, False) if has_just_ended else (5, True))
+    assert end.peak_memory_bytes > 1
+    assert ends.runner.deadline == float("inf")
