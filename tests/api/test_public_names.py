@@ -169,7 +169,7 @@ PUBLIC = {
     "imp_parallel_sge": ["SGEPESlaveArray", "SGEQsubSlaveArray"],
     "imp_parallel_slurm": ["SlurmSlaveArray", "SlurmStepSlaveArray"],
     "imp_parallel_ssh": ["SSHHost", "SSHSlave", "SSHSlaveArray"],
-    "imp_parallel_view": ["ProgressBar", "Record"],
+    "imp_parallel_view": ["Live", "ProgressBar", "Record"],
 }
 
 HOST = [
@@ -252,6 +252,7 @@ MEMBERS = {
     "SGEQsubSlaveArray": [*SLAVE, "job_script", "standard_options", "system"],
     "SlurmSlaveArray": [*SLAVE, "job_script", "standard_options", "system"],
     "SlurmStepSlaveArray": SLAVE,
+    "Live": ["imp_parallel_observe"],
     "ProgressBar": ["imp_parallel_observe"],
     "Record": ["imp_parallel_observe"],
     "SSHHost": [

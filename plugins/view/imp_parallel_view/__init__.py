@@ -15,20 +15,22 @@ from imp_parallel_core import hookimpl
 if TYPE_CHECKING:
     from imp_parallel_core import Subcommand
 
+    from ._live.plugin import Live
     from ._progress_bar import ProgressBar
     from ._record import Record
 
-_MODULES = {"ProgressBar": "_progress_bar", "Record": "_record"}
+_MODULES = {"Live": "_live.plugin", "ProgressBar": "_progress_bar", "Record": "_record"}
 
-__all__ = ["ProgressBar", "Record"]
+__all__ = ["Live", "ProgressBar", "Record"]
 
 
 @hookimpl
 def imp_parallel_commands() -> Sequence[Subcommand]:
     """Bring the subcommands of this plugin."""
+    from ._live.command import Top
     from ._report.command import Report
 
-    return [Report()]
+    return [Report(), Top()]
 
 
 def __getattr__(name: str) -> Any:

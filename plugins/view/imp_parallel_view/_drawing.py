@@ -20,7 +20,7 @@ CONTEXTS = 6
 """How many contexts have a line of their own."""
 _NAME_WIDTH = 24
 _DETAIL_WIDTH = 60
-_STYLES = {
+STYLES = {
     Doing.WORKING: "green",
     Doing.SETTING_UP: "cyan",
     Doing.STARTING: "cyan",
@@ -140,7 +140,7 @@ def _slave_parts(model: RunModel) -> Iterator[Text]:
         text = f"{count:,} {doing.value}"
         if doing in _WITH_DETAIL and (details := model.details(doing)):
             text += f" ({_short(printable(most_of(details)))})"
-        yield Text(text, _STYLES.get(doing, "dim"))
+        yield Text(text, STYLES.get(doing, "dim"))
 
 
 def last_line(model: RunModel) -> str:

@@ -306,8 +306,10 @@ class RunModel:
         if event.context and not event.is_charged:
             return  # it was ended, since nobody needs what it was at
         self._slave(event.slave).runners_lost += 1
-        at = "" if event.task is None else f" at task {event.task}"
-        self.last_errors.append((event.at, f"{event.slave} lost its process{at}: {event.cause}"))
+        name = self._context(event.context).name if event.context else ""
+        at = f" (at task {event.task} of {name})" if event.task is not None else ""
+        what = "" if event.slave in event.cause else f"{event.slave} lost its process: "
+        self.last_errors.append((event.at, f"{what}{event.cause}{at}"))
 
     def _slave_changed(self, event: SlaveChanged) -> None:
         slave = self._slave(event.slave)
@@ -327,7 +329,7 @@ def _task_error(context: ContextCounts, event: TasksDone) -> str:
     tasks = (
         f"task {first}" if len(event.tasks) == 1 else f"{len(event.tasks)} tasks from {first} on"
     )
-    where = f" on {event.slave}" if event.slave else ""
+    where = f" on {event.slave}" if event.slave and event.slave not in event.error else ""
     return f"{tasks} of {context.name} failed{where}: {event.error or event.outcome}"
 
 

@@ -219,7 +219,7 @@ def test_the_last_errors_are_kept_and_no_more() -> None:
     assert len(texts) == 20
     assert texts[-2:] == [
         "task 99 of scoring failed on slave 0: ValueError: 99",
-        "slave 1 lost its process at task 7: SIGSEGV",
+        "slave 1 lost its process: SIGSEGV (at task 7 of scoring)",
     ]
 
 

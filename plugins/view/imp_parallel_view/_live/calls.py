@@ -1,0 +1,61 @@
+"""Asks the scripts of this user how their runs are."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from . import folder as folders
+from .snapshot import FORMAT
+
+_ANSWER_S = 5.0
+_LIMIT_BYTES = 64 << 20
+
+
+def snapshots(folder: Path, pid: int | None = None) -> list[dict[str, Any]]:
+    """Return the runs as they are now, oldest first.
+
+    Args:
+        folder: where the sockets are.
+        pid: of the one script to ask; by default all are asked.
+
+    Raises LiveError if somebody else's runs are asked for, or if the folder is not private.
+    """
+    if pid is not None and (owner := folders.owner_of_process(pid)):
+        raise folders.LiveError(f"process {pid} is {owner}'s: only {owner} can see its run")
+    try:
+        paths = sorted(folders.checked(folder).glob(f"*{folders.SUFFIX}"))
+    except FileNotFoundError:
+        return []
+    wanted = [path for path in paths if pid is None or path.name.startswith(f"{pid}-")]
+    found = [answer for path in wanted if (answer := _ask(path)) is not None]
+    return sorted(found, key=lambda answer: answer["began_wall_s"])
+
+
+def _ask(path: Path) -> dict[str, Any] | None:
+    """Return the answer of one script; None if it has ended, or is ending."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.settimeout(_ANSWER_S)
+        try:
+            caller.connect(str(path))
+        except ConnectionRefusedError:  # its script was killed, and nobody else makes such sockets
+            path.unlink(missing_ok=True)
+            return None
+        except OSError:
+            return None
+        data = bytearray()
+        try:
+            while piece := caller.recv(1 << 20):
+                data += piece
+                if len(data) > _LIMIT_BYTES:
+                    return None
+            answer = json.loads(data)
+        except (OSError, ValueError):  # it ends just now
+            return None
+    if not isinstance(answer, dict) or answer.get("format") != FORMAT:
+        raise folders.LiveError(
+            f"the script of {path} uses another version of imp-parallel-view than this command"
+        )
+    return answer
