@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from ._plugins.subcommand import Subcommand
     from ._plugins.transport import Transport
     from ._printable import printable, printable_lines
+    from ._printed import Attempt
     from ._slave.current_task import CurrentTask, current_task
     from ._wire.stream import Accept, SocketStream, Stream
 
@@ -140,6 +141,7 @@ _MODULES = {
     "_plugins.sent_array": ("SentSlaveArray",),
     "_plugins.sent_launch": ("SentLaunch",),
     "_printable": ("printable", "printable_lines"),
+    "_printed": ("Attempt",),
     "_plugins.slave_archive": ("slave_archive",),
     "_slave.current_task": ("CurrentTask", "current_task"),
     "_fleet.info": ("SlaveInfo",),
@@ -154,6 +156,7 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "GPU",
     "Accept",
+    "Attempt",
     "Bootstrap",
     "CancelledError",
     "ClosedError",

@@ -31,6 +31,8 @@ from ._printable import printable_lines
 if TYPE_CHECKING:
     import os
 
+    from ._printed import Attempt
+
 
 class Error(Exception):
     """The base of all errors that this library raises on purpose.
@@ -132,6 +134,8 @@ class RemoteError(TaskError):
         exc_notes: its notes (``__notes__``), 100 at most of 2,000 characters at most.
         traceback: the full traceback on the slave, as text, with the tracebacks of its causes and
             of the exceptions in a group.
+        output: the last lines that this attempt, and no other, wrote to its standard output and
+            standard error, prints of C code included: 8 KiB at most, made printable.
         slave: the name of the slave that ran the task.
         host: the name of that slave's machine.
         task: a copy of the task, or None if it can't be rebuilt. It is made each time that it is
@@ -159,6 +163,7 @@ class RemoteError(TaskError):
         exc_args: Sequence[str] = (),
         exc_notes: Sequence[str] = (),
         exc_problem: str = "",
+        output: str = "",
     ) -> None:
         super().__init__(message, task, rebuild_task, number, args_of_task)
         self.exc = exc
@@ -167,6 +172,7 @@ class RemoteError(TaskError):
         self.exc_notes = tuple(exc_notes)
         self.exc_problem = exc_problem
         self.traceback = traceback
+        self.output = output
         self.slave = slave
         self.host = host
 
@@ -187,7 +193,8 @@ class TaskLostError(TaskError):
     """A task ended its runner in each of its attempts, and was given up.
 
     Attributes:
-        attempts: one sentence for each attempt, in order: its slave, and how it ended.
+        attempts: one sentence for each attempt, in order: its slave, and how it ended. Each has
+            also an ``output`` of its own, as a :class:`RemoteError`.
         task: a copy of the task, as of a :class:`RemoteError`.
         number, args_of_task: as of a :class:`RemoteError`.
     """
@@ -196,7 +203,7 @@ class TaskLostError(TaskError):
         self,
         message: str,
         *,
-        attempts: Sequence[str] = (),
+        attempts: Sequence[Attempt] = (),
         task: Any = None,
         rebuild_task: Callable[[], Any] | None = None,
         number: int | None = None,
@@ -214,6 +221,7 @@ class TaskMemoryError(TaskError):
     Attributes:
         peak_memory_bytes: how much memory its process held with its children when it was ended.
         limit_bytes: the context's ``task_memory_bytes``.
+        output: what it has printed, as of a :class:`RemoteError`.
         slave: the name of the slave that ran the task.
         host: the name of that slave's machine.
         task: a copy of the task, as of a :class:`RemoteError`.
@@ -226,6 +234,7 @@ class TaskMemoryError(TaskError):
         *,
         peak_memory_bytes: int = 0,
         limit_bytes: int = 0,
+        output: str = "",
         slave: str = "",
         host: str = "",
         task: Any = None,
@@ -236,6 +245,7 @@ class TaskMemoryError(TaskError):
         super().__init__(message, task, rebuild_task, number, args_of_task)
         self.peak_memory_bytes = peak_memory_bytes
         self.limit_bytes = limit_bytes
+        self.output = output
         self.slave = slave
         self.host = host
 

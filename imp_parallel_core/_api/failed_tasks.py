@@ -20,6 +20,7 @@ from .._errors import (
 )
 from .._light_typing import NamedTuple
 from .._printable import printable_lines
+from .._printed import Attempt, output_of, quote
 from .._scheduler.actions import Deliver
 from .._scheduler.tasks import OutcomeKind
 from .opening import Opener, place
@@ -103,18 +104,23 @@ def _remote_error(
     is_setup = outcome.kind is OutcomeKind.SETUP_FAILED
     what = f"the set-up of its context ({opener.setup_name})" if is_setup else f"task {number}"
     exc, traceback, facts = None, "", ExceptionFacts()
-    if len(outcome.content) < 4:  # the set-up did not raise: it took its runner down
-        message = f"{what} ended its runner: {outcome.content[0]}{described.words}"
+    if isinstance(outcome.content[0], str):  # the set-up did not raise: it took its runner down
+        attempt = _as_attempt(outcome.content[0])
+        output = attempt.output
+        message = f"{what} ended its runner: {attempt}{described.words}"
     else:
         traceback, line = (
             printable_lines(bytes(part).decode(errors="replace")) for part in outcome.content[:2]
         )
-        exc, facts = _unpickle_exception(outcome.content[2], outcome.content[3:], opener)
+        exc, facts = _unpickle_exception(outcome.content[2], outcome.content[4:], opener)
+        output = output_of(bytes(outcome.content[3]))
         lost = f"\n  exc is None: {facts.problem}" if exc is None and facts.problem else ""
         message = (
             f"{line}\n  raised by {what} on {place(name, host)}{described.words}{lost}\n"
             f"  traceback on the slave:\n{traceback}"
         )
+        if output:
+            message += f"  the last lines that it printed:\n{quote(output)}"
     error = (SetupError if is_setup else RemoteError)(
         message,
         exc=exc,
@@ -128,6 +134,7 @@ def _remote_error(
         exc_args=facts.args,
         exc_notes=facts.notes,
         exc_problem=facts.problem if exc is None else "",
+        output=output,
     )
     error.__cause__ = exc
     return error
@@ -183,7 +190,7 @@ def _describe(rebuild: Rebuild) -> _Described:
 
 
 def _lost_error(delivery: Deliver, described: _Described, rebuild: Rebuild) -> TaskLostError:
-    attempts = delivery.outcome.content
+    attempts = [_as_attempt(each) for each in delivery.outcome.content]
     history = "\n".join(f"  {n}. {attempt}" for n, attempt in enumerate(attempts, 1))
     return TaskLostError(
         f"task {delivery.task.number} was given up after {len(attempts)} attempts, each of which "
@@ -200,19 +207,25 @@ def _memory_error(
 ) -> TaskMemoryError:
     outcome, number = delivery.outcome, delivery.task.number
     name, host = opener.engine.slave_names(outcome.slave)
+    attempt = _as_attempt(outcome.content[0])
     return TaskMemoryError(
-        f"task {number} held too much memory: {outcome.content[0]}\n"
+        f"task {number} held too much memory: {attempt}\n"
         "  what the set-up and earlier tasks have left in the process counts, too: let tasks hold "
         "less, or give get_context a larger task_memory_bytes, and each slave as much memory"
         f"{described.words}",
         peak_memory_bytes=outcome.peak_memory_bytes,
         limit_bytes=opener.served.memory_bytes,
+        output=attempt.output,
         slave=name,
         host=host,
         rebuild_task=lambda: rebuild()[0],
         number=number,
         args_of_task=described.args,
     )
+
+
+def _as_attempt(words: str) -> Attempt:
+    return words if isinstance(words, Attempt) else Attempt(words)
 
 
 def _cancelled_error(delivery: Deliver, described: _Described, rebuild: Rebuild) -> TaskError:

@@ -135,6 +135,11 @@ class Inbound:
         cause = f"on {life}, its runner {text}"
         if not has_exceeded:
             cause += f"; peak memory {peak_bytes / 1e6:.0f} MB"
+        if len(message.segments) > 1:
+            from .._printed import LIMIT_BYTES, lost_attempt  # most slaves lose no runner
+
+            printed = memoryview(open_segment(message.segments[1]))
+            cause = lost_attempt(cause, bytes(printed[-LIMIT_BYTES:]))
         blamed, exceeded_bytes = 0 if was_asked else item, peak_bytes if has_exceeded else 0
         return lambda: life.runner_lost(blamed, text, cause, now, exceeded_bytes=exceeded_bytes)
 

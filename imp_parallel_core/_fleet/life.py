@@ -259,7 +259,8 @@ class SlaveLife(LifeState):
         Args:
             blamed: the item that is to blame; 0 for none.
             how: how it ended.
-            cause: the same, for the history of the item's task.
+            cause: the same, for the history of the item's task. Its launch is asked for the end of
+                its output if this is no Attempt.
             now: the time.
             exceeded_bytes: how much memory that item held, if it was ended for that.
         """
@@ -271,6 +272,7 @@ class SlaveLife(LifeState):
         session.runner_end = f"its runner {how}"
         if blamed:
             self.warn(f": its runner {how}")
+        if blamed and type(cause) is str:  # no Attempt, of which the output is known
             session.is_explaining = True
             ends.ask(
                 self,
@@ -282,7 +284,7 @@ class SlaveLife(LifeState):
                 exceeded_bytes=exceeded_bytes,
             )
         else:
-            ends.tell_runner_lost(self, 0, cause)
+            ends.tell_runner_lost(self, blamed, cause, exceeded_bytes)
         return self.flush(now)
 
     def released(self, *, holds_items: bool, now: float) -> Actions:

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from .._wire.shared_memory import Segment
 
 _TEXT_BYTES = 1 << 20  # more than that nobody reads
-# the traceback, a line that names the exception, facts, its pickle; then the pickle's buffers
-_PARTS = 4
+# the traceback, a line that names the exception, facts, what the attempt has printed, the
+# exception's pickle; then the pickle's buffers
+_PARTS = 5
 
 
 def readable_error(segments: Sequence[Segment]) -> Sequence[Segment]:
@@ -26,9 +27,9 @@ def readable_error(segments: Sequence[Segment]) -> Sequence[Segment]:
         return _error(MemoryError(f"the master has no memory for what it returned, of {size}"))
     if len(segments) < _PARTS:
         return _error(None, "an error of which nothing is known: the slave did not send it whole")
-    traceback, line, facts, *pickled = segments
+    *texts, pickled = segments[:_PARTS]
     try:
-        return [shortened(traceback), shortened(line), shortened(facts), *pickled]
+        return [*map(shortened, texts), pickled, *segments[_PARTS:]]
     except (OSError, MemoryError):
         size = f"{sum(map(len, segments)):,} bytes"
         return _error(MemoryError(f"the master has no memory for the error, of {size}"))
@@ -38,7 +39,7 @@ def _error(exc: Exception | None, line: str = "") -> list[bytes]:
     import pickle  # only here: it takes a while to import, and is hardly ever needed for this
 
     line = line or f"{type(exc).__name__}: {exc}"
-    return [b"", line.encode(), b"", b"" if exc is None else pickle.dumps(exc, 5)]
+    return [b"", line.encode(), b"", b"", b"" if exc is None else pickle.dumps(exc, 5)]
 
 
 def shortened(text: Segment) -> bytes:

@@ -9,7 +9,9 @@ and :mod:`.listening_stdin` (other streams for that session), and :mod:`.signals
 :mod:`.runner_start` starts the runner's process, and :mod:`.runner_process` is the supervisor's end
 of it, with :mod:`.go_ahead` (which items the runner may begin). The runner is :mod:`.runner` with
 :mod:`.assignments` (its items and contexts), :mod:`.current_task` (what a task can learn of
-itself), :mod:`.seeds` (random numbers) and :mod:`.task_signals`. Both processes use
-:mod:`.process` (the operating system) and :mod:`.memory` (how much of it they hold), and the
-supervisor writes lines for people with :mod:`.output`.
+itself), :mod:`.seeds` (random numbers), :mod:`.flushing` (with :mod:`.c_library`) and
+:mod:`.task_signals`. :mod:`.outlet` says how the output of a failed item is found: with
+:mod:`.item_output` in the runner, and :mod:`.runner_output` and :mod:`.output_pipe` in the
+supervisor. Both processes use :mod:`.process` (the operating system) and :mod:`.memory` (how much
+of it they hold), and the supervisor writes lines for people with :mod:`.output`.
 """

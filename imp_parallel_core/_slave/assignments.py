@@ -72,13 +72,14 @@ class Assignments:
         """Items that have arrived and not begun, in order."""
         self.entered: RunnerContext | None = None
         """The context whose definitions pickles refer to."""
-        self._contexts: dict[int, RunnerContext] = {}
+        self.contexts: dict[int, RunnerContext] = {}
+        """By number: those of which something has arrived."""
 
     def context(self, id: int) -> RunnerContext:
         """Return the context of that number, a new one for its first message or item."""
-        context = self._contexts.get(id)
+        context = self.contexts.get(id)
         if context is None:
-            context = self._contexts[id] = RunnerContext()
+            context = self.contexts[id] = RunnerContext()
         return context
 
     def enter(self, context: RunnerContext) -> None:
@@ -115,7 +116,7 @@ class Assignments:
             forget = heads.unpack_forget(head)
             self.context(forget.context).kept.pop(forget.number, None)
         elif kind == protocol.CLOSE_CONTEXT:
-            closed = self._contexts.pop(heads.unpack_context(head), None)
+            closed = self.contexts.pop(heads.unpack_context(head), None)
             if closed is not None:
                 closed.definitions.reducer = None  # which refers to them: a circle lives for long
             self.entered = None

@@ -7,10 +7,11 @@ import signal
 import sys
 import time
 
-from .._light_typing import NamedTuple
+from .._light_typing import NamedTuple, Protocol
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _PR_SET_CHILD_SUBREAPER = 36
+_MADV_WIPEONFORK = 18  # <sys/mman.h> of Linux
 _REAP_S = 0.001
 _RUNNER_OOM_SCORE = 500  # of 1000: the system kills a runner rather than another process
 
@@ -70,6 +71,39 @@ def children_of(pid: int) -> list[int]:
             return [int(child) for child in file.read().split()]
     except OSError:
         return []
+
+
+class OwnMemory(Protocol):
+    """See :func:`own_memory`."""
+
+    def __getitem__(self, index: int, /) -> int:
+        """Return the element."""
+
+
+def own_memory() -> OwnMemory:
+    """Return a sequence whose first element is 1 in this process, and 0 in each fork of it.
+
+    It can be looked at in a tenth of the time that the system takes to tell a pid.
+    """
+    try:
+        from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+
+        memory = mmap(-1, 1, flags=MAP_PRIVATE | MAP_ANONYMOUS)
+        memory.madvise(_MADV_WIPEONFORK)
+    except (ImportError, AttributeError, ValueError, OSError):  # not Linux, or an old one
+        return _OwnPid()
+    memory[0] = 1
+    return memory
+
+
+class _OwnPid:
+    """Tells by the pid what :func:`own_memory` tells."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+
+    def __getitem__(self, index: int, /) -> int:
+        return int(os.getpid() == self._pid)
 
 
 class EndedChild(NamedTuple):

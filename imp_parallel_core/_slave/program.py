@@ -22,6 +22,7 @@ import sys
 
 from .._light_typing import TYPE_CHECKING
 from .._threads import set_threads
+from .outlet import kind_of_outlet
 from .runner_start import StartedRunner, Surroundings
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def main(threads: int | str | None, masters_choice: Mapping[str, str]) -> None:
     connected = None if is_file else _take_over_stdin()
     is_warned = notify_s is not None
     # the runner starts while this process goes on
-    runner = StartedRunner.first(connected, code_path, is_warned=is_warned)
+    runner = StartedRunner.first(connected, code_path, kind_of_outlet(), is_warned=is_warned)
     try:
         supervisor = _supervisor(runner, connected, arguments, code_path, notify_s)
     except SystemExit:  # the master has gone, or its document can't be read

@@ -32,7 +32,7 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
 
 from .._code.calls import as_arguments
@@ -46,7 +46,10 @@ from .._wire.session import LARGE_READ_BYTES, READ_BYTES, Session
 from .._wire.shared_memory import IS_AVAILABLE, checked
 from . import current_task, process
 from .assignments import Assignments, RunnerContext
+from .flushing import output_flusher
+from .item_output import ItemOutput
 from .memory import take_peak_bytes
+from .outlet import BEGIN, ITEM, Register
 from .task_signals import pass_over_warnings
 
 if TYPE_CHECKING:
@@ -57,28 +60,35 @@ if TYPE_CHECKING:
 
 _TOKEN = Struct("!Q")
 _MEASURED_S = 0.01  # the memory of shorter items is not measured, which would cost them time
+_now, _pack_record = time.monotonic, heads.VALUE_RECORD.pack  # looked up once, not for each item
 SMALL_BYTES = 1 << 15  # larger values go over the wire, which takes them faster than a pipe
 
 
 def main() -> None:
     """Be a runner in a new process.
 
-    Its arguments are those of :func:`work`, then 1 if a batch system's warnings reach it, or 0.
+    Its arguments are those of :func:`work`, but the descriptor of the register's memory, and then 1
+    if a batch system's warnings reach it, or 0.
     """
-    wire, go_ahead, values, supervisor, is_warned = map(int, sys.argv[1:])
+    wire, go_ahead, values, supervisor, outlet, memory, is_warned = map(int, sys.argv[1:])
     if is_warned:
         pass_over_warnings()
-    work(wire, go_ahead, values, supervisor)
+    work(wire, go_ahead, values, supervisor, outlet, Register.of_runner(memory))
 
 
-def work(wire: int, go_ahead: int, values: int, supervisor: int) -> None:
+def work(
+    wire: int, go_ahead: int, values: int, supervisor: int, outlet: int, register: Register
+) -> None:
     """Be a runner until the supervisor closes the go-ahead.
 
     Args:
         wire, go_ahead, values: the descriptors of the runner's ends.
         supervisor: the pid of the supervisor, which is the parent.
+        outlet: the kind of the slave's outlet.
+        register: the memory that is shared with the supervisor.
     """
     wire, go_ahead, values = map(_keep_out_of_the_way, (wire, go_ahead, values))
+    printed = ItemOutput(outlet, register, _out_of_the_way(1))
     os.setsid()
     process.name_this("imp-runner")
     process.prefer_for_out_of_memory_kill()
@@ -86,7 +96,7 @@ def work(wire: int, go_ahead: int, values: int, supervisor: int) -> None:
     for output in (sys.stdout, sys.stderr):
         output.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # they are real files here
     with socket.socket(fileno=wire) as connected:  # closed in the end, so that -W warns of none
-        runner = Runner(connected, go_ahead, values)
+        runner = Runner(connected, go_ahead, values, printed)
         runner.introduce()
         gc.enable()  # it was disabled for the start
         process.die_with_parent(supervisor)  # slow, so the runner introduces itself first
@@ -95,33 +105,45 @@ def work(wire: int, go_ahead: int, values: int, supervisor: int) -> None:
 
 def _keep_out_of_the_way(number: int) -> int:
     """Move a descriptor to a high number, which children of tasks don't inherit; return it."""
+    moved = _out_of_the_way(number)
+    os.close(number)
+    return moved
+
+
+def _out_of_the_way(number: int) -> int:
+    """Return a duplicate of a descriptor that has such a number."""
     import fcntl
     import resource
 
     soft_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     try:
-        moved = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, max(16, min(soft_limit, 1024) - 16))
+        return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, max(16, min(soft_limit, 1024) - 16))
     except OSError as problem:
         sys.exit(
             f"imp_parallel: a runner can't have the descriptors that it needs: {problem.strerror}. "
             f"It may have {soft_limit} files open (ulimit -n); let it have 64 or more."
         )
-    os.close(number)
-    return moved
 
 
 class Runner:
     """The loop of a runner: read a token, run its item, write the outcome."""
 
-    def __init__(self, wire: socket.socket, go_ahead: int, values: int) -> None:
+    def __init__(
+        self, wire: socket.socket, go_ahead: int, values: int, printed: ItemOutput
+    ) -> None:
         self._wire = wire
         self._go_ahead = go_ahead
         self._session = Session(adopt=checked)
         self._session.passes_descriptors = IS_AVAILABLE
         self._values = values
+        self._printed = printed
+        self._position = printed.position
+        self._words = printed.words
+        self._flush_output: Callable[[], None] = lambda: None
         self._given = Assignments()
+        self._contexts = self._given.contexts
         self._read_bytes = READ_BYTES
-        self._pid = os.getpid()
+        self._own = process.own_memory()
         self._slave_index = 0
         self._running: Item | None = None
         self._generators: Generators | None = None
@@ -142,6 +164,7 @@ class Runner:
 
     def run(self) -> None:
         """Work until the supervisor closes the go-ahead."""
+        self._flush_output = output_flusher()
         read, go_ahead, size = os.read, self._go_ahead, _TOKEN.size
         fetch, run_item = self._fetch, self._run_item
         waits = select.poll()
@@ -201,13 +224,16 @@ class Runner:
 
     def _run_item(self, item: Item) -> None:
         self._running = item
-        number, (id, _, timeout_s, is_setup, _), _ = item
+        number, (id, bundle, timeout_s, is_setup, _), segments = item
         if timeout_s:
             self._send(protocol.BEGAN, heads.pack_item(number))
-        context = self._given.context(id)
-        begun_at = time.monotonic()
+        context = self._contexts.get(id) or self._given.context(id)
+        words = self._words
+        words[BEGIN] = self._position()
+        words[ITEM] = number
+        begun_at = _now()
         try:
-            value = self._call(context, item)
+            value = self._call(context, item, bundle, segments, is_setup)
             if is_setup:
                 context.values = as_arguments(value)
                 value = None
@@ -215,19 +241,21 @@ class Runner:
         except BaseException as exc:  # whatever a task raises is its outcome
             self._exit_if_forked()
             status, content = heads.RAISED, _described(exc, context.definitions)
-        self._exit_if_forked()
+        if not self._own[0]:
+            os._exit(0)  # as _exit_if_forked, without a call for each item
         self._running = None
-        duration_s = time.monotonic() - begun_at
+        duration_s = _now() - begun_at
         peak_kib = take_peak_bytes() >> 10 if duration_s >= _MEASURED_S else 0
-        _flush_output()
+        self._flush_output()
         if len(content) == 1 and len(content[0]) <= SMALL_BYTES and not is_setup:
             pickled = content[0]
-            head = heads.VALUE_RECORD.pack(number, duration_s, peak_kib, len(pickled))
-            record = head + pickled
+            record = _pack_record(number, duration_s, peak_kib, len(pickled)) + pickled
             written = os.write(self._values, record)
             while written < len(record):
                 written += os.write(self._values, record[written:])
         else:
+            if status == heads.RAISED:
+                content.insert(heads.OUTPUT_SEGMENT, self._printed.of_failed())
             head = heads.pack_outcome(heads.OutcomeHead(number, status, duration_s, peak_kib))
             self._send(protocol.OUTCOME, head, content)
 
@@ -235,9 +263,16 @@ class Runner:
         self,
         context: RunnerContext,
         item: Item,
+        bundle: int,
+        segments: Sequence[Any],
+        is_setup: bool,
     ) -> Any:
-        """Unpickle the callable and the arguments of an item, and call it."""
-        _, (_, bundle, _, is_setup, _), segments = item
+        """Unpickle the callable and the arguments of an item, and call it.
+
+        Args:
+            context: the context of the item.
+            item: the item; the others are parts of it.
+        """
         try:
             if bundle != context.prepared_for:
                 context.prepare(bundle)
@@ -278,19 +313,9 @@ class Runner:
 
     def _exit_if_forked(self) -> None:
         """End a child that a task has forked and let return: it must not write for this runner."""
-        if os.getpid() != self._pid:  # Python's fork hooks are not called for a fork in C code
+        if not self._own[0]:  # Python's fork hooks are not called for a fork in C code
             os._exit(0)
 
 
 def _described(exc: BaseException, definitions: LoadedDefinitions) -> Any:
     return describe_exception(definitions.explained(exc), definitions)
-
-
-def _flush_output() -> None:
-    """Write what the task has printed to the output file, even if the next task crashes."""
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except Exception:  # the task has closed or replaced one: its result counts all the same
-        with contextlib.suppress(Exception):
-            sys.stderr.flush()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from .._errors import ProtocolError
-from .._light_typing import NamedTuple
+from .._light_typing import TYPE_CHECKING, NamedTuple
 from .._wire import heads, protocol
 from .._wire.link import Link
 from .._wire.protocol import Message
@@ -16,7 +16,11 @@ from .._wire.stream import SocketStream
 from . import process
 from .go_ahead import GoAhead
 from .memory import MemoryWatch
+from .runner_output import output_of
 from .runner_start import StartedRunner, Surroundings
+
+if TYPE_CHECKING:
+    from .output_pipe import Sink
 
 _NEVER = float("inf")
 _VALUES_BYTES = 1 << 16  # the pipe never holds more
@@ -44,6 +48,8 @@ class RunnerEnd(NamedTuple):
     peak_memory_bytes: int
     was_asked: bool
     """Whether the master has asked for this end."""
+    output: bytes | None = None
+    """The end of what that item has printed; None if it is not known."""
     has_exceeded: bool = False
     """Whether the item has exceeded its memory limit, for which the runner was ended."""
 
@@ -58,6 +64,7 @@ class RunnerProcess:
         became_ready: called once with the version of the runner's cloudpickle.
         reported: called with each OUTCOME, and with a VALUES made of the records that came by the
             pipe.
+        sink: where to pass on what the runner prints, if that comes by a pipe.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class RunnerProcess:
         selector: selectors.BaseSelector,
         became_ready: Callable[[str], None],
         reported: Callable[[Message], None],
+        sink: Sink | None = None,
     ) -> None:
         self.pid = started.pid
         self.is_ready = False
@@ -92,6 +100,7 @@ class RunnerProcess:
             received=self._received,
             ended=self._wire_ended,
         )
+        self._output = output_of(started, selector, sink, self._wire.read_rest)
         # the runner has the same package, on the same system
         self._wire.session.passes_descriptors = self._wire.can_pass_descriptors
         selector.register(self._values, selectors.EVENT_READ, self._values_ready)
@@ -157,10 +166,12 @@ class RunnerProcess:
 
     def _take(self, message: Message) -> None:
         if message.kind == protocol.OUTCOME:
-            item = heads.unpack_outcome(message.head).item
+            item, status = heads.unpack_outcome(message.head)[:2]
             self._items.pop(item, None)
             if item == self._timed_item:
                 self._deadline = _NEVER
+            if status == heads.RAISED:
+                message = self._output.completed(message)
             self._reported(message)
         elif message.kind == protocol.BEGAN:
             self._began(heads.unpack_item(message.head))
@@ -187,17 +198,18 @@ class RunnerProcess:
             return False
         data = self._value_begun + data
         items, unpack, size = self._items, heads.VALUE_RECORD.unpack_from, _RECORD_BYTES
-        at, end, item = 0, len(data), 0
+        at, end, timed_item = 0, len(data), self._timed_item
         count, busy_s = 0, 0.0
         while at + size <= end:
             item, duration_s, _, length = unpack(data, at)
-            if at + size + length > end:
+            record_end = at + size + length
+            if record_end > end:
                 break
-            at += size + length
+            at = record_end
             items.pop(item, None)
             count += 1
             busy_s += duration_s
-            if item == self._timed_item:
+            if item == timed_item:
                 self._deadline = _NEVER
         self._value_begun = data[at:]
         if count:
@@ -280,6 +292,9 @@ class RunnerProcess:
             pass
         not_begun = set(self._go_ahead.take_back())
         begun = [item for item in self._items if item not in not_begun]
+        blamed = begun[0] if begun else 0
+        output = self._output.of_item(blamed) if blamed and not self._was_asked else None
+        self._output.close()
         description = process.describe_exit(status)
         item, used_bytes = self._memory.exceeded
         if item:
@@ -293,9 +308,9 @@ class RunnerProcess:
         self._listen_no_more()
         self._go_ahead.close()
         os.close(self._values)
-        blamed = begun[0] if begun else 0
+        asked = self._was_asked
         if not item:
-            return RunnerEnd(blamed, description, peak_memory_bytes, self._was_asked)
+            return RunnerEnd(blamed, description, peak_memory_bytes, asked, output)
         if item != blamed:  # that one had just ended
-            return RunnerEnd(0, description, used_bytes, self._was_asked)
-        return RunnerEnd(blamed, description, used_bytes, self._was_asked, has_exceeded=True)
+            return RunnerEnd(0, description, used_bytes, asked)
+        return RunnerEnd(blamed, description, used_bytes, asked, output, has_exceeded=True)

@@ -12,15 +12,17 @@ import os
 import socket
 import sys
 
-from .._light_typing import NamedTuple
+from .._light_typing import Any, NamedTuple
 from .._wire import (
     heads,  # noqa: F401  supervisor and runner need it, so it is loaded before the fork
     session,  # noqa: F401  likewise
 )
 from . import (
+    item_output,  # noqa: F401  likewise
     process,  # noqa: F401  likewise
     task_signals,
 )
+from .outlet import PIPE, UNKNOWN, Register, memory_to_share
 
 
 class Surroundings(NamedTuple):
@@ -40,12 +42,21 @@ class StartedRunner:
 
     ``wire`` is one end of a socket pair. ``go_ahead`` and ``values`` are ends of pipes, which pass
     small things in less than half of a socket's time. ``taken_tokens`` is a copy of the runner's
-    end of the go-ahead: the supervisor reads tokens there to take items back.
+    end of the go-ahead: the supervisor reads tokens there to take items back. ``outlet`` is the
+    kind of :mod:`.outlet`; if that is a pipe, the supervisor's end is ``output``. ``register`` is
+    the memory that both share.
+
+    Args:
+        outlet: the kind.
+        memory: the descriptor of memory for the register, if the runner is a new program.
     """
 
     pid: int
 
-    def __init__(self) -> None:
+    def __init__(self, outlet: int = UNKNOWN, memory: int = -1) -> None:
+        self.outlet = outlet
+        self.register = Register(memory)
+        self.output, self._runners_output = os.pipe() if outlet == PIPE else (-1, -1)
         self.wire, self._runners_wire = socket.socketpair()
         self.taken_tokens, self.go_ahead = os.pipe()
         self.values, self._runners_values = os.pipe()
@@ -55,7 +66,7 @@ class StartedRunner:
 
     @classmethod
     def first(
-        cls, connected: socket.socket | None, code_path: str, *, is_warned: bool
+        cls, connected: socket.socket | None, code_path: str, outlet: int, *, is_warned: bool
     ) -> StartedRunner:
         """Start the first runner, a fork. In the fork, this method never returns.
 
@@ -63,11 +74,12 @@ class StartedRunner:
             connected: the socket that the slave's process holds, if there is one; the fork closes
                 it.
             code_path: the folder that this package is in.
+            outlet: the kind of the slave's outlet.
             is_warned: whether a batch system's warnings reach the runner, which passes over them.
         """
         if not _is_alone():
-            return cls.spawned(code_path, is_warned=is_warned)
-        started = cls()
+            return cls.spawned(code_path, outlet, is_warned=is_warned)
+        started = cls(outlet)
         supervisor = os.getpid()
         started.pid = os.fork()
         if not started.pid:
@@ -76,19 +88,22 @@ class StartedRunner:
                 os.close(connected.detach())
             from .runner import work
 
-            work(*ends, supervisor)
+            work(*ends, supervisor, outlet, started.register)
             sys.exit()  # not os._exit: tasks may have registered functions with atexit
         started._leave_the_runners()
         return started
 
     @classmethod
-    def spawned(cls, code_path: str, *, is_warned: bool) -> StartedRunner:
+    def spawned(cls, code_path: str, outlet: int, *, is_warned: bool) -> StartedRunner:
         """Start a runner as a new process; the arguments are as for :meth:`first`."""
-        started = cls()
+        memory = memory_to_share()
+        started = cls(outlet, memory)
         ends = started._runners_ends()
-        for end in ends:
+        for end in (*ends, memory):
             os.set_inheritable(end, True)
-        started.pid = _spawn(code_path, *map(str, ends), str(os.getpid()), str(int(is_warned)))
+        arguments = *ends, os.getpid(), outlet, memory, int(is_warned)
+        started.pid = _spawn(code_path, started._runners_output, *map(str, arguments))
+        os.close(memory)
         os.set_inheritable(started.taken_tokens, False)
         started._leave_the_runners()
         return started
@@ -99,6 +114,8 @@ class StartedRunner:
     def _leave_the_runners(self) -> None:
         self._runners_wire.close()
         os.close(self._runners_values)
+        if self._runners_output >= 0:
+            os.close(self._runners_output)
 
     def _become_the_runners(self, *, is_warned: bool) -> tuple[int, int, int]:
         """Make the fork be as a new process would be; return the descriptors of its ends."""
@@ -108,6 +125,11 @@ class StartedRunner:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
+        if self._runners_output >= 0:
+            for number in (1, 2):
+                os.dup2(self._runners_output, number)
+            os.close(self.output)
+            os.close(self._runners_output)
         return self._runners_wire.detach(), self.taken_tokens, self._runners_values
 
 
@@ -123,18 +145,21 @@ def _is_alone() -> bool:
         return threading is None or threading.active_count() == 1
 
 
-def _spawn(code_path: str, *arguments: str) -> int:
+def _spawn(code_path: str, output: int, *arguments: str) -> int:
     # filter(None, …) removes the working directory from the path of this program's own imports.
     # Garbage collection finds nothing while modules are loaded, and takes a tenth of the time.
     program = (
         f"import gc, sys; gc.disable(); sys.path[:] = [{code_path!r}, *filter(None, sys.path)]; "
         "from imp_parallel_core._slave.runner import main; main()"
     )
+    actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    if output >= 0:
+        actions += [(os.POSIX_SPAWN_DUP2, output, number) for number in (1, 2)]
     options = sys.orig_argv[1 : sys.orig_argv.index("-c")]  # those of this process's Python
     return os.posix_spawn(
         sys.executable,
         [sys.executable, *options, "-c", program, *arguments],
         os.environ,
         setsigdef=task_signals.NOT_FOR_TASKS,
-        file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
+        file_actions=actions,
     )

@@ -24,17 +24,21 @@ import time
 from collections.abc import Callable, Sequence
 
 from .._errors import ProtocolError
-from .._light_typing import Any
+from .._light_typing import TYPE_CHECKING, Any
 from .._wire import heads, protocol
 from .._wire.protocol import Message
 from .._wire.stream import Stream
 from . import process
 from .availability import Availability
 from .master_link import EXIT_NO_RUNNER, EXIT_OK, MasterLink
+from .outlet import PIPE
 from .output import say
 from .runner_process import Limits, RunnerEnd, RunnerProcess
 from .runner_start import StartedRunner, Surroundings
 from .signals import Signals
+
+if TYPE_CHECKING:
+    from .output_pipe import Sink
 
 _START_LIMIT = 2  # so many runners in a row that die before they are ready are the slave's end
 _IDLE_LOSS_LIMIT = 10  # so many runners in a row may die while they have no item
@@ -75,6 +79,12 @@ class Supervisor:
         self._turned_at = time.monotonic()  # when the loop turned last
         self._discards = False  # the master's messages are still meant for a runner that has died
         self._failed_starts = self._idle_losses = 0  # of runners, in a row
+        self._outlet = runner.outlet
+        self._sink: Sink | None = None
+        if self._outlet == PIPE:
+            from .output_pipe import Sink  # most slaves write to a file
+
+            self._sink = Sink(self._selector)
         self._runner = self._hold(runner)
         process.adopt_orphans()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the master's
@@ -115,6 +125,8 @@ class Supervisor:
         self._master.finish()
         self._end_runner()
         self._master.close()
+        if self._sink is not None:
+            self._sink.finish()
         self._selector.close()
         self._signals.close()
         return self._exit_code
@@ -179,7 +191,12 @@ class Supervisor:
 
     def _hold(self, started: StartedRunner) -> RunnerProcess:
         return RunnerProcess(
-            started, self._surroundings, self._selector, self._runner_is_ready, self._report
+            started,
+            self._surroundings,
+            self._selector,
+            self._runner_is_ready,
+            self._report,
+            self._sink,
         )
 
     def _runner_is_ready(self, cloudpickle: str) -> None:
@@ -262,7 +279,7 @@ class Supervisor:
             if not self._availability.is_leaving:
                 is_warned = self._notify_s is not None
                 self._runner = self._hold(
-                    StartedRunner.spawned(self._code_path, is_warned=is_warned)
+                    StartedRunner.spawned(self._code_path, self._outlet, is_warned=is_warned)
                 )
 
     def _may_go_on(self, end: RunnerEnd) -> bool:
@@ -285,8 +302,10 @@ class Supervisor:
         head = heads.RunnerLostHead(
             end.blamed_item, end.peak_memory_bytes, end.was_asked, end.has_exceeded
         )
-        text = end.description.encode()
-        self._master.send(protocol.RUNNER_LOST, heads.pack_runner_lost(head), [text])
+        segments = [end.description.encode()]
+        if end.output is not None:
+            segments.append(end.output)
+        self._master.send(protocol.RUNNER_LOST, heads.pack_runner_lost(head), segments)
         self._discards = True
 
     # ---- the end

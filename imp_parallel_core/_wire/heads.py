@@ -33,6 +33,7 @@ _FORGET = Struct("!II")  # context, number of the part
 _PART = Struct("!I")  # number of a part, in the place of a segment of a task
 
 VALUE, RAISED = 0, 1
+OUTPUT_SEGMENT = 3  # of an OUTCOME that is RAISED
 BUFFER, BYTES, TEXT = range(3)
 SEED_LIMIT_BYTES = 64
 
@@ -121,7 +122,8 @@ class OutcomeHead(NamedTuple):
     """The head of an OUTCOME message: how an item ended, and how long it ran.
 
     The segments are the pickled value (VALUE), or the traceback as UTF-8, a line that names the
-    exception, and the pickled exception (RAISED).
+    exception, facts about it, the end of what the item has printed, and the pickled exception
+    (RAISED).
     """
 
     item: int
@@ -132,7 +134,11 @@ class OutcomeHead(NamedTuple):
 
 
 class RunnerLostHead(NamedTuple):
-    """The head of a RUNNER_LOST message; its one segment says how the runner ended, in words."""
+    """The head of a RUNNER_LOST message.
+
+    The first segment says how the runner ended, in words. The second one, if there is one, is the
+    end of what the item to blame has printed.
+    """
 
     item: int
     peak_memory_bytes: int

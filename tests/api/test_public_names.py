@@ -66,6 +66,7 @@ PUBLIC = {
     ],
     "imp_parallel_core": [
         "Accept",
+        "Attempt",
         "Bootstrap",
         "CancelledError",
         "ClosedError",
@@ -190,6 +191,7 @@ STREAM = ["close", "fileno", "on_wake_up", "receive", "resumable", "send"]
 # here as far as they have methods.
 MEMBERS = {
     "Array": list(Array._fields),
+    "Attempt": ["output"],
     "BatchEnd": list(BatchEnd._fields),
     "BatchSlaveArray": [*SLAVE, "job_script", "standard_options"],
     "BatchSystem": [

@@ -9,9 +9,10 @@ import pytest
 
 PROGRAM = """
 import os, resource
+from imp_parallel_core._slave.outlet import UNKNOWN, Register
 from imp_parallel_core._slave.runner import work
 resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))
-work(os.dup(0), os.dup(0), os.dup(0), os.getppid())
+work(os.dup(0), os.dup(0), os.dup(0), os.getppid(), UNKNOWN, Register())
 """
 
 

@@ -240,7 +240,7 @@ def test_of_an_error_with_an_endless_text_the_begin_and_the_end_are_shown(
     def behave(peer: Peer) -> None:
         peer.greet()
         text = b"begin " + bytes(40_000_000).replace(b"\0", b"x") + b" end"
-        peer.end_item(peer.begin(), [text, b"line", b"no facts", b""], heads.RAISED)
+        peer.end_item(peer.begin(), [text, b"line", b"no facts", b"", b""], heads.RAISED)
         peer.stay()
 
     (error,) = outcomes(manager, behave, tasks=1)
