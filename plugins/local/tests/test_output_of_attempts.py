@@ -31,12 +31,14 @@ def speak_and_end() -> None:
 
 
 def test_errors_hold_what_their_attempts_printed(manager: Manager) -> None:
-    check_that_errors_hold_what_their_attempts_printed(manager, LocalSlave())
+    manager.add_slave(LocalSlave())
+    check_that_errors_hold_what_their_attempts_printed(manager)
 
 
 def test_errors_hold_what_their_attempts_printed_if_the_output_goes_nowhere() -> None:
     with Manager(output=None) as manager:
-        check_that_errors_hold_what_their_attempts_printed(manager, LocalSlave())
+        manager.add_slave(LocalSlave())
+        check_that_errors_hold_what_their_attempts_printed(manager)
 
 
 def test_the_words_of_a_killed_attempt_are_its_own_and_not_its_neighbours(
@@ -122,7 +124,7 @@ def test_an_output_travels_with_its_error(manager: Manager) -> None:
     stopped = manager.get_context(max_failures=1)
     stopped.add_task(fail, "one too many")
     with pytest.raises(TooManyFailuresError) as caught:
-        list(stopped.get_results())
+        list(stopped.get_results(on_error="return"))
     assert [error.output for error in caught.value.errors] == ["one too many\n"]  # type: ignore[union-attr]  # it has raised
 
 

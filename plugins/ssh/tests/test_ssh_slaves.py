@@ -26,6 +26,7 @@ from imp_parallel_core import (
     testing,
 )
 from imp_parallel_core.private_folders import make_private_folder
+from tests.support.printing import check_that_errors_hold_what_their_attempts_printed
 from tests.support.runners import (
     check_that_a_runner_is_like_the_one_before,
     check_that_a_task_is_ended_that_never_returns,
@@ -57,6 +58,14 @@ def test_a_runner_that_takes_the_place_of_the_first_is_like_it(
 ) -> None:
     with Manager() as manager:
         check_that_a_runner_is_like_the_one_before(manager, make_slave())
+
+
+def test_errors_hold_what_their_attempts_printed_on_a_host(
+    there: Sshd, make_slave: MakeSlave
+) -> None:
+    with Manager() as manager:
+        manager.add_slave(make_slave())
+        check_that_errors_hold_what_their_attempts_printed(manager)
 
 
 def test_a_slave_on_a_host_has_the_threads_and_the_environment_of_its_description(

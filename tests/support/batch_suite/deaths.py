@@ -12,6 +12,7 @@ from imp_parallel_core import Manager
 from tests.support.as_root import signal_as_root
 from tests.support.batch_suite.cluster import BatchCluster
 from tests.support.batch_suite.slaves import manager_of, squared, squares, wait_for
+from tests.support.printing import check_that_errors_hold_what_their_attempts_printed
 from tests.support.runners import check_that_a_task_is_ended_that_never_returns
 from tests.support.scripts import Scripts
 from tests.support.waiting import wait_until
@@ -22,6 +23,7 @@ __all__ = [
     "test_a_slave_that_is_ended_with_notice_hands_back_and_finishes_what_it_is_at",
     "test_a_task_in_c_code_that_never_returns_is_ended_in_a_queue_too",
     "test_all_processes_of_a_slave_are_killed",
+    "test_errors_hold_what_their_attempts_printed",
     "test_the_master_is_killed_and_later_slaves_find_nobody",
 ]
 
@@ -38,6 +40,11 @@ def test_all_processes_of_a_slave_are_killed(batch: BatchCluster) -> None:
         assert sorted(found) == squared(60)
         lost = ["gone", "idle", "idle"]
         wait_until(lambda: sorted(slave.state for slave in manager.slaves) == lost, 60.0)
+
+
+def test_errors_hold_what_their_attempts_printed(batch: BatchCluster) -> None:
+    with manager_of(batch, 1) as manager:
+        check_that_errors_hold_what_their_attempts_printed(manager)
 
 
 def test_a_slave_that_is_ended_with_notice_hands_back_and_finishes_what_it_is_at(
