@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 from imp_parallel_local import LocalSlave
 
-from imp_parallel_core import Attempt, Manager, RemoteError, TaskLostError, TooManyFailuresError
+from imp_parallel_core import (
+    Attempt,
+    Manager,
+    RemoteError,
+    TaskLostError,
+    TaskMemoryError,
+    TooManyFailuresError,
+)
 from tests.support.printing import check_that_errors_hold_what_their_attempts_printed
 
 pytestmark = pytest.mark.usefixtures("traced_slaves")
@@ -59,6 +66,22 @@ def test_the_words_of_a_killed_attempt_are_its_own_and_not_its_neighbours(
     (attempt,) = lost.attempts
     assert "overran its time limit" in attempt
     assert attempt.output == "it hangs\n"
+
+
+def test_a_task_that_held_too_much_memory_has_its_output(manager: Manager) -> None:
+    manager.add_slave(LocalSlave())
+    context = manager.get_context(task_memory_bytes=300 << 20)
+
+    def swell() -> None:
+        print("it swells")
+        held = bytearray(600 << 20)
+        while held:
+            held[:: 1 << 12] = bytes(len(held[:: 1 << 12]))
+
+    context.add_task(swell)
+    (error,) = context.get_results(on_error="return")
+    assert isinstance(error, TaskMemoryError)
+    assert error.output == "it swells\n"
 
 
 def test_what_a_task_prints_elsewhere_is_not_in_its_output(
@@ -125,7 +148,9 @@ def test_an_output_travels_with_its_error(manager: Manager) -> None:
     stopped.add_task(fail, "one too many")
     with pytest.raises(TooManyFailuresError) as caught:
         list(stopped.get_results(on_error="return"))
-    assert [error.output for error in caught.value.errors] == ["one too many\n"]  # type: ignore[union-attr]  # it has raised
+    (failed,) = caught.value.errors
+    assert isinstance(failed, RemoteError)
+    assert failed.output == "one too many\n"
 
 
 def test_a_saved_error_shows_the_output(manager: Manager, tmp_path: Path) -> None:
