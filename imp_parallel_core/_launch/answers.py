@@ -13,7 +13,7 @@ from .._plugins.contract import (
     described,
     package_of,
 )
-from .._plugins.launch import LaunchState, describe_command
+from .._plugins.launch import LaunchPhase, LaunchState, describe_command
 from .._printable import printable, printable_lines
 from ..reminder import Reminder
 from .calls import Calls
@@ -79,6 +79,12 @@ class Answers:
         if question == "poll":
             self.trouble = "poll() does not say how this slave is"
         return answer
+
+
+def is_known(state: LaunchState | None) -> bool:
+    """Whether a slave has ended, or won't before long: nobody waits for more news of it."""
+    phases = (LaunchPhase.ENDED, LaunchPhase.SUSPENDED)
+    return state is not None and state.phase in phases
 
 
 def _command_of(launch: Launch, index: int) -> str:

@@ -21,7 +21,7 @@ from .._plugins.registry import Plugins
 from .._plugins.slaves import describe
 from .._printable import printable_lines
 from .._wire.link import close_quietly
-from .answers import Answers
+from .answers import Answers, is_known
 from .calls import Call, Calls
 from .late import Delays
 from .queued import QueuedSlaves, Waiting
@@ -185,9 +185,8 @@ class LaunchWatch(threading.Thread):
     def _launch(self) -> Launch:
         via = self._slaves.via
         if via is not None:
-            from .._plugins.gateway import (
-                Gateway,  # takes a while, which most slaves need not wait for
-            )
+            # this takes a while, which most slaves need not wait for
+            from .._plugins.gateway import Gateway
             from .gateway_launch import launch_via
         if via is None or not isinstance(via, Gateway):
             return self._plugins.launch(self._slaves, self._bootstraps, self._accept)
@@ -259,7 +258,7 @@ class LaunchWatch(threading.Thread):
         answers = self._answers
         state = answers.poll(launch).get(index)
         deadline = time.monotonic() + _ENDING_S
-        while has_ended and time.monotonic() < deadline and not _is_known(state):
+        while has_ended and time.monotonic() < deadline and not is_known(state):
             self._is_cancelled.wait(_ENDING_POLL_S)
             state = answers.poll(launch).get(index)
         tail = answers.log_tail(launch, index)
@@ -294,9 +293,3 @@ class LaunchWatch(threading.Thread):
         except BaseException as error:  # the plugin's
             text = printable_lines(described(error, package_of(type(launch).__module__)))
             _logger.warning("could not %s %s: %s", what, self.what, text)
-
-
-def _is_known(state: LaunchState | None) -> bool:
-    """Whether a slave has ended, or won't before long: nobody waits for more news of it."""
-    phases = (LaunchPhase.ENDED, LaunchPhase.SUSPENDED)
-    return state is not None and state.phase in phases

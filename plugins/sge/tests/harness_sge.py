@@ -13,16 +13,16 @@ from pathlib import Path
 from imp_parallel_batch import BatchSlaveArray
 from imp_parallel_sge import SGEQsubSlaveArray
 
-from imp_parallel_core import Context, Manager
+from imp_parallel_core import Manager
 from tests.support.batch_suite.cluster import Refusal
 from tests.support.grid_engine import Cell
-from tests.support.waiting import wait_until
 
 
 class GridEngineBatch:
     """A cell, as the tests of all batch systems see it."""
 
     array: type[BatchSlaveArray] = SGEQsubSlaveArray
+    two_cores = "-pe mpi 2"
     held = "-h"
     said_of_held = "is held"
     notice = "-notify"
@@ -88,16 +88,6 @@ def manager_of(count: int, options: str = "", **more: object) -> Iterator[Manage
         yield manager
 
 
-def states(manager: Manager) -> list[str]:
-    """Return the states of all slaves, in order."""
-    return [slave.state for slave in manager.slaves]
-
-
-def wait_for(manager: Manager, *expected: str) -> None:
-    """Wait until the slaves' states are these."""
-    wait_until(lambda: states(manager) == list(expected), what=f"{expected}: {manager.slaves}")
-
-
 def pids_of_task(cell: Cell, number: int) -> list[int]:
     """Return the pids of the processes of an array's task."""
     return [pid for pid in cell.processes() if task_of(pid) == str(number)]
@@ -116,24 +106,6 @@ def task_of(pid: int) -> str:
     except OSError:
         return ""
     return next((e.partition("=")[2] for e in entries if e.startswith("SGE_TASK_ID=")), "")
-
-
-def squares(context: Context, count: int, seconds: float = 0.05) -> None:
-    """Add tasks that take a while."""
-
-    def square(number: int) -> int:
-        import time
-
-        time.sleep(seconds)
-        return number * number
-
-    for number in range(count):
-        context.add_task(square, number)
-
-
-def squared(count: int) -> list[int]:
-    """Return what :func:`squares` gives."""
-    return [number * number for number in range(count)]
 
 
 def submissions_in(folder: Path) -> list[int]:

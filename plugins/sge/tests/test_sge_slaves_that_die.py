@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from harness_sge import manager_of, newest_job, squared, squares
+from harness_sge import manager_of, newest_job
 
+from tests.support.batch_suite.slaves import squared, squares
 from tests.support.grid_engine import Cell
 from tests.support.waiting import wait_until
 

@@ -12,76 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness_sge import (
-    manager_of,
-    squared,
-    squares,
-    start_in_environment,
-    states,
-    submissions_in,
-    wait_for,
-)
+from harness_sge import manager_of, start_in_environment, submissions_in
 from imp_parallel_sge import SGEQsubSlaveArray
 
 from imp_parallel_core import Context, Manager
+from tests.support.batch_suite.slaves import squared, squares, states, wait_for
 from tests.support.grid_engine import Cell
 from tests.support.scripts import Scripts, finish
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
-
-README_LIKE = """
-    import os
-    from imp_parallel_core import Manager, SGEQsubSlaveArray
-
-    def setup():
-        return 1000
-
-    class ScoreAt:
-        def __init__(self, distance):
-            self.distance = distance
-
-        def __call__(self, model):
-            import time
-            time.sleep(0.1)
-            return self.distance, model + self.distance, os.environ["SGE_TASK_ID"]
-
-    with Manager() as manager:
-        manager.add_slave(SGEQsubSlaveArray(4))
-        context = manager.get_context(setup)
-        for distance in range(100):
-            context.add_task(ScoreAt(distance))
-        found = list(context.get_results_unordered())
-    assert sorted(score for _, score, _ in found) == list(range(1000, 1100))
-    print("slaves:", *sorted({task for _, _, task in found}))
-"""
-
-
-def test_a_script_spreads_its_tasks_over_four_jobs(scripts: Scripts, tmp_path: Path) -> None:
-    code, out, err = finish(scripts.start(README_LIKE))
-    assert (code, out, err) == (0, "slaves: 1 2 3 4\n", "")
-    assert {path.name for path in tmp_path.iterdir()} == {"script.py"}
-
-
-@pytest.mark.parametrize(
-    ("options", "given", "threads"),
-    [("", "granted", "1"), ("-pe mpi 2", "granted", "2"), ("-pe mpi 2", 5, "5")],
-)
-def test_a_slave_has_as_many_threads_as_its_job_has_slots_and_the_environment_that_it_is_given(
-    cluster: Cell,
-    monkeypatch: pytest.MonkeyPatch,
-    options: str,
-    given: int | str,
-    threads: str,
-) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    words = "a 'quoted' $word"
-    with Manager() as manager:
-        array = SGEQsubSlaveArray(1, options, threads=given, environment={"WORDS": words})
-        manager.add_slave(array)
-        context = manager.get_context()
-        context.add_task(lambda: (os.environ["OMP_NUM_THREADS"], os.environ["WORDS"]))
-        assert list(context.get_results()) == [(threads, words)]
 
 
 def test_a_python_line_may_need_the_login_shell_and_a_wrapper(

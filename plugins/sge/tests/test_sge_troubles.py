@@ -10,26 +10,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness_sge import manager_of, pids_of_task, squared, squares, wait_for
+from harness_sge import manager_of, pids_of_task
 from imp_parallel_sge import SGEPESlaveArray, SGEQsubSlaveArray
 
-from imp_parallel_core import LaunchError, Manager, NoSlaveStartedError
+from imp_parallel_core import LaunchError, Manager
+from tests.support.batch_suite.cluster import BatchCluster
+from tests.support.batch_suite.slaves import squared, squares, wait_for
+from tests.support.batch_suite.troubles import failure_of
 from tests.support.grid_engine import Cell
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
-
-
-def failure_of(options: str = "", **more: object) -> str:
-    """Return what the error says when an array of two can't start; it must say it soon."""
-    with manager_of(2, options, **more) as manager:
-        context = manager.get_context()
-        context.add_task(os.getpid)
-        begun = time.monotonic()
-        with pytest.raises(NoSlaveStartedError) as caught:
-            list(context.get_results_unordered())
-        assert time.monotonic() - begun < 30.0
-    return str(caught.value)
 
 
 def test_no_parallel_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,8 +29,8 @@ def test_no_parallel_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         manager.add_slave(SGEPESlaveArray())
 
 
-def test_a_job_in_error_tells_grid_engines_reason(cluster: Cell) -> None:
-    text = failure_of("-wd /nowhere/at/all")
+def test_a_job_in_error_tells_grid_engines_reason(batch: BatchCluster) -> None:
+    text = failure_of(batch, "-wd /nowhere/at/all")
     assert "Eqw" in text
     assert "can't chdir to /nowhere/at/all" in text
     assert "qsub -terse" in text
@@ -53,8 +44,8 @@ def without_starter(cluster: Cell) -> Iterator[None]:
     cluster.run("qconf", "-rattr", "queue", "starter_method", f"{cluster.base}/starter", "main.q")
 
 
-def test_a_shell_that_does_not_exist_is_named(cluster: Cell, without_starter: None) -> None:
-    text = failure_of("-S /nowhere/at/all/bash")
+def test_a_shell_that_does_not_exist_is_named(batch: BatchCluster, without_starter: None) -> None:
+    text = failure_of(batch, "-S /nowhere/at/all/bash")
     assert "Eqw" in text
     assert "/nowhere/at/all/bash" in text
 

@@ -19,6 +19,7 @@ class SlurmBatch:
 
     array: type[BatchSlaveArray] = SlurmSlaveArray
     slots = SLOTS * len(NODES)
+    two_cores = "-c 2"
     held = "--hold"
     said_of_held = "PENDING (is held): JobHeldUser"
     notice = ""

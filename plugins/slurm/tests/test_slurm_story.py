@@ -2,75 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
 
 import pytest
 from harness_slurm import Impatient, manager_of
-from imp_parallel_slurm import SlurmSlaveArray
 
 from imp_parallel_core import Manager
 from tests.support.batch_suite.slaves import squared, squares, wait_for
-from tests.support.scripts import Scripts, finish
 from tests.support.slurm import NODES, SLOTS, Slurm
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
-
-README_LIKE = """
-    import os
-    from imp_parallel_core import Manager, SlurmSlaveArray
-
-    def setup():
-        return 1000
-
-    class ScoreAt:
-        def __init__(self, distance):
-            self.distance = distance
-
-        def __call__(self, model):
-            import time
-            time.sleep(0.1)
-            return self.distance, model + self.distance, os.environ["SLURM_ARRAY_TASK_ID"]
-
-    with Manager() as manager:
-        manager.add_slave(SlurmSlaveArray(4))
-        context = manager.get_context(setup)
-        for distance in range(100):
-            context.add_task(ScoreAt(distance))
-        found = list(context.get_results_unordered())
-    assert sorted(score for _, score, _ in found) == list(range(1000, 1100))
-    print("slaves:", *sorted({task for _, _, task in found}))
-"""
-
-
-def test_a_script_spreads_its_tasks_over_four_jobs(scripts: Scripts, tmp_path: Path) -> None:
-    code, out, err = finish(scripts.start(README_LIKE))
-    assert (code, out, err) == (0, "slaves: 1 2 3 4\n", "")
-    assert {path.name for path in tmp_path.iterdir()} == {"script.py"}
-
-
-@pytest.mark.parametrize(
-    ("options", "given", "threads"),
-    [("", "granted", "1"), ("-c 2", "granted", "2"), ("-c 2", 5, "5")],
-)
-def test_a_slave_has_as_many_threads_as_its_job_has_cores_and_the_environment_that_it_is_given(
-    slurm: Slurm,
-    monkeypatch: pytest.MonkeyPatch,
-    options: str,
-    given: int | str,
-    threads: str,
-) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    words = "a 'quoted' $word"
-    with Manager() as manager:
-        array = SlurmSlaveArray(1, options, threads=given, environment={"WORDS": words})
-        manager.add_slave(array)
-        context = manager.get_context()
-        context.add_task(lambda: (os.environ["OMP_NUM_THREADS"], os.environ["WORDS"]))
-        assert list(context.get_results()) == [(threads, words)]
 
 
 @pytest.mark.parametrize(

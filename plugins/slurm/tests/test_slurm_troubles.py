@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +10,8 @@ from harness_slurm import manager_of
 from imp_parallel_slurm import SlurmSlaveArray
 from imp_parallel_slurm._slurm import Slurm
 
-from imp_parallel_core import Manager, NoSlaveStartedError
+from tests.support.batch_suite.cluster import BatchCluster
+from tests.support.batch_suite.troubles import failure_of
 from tests.support.slurm import LARGEST_ARRAY
 from tests.support.slurm import Slurm as Cluster
 from tests.support.waiting import wait_until
@@ -31,31 +30,18 @@ class CredulousArray(SlurmSlaveArray):
     system = Credulous()
 
 
-def failure_of(count: int = 2, array: SlurmSlaveArray | None = None) -> str:
-    """Return what the error says when an array can't start; it must say it soon."""
-    with Manager() as manager:
-        manager.add_slave(array or SlurmSlaveArray(count))
-        context = manager.get_context()
-        context.add_task(os.getpid)
-        begun = time.monotonic()
-        with pytest.raises(NoSlaveStartedError) as caught:
-            list(context.get_results_unordered())
-        assert time.monotonic() - begun < 50.0
-    return str(caught.value)
-
-
-def test_an_array_that_is_larger_than_the_cluster_allows(slurm: Cluster) -> None:
-    text = failure_of(count=LARGEST_ARRAY + 1)
+def test_an_array_that_is_larger_than_the_cluster_allows(batch: BatchCluster) -> None:
+    text = failure_of(batch, count=LARGEST_ARRAY + 1)
     assert "Invalid job array specification" in text
     assert "MaxArraySize" in text
 
 
 def test_tasks_that_ended_well_without_a_slave_are_an_error_within_seconds(
-    slurm: Cluster, tmp_path: Path
+    batch: BatchCluster, tmp_path: Path
 ) -> None:
     script = tmp_path / "job.sh"
     script.write_text("#!/bin/sh\ntrue\n")
-    text = failure_of(array=CredulousArray(2, str(script)))
+    text = failure_of(batch, array=CredulousArray(2, str(script)))
     assert "has gone from the queue: exit code 0, before its script had begun" in text
 
 

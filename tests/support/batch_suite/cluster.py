@@ -25,6 +25,8 @@ class BatchCluster(Protocol):
     """The plugin's class."""
     slots: int
     """How many jobs run at a time."""
+    two_cores: str
+    """The option for jobs of two cores each."""
     held: str
     """The option for an array that waits until it is released."""
     said_of_held: str

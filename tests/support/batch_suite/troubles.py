@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from imp_parallel_batch import BatchSlaveArray
 
 from imp_parallel_core import LaunchError, Manager, NoSlaveStartedError
 from tests.support.batch_suite.cluster import BatchCluster
@@ -35,10 +36,16 @@ __all__ = [
 
 
 def failure_of(
-    batch: BatchCluster, options: str = "", *, count: int = 2, python: str | None = None
+    batch: BatchCluster,
+    options: str = "",
+    *,
+    count: int = 2,
+    python: str | None = None,
+    array: BatchSlaveArray | None = None,
 ) -> str:
     """Return what the error says when an array can't start; it must say it soon."""
-    with manager_of(batch, count, options, python=python) as manager:
+    with Manager(python=python) as manager:
+        manager.add_slave(array or batch.array(count, options))
         context = manager.get_context()
         context.add_task(os.getpid)
         begun = time.monotonic()
