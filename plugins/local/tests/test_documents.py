@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from imp_parallel_core import ClosedError, Error, Manager
 from tests.support.harness import Processes
 
 ROOT = Path(__file__).parents[3]
@@ -46,66 +43,6 @@ def test_the_script_of_the_readme_runs(processes: Processes, tmp_path: Path) -> 
     ]
 
 
-def test_the_readme_says_how_to_read_results_of_which_some_are_errors(
-    one_slave: Manager, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (shown,) = (block for block in blocks(README, "python") if "on_error" in block)
-    context = one_slave.get_context()
-    for number in (1, 0, 2):
-        context.add_task(lambda number: 1 / number, number)
-    names: dict[str, Any] = {"context": context, "Error": Error}
-    exec(shown, names)
-    assert [names["results"][number] for number in (0, 2)] == [1.0, 0.5]
-    assert capsys.readouterr().out == "1 ('0',)\n"
-
-
-def block_with(words: str) -> str:
-    """Return the block of the README that has these words."""
-    (shown,) = (block for block in blocks(README, "python") if words in block)
-    return shown
-
-
-def test_the_readme_says_how_to_read_results_with_their_numbers(
-    one_slave: Manager, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def align(name: str, gap: int) -> str:
-        return f"score of {name} with {gap}"
-
-    names = {"context": one_slave.get_context(), "align": align, "names": ["a", "b"]}
-    exec(block_with("numbered=True"), names)
-    lines = sorted(capsys.readouterr().out.splitlines())
-    assert lines == ["a score of a with -2", "b score of b with -2"]
-
-
-def test_the_readme_says_how_to_leave_a_loop_early(one_slave: Manager) -> None:
-    class Fold:
-        def __init__(self, seed: int) -> None:
-            self.score = -float(seed)
-
-        def __call__(self) -> Fold:
-            return self
-
-    names: dict[str, Any] = {"manager": one_slave, "setup": None, "Fold": Fold}
-    exec(block_with("break"), names)
-    assert names["model"].score == -121
-    with pytest.raises(ClosedError):
-        names["context"].get_results()
-
-
-def test_the_readme_says_how_to_use_futures(
-    one_slave: Manager, capsys: pytest.CaptureFixture[str]
-) -> None:
-    names = {
-        "manager": one_slave,
-        "concurrent": concurrent,
-        "setup": lambda: 0.5,
-        "score": lambda factor, distance: distance * factor,
-    }
-    exec(block_with("get_executor(setup)"), names)
-    lines = set(capsys.readouterr().out.splitlines())
-    assert lines == {f"{distance} {distance * 0.5}" for distance in range(0, 60, 3)}
-
-
 def test_the_example_of_an_optimiser_that_asks_and_is_told_finds_the_minimum(
     processes: Processes,
 ) -> None:
@@ -130,8 +67,12 @@ def test_the_files_and_the_sections_that_a_document_links_to_exist(path: Path) -
             assert section in anchors, section
 
 
-def test_the_promises_in_the_readme_are_numbered_in_a_row() -> None:
-    promises = README.split("## What is promised")[1].split("## What it does not do")[0]
-    numbers = re.findall(r"^(\d+)\. ", promises, re.MULTILINE)
-    assert numbers == [str(n) for n in range(1, len(numbers) + 1)]
-    assert numbers
+def test_the_readme_names_each_promise_of_the_page_of_promises() -> None:
+    page = (ROOT / "docs" / "promises.md").read_text()
+    named, told = (re.findall(r"^(\d+)\. ", text, re.MULTILINE) for text in (README, page))
+    assert named == told == [str(number) for number in range(1, len(told) + 1)]
+    assert told
+
+
+def test_the_readme_is_short() -> None:
+    assert README.count("\n") <= 150
