@@ -73,11 +73,13 @@ class QueueReminder:
         if len(jobs) > 1:
             more = f" and {len(jobs) - _NAMED} more" if len(jobs) > _NAMED else ""
             named = f"{len(jobs)} jobs ({', '.join(jobs[:_NAMED])}{more})"
-        count = sum(reminder._count for reminder in alike)
-        self._cluster.logger.warning(
-            "%s of %s still queued after %.0f s: %s",
-            f"all {count} slaves" if count > 1 else "the slave",
-            f"{named} are" if count > 1 else f"{named} is",
-            max(alike.values()),
-            reason or f"the scheduler gives no reason ({hint} may)",
-        )
+        count, waited_s = sum(reminder._count for reminder in alike), max(alike.values())
+        reason = reason or f"the scheduler gives no reason ({hint} may)"
+        logger = self._cluster.logger
+        if count > 1:
+            text = "all %d slaves of %s are still queued after %.0f s: %s"
+            logger.warning(text, count, named, waited_s, reason)
+        else:
+            logger.warning(
+                "the slave of %s is still queued after %.0f s: %s", named, waited_s, reason
+            )
