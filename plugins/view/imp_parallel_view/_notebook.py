@@ -99,10 +99,10 @@ def _bar(counts: ContextCounts) -> str:
 
 def _as_html(text: Text) -> str:
     pieces = []
-    for part in text.split(", ", include_separator=True):
+    for part in text.split(", "):
         styles = " ".join(str(span.style) for span in part.spans).split()
         css = [f"color:{_COLOURS[style]}" for style in styles if style in _COLOURS]
         if "bold" in styles:
             css.append("font-weight:bold")
         pieces.append(f'<span style="{";".join(css)}">{escape(part.plain)}</span>')
-    return "".join(pieces)
+    return ", ".join(pieces)

@@ -8,6 +8,7 @@ import io
 import os
 import platform
 import socket
+import stat
 import sys
 import threading
 import weakref
@@ -119,12 +120,16 @@ def _opened(path: Path) -> io.FileIO:
     """Open a file for writing that is a record, or that is not there yet."""
     raw = io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+")
     try:
+        if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+            raise FileExistsError(f"{path} is no plain file: choose another name")
         try:
             fcntl.flock(raw, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BlockingIOError(
                 f"another run is writing {path}: give each its own file"
             ) from None
+        except OSError:  # a file system without locks
+            pass
         start = raw.read(1 << 16) or b""
         if start and not is_header(_first_line(start)):
             raise FileExistsError(

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 _LIMIT_CHARACTERS = 1 << 16
+_LONGEST_LINE = 1 << 12  # of one that has not ended
 
 
 class PrintedText:
@@ -43,14 +44,10 @@ class PrintedText:
             text = self.last_line + "".join(self._pieces)
             self._pieces.clear()
             self._length = 0
-            lines, newline, self.last_line = text.rpartition("\n")
+            lines, newline, rest = text.rpartition("\n")
+            # what goes back to its beginning, such as another progress bar, is seen as it is now
+            self.last_line = rest.rstrip("\r").rpartition("\r")[2][-_LONGEST_LINE:]
         return lines + newline
-
-    def take_all(self) -> str:
-        """Return all that waits."""
-        text = self.take() + self.last_line
-        self.last_line = ""
-        return text
 
     def __bool__(self) -> bool:
         return bool(self._pieces)

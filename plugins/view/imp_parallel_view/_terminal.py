@@ -36,6 +36,7 @@ class TerminalBlock:
             redirect_stdout=False,
             redirect_stderr=False,
         )
+        self._showing = threading.Lock()
         self._is_stopping = threading.Event()
         self._thread = threading.Thread(
             target=self._redraw, name="imp_parallel progress bar", daemon=True
@@ -68,13 +69,15 @@ class TerminalBlock:
                     self._live.refresh()
 
     def _show_text(self) -> None:
-        if text := self._text.take():
-            self._console.print(_AsItIs(text), end="", crop=False, soft_wrap=True)
+        with self._showing:  # the script's thread shows text as well, if it writes much
+            if text := self._text.take():
+                self._console.print(_AsItIs(text), end="", crop=False, soft_wrap=True)
 
     def _block(self) -> RenderableType:
         drawn = self._draw()
         if line := self._text.last_line:
-            return Group(Text(line, no_wrap=True, overflow="ellipsis"), drawn)
+            beginning = Text.from_ansi(line, no_wrap=True, overflow="ellipsis")
+            return Group(beginning, drawn)
         return drawn
 
 

@@ -101,6 +101,33 @@ def test_warnings_and_unfinished_lines_appear_above_the_bar(
     ), text
 
 
+def test_another_bar_of_the_script_is_seen_as_it_is_now(
+    write_script: Callable[[str], list[str]],
+) -> None:
+    source = """
+        import sys
+        from imp_parallel_core import Manager
+        from imp_parallel_view import ProgressBar
+
+        with Manager(output=None, plugins=[ProgressBar()]):
+            sys.stdin.readline()
+            for percent in range(0, 100_000):
+                print(f"\\r{percent} %", end="", file=sys.stderr)
+            sys.stdin.readline()
+            print(file=sys.stderr)
+    """
+    terminal = Terminal(write_script(source))
+    try:
+        terminal.wait_for(lambda text: "slaves  none yet" in text)
+        terminal.type("go on\r")
+        terminal.wait_for(lambda text: "99999 %\ntasks" in text)
+        terminal.type("go on\r")
+        text = terminal.finish()
+    finally:
+        terminal.end()
+    assert text.count("%") == 1, text
+
+
 def test_the_screen_is_drawn_ten_times_a_second_at_most(
     write_script: Callable[[str], list[str]],
 ) -> None:

@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,39 +17,13 @@ from hypothesis import strategies as st
 from imp_parallel_local import LocalSlave
 from imp_parallel_view import Record
 from imp_parallel_view._reading import RecordError, RecordReader
-from imp_parallel_view._record_lines import _KINDS, NotARecord, event_of, header, lines_of
+from imp_parallel_view._record_lines import NotARecord, event_of, header, lines_of
+from view_events import any_event
 
 from imp_parallel_core import Event, Manager, TasksDone
 
-COUNTS = st.integers(0, 1 << 50)
-VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "float": st.floats(0, 1e9).map(lambda seconds: round(seconds, 7)),
-    "int": COUNTS,
-    "int | None": st.none() | COUNTS,
-    "str": st.text(),
-    "bool": st.booleans(),
-}
 
-
-@st.composite
-def events(draw: st.DrawFn) -> Event:
-    """Return any event."""
-    kind = draw(st.sampled_from(_KINDS))
-    length = draw(st.integers(1, 5))
-    values: dict[str, Any] = {}
-    for name in kind.__dataclass_fields__:
-        annotation = kind.__annotations__.get(name, "float")
-        if annotation.startswith("Sequence"):
-            item = VALUES[annotation.removeprefix("Sequence[").removesuffix("]")]
-            values[name] = draw(st.lists(item, min_size=length, max_size=length))
-        else:
-            values[name] = draw(VALUES[annotation])
-    make: Any = kind
-    event: Event = make(**values)
-    return event
-
-
-@given(st.lists(events()))
+@given(st.lists(any_event()))
 def test_what_is_written_is_read_again(written: list[Event]) -> None:
     lines = lines_of(written).splitlines(keepends=True)
     assert [event_of(line) for line in lines] == written
@@ -65,7 +38,7 @@ def test_a_line_that_is_none_is_refused_or_ignored(line: str) -> None:
         pass
 
 
-@given(events(), st.data())
+@given(any_event(), st.data())
 def test_a_line_with_another_value_somewhere_is_refused_or_read(
     event: Event, data: st.DataObject
 ) -> None:
@@ -168,6 +141,12 @@ def test_a_file_that_is_no_record_is_left_alone(content: bytes, tmp_path: Path) 
     with pytest.raises(FileExistsError, match="is no record"):
         Record(path)
     assert path.read_bytes() == content
+
+
+def test_what_is_no_plain_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileExistsError, match="is no plain file"):
+        Record(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("name", ["run.jsonl", "run.jsonl.gz"])

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from imp_parallel_view._model import Doing
 from imp_parallel_view._record_lines import header, lines_of
 from imp_parallel_view._report import statistics
@@ -20,6 +22,7 @@ from imp_parallel_view._report.idleness import Reason
 from imp_parallel_view._report.page import page
 from imp_parallel_view._report.perfetto import trace
 from imp_parallel_view._report.timeline import UNIT, timeline
+from view_events import any_event
 
 from imp_parallel_core import (
     ContextDone,
@@ -210,6 +213,23 @@ def test_a_trace_for_perfetto_is_json_with_a_slice_for_each_task() -> None:
     assert names == ["slave 0 (anna)", "slave 1 (bert)"]
     assert {event["ph"] for event in events} == {"M", "X", "i"}
     assert {"ts", "pid", "tid", "name"} <= set(tasks[0])
+
+
+@given(st.lists(any_event(), max_size=40))
+def test_a_record_that_somebody_has_changed_gives_a_page_all_the_same(events: list[Event]) -> None:
+    history = History(events)
+    assert page(history, {}).endswith("</html>\n")
+    assert json.loads("".join(trace(history)))["traceEvents"]
+
+
+def test_a_page_of_many_contexts_and_deaths_is_of_bounded_size() -> None:
+    events: list[Event] = [RunBegan(0.0, 1.7e9), SlaveChanged(0.0, "slave 0", "working")]
+    for number in range(1, 20_000):
+        events.append(ContextOpened(float(number), number, "short"))
+        events.append(
+            RunnerLost(float(number), "slave 0", "SIGSEGV", number, 0, 1, number - 0.5, True)
+        )
+    assert len(page(History(events), {})) < 1_500_000
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -6,12 +6,12 @@ import os
 import pty
 import select
 import subprocess
+import termios
 import threading
 import time
 from collections.abc import Callable, Sequence
 from fcntl import ioctl
 from struct import pack
-from termios import TIOCSWINSZ
 
 import pyte
 
@@ -33,7 +33,10 @@ class Terminal:
         self._lock = threading.Lock()
         self.raw = b""
         self._end, theirs = pty.openpty()
-        ioctl(theirs, TIOCSWINSZ, pack("HHHH", lines, columns, 0, 0))
+        ioctl(theirs, termios.TIOCSWINSZ, pack("HHHH", lines, columns, 0, 0))
+        modes = termios.tcgetattr(theirs)
+        modes[3] &= ~termios.ECHO  # what is typed would move the cursor
+        termios.tcsetattr(theirs, termios.TCSANOW, modes)
         self.process = subprocess.Popen(
             command,
             stdin=theirs,

@@ -71,8 +71,11 @@ def _as_json(data: object) -> str:
 
 
 def _subtitle(history: History, facts: Mapping[str, str]) -> str:
-    began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(history.model.wall_s))
-    parts = [began] if history.model.wall_s else []
+    try:
+        began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(history.model.wall_s))
+    except (ValueError, OverflowError, OSError):  # somebody has changed the record
+        began = ""
+    parts = [began] if began and history.model.wall_s else []
     parts += [f"on {facts['host']}"] if facts.get("host") else []
     parts += [f"in {facts['folder']}"] if facts.get("folder") else []
     parts += [f"Python {facts['python']}"] if facts.get("python") else []

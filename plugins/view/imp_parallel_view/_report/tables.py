@@ -16,6 +16,7 @@ from .idleness import Reason
 from .statistics import Cause, SlaveTimes, slowest
 
 SLAVES = 500
+CONTEXTS = 200
 _LONGEST_TEXT = 400
 
 
@@ -106,11 +107,12 @@ def contexts_table(history: History) -> str:
             f"{max(each.added - each.done - each.failed, 0):,}",
             duration(seconds[number]),
         )
-        for number, each in history.model.contexts.items()
+        for number, each in list(history.model.contexts.items())[:CONTEXTS]
     ]
-    return table(
-        ("context", "tasks", "done", "failed", "no outcome", "time in tasks"), rows, "tnnnnn"
-    )
+    heads = ("context", "tasks", "done", "failed", "no outcome", "time in tasks")
+    more = len(history.model.contexts) - CONTEXTS
+    note = f"<p>{counted(more, 'later context')} not shown.</p>" if more > 0 else ""
+    return table(heads, rows, "tnnnnn") + note
 
 
 def idle_table(times: Sequence[SlaveTimes]) -> str:

@@ -66,7 +66,7 @@ class _Timeline:
         }
         self._put_tasks(rows)
         for death in history.deaths:
-            if death.slave in rows:
+            if death.slave in rows and len(rows[death.slave]["deaths"]) < self._cells:
                 why = self._detail(death.cause)
                 began = self._place(death.began_at)
                 rows[death.slave]["deaths"].append([self._place(death.at), why, began])
