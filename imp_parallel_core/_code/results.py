@@ -11,7 +11,8 @@ from .pickler import Reducer, pickle_with
 if TYPE_CHECKING:
     from .._wire.types import Buffer
 
-_PLAIN = frozenset({type(None), bool, int, float, complex, str})
+PLAIN = frozenset({type(None), bool, int, float, complex, str})
+"""The types of values that need nothing but pickle."""
 
 
 def pickle_value(
@@ -21,7 +22,7 @@ def pickle_value(
 
     Raises PicklingError, which names the part that can't be pickled; ``name`` stands for the value.
     """
-    if type(value) in _PLAIN:
+    if type(value) in PLAIN:
         return [pickle.dumps(value, 5)]
     if definitions.reducer is None:
         # this imports cloudpickle, which must come from the master's sys.path

@@ -28,6 +28,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import pickle
 import select
 import socket
 import sys
@@ -39,7 +40,7 @@ from .._code.calls import as_arguments
 from .._code.cloudpickle_version import version_of_cloudpickle
 from .._code.loaded import LoadedDefinitions
 from .._code.references import unpickle_task
-from .._code.results import describe_exception, pickle_value
+from .._code.results import PLAIN, describe_exception, pickle_value
 from .._light_typing import TYPE_CHECKING, Any
 from .._wire import descriptors, heads, protocol
 from .._wire.session import LARGE_READ_BYTES, READ_BYTES, Session
@@ -166,7 +167,7 @@ class Runner:
         """Work until the supervisor closes the go-ahead."""
         self._flush_output = output_flusher()
         read, go_ahead, size = os.read, self._go_ahead, _TOKEN.size
-        fetch, run_item = self._fetch, self._run_item
+        items, fetch, run_item = self._given.items, self._fetch, self._run_item
         waits = select.poll()
         waits.register(go_ahead, select.POLLIN)
         while True:
@@ -178,8 +179,8 @@ class Runner:
             if not token:
                 return
             (number,) = _TOKEN.unpack(token)
-            if number:
-                run_item(fetch(number))
+            if number:  # the item is nearly always there, and the first one
+                run_item(items.popleft() if items and items[0][0] == number else fetch(number))
             else:
                 self._read_what_is_there()
 
@@ -237,7 +238,11 @@ class Runner:
             if is_setup:
                 context.values = as_arguments(value)
                 value = None
-            status, content = heads.VALUE, pickle_value(value, context.definitions)
+            status = heads.VALUE
+            if type(value) in PLAIN:
+                content: list[Any] = [pickle.dumps(value, 5)]  # as pickle_value, without a call
+            else:
+                content = pickle_value(value, context.definitions)
         except BaseException as exc:  # whatever a task raises is its outcome
             self._exit_if_forked()
             status, content = heads.RAISED, _described(exc, context.definitions)
