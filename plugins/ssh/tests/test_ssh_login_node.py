@@ -92,6 +92,25 @@ def test_a_laptop_computes_on_a_cluster_behind_its_login_node(
     assert sorted(int(line.split()[1]) for line in output.splitlines()) == list(range(40))
 
 
+def test_a_check_goes_through_the_login_node_with_the_scripts_own_expression(
+    laptop: Scripts, login: Sshd
+) -> None:
+    expression = "SGEQsubSlaveArray(1, via=SSHHost('login'))"
+    script = (
+        "import sys\n"
+        "from imp_parallel_core._commands.main import main\n"
+        f"sys.exit(main(['check', {expression!r}, '--json']))\n"
+    )
+    code, out, err = finish(laptop.start(script), 120.0)
+    assert (code, err) == (0, ""), out
+    steps = {step["name"]: step for step in json.loads(out)["steps"]}
+    assert "qsub" in steps["submitted"]["text"]
+    assert steps["started"]["facts"]["host"] in NODES
+    assert "SSHHost('login')" in steps["connected"]["text"]
+    assert steps["environment"]["facts"]["folder"] == str(login.home)
+    assert steps["gone"]["status"] == "ok"
+
+
 def test_the_documents_on_the_login_node_go_when_their_slaves_have_connected(
     laptop: Scripts, login: Sshd, tmp_path: Path
 ) -> None:
