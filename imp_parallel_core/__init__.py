@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ._api.context import Context
     from ._api.manager import Manager
+    from ._api.output_lines import OutputLine
     from ._cancelled_error import CancelledError
     from ._errors import (
         ClosedError,
@@ -135,6 +136,7 @@ _MODULES = {
         "read_tail",
     ),
     "_api.manager": ("Manager",),
+    "_api.output_lines": ("OutputLine",),
     "_plugins.output_files": ("open_output",),
     "_plugins.processes": ("start_processes",),
     "_plugins.sent": ("Sent",),
@@ -181,6 +183,7 @@ __all__ = [
     "NetworkError",
     "NoMoreSlavesError",
     "NoSlaveStartedError",
+    "OutputLine",
     "PicklingError",
     "PluginError",
     "ProtocolError",

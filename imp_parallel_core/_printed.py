@@ -44,12 +44,21 @@ def lost_attempt(text: str, printed: bytes) -> Attempt:
 
 def output_of(printed: bytes) -> str:
     """Return an attempt's output as text that can be shown, of limited length."""
-    text = printable_lines(printed[-LIMIT_BYTES:].decode(errors="replace"))
+    text = printable_lines(without_marks(printed[-LIMIT_BYTES:].decode(errors="replace")))
     if len(text) <= LIMIT_BYTES:
         return text
     end = text[-LIMIT_BYTES:]
     begin = end.find("\n") + 1
     return end[begin:] if 0 < begin < len(end) else end
+
+
+def without_marks(text: str) -> str:
+    """Return some output without the marks of tasks that begin (see ``_slave.announced``)."""
+    if "\x02" not in text:
+        return text
+    import re  # most scripts leave the output in files, without marks
+
+    return re.sub("\x02imp_parallel:\\d+:\\d*\x03\n?", "", text)
 
 
 def quote(output: str) -> str:

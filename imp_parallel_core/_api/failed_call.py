@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._code.calls import WithKeywords, as_arguments
+from .._code.calls import as_arguments
 from .._code.references import resolving, unpickle_task
 from .._definitions.import_path import absolute_path
 from .._errors import Error, PicklingError
 from .._slave import current_task
 from ..trusted_paths import why_not
+from .calls import taken_apart
 
 if TYPE_CHECKING:
     from .._definitions.book import DefinitionBook
@@ -100,10 +101,8 @@ def rebuild_call(
     with resolving(book):
         startup, _ = unpickle_task(setup, book)
         function, arguments = unpickle_task(payload, book)
-    keywords: dict[str, Any] = {}
-    if type(function) is WithKeywords:
-        keywords = function.keywords
-        function = function.func
+    startup, _ = taken_apart(startup)
+    function, keywords = taken_apart(function)
     seeds = None
     if seed is not None:
         seeds = current_task.seed_of_setup(seed), current_task.seed_of_task(seed, map, number)

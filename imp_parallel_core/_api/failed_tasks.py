@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._code.calls import WithKeywords
 from .._code.exception_facts import ExceptionFacts, read_facts
 from .._code.references import resolving, unpickle_task
 from .._code.reprs import describe, describe_task, describe_text, join_bounded
@@ -23,6 +22,7 @@ from .._printable import printable_lines
 from .._printed import Attempt, output_of, quote
 from .._scheduler.actions import Deliver
 from .._scheduler.tasks import OutcomeKind
+from .calls import taken_apart
 from .opening import Opener, place
 
 if TYPE_CHECKING:
@@ -171,9 +171,8 @@ def _rebuild(
         raise
     except BaseException:
         return None, (), {}
-    if type(function) is WithKeywords:
-        return function.func, arguments, function.keywords
-    return function, arguments, {}
+    function, keywords = taken_apart(function)
+    return function, arguments, keywords
 
 
 def _describe(rebuild: Rebuild) -> _Described:

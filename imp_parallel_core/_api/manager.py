@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from .._fleet.info import SlaveInfo
     from .context import Context
     from .executor import Executor
+    from .live_output import LiveOutput
+    from .output_lines import OutputLine
 
 
 class Manager:
@@ -67,7 +69,9 @@ class Manager:
             they try all that it has.
         output: where the output of each slave goes: a path with ``%d`` for the slave's number;
             None for nowhere. Never a file that another run is writing, nor one that is not the
-            user's: then ``-run2`` is added to the name, and a warning says so.
+            user's: then ``-run2`` is added to the name, and a warning says so. ``"-"`` prints what
+            slaves print where the script prints, line by line, with the numbers of slave and task.
+            A function is given each line, an OutputLine, in a thread of its own.
         port: the only port at which slaves reach this master over a network, or a range to choose
             from; by default any that is free.
         max_relaunches: how often a slave is launched again that ran and was lost. The count begins
@@ -102,7 +106,7 @@ class Manager:
         self,
         python: str | None = None,
         host: str | None = None,
-        output: str | None = "slave%d.output",
+        output: str | Callable[[OutputLine], object] | None = "slave%d.output",
         *,
         port: int | range | None = None,
         max_relaunches: int = 3,
@@ -118,6 +122,12 @@ class Manager:
         if python is not None and not isinstance(python, str):
             raise TypeError(f"python={python!r}: it must be a path or a line for a shell, as text")
         self._python = python or sys.executable
+        self._live_output: LiveOutput | None = None
+        if output == "-" or callable(output):
+            from .live_output import LiveOutput  # most scripts leave the output in files
+
+            self._live_output = LiveOutput(output, _working_folder())
+            output = self._live_output.pattern
         is_relative = output is not None and not os.path.isabs(output)
         self._outputs = OutputFiles(output, _working_folder() if is_relative else "")
         policy = Policy(max_relaunches=max_relaunches, credit_outcomes=credit)
@@ -129,7 +139,7 @@ class Manager:
         self._slave_numbers = itertools.count()
         self._context_numbers = itertools.count(1)
         self._finalizer = weakref.finalize(
-            self, _end, self._engine, self._transports, self._outputs
+            self, _end, self._engine, self._transports, self._outputs, self._live_output
         )
 
     def add_slave(self, slave: Slave) -> None:
@@ -238,6 +248,7 @@ class Manager:
             seed=seed,
             name=name,
             import_path=ImportPath(self._first_path),
+            announces=self._live_output is not None,
         )
         return Context(opened)
 
@@ -274,7 +285,7 @@ class Manager:
         May be called twice, and from any thread; whoever waits for results gets a ClosedError.
         """
         if self._finalizer.detach() is not None:
-            _close(self._engine, self._transports, self._outputs)
+            _close(self._engine, self._transports, self._outputs, self._live_output)
 
     def __enter__(self) -> Manager:
         return self
@@ -315,11 +326,14 @@ class Manager:
             dial = transport.dial
             secret = checked_secret(slave.transport, transport.secret(index))
             slave_modules = transport.slave_modules
+        cwd, output_path = _working_folder(), self._outputs.make(index)
+        if self._live_output is not None and output_path is not None:
+            self._live_output.watch(index, output_path)
         bootstrap = Bootstrap(
             index=index,
             python=self._python,
-            cwd=_working_folder(),
-            output_path=self._outputs.make(index),
+            cwd=cwd,
+            output_path=output_path,
             sys_path=absolute_path(),
             dial=dial,
             addresses=addresses,
@@ -342,19 +356,25 @@ class Manager:
         )
 
 
-def _end(engine: Engine, transports: Transports, outputs: OutputFiles) -> None:
+def _end(
+    engine: Engine, transports: Transports, outputs: OutputFiles, live: LiveOutput | None
+) -> None:
     """Close the parts of a Manager that is forgotten, or that the interpreter's end finds open."""
     engine.leave_readers()
-    _close(engine, transports, outputs)
+    _close(engine, transports, outputs, live)
 
 
-def _close(engine: Engine, transports: Transports, outputs: OutputFiles) -> None:
+def _close(
+    engine: Engine, transports: Transports, outputs: OutputFiles, live: LiveOutput | None
+) -> None:
     try:
         transports.close()  # first: a slave whose stream ends must not find anybody any more
     finally:
         try:
             engine.close()
         finally:
+            if live is not None:
+                live.close()
             outputs.close()
 
 

@@ -51,6 +51,7 @@ class OpenContext:
         seed: what the random numbers of its items come from; None for nothing.
         name: what people call it; None for that of the set-up or the first task.
         import_path: the path that slaves have been started with.
+        announces: whether set-up and tasks say in the slave's output when they begin.
 
     Raises TypeError or ValueError for bad arguments, PicklingError for a set-up that can't be
     pickled, ClosedError.
@@ -71,6 +72,7 @@ class OpenContext:
         seed: int | None,
         name: str | None,
         import_path: ImportPath,
+        announces: bool = False,
     ) -> None:
         _check_count("max_attempts", max_attempts)
         if max_failures is not None:
@@ -90,7 +92,9 @@ class OpenContext:
             LargeParts(lambda number: released.append((id, number))),
             import_path,
         )
-        setup = _pickle_setup(book, startup or _NO_SETUP)
+        self._announced = _announced if announces else None
+        called = self._announced(startup) if startup and self._announced else startup
+        setup = _pickle_setup(book, called or _NO_SETUP)
         # Nothing else refers to the book, which the engine lets go of at the end: the book holds
         # objects of the script, and a thread may keep this context beyond the interpreter's end.
         limits = setup_timeout_s or 0.0, task_timeout_s or 0.0, memory_bytes
@@ -183,6 +187,8 @@ class OpenContext:
     ) -> Task:
         """Return a task whose outcome goes to an inbox. Raises PicklingError."""
         called = WithKeywords(task, **keywords) if keywords else task
+        if self._announced is not None:
+            called = self._announced(called)
         if not self._served.name:
             self._served.name = name_of(task)
         try:
@@ -248,6 +254,12 @@ class OpenContext:
             last = RemoteError(text, exc=problem, number=number)
             last.__cause__ = problem
             return last
+
+
+def _announced(called: Callable[..., Any]) -> Callable[..., Any]:
+    from .._slave.announced import Announced  # most scripts leave the output in files
+
+    return Announced(called)
 
 
 def not_callable(task: Any) -> TypeError:

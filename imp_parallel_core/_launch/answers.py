@@ -15,6 +15,7 @@ from .._plugins.contract import (
 )
 from .._plugins.launch import LaunchPhase, LaunchState, describe_command
 from .._printable import printable, printable_lines
+from .._printed import without_marks
 from ..reminder import Reminder
 from .calls import Calls
 
@@ -52,7 +53,7 @@ class Answers:
     def log_tail(self, launch: Launch, index: int) -> str:
         """Return the end of a slave's output, "" if the launch fails to."""
         return self._ask(
-            launch, "log_tail", lambda: printable_lines(checked_text(launch.log_tail(index))), ""
+            launch, "log_tail", lambda: _unmarked(checked_text(launch.log_tail(index))), ""
         )
 
     def command(self, launch: Launch, index: int) -> str:
@@ -85,6 +86,11 @@ def is_known(state: LaunchState | None) -> bool:
     """Whether a slave has ended, or won't before long: nobody waits for more news of it."""
     phases = (LaunchPhase.ENDED, LaunchPhase.SUSPENDED)
     return state is not None and state.phase in phases
+
+
+def _unmarked(output: str) -> str:
+    """Return output for people: printable, and without the marks of tasks that begin."""
+    return printable_lines(without_marks(output))
 
 
 def _command_of(launch: Launch, index: int) -> str:

@@ -12,6 +12,7 @@ of it, with :mod:`.go_ahead` (which items the runner may begin). The runner is :
 itself), :mod:`.seeds` (random numbers), :mod:`.flushing` (with :mod:`.c_library`) and
 :mod:`.task_signals`. :mod:`.outlet` says how the output of a failed item is found: with
 :mod:`.item_output` in the runner, and :mod:`.runner_output` and :mod:`.output_pipe` in the
-supervisor. Both processes use :mod:`.process` (the operating system) and :mod:`.memory` (how much
-of it they hold), and the supervisor writes lines for people with :mod:`.output`.
+supervisor. :mod:`.announced` marks where a task's output begins, for scripts that ask for that.
+Both processes use :mod:`.process` (the operating system) and :mod:`.memory` (how much of it they
+hold), and the supervisor writes lines for people with :mod:`.output`.
 """

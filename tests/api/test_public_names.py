@@ -20,6 +20,7 @@ from imp_parallel_core import (
     CommandResult,
     CurrentTask,
     LaunchState,
+    OutputLine,
     SlaveInfo,
     TaskDone,
 )
@@ -92,6 +93,7 @@ PUBLIC = {
         "NetworkError",
         "NoMoreSlavesError",
         "NoSlaveStartedError",
+        "OutputLine",
         "PicklingError",
         "PluginError",
         "ProtocolError",
@@ -244,6 +246,7 @@ MEMBERS = {
     "Map": ["close"],
     "RaySlaveArray": SENT_ARRAY,
     "Relay": ["addresses", "close"],
+    "OutputLine": list(OutputLine._fields),
     "RemoteError": [*TASK_ERROR, "worker"],
     "RunBegan": ["wall_s"],
     "RunEnded": [],

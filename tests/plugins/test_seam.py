@@ -17,7 +17,15 @@ PAGES = "".join((ROOT / "docs" / f"{name}plugins.md").read_text() for name in ("
 
 # What scripts use, and plugins need not know.
 FOR_SCRIPTS = {
-    *("Context", "CurrentTask", "GPU", "Manager", "SlaveInfo", "UnreadResultsWarning"),
+    *(
+        "Context",
+        "CurrentTask",
+        "GPU",
+        "Manager",
+        "OutputLine",
+        "SlaveInfo",
+        "UnreadResultsWarning",
+    ),
     *("__version__", "current_task"),
 }
 

@@ -1,14 +1,18 @@
-"""imp-parallel check over SSH: the chain to a real daemon, and what it says where it breaks."""
+"""What people see of a host: imp-parallel check, and what a slave prints, as it comes."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from hosts import there
+from imp_parallel_ssh import SSHSlave
 
+from imp_parallel_core import Manager, OutputLine
 from tests.support.checking import CHAIN, check
 from tests.support.sshd import Person, Sshd, make_key
+from tests.support.waiting import wait_until
 
 __all__ = ["there"]  # a fixture
 
@@ -58,3 +62,22 @@ def test_refused_keys_fail_with_the_list_of_them(person: Person, there: Sshd) ->
 def test_a_python_that_is_missing_there_fails_with_the_hosts_words(there: Sshd) -> None:
     checked = check('SSHSlave("there", python="/nowhere/at/all/python3")')
     assert "/nowhere/at/all/python3" in checked.failure("started")
+
+
+def test_what_a_slave_prints_comes_to_the_script_while_it_works(
+    there: Sshd, tmp_path: Path
+) -> None:
+    def speak(gate: Path) -> None:
+        print("hello")
+        while not gate.exists():
+            time.sleep(0.05)
+
+    heard: list[OutputLine] = []
+    with Manager(output=heard.append) as manager:
+        manager.add_slave(SSHSlave("there"))
+        context = manager.get_context()
+        context.add_task(speak, tmp_path / "gate")
+        wait_until(lambda: (0, "hello") in [(line.task, line.text) for line in heard])
+        (tmp_path / "gate").touch()
+        list(context.get_results())
+    assert list((tmp_path / "work").iterdir()) == []

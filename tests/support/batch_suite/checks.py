@@ -1,13 +1,15 @@
-"""imp-parallel check on a cluster: the whole chain, and what it says where it breaks."""
+"""What people see of a cluster: imp-parallel check, and what slaves print, as it comes."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from imp_parallel_core import Manager, OutputLine
 from tests.support.batch_suite.cluster import BatchCluster
 from tests.support.checking import CHAIN, check
 from tests.support.odd_pythons import python_without_a_network
@@ -20,6 +22,7 @@ __all__ = [
     "test_a_check_of_an_array_goes_through_the_whole_chain",
     "test_a_check_of_jobs_that_never_start_says_the_batch_systems_reason_and_ends_them",
     "test_a_check_of_options_that_are_refused_quotes_the_batch_system",
+    "test_what_slaves_print_comes_to_the_script_while_they_work",
 ]
 
 
@@ -87,3 +90,22 @@ def test_a_check_of_a_master_that_can_not_be_reached_names_its_addresses(
     text = check(expression_of(batch), "--python", line).failure("started")
     assert "the master can't be reached" in text
     assert "Network is unreachable" in text
+
+
+def test_what_slaves_print_comes_to_the_script_while_they_work(
+    batch: BatchCluster, tmp_path: Path
+) -> None:
+    def speak(gate: Path) -> None:
+        print("hello")
+        while not gate.exists():
+            time.sleep(0.05)
+
+    heard: list[OutputLine] = []
+    with Manager(output=heard.append) as manager:
+        manager.add_slave(batch.array(1))
+        context = manager.get_context()
+        context.add_task(speak, tmp_path / "gate")
+        wait_until(lambda: (0, "hello") in [(line.task, line.text) for line in heard], 60.0)
+        (tmp_path / "gate").touch()
+        list(context.get_results())
+    assert list(tmp_path.glob(".imp_parallel*")) == []

@@ -1,0 +1,191 @@
+"""Manager(output="-") prints what slaves print; Manager(output=function) hands the lines over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from imp_parallel_local import LocalSlave
+
+from imp_parallel_core import LaunchError, Manager, OutputLine, TaskLostError
+from imp_parallel_core._api import live_output
+from tests.support.harness import RunScript
+from tests.support.waiting import wait_until
+
+
+def setup() -> int:
+    print("reading")
+    return 1
+
+
+def speak(value: int, number: int) -> int:
+    """Print by Python, by a program, and without an end of line."""
+    print("hello", number, flush=True)
+    subprocess.run(["echo", f"echo {number}"], check=True)
+    print("bye", number, end="", file=sys.stderr)
+    return number
+
+
+class Heard:
+    """A function for the lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[OutputLine] = []
+
+    def __call__(self, line: OutputLine) -> None:
+        self.lines.append(line)
+
+    def of(self, task: int | None) -> list[str]:
+        return [line.text for line in self.lines if line.task == task and line.context is not None]
+
+
+def test_a_function_gets_each_line_with_the_numbers_of_slave_and_task(tmp_path: Path) -> None:
+    heard = Heard()
+    with Manager(output=heard) as manager:
+        for _ in range(2):
+            manager.add_slave(LocalSlave())
+        context = manager.get_context(setup)
+        for number in range(6):
+            context.add_task(speak, number=number)
+        assert sorted(context.get_results()) == list(range(6))
+    for number in range(6):
+        assert heard.of(number) == [f"hello {number}", f"echo {number}", f"bye {number}"]
+    assert set(heard.of(None)) == {"reading"}
+    assert {line.slave for line in heard.lines} <= {0, 1}
+    assert {line.context for line in heard.lines} == {1}
+    assert list(tmp_path.iterdir()) == [], "the folder of the files is left"
+
+
+def test_lines_come_while_the_task_runs(tmp_path: Path) -> None:
+    def wait_for(gate: Path) -> None:
+        print("waiting")
+        while not gate.exists():
+            time.sleep(0.01)
+
+    heard = Heard()
+    with Manager(output=heard) as manager:
+        manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        context.add_task(wait_for, tmp_path / "gate")
+        wait_until(lambda: heard.of(0) == ["waiting"], what="the line")
+        (tmp_path / "gate").touch()
+        list(context.get_results())
+
+
+PRINTS = """
+from imp_parallel_core import Manager
+from imp_parallel_local import LocalSlave
+
+with Manager(output="-") as manager:
+    manager.add_slave(LocalSlave())
+    context = manager.get_context()
+    context.add_task(print, "from a task")
+    list(context.get_results())
+    print("from the script")
+"""
+
+
+def test_a_dash_prints_where_the_script_prints(start_script: RunScript) -> None:
+    script = start_script(PRINTS)
+    out, err = script.communicate(timeout=50)
+    assert sorted(out.splitlines()) == ["[slave 0, task 0] from a task", "from the script"]
+    assert err == ""
+
+
+def test_a_function_that_hangs_or_fails_costs_nothing_but_lines(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, came = threading.Event(), threading.Event()
+
+    def hang(line: OutputLine) -> None:
+        came.set()
+        gate.wait()
+        raise ValueError("no more")
+
+    monkeypatch.setattr(live_output, "_LAST_S", 0.2)
+    with Manager(output=hang) as manager:
+        manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        for number in range(200):
+            context.add_task(print, number)
+        assert came.wait(30)
+        assert len(list(context.get_results())) == 200
+        gate.set()
+        wait_until(lambda: "is not called again" in caplog.text, what="the report")
+        context.add_task(print, "more")
+        assert len(list(context.get_results())) == 1
+    assert caplog.text.count("is not called again") == 1
+
+
+def test_who_is_far_behind_is_told_how_much_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live_output, "_BEHIND_BYTES", 100_000)
+    monkeypatch.setattr(live_output, "_SHOWN_BYTES", 1_000)
+    gate, heard = threading.Event(), Heard()
+
+    def wait_then_hear(line: OutputLine) -> None:
+        gate.wait()
+        heard(line)
+
+    with Manager(output=wait_then_hear) as manager:
+        manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        context.add_task(print, "first")
+        list(context.get_results())
+        for number in range(3000):
+            context.add_task(print, f"{number:099}")
+        list(context.get_results())
+        gate.set()
+        wait_until(lambda: heard.lines and heard.lines[-1].text == f"{2999:099}", what="the end")
+    assert any("bytes are left out" in line.text for line in heard.lines)
+    assert len(heard.lines) < 2500
+
+
+def test_errors_name_the_task_and_quote_its_output_without_the_marks() -> None:
+    def die() -> None:
+        print("my last words", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def fail(number: int, *, base: int) -> None:
+        raise ValueError(number, base)
+
+    with Manager(output=Heard()) as manager:
+        manager.add_slave(LocalSlave())
+        context = manager.get_context(setup, max_attempts=1)
+        context.add_task(fail, base=7)
+        context.add_task(lambda _: die())
+        failed, lost = context.get_results(on_error="return")
+    assert "fail()" in str(failed)
+    assert failed.args_of_task == ("base=7",)
+    with pytest.raises(ValueError, match=r"\(1, 7\)"):
+        failed.rerun()
+    assert isinstance(lost, TaskLostError)
+    assert "imp_parallel:" not in str(lost)
+    assert "\\x02" not in str(lost)
+
+
+def test_a_folder_that_can_not_be_written_to_is_an_error_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "closed").mkdir()
+    monkeypatch.chdir(tmp_path / "closed")
+    (tmp_path / "closed").chmod(0o500)
+    with pytest.raises(LaunchError, match="can't be kept in"):
+        Manager(output="-")
+
+
+def test_a_script_that_asks_for_no_output_loads_nothing_of_this() -> None:
+    script = (
+        "import sys; from imp_parallel_core import Manager; Manager(output=None).get_context(); "
+        "print(*{'imp_parallel_core._api.live_output', 'imp_parallel_core._slave.announced'} & "
+        "{*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout.split(), done.stderr) == ([], "")
