@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
+import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from imp_parallel_core import (
     PluginError,
     Slave,
     SlaveChanged,
+    TasksSent,
     Transport,
     hookimpl,
 )
@@ -451,6 +453,42 @@ def test_a_slow_observer_loses_events_and_learns_how_many(monkeypatch: pytest.Mo
     missed = sum([event.count for event in seen if isinstance(event, EventsMissed)])
     assert missed > 0
     assert missed + sum(isinstance(event, SlaveChanged) for event in seen) == 50
+
+
+def test_tasks_in_events_count_to_what_a_slow_observer_may_have_queued(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("imp_parallel_core._engine.observers._QUEUE_LIMIT", 10)
+    is_in, go = threading.Event(), threading.Event()
+    seen: list[Event] = []
+
+    def slow(events: Sequence[Event]) -> None:
+        is_in.set()
+        go.wait(10)
+        seen.extend(events)
+
+    observers = Observers({"slow": slow})
+    observers.tell(SlaveChanged(0.0, "slave 0", "idle"))
+    assert is_in.wait(10)
+    for number in range(5):
+        observers.tell(TasksSent(1.0, 1, "slave 0", (number,) * 5, (1,) * 5), 5, outcomes=3)
+    go.set()
+    observers.close()
+    assert [type(event) for event in seen] == [SlaveChanged, TasksSent, TasksSent, EventsMissed]
+    assert isinstance(missed := seen[-1], EventsMissed)
+    assert (missed.count, missed.tasks) == (3, 9)
+
+
+def test_observers_are_called_a_few_times_in_a_second_however_many_events_there_are() -> None:
+    calls: list[int] = []
+    observers = Observers({"counting": lambda events: calls.append(len(events))})
+    began_at = time.monotonic()
+    while time.monotonic() < began_at + 0.5:
+        observers.tell(SlaveChanged(0.0, "slave 0", "idle"))
+    observers.close()
+    took_s = time.monotonic() - began_at
+    assert len(calls) <= 20 * took_s + 2
+    assert sum(calls) > len(calls)
 
 
 def test_observers_of_a_run_see_slaves_and_failures(install: Any, tmp_path: Path) -> None:
