@@ -101,34 +101,45 @@ def test_slaves_wait_with_the_reason_until_the_batch_system_is_reached(
     assert folders(lonely) == []
 
 
-def test_a_job_that_is_there_after_all_is_not_submitted_again(lonely: MadeUpHost) -> None:
-    launch = launch_on(lonely)
-    wait_until(tried_again(lonely))
-    lonely.lines = ["9 NAME 1 waits", "9 NAME 2 waits"]
-    wait_until(lambda: launch.job == "9")
-    assert lonely.submitted is NOBODY
-    lonely.lines = []
-    launch.cancel(0.0)
+class Silence:
+    """A list that can't be read, as long as a test wants that."""
+
+    def __init__(self, host: MadeUpHost) -> None:
+        self._read: Callable[[Any, CommandResult], Mapping[str, Any]] = type(host.queue).tasks_in
+        self.lasts = True
+        self.asked = 0
+
+    def tasks_in(self, system: Any, done: CommandResult) -> Mapping[str, Any]:
+        """Read the list."""
+        self.asked += 1
+        if self.lasts:
+            raise ValueError("cut off")
+        return self._read(system, done)
 
 
 def test_nothing_is_submitted_again_while_nobody_can_say_whether_the_job_is_there(
     lonely: MadeUpHost,
 ) -> None:
-    can_not_say, asked = threading.Event(), []
-    can_not_say.set()
-
-    def tasks_in(self: Any, done: CommandResult) -> Mapping[str, Any]:
-        asked.append(done)
-        if can_not_say.is_set():
-            raise ValueError("cut off")
-        return {}
-
-    launch = launch_on(lonely, tasks_in=tasks_in)
-    wait_until(lambda: len(asked) > 3)
+    silence = Silence(lonely)
+    launch = launch_on(lonely, tasks_in=lambda *words: silence.tasks_in(*words))
+    wait_until(lambda: silence.asked > 3)
     assert len(lonely.asked("put")) == 1
     lonely.submitted = TAKEN
-    can_not_say.clear()
+    silence.lasts = False
     wait_until(lambda: launch.job == "7")
+    assert len(lonely.asked("put")) == 2
+    launch.cancel(0.0)
+
+
+def test_a_job_that_is_there_after_all_is_not_submitted_again(lonely: MadeUpHost) -> None:
+    silence = Silence(lonely)
+    launch = launch_on(lonely, tasks_in=lambda *words: silence.tasks_in(*words))
+    lonely.submitted, lonely.lines = TAKEN, ["9 NAME 1 waits", "9 NAME 2 waits"]
+    silence.lasts = False
+    wait_until(lambda: launch.job)
+    assert launch.job == "9"
+    assert len(lonely.asked("put")) == 1
+    lonely.lines = []
     launch.cancel(0.0)
 
 
