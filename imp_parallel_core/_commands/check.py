@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .steps import Step
 
-_INDENT = " " * 33
+_INDENT = " " * 34
 _COLOURS = {"ok": "\x1b[32m", "FAILED": "\x1b[1;31m", "...": "\x1b[33m"}
 _PLAIN = "\x1b[0m"
 

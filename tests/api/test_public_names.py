@@ -200,6 +200,7 @@ MEMBERS = {
         *("cluster_variables", "first_task", "least_tasks", "reserved_exit_codes"),
         *("reserved_options", "restarted", "warns_children"),
         *("accounting", "can_use", "check_options", "deletion", "description", "descriptions_in"),
+        *("obstacles_in", "rehearsal"),
         *("ends_in", "is_gone", "job_name", "notice", "question", "submission", "submitted"),
         *("is_temporary", "tasks_in"),
     ],

@@ -122,7 +122,21 @@ class Cluster:
 
     def why_queued(self, job: str) -> str:
         """Return why a job waits; "" if it can't be known."""
-        return "".join(each.reason for each in self._try_describe(job)[:1])
+        described = "".join(each.reason for each in self._try_describe(job)[:1])
+        return described or self._rehearsed(job)
+
+    def _rehearsed(self, job: str) -> str:
+        try:
+            command = call(self.system.rehearsal, job)
+            if command is None:
+                return ""
+            done = self._run(command, _DESCRIBE_S)
+            return call_for(str, self.system.obstacles_in, done)
+        except PluginFault as problem:
+            self.logger.warning("why job %s waits is not known: %s", job, problem)
+        except UNKNOWN:  # a site may not allow it, or lack the program
+            pass
+        return ""
 
     def error_reasons(self, job: str) -> Mapping[int, str]:
         """Return why tasks of a job are in error, as far as it can be known."""

@@ -182,6 +182,21 @@ class BatchSystem(Protocol):
         """
         raise ValueError("there are no descriptions")
 
+    def rehearsal(self, job: str) -> Command | None:
+        """Return the command that says whether a job could start, and touches nothing.
+
+        It is run for a job that waits while :meth:`description` and the list give no reason. By
+        default None.
+        """
+        return None
+
+    def obstacles_in(self, done: CommandResult) -> str:
+        """Read what :meth:`rehearsal` printed: why the job does not start, in a line.
+
+        "" if that is not known. Raises ValueError.
+        """
+        return ""
+
     def accounting(self, job: str) -> Command | None:
         """Return the command that tells how the tasks of a job ended; by default None."""
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from xml.etree import ElementTree
 
 from imp_parallel_batch import BatchEnd, BatchTask, Description, parse_ranges
@@ -139,11 +139,30 @@ def parse_running_tasks(text: str) -> set[int]:
 def parse_scheduling(text: str) -> str:
     """Return why a job waits, in a line, from the output of ``qstat -j``; "" if it doesn't say."""
     _, found, after = text.partition(_SCHEDULING)
-    lines = [line.strip() for line in after.splitlines() if line.strip()] if found else []
-    lines = list(dict.fromkeys(lines))
-    if len(lines) > _REASON_LINES:
-        lines[_REASON_LINES - 1 :] = [f"and {len(lines) - _REASON_LINES + 1} more reasons"]
-    return "; ".join(lines)
+    return _joined(after.splitlines()) if found else ""
+
+
+def parse_verification(text: str) -> str:
+    """Return why a job can't start, in a line, from the output of ``qalter -w v``.
+
+    That is of the queues without any job in them: if some are suitable, they are full. It says
+    nothing of a job that is held.
+    """
+    if re.search(r"^verification: found suitable queue", text, re.MULTILINE):
+        return "qalter -w v finds suitable queues, so these are full or closed now"
+    lines = [re.sub(r"^Job \d+ ", "", line) for line in text.splitlines()]
+    reasons = [line for line in lines if not line.startswith("verification: ")]
+    if not reasons and "verification: no suitable queues" in lines:
+        return "qalter -w v finds no suitable queues"
+    return _joined(reasons)
+
+
+def _joined(lines: Iterable[str]) -> str:
+    """Return lines as one, with the last ones counted if they are many."""
+    found = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if len(found) > _REASON_LINES:
+        found[_REASON_LINES - 1 :] = [f"and {len(found) - _REASON_LINES + 1} more reasons"]
+    return "; ".join(found)
 
 
 def parse_accounting(text: str) -> list[BatchEnd]:

@@ -24,6 +24,7 @@ from ._queue_list import (
     parse_descriptions,
     parse_queue,
     parse_submission,
+    parse_verification,
     says_that_it_is_gone,
     says_that_it_verifies,
     says_that_qmaster_is_out_of_reach,
@@ -160,6 +161,14 @@ class GridEngine(BatchSystem):
         if not found or done.exit_code != 0:
             raise ValueError(f"exit code {done.exit_code}: {done.words}")
         return found
+
+    def rehearsal(self, job: str) -> Command:
+        """Return a qalter that only verifies: qstat may give no reason (schedd_job_info)."""
+        return Command(["qalter", "-w", "v", job])
+
+    def obstacles_in(self, done: CommandResult) -> str:
+        """Read what it says: of the queues as they would be without any job."""
+        return parse_verification(done.stdout)
 
     def accounting(self, job: str) -> Command:
         """Return a qacct of one job, and of older jobs that had its number."""

@@ -14,6 +14,7 @@ from imp_parallel_sge._queue_list import (
     parse_running_tasks,
     parse_scheduling,
     parse_submission,
+    parse_verification,
     says_that_it_is_gone,
     task_of,
 )
@@ -142,6 +143,27 @@ def test_reasons_are_found_in_a_jobs_description() -> None:
     assert parse_scheduling("nothing") == ""
     many = "scheduling info: " + "\n".join(f"reason {number}" for number in range(9))
     assert parse_scheduling(many).endswith("reason 2; and 6 more reasons")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            'Job 1 (-l arch=odd) cannot run at host "vm" because it offers only hl:arch=lx-amd64\n'
+            "Job 1 cannot run in PE\nverification: no suitable queues\n",
+            '(-l arch=odd) cannot run at host "vm" because it offers only hl:arch=lx-amd64; '
+            "cannot run in PE",
+        ),
+        ("verification: no suitable queues\n", "qalter -w v finds no suitable queues"),
+        ("verification: found suitable queue(s)\n", "finds suitable queues, so these are full"),
+        ("verification: job is already running or is held\n", ""),
+        ("", ""),
+    ],
+)
+def test_why_a_job_can_not_start_is_found_in_a_verification(text: str, expected: str) -> None:
+    found = parse_verification(text)
+    assert expected in found
+    assert bool(expected) == bool(found)
 
 
 def test_ends_are_found_in_the_accounting() -> None:

@@ -6,14 +6,16 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from harness_sge import manager_of, pids_of_task
+from imp_parallel_batch import Description
 from imp_parallel_sge import SGEPESlaveArray, SGEQsubSlaveArray
+from imp_parallel_sge._system import GridEngine
 
-from imp_parallel_core import LaunchError, Manager
+from imp_parallel_core import CommandResult, LaunchError, Manager
 from tests.support.batch_suite.cluster import BatchCluster
 from tests.support.batch_suite.slaves import squared, squares, wait_for
 from tests.support.batch_suite.troubles import failure_of
@@ -27,6 +29,21 @@ def test_no_parallel_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PE_HOSTFILE", raising=False)
     with Manager(output=None) as manager, pytest.raises(LaunchError, match="qsub -pe"):
         manager.add_slave(SGEPESlaveArray())
+
+
+def test_where_qstat_gives_no_reason_a_dry_run_of_the_scheduler_does(
+    cluster: Cell, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a site where schedd_job_info is off."""
+    plain = GridEngine.descriptions_in
+
+    def without_reasons(self: GridEngine, done: CommandResult, asked: str) -> Sequence[Description]:
+        return [each._replace(reason="") for each in plain(self, done, asked)]
+
+    monkeypatch.setattr(GridEngine, "descriptions_in", without_reasons)
+    with manager_of(1, "-l arch=nothing-like-it"):
+        wait_until(lambda: "still queued" in caplog.text, 30.0, "the warning")
+    assert "arch=nothing-like-it) cannot run at host" in caplog.text
 
 
 def test_a_job_in_error_tells_grid_engines_reason(batch: BatchCluster) -> None:
