@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import signal
@@ -18,39 +19,43 @@ from imp_parallel_local import LocalSlave
 from imp_parallel_core import Manager, SetupError, TaskMemoryError
 from tests.support.harness import Processes
 from tests.support.rebuilt_run import RebuiltRun
+from tests.support.runners import compute_for_ever
 from tests.support.waiting import is_alive, wait_for_end
 
 MB = 1_000_000
 LIMIT = 200 * MB
-TOO_MUCH = 1500 * MB
+TOO_MUCH = 500 * MB
+LONG_S = 600.0  # nobody waits for that
 
 
-def hold(size: int) -> int:
-    """Hold memory for so long that it is seen."""
+def hold(size: int, duration_s: float = 0.3) -> int:
+    """Hold memory."""
     held = bytearray(size)
     held[::4096] = bytes(len(held[::4096])).replace(b"\0", b"\1")
-    time.sleep(0.3)
+    time.sleep(duration_s)
     return len(held)
 
 
-def take_in_c() -> int:
-    """Take memory in one call of C code, which holds the interpreter lock."""
-    return len(b"x" * TOO_MUCH)
+def hold_in_python() -> None:
+    hold(TOO_MUCH, LONG_S)
 
 
-def hold_in_python() -> int:
-    return hold(TOO_MUCH)
+def hold_in_c(folder: Path) -> None:
+    """Hold memory while C code holds the interpreter lock, which it never gives back."""
+    held = b"x" * TOO_MUCH
+    compute_for_ever(folder / "runs")
+    del held
 
 
-def take_bit_by_bit() -> int:
+def take_bit_by_bit() -> None:
     parts: list[bytearray] = []
-    while len(parts) < 1500:
+    while len(parts) < 500:
         parts.append(bytearray(b"x") * MB)
-    return len(parts)
+    time.sleep(LONG_S)
 
 
 def hold_in_a_child() -> int:
-    code = f"held = b'x' * {TOO_MUCH}; import time; time.sleep(60)"
+    code = f"held = b'x' * {TOO_MUCH}; import time; time.sleep({LONG_S})"
     return subprocess.run([sys.executable, "-c", code], check=False).returncode
 
 
@@ -59,11 +64,10 @@ def hold_in_a_daemon() -> int:
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            hold(TOO_MUCH)
-            time.sleep(60)
+            hold_in_python()
         os._exit(0)
     os.wait()
-    time.sleep(60)
+    time.sleep(LONG_S)
     return 0
 
 
@@ -90,21 +94,22 @@ def manager(run: RebuiltRun, processes: Processes) -> Iterator[Manager]:
 
 @pytest.mark.parametrize(
     "take",
-    [hold_in_python, take_in_c, take_bit_by_bit, hold_in_a_child, hold_in_a_daemon],
+    [hold_in_python, hold_in_c, take_bit_by_bit, hold_in_a_child, hold_in_a_daemon],
 )
 def test_a_task_that_holds_too_much_is_ended_at_once_and_is_not_tried_again(
-    manager: Manager, run: RebuiltRun, tmp_path: Path, take: Callable[[], int]
+    manager: Manager, run: RebuiltRun, tmp_path: Path, take: Callable[..., Any]
 ) -> None:
     with manager:
         context = manager.get_context(task_memory_bytes=LIMIT, max_attempts=3)
-        context.add_task(noted, take, tmp_path / "pids")
+        run_it = functools.partial(take, tmp_path) if take is hold_in_c else take
+        context.add_task(noted, run_it, tmp_path / "pids")
         for number in range(20):
             context.add_task(int, number)
         error, *others = context.get_results(on_error="return")
         assert others == list(range(20))
         (slave,) = manager.slaves
     assert isinstance(error, TaskMemoryError)
-    assert LIMIT < error.peak_memory_bytes < TOO_MUCH
+    assert LIMIT < error.peak_memory_bytes < TOO_MUCH + 200 * MB
     assert error.limit_bytes == LIMIT
     assert (error.number, error.slave, error.host) == (0, "slave 0", os.uname().nodename)
     assert "more than the 200 MB that its context's task_memory_bytes allows" in str(error)
@@ -129,7 +134,7 @@ def test_processes_that_such_a_task_has_started_end_with_it(
     def start_and_hold() -> None:
         child = subprocess.Popen(["sleep", "600"])
         (tmp_path / "pid").write_text(str(child.pid))
-        hold(TOO_MUCH)
+        hold_in_python()
 
     context = manager.get_context(task_memory_bytes=LIMIT)
     context.add_task(start_and_hold)
@@ -145,7 +150,7 @@ def test_the_setup_runs_again_after_such_a_task(manager: Manager, tmp_path: Path
         return 7
 
     context = manager.get_context(set_up, task_memory_bytes=LIMIT)
-    context.add_task(lambda seven: hold(TOO_MUCH))
+    context.add_task(lambda seven: hold_in_python())
     context.add_task(lambda seven: seven)
     results = list(context.get_results(on_error="return"))
     assert isinstance(results[0], TaskMemoryError)

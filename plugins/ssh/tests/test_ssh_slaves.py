@@ -90,10 +90,10 @@ def test_a_task_in_c_code_that_never_returns_is_ended_on_a_host_too(
 
 
 def test_a_task_that_holds_too_much_memory_is_ended_on_a_host_too(
-    there: Sshd, make_slave: MakeSlave
+    there: Sshd, make_slave: MakeSlave, tmp_path: Path
 ) -> None:
     with Manager() as manager:
-        check_that_a_task_that_holds_too_much_memory_is_ended(manager, make_slave())
+        check_that_a_task_that_holds_too_much_memory_is_ended(manager, make_slave(), tmp_path)
 
 
 def test_each_slave_on_a_host_has_the_card_that_it_was_given(there: Sshd, client: str) -> None:
