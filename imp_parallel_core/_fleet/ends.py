@@ -124,7 +124,7 @@ def tell_runner_lost(life: LifeState, blamed: int, cause: str, exceeded_bytes: i
     if life.session is not None:
         life.session.is_explaining = False
     tell = Tell(Scheduler.runner_lost, (blamed, cause))
-    if exceeded_bytes:
+    if blamed and exceeded_bytes:
         tell = Tell(Scheduler.memory_exceeded, (blamed, cause, exceeded_bytes))
     life.actions += [ForgetRunner(), tell]
 

@@ -479,6 +479,14 @@ def test_a_runner_that_was_ended_for_its_memory_is_told_as_that_when_it_has_been
     assert slave.decided(Release())
 
 
+def test_a_runner_that_the_master_had_asked_to_end_blames_nothing_for_its_memory(
+    slave: PerformedLife,
+) -> None:
+    slave.connect()
+    slave.lose_runner(blamed=0, exceeded_bytes=1000)
+    assert slave.told[-1] == "runner_lost"
+
+
 def test_a_runner_that_nobody_blames_needs_no_explanation(slave: PerformedLife) -> None:
     slave.connect()
     slave.lose_runner(blamed=0)
