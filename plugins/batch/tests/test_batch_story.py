@@ -15,6 +15,7 @@ from made_up_queue import install, tasks
 
 from imp_parallel_core import Manager, NoSlaveStartedError
 from imp_parallel_core.testing import check_launcher
+from tests.support.rebuilt_run import RebuiltRun
 from tests.support.waiting import wait_until
 
 
@@ -72,6 +73,22 @@ def test_an_array_that_waits_says_why_and_is_deleted_at_the_end(
         assert len(list(tasks(queue))) == 3
     assert "all 3 slaves of job 7 are still queued after" in caplog.text
     assert list(Path.cwd().glob(".imp_parallel-*")) == []
+
+
+def test_observers_are_told_that_slaves_wait_and_why(queue: Path, plugin: ModuleType) -> None:
+    run = RebuiltRun()
+    with Manager(plugins=[plugin, run]) as manager:
+        manager.add_slave(plugin.QueueSlaveArray(2, "--hold"))
+        wait_until(
+            lambda: (
+                len(run.states) == 2
+                and all("held by you" in changes[-1].detail for changes in run.states.values())
+            )
+        )
+    run.check()
+    for changes in run.states.values():
+        assert changes[0].state == "launching"
+        assert [one.state for one in changes if "held by you" in one.detail] == ["queued"]
 
 
 @pytest.mark.timeout(120)
