@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from imp_parallel_core._slave.item_output import SPAN, ItemOutput
-from imp_parallel_core._slave.outlet import BEGIN, ITEM, PIPE, TAKEN, Register
+from imp_parallel_core._slave.outlet import ANNOUNCED, BEGIN, ITEM, PIPE, TAKEN, Register
 from imp_parallel_core._slave.output_pipe import OutputPipe, Sink
 from imp_parallel_core._wire import heads, protocol
 from imp_parallel_core._wire.protocol import Message
@@ -159,6 +159,21 @@ def test_an_outcome_that_a_task_has_forged_is_passed_on(ends: Ends) -> None:
     for parts in ([], [b""] * 5, [b"", b"", b"", SPAN.pack(1 << 60, 1 << 61), b""]):
         outcome = ends.pipe.completed(Message(protocol.OUTCOME, b"head", parts))
         assert len(outcome.segments) == len(parts)
+
+
+def test_a_runner_waits_while_the_supervisor_is_about_to_take_what_it_counts(ends: Ends) -> None:
+    ends.print(b"x" * 10)
+    words = ends.register.words
+    words[ANNOUNCED] = 10
+    assert os.read(ends.pipe._descriptor, 10) == b"x" * 10
+    counted: list[int] = []
+    runner = threading.Thread(target=lambda: counted.append(ends.runner.position()))
+    runner.start()
+    runner.join(0.1)
+    assert runner.is_alive()
+    words[TAKEN] = 10
+    runner.join()
+    assert counted == [10]
 
 
 def test_a_runner_counts_what_was_written_while_the_supervisor_reads(ends: Ends) -> None:

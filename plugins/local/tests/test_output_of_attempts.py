@@ -25,6 +25,11 @@ from tests.support.printing import check_that_errors_hold_what_their_attempts_pr
 pytestmark = pytest.mark.usefixtures("traced_slaves")
 
 
+@pytest.fixture(autouse=True)
+def _with_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
 def fail(words: str) -> None:
     """Print some words, and fail."""
     print(words)
