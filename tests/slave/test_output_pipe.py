@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from imp_parallel_core._slave import output_pipe
 from imp_parallel_core._slave.item_output import SPAN, ItemOutput
 from imp_parallel_core._slave.outlet import ANNOUNCED, BEGIN, ITEM, PIPE, TAKEN, Register
 from imp_parallel_core._slave.output_pipe import OutputPipe, Sink
@@ -132,6 +133,28 @@ def test_the_supervisor_holds_only_so_much_that_nobody_takes(ends: Ends) -> None
         ends.fail()
         ends._catch_up()
     assert (1 << 20) <= ends.sink.waiting_bytes < (1 << 20) + 60_000
+
+
+def test_the_last_output_is_passed_on_to_who_takes_it_late(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output_pipe, "_LAST_S", 60.0)
+    ends.print(b"x" * 50_000)
+    ends.turn()
+    assert ends.sink.waiting_bytes
+    os.set_blocking(ends.reader, True)
+    taken: list[bytes] = []
+
+    def take() -> None:
+        while sum(map(len, taken)) < 50_000:
+            taken.append(os.read(ends.reader, 1 << 16))
+
+    reader = threading.Thread(target=take)
+    reader.start()
+    ends.sink.finish()
+    assert not ends.sink.waiting_bytes
+    reader.join()
+    assert b"".join(taken) == b"x" * 50_000
 
 
 def test_an_output_that_has_no_reader_any_more_costs_nothing(ends: Ends) -> None:
