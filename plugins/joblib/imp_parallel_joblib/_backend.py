@@ -106,6 +106,8 @@ class ManagerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         """Get an executor; called at the beginning of each call of a ``Parallel``."""
         if self._executor is None:
             self._executor = self._manager.get_executor(self._setup, **self._options)
+        if self._calls is None or self._calls.is_cancelled:
+            self._calls = Calls(self._executor, self._limit)
         self._parallels_under_way += 1
 
     def stop_call(self) -> None:
@@ -124,9 +126,8 @@ class ManagerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Cancel all tasks, and end those that run: one has failed, or the script wants no more."""
-        calls, self._calls = self._calls, None
-        if calls is not None:
-            calls.cancel()
+        if self._calls is not None:  # and it stays: the executor's thread may submit one more
+            self._calls.cancel()
 
     # ---- tasks
 
@@ -134,11 +135,10 @@ class ManagerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         self, func: Callable[[], Any], callback: Callable[[Future[Any]], object] | None = None
     ) -> Future[Any]:
         """Have a batch of tasks run on a slave; return its future, and tell when it is done."""
-        if self._calls is None:
-            if self._executor is None:
-                raise RuntimeError("tasks can be submitted within a call of joblib.Parallel only")
-            self._calls = Calls(self._executor, self._limit)
-        future = self._calls.submit(func)
+        calls = self._calls
+        if calls is None:
+            raise RuntimeError("tasks can be submitted within a call of joblib.Parallel only")
+        future = calls.submit(func)
         if callback is not None:
             future.add_done_callback(callback)
         return future

@@ -27,7 +27,8 @@ class Calls:
         self._waiting: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         # by the future that the caller has; None while the call is being submitted
         self._under_way: dict[Future[Any], Future[Any] | None] = {}
-        self._is_cancelled = False
+        self.is_cancelled = False
+        """Whether :meth:`cancel` has been called: each call is cancelled at once then."""
 
     def submit(self, call: Callable[[], Any]) -> Future[Any]:
         """Return the future of a call. It also has what submitting the call raises.
@@ -36,14 +37,19 @@ class Calls:
         """
         future: Future[Any] = Future()
         with self._lock:
-            self._waiting.append((call, future))
-        self._submit_some()
+            is_cancelled = self.is_cancelled
+            if not is_cancelled:
+                self._waiting.append((call, future))
+        if is_cancelled:
+            _cancel(future)
+        else:
+            self._submit_some()
         return future
 
     def cancel(self) -> None:
         """Cancel all calls, and end those that run."""
         with self._lock:
-            self._is_cancelled = True
+            self.is_cancelled = True
             waiting = [future for _, future in self._waiting]
             self._waiting.clear()
             under_way = list(self._under_way.values())
@@ -67,7 +73,7 @@ class Calls:
             with self._lock:
                 self._under_way[future] = submitted
             submitted.add_done_callback(partial(self._settle, future))
-            if self._is_cancelled:  # meanwhile
+            if self.is_cancelled:  # meanwhile
                 submitted.cancel()
 
     def _take_waiting(self) -> tuple[Callable[[], Any], Future[Any]] | None:

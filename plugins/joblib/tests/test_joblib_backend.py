@@ -247,6 +247,25 @@ def test_a_ctrl_c_ends_the_tasks_and_the_slaves_go_on(scripts: Scripts, tmp_path
     assert (code, out) == (0, f"interrupted\n{list(range(10))}\nTrue\n"), err
 
 
+def test_a_batch_that_comes_after_the_end_of_its_call_does_not_run(
+    two_slaves: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that dispatches may have found that there was no error, just before there was."""
+    late: list[Any] = []
+    abort = ManagerBackend.abort_everything
+
+    def abort_and_dispatch(backend: ManagerBackend, ensure_ready: bool = True) -> None:
+        abort(backend, ensure_ready)
+        late.append(backend.submit((tmp_path / "mark").touch))
+
+    monkeypatch.setattr(ManagerBackend, "abort_everything", abort_and_dispatch)
+    with pytest.raises(ValueError, match="'x'"):
+        Parallel()([delayed(int)("x")])
+    assert late[0].cancelled()
+    assert Parallel()(delayed(abs)(-n) for n in range(10)) == list(range(10))
+    assert not (tmp_path / "mark").exists()
+
+
 def test_a_time_out_ends_the_tasks(two_slaves: Manager, tmp_path: Path) -> None:
     with pytest.raises(multiprocessing.TimeoutError):  # joblib's, with any backend
         Parallel(timeout=0.2, batch_size=1)([delayed(compute_for_ever)(tmp_path / "mark")] * 3)
