@@ -10,6 +10,7 @@ Read :mod:`.manager` first, which has the picture of the whole package, then :mo
 :mod:`.failed_call` makes a call that has failed again, also for the command ``imp-parallel``.
 :mod:`.live_output` shows what slaves print, as :mod:`.output_lines`, and :mod:`.calls` takes apart
 what travels in the place of a task.
-:mod:`.executor` is the interface of ``concurrent.futures``, with :mod:`.pending_futures`.
+:mod:`.executor` is the interface of ``concurrent.futures``, with :mod:`.pending_futures` and
+:mod:`.interrupts`.
 :mod:`.nesting` refuses a Manager that a slave would make by importing the user's script.
 """

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import ClosedError, Error, NoMoreSlavesError, RemoteError
 from .._scheduler.tasks import OutcomeKind
+from .interrupts import put_off
 from .open_context import OpenContext, not_callable
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ class PendingFutures:
     def __init__(self, opened: OpenContext) -> None:
         self._open = opened
         self._futures: dict[Task, TaskFuture] = {}
-        self._changed = threading.Condition()
+        # taken without the condition, whose own methods a Ctrl-C may strike before they release it
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._is_shut = False
         self._is_idle = False  # the thread waits for a call
         self._thread: threading.Thread | None = None
@@ -100,7 +103,7 @@ class PendingFutures:
             raise not_callable(fn)
         task = self._open.make_task(self._open.inbox, fn, args, kwargs)
         future = TaskFuture(self, task)
-        with self._changed:
+        with self._lock:
             self._check()
             task.inbox = self._open.inbox  # another one if all slaves have gone meanwhile
             self._futures[task] = future
@@ -125,13 +128,15 @@ class PendingFutures:
     def cancel(self, futures: Iterable[TaskFuture]) -> None:
         """Cancel calls that have no result, and end those that run."""
         known = {task: future for future in futures if (task := future._task) is not None}
-        cancelled = self._open.cancel_tasks(known) if known else []
-        self._settle_cancelled(cancelled)
+        with put_off():  # else futures that are half cancelled would be waited for in vain
+            cancelled = self._open.cancel_tasks(known) if known else []
+            self._settle_cancelled(cancelled)
         concurrent.futures.wait([known[task] for task in cancelled])  # the thread may be at some
 
     def cancel_waiting(self) -> None:
         """Cancel all calls that have not begun."""
-        self._settle_cancelled(self._open.cancel_waiting_tasks())
+        with put_off():
+            self._settle_cancelled(self._open.cancel_waiting_tasks())
 
     def _settle_cancelled(self, tasks: Iterable[Task]) -> None:
         for task in tasks:
@@ -145,7 +150,7 @@ class PendingFutures:
 
     def shut(self) -> None:
         """Take no more calls; close the context when the last one has its result."""
-        with self._changed:
+        with self._lock:
             self._is_shut = True
             self._changed.notify_all()
             if self._thread is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -114,6 +115,8 @@ class ManagerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         """Note the end of such a call."""
         self._parallels_under_way -= 1
         if not self._parallels_under_way:
+            if self._calls is not None and self._calls.are_left:
+                self.abort_everything()  # a second Ctrl-C has struck before it was called
             self._calls = None  # the next ones may have another limit
 
     def terminate(self) -> None:
@@ -126,8 +129,11 @@ class ManagerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Cancel all tasks, and end those that run: one has failed, or the script wants no more."""
-        if self._calls is not None:  # and it stays: the executor's thread may submit one more
-            self._calls.cancel()
+        if self._calls is not None:  # which stays: the executor's thread may submit one more
+            # a second Ctrl-C does not strike what is done in another thread
+            thread = threading.Thread(target=self._calls.cancel, name="imp_parallel joblib")
+            thread.start()
+            thread.join()
 
     # ---- tasks
 

@@ -46,6 +46,11 @@ class Calls:
             self._submit_some()
         return future
 
+    @property
+    def are_left(self) -> bool:
+        """Whether there are calls that are not done."""
+        return bool(self._waiting or self._under_way)
+
     def cancel(self) -> None:
         """Cancel all calls, and end those that run."""
         with self._lock:

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -330,6 +331,24 @@ def test_a_call_that_runs_is_ended_and_its_slave_goes_on(
 
 
 # ---- the end
+
+
+@pytest.mark.parametrize("how", ["cancel", "shutdown"])
+def test_a_ctrl_c_while_calls_are_cancelled_strikes_when_they_are(
+    executor: Executor, tmp_path: Path, how: str
+) -> None:
+    futures = [executor.submit(wait_for, tmp_path / "gate") for _ in range(6)]
+    futures[-1].add_done_callback(lambda future: signal.raise_signal(signal.SIGINT))
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            futures[-1].cancel() if how == "cancel" else executor.shutdown(cancel_futures=True)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    (tmp_path / "gate").touch()
+    assert wait(futures, LIMIT_S).not_done == set()
+    assert futures[-1].cancelled()
 
 
 def test_after_its_shutdown_an_executor_takes_no_calls_and_ends_those_it_has(
