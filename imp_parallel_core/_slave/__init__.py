@@ -13,6 +13,6 @@ itself), :mod:`.seeds` (random numbers), :mod:`.flushing` (with :mod:`.c_library
 :mod:`.task_signals`. :mod:`.outlet` says how the output of a failed item is found: with
 :mod:`.item_output` in the runner, and :mod:`.runner_output` and :mod:`.output_pipe` in the
 supervisor. :mod:`.announced` marks where a task's output begins, for scripts that ask for that.
-Both processes use :mod:`.process` (the operating system) and :mod:`.memory` (how much of it they
-hold), and the supervisor writes lines for people with :mod:`.output`.
+Both processes use :mod:`.process` (the operating system). The supervisor sees to limits of memory
+with :mod:`.memory`, and writes lines for people with :mod:`.output`.
 """

@@ -1,4 +1,4 @@
-"""How much memory a slave's processes hold: what they held at most, and whether that is too much.
+"""Whether a runner and its descendants hold more memory than they may.
 
 On Linux only: elsewhere there is no ``/proc`` to read, and no limit is seen to.
 """
@@ -21,7 +21,6 @@ _PAUSE_FACTOR = 10  # a look takes no more than a tenth of the supervisor's time
 _ASK_S = 2.0  # … and hardly ever more than this at once
 _WITHOUT_LIMIT_S = 0.05  # until the next look, if the item that runs has no limit
 _DOUBTS = 5  # looks in a row at processes that begin and end meanwhile, before one counts
-_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 
 
 class Usage(NamedTuple):
@@ -167,19 +166,3 @@ def _children_of(pid: int) -> list[int]:
     except OSError:
         pass  # it has ended
     return children
-
-
-def take_peak_bytes() -> int:
-    """Return the most memory that this process has held since the last call.
-
-    Where the system can't begin anew with its count, it is the most since the process began.
-    """
-    import resource  # the runner has it already
-
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT_BYTES
-    try:
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")  # see proc(5)
-    except OSError:
-        pass  # not Linux, or not allowed
-    return peak_bytes

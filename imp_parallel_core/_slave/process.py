@@ -13,6 +13,7 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _PR_SET_CHILD_SUBREAPER = 36
 _MADV_WIPEONFORK = 18  # <sys/mman.h> of Linux
 _REAP_S = 0.001
+_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 _RUNNER_OOM_SCORE = 500  # of 1000: the system kills a runner rather than another process
 
 
@@ -123,8 +124,23 @@ def wait_for_ended_child() -> EndedChild | None:
         return None
     if pid == 0:
         return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return EndedChild(pid, status, usage.ru_maxrss * unit)
+    return EndedChild(pid, status, usage.ru_maxrss * _UNIT_BYTES)
+
+
+def take_peak_bytes() -> int:
+    """Return the most memory that this process has held since the last call.
+
+    Where the system can't begin anew with its count, it is the most since the process began.
+    """
+    import resource  # the runner has it already
+
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT_BYTES
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")  # see proc(5)
+    except OSError:
+        pass  # not Linux, or not allowed
+    return peak_bytes
 
 
 def kill_quietly(pid: int, signal_number: int = signal.SIGKILL) -> None:

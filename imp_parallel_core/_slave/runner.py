@@ -49,7 +49,6 @@ from . import current_task, process
 from .assignments import Assignments, RunnerContext
 from .flushing import output_flusher
 from .item_output import ItemOutput
-from .memory import take_peak_bytes
 from .outlet import BEGIN, ITEM, Register
 from .task_signals import pass_over_warnings
 
@@ -250,7 +249,7 @@ class Runner:
             os._exit(0)  # as _exit_if_forked, without a call for each item
         self._running = None
         duration_s = _now() - begun_at
-        peak_kib = take_peak_bytes() >> 10 if duration_s >= _MEASURED_S else 0
+        peak_kib = process.take_peak_bytes() >> 10 if duration_s >= _MEASURED_S else 0
         self._flush_output()
         if len(content) == 1 and len(content[0]) <= SMALL_BYTES and not is_setup:
             pickled = content[0]

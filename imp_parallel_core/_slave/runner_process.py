@@ -15,11 +15,11 @@ from .._wire.protocol import Message
 from .._wire.stream import SocketStream
 from . import process
 from .go_ahead import GoAhead
-from .memory import MemoryWatch
 from .runner_output import output_of
 from .runner_start import StartedRunner, Surroundings
 
 if TYPE_CHECKING:
+    from .memory import MemoryWatch
     from .output_pipe import Sink
 
 _NEVER = float("inf")
@@ -87,7 +87,7 @@ class RunnerProcess:
         self._work_left_s = 0.0  # see take_work_left_s()
         self._selector = selector
         self._items: dict[int, Limits] = {}  # given, without an outcome yet
-        self._memory = MemoryWatch(started.pid)
+        self._memory: MemoryWatch | None = None  # as soon as an item has such a limit
         self._deadline = _NEVER  # of the item that runs, or of a runner whose wire has ended
         self._timed_item = 0
         self._overdue = ""  # why the runner is killed at the deadline
@@ -130,9 +130,16 @@ class RunnerProcess:
         self.pass_on(message)
         self._items.update(dict.fromkeys(items, limits))
         if limits.memory_bytes:
-            self._memory.begin(time.monotonic())
+            self._watch_memory()
         self.flush()  # before the tokens: they say that the message is there
         self._go_ahead.give(items or [0])
+
+    def _watch_memory(self) -> None:
+        if self._memory is None:
+            from .memory import MemoryWatch  # most runs have no such limit
+
+            self._memory = MemoryWatch(self.pid)
+        self._memory.begin(time.monotonic())
 
     def pass_on(self, message: Message) -> None:
         """Pass a message on that only the items after it need."""
@@ -237,22 +244,22 @@ class RunnerProcess:
     @property
     def deadline(self) -> float:
         """When to call :meth:`kill_if_overdue` (monotonic s; may be infinite)."""
-        return min(self._deadline, self._memory.look_at)
+        return self._deadline if self._memory is None else min(self._deadline, self._memory.look_at)
 
     def kill_if_overdue(self, now: float) -> None:
         """Kill the runner if its item has exceeded a limit, or if its wire has ended."""
         if now >= self._deadline:
             self.kill(self._overdue)
-        if now >= self._memory.look_at:
-            self._look_at_memory(now)
+        if self._memory is not None and now >= self._memory.look_at:
+            self._look_at(self._memory, now)
 
-    def _look_at_memory(self, now: float) -> None:
+    def _look_at(self, memory: MemoryWatch, now: float) -> None:
         self._read_values()  # the runner may be at the next item already, which has its own limit
         item, limits = next(iter(self._items.items()), (0, _NO_LIMITS))
         if not item or self._killed_because:
-            self._memory.end()
+            memory.end()
             return
-        if why := self._memory.look(item, limits.memory_bytes, now):
+        if why := memory.look(item, limits.memory_bytes, now):
             self.kill(why)
 
     def was_stopped(self, stopped_s: float) -> None:
@@ -296,14 +303,14 @@ class RunnerProcess:
         output = self._output.of_item(blamed) if blamed and not self._was_asked else None
         self._output.close()
         description = process.describe_exit(status)
-        item, used_bytes = self._memory.exceeded
+        item, used_bytes = (0, 0) if self._memory is None else self._memory.exceeded
         if item:
             description = self._killed_because
         elif self._killed_because:
             description = f"{self._killed_because} ({description})"
         self.has_ended = True
         self._deadline = _NEVER
-        self._memory.end()
+        self._memory = None
         self._wire.close()
         self._listen_no_more()
         self._go_ahead.close()
