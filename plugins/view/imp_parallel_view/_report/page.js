@@ -96,13 +96,13 @@
     const offset = -(box.scrollTop % high);
     pen.clearRect(0, 0, wide, tall);
     pen.save(); pen.beginPath(); pen.rect(0, 0, wide, tall - AXIS); pen.clip();
-    pen.font = Math.min(high - 2, 12) + "px system-ui, 'DejaVu Sans', sans-serif"; pen.textBaseline = "middle";
-    const every = Math.ceil(11 / high);
+    pen.font = Math.max(10, Math.min(high - 2, 12)) + "px system-ui, 'DejaVu Sans', sans-serif"; pen.textBaseline = "middle";
+    const every = Math.ceil(12 / high);
     for (let index = first; index < Math.min(first + shown, rows.length); index++) {
       const top = offset + (index - first) * high;
       drawRow(rows[index], top);
       pen.fillStyle = colours.muted;
-      if (index % every === 0) pen.fillText(short(rows[index].name), 0, top + high / 2, NAMES - 10);
+      if (index % every === 0) pen.fillText(short(rows[index].name), 0, Math.max(top + high / 2, 6), NAMES - 10);
     }
     pen.restore();
     drawAxis();

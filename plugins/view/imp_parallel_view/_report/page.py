@@ -161,7 +161,8 @@ def _times_section(times: Sequence[SlaveTimes]) -> str:
         for name, spent in seconds.items()
         if spent
     )
-    return f'{bar}<div class="legend">{legend}</div>{tables.idle_table(times)}'
+    idle = tables.idle_table(times) if any(each.by_reason for each in times) else ""
+    return f'{bar}<div class="legend">{legend}</div>{idle}'
 
 
 def _durations_section(took: Durations | None) -> str:
