@@ -284,3 +284,18 @@ def test_a_login_node_without_grid_engine_is_an_error_at_once(laptop: Scripts, l
     assert "LaunchError" in out
     assert "qsub was not found" in out
     assert "/nowhere" in out
+
+
+def test_what_slaves_print_beyond_the_login_node_comes_at_the_end(
+    laptop: Scripts, login: Sshd
+) -> None:
+    script = PROLOGUE + (
+        "with Manager(output='-') as manager:\n"
+        "    manager.add_slave(SGEQsubSlaveArray(1, via=SSHHost('login')))\n"
+        "    context = manager.get_context()\n"
+        "    for number in range(3): context.add_task(task, number)\n"
+        "    list(context.get_results())\n"
+    )
+    code, out, err = finish(laptop.start(script), 120.0)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [f"[slave 0, task {number}] task {number}" for number in range(3)]
