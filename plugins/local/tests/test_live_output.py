@@ -8,10 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from imp_parallel_local import LocalSlave
+from jupyter_client.manager import start_new_kernel
 
 from imp_parallel_core import LaunchError, Manager, OutputLine, TaskLostError
 from imp_parallel_core._api import live_output
@@ -96,6 +99,51 @@ def test_a_dash_prints_where_the_script_prints(start_script: RunScript) -> None:
     out, err = script.communicate(timeout=50)
     assert sorted(out.splitlines()) == ["[slave 0, task 0] from a task", "from the script"]
     assert err == ""
+
+
+@pytest.fixture
+def run_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
+    """Return a function that runs a cell in a notebook, and returns what the cell shows."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    kernel, client = start_new_kernel(kernel_name="python3")
+
+    def run(code: str) -> list[dict[str, Any]]:
+        id, shown = client.execute(code), []
+        while True:
+            message = client.get_iopub_msg(timeout=50)
+            if message["parent_header"].get("msg_id") == id:
+                content = message["content"]
+                assert message["msg_type"] != "error", content
+                if message["msg_type"] in ("stream", "execute_result"):
+                    shown.append(content)
+                if content.get("execution_state") == "idle":
+                    return shown
+
+    yield run
+    client.stop_channels()
+    kernel.shutdown_kernel(now=True)
+
+
+def test_in_a_notebook_lines_come_in_the_cell_that_runs_and_slaves_are_a_table(
+    run_cell: Callable[[str], list[dict[str, Any]]],
+) -> None:
+    run_cell(
+        "from imp_parallel_core import Manager, LocalSlave\nfrom threading import Event\n"
+        "manager = Manager(output='-'); manager.add_slave(LocalSlave())\n"
+        "context = manager.get_context(name='notes')"
+    )
+    for number in range(2):
+        cell = f"context.add_task(print, 'in cell {number}'); list(context.get_results())"
+        shown = run_cell(f"{cell}; Event().wait(2)")
+        text = "".join(each.get("text", "") for each in shown)
+        assert text == f"[slave 0, task {number}] in cell {number}\n"
+    (slaves,) = run_cell("manager.slaves")
+    assert slaves["data"]["text/html"].startswith("<table>")
+    (context,) = run_cell("context")
+    assert context["data"]["text/plain"] == "<Context notes: 2 of 2 done>"
+    run_cell("manager.close()")
 
 
 def test_a_function_that_hangs_or_fails_costs_nothing_but_lines(
