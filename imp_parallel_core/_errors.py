@@ -116,10 +116,21 @@ class TaskError(Error):
         return self._make_call()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Take the error apart with a copy of its task."""
-        nothing = dict.fromkeys(("_rebuild_task", "_make_call"))
-        state = {**self.__dict__, "_task": self.task, **nothing}
-        return type(self), self.args, state
+        """Take the error apart with a copy of its task, or without one that can't be pickled."""
+        return type(self), self.args, self._state()
+
+    def __copy__(self) -> TaskError:
+        """Return a copy that holds the same parts; no part need be pickled for that."""
+        made = type(self).__new__(type(self), *self.args)
+        made.args = self.args
+        made.__dict__.update(self.__dict__)
+        return made
+
+    def _state(self) -> dict[str, Any]:
+        from ._carried import carried  # few scripts pickle errors
+
+        task, _ = carried(self.task)
+        return {**self.__dict__, "_task": task, "_rebuild_task": None, "_make_call": None}
 
 
 class RemoteError(TaskError):
@@ -175,6 +186,15 @@ class RemoteError(TaskError):
         self.output = output
         self.slave = slave
         self.host = host
+
+    def _state(self) -> dict[str, Any]:
+        from ._carried import carried
+
+        state = super()._state()
+        state["exc"], problem = carried(self.exc)
+        if problem:
+            state["exc_problem"] = f"it can't be pickled with its error: {problem}"
+        return state
 
     @property
     def worker(self) -> str:

@@ -7,7 +7,8 @@ Read :mod:`.manager` first, which has the picture of the whole package, then :mo
 :mod:`.map`, which users call, :mod:`.readings` (the iterators over results), and
 :mod:`.open_context`, which does the work of all (:mod:`.names` is what contexts are called).
 :mod:`.opening` and :mod:`.failed_tasks` turn outcomes into values and errors;
-:mod:`.failed_call` makes a call that has failed again, also for the command ``imp-parallel``.
+:mod:`.failed_call` makes a call that has failed again, also for the command ``imp-parallel``, with
+:mod:`.saving`.
 :mod:`.live_output` shows what slaves print, as :mod:`.output_lines`, and :mod:`.calls` takes apart
 what travels in the place of a task.
 :mod:`.executor` is the interface of ``concurrent.futures``, with :mod:`.pending_futures` and

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _FIRST_LINE = (
     b"imp-parallel: a failed task. This is a pickle, which may run any code: open your own\n"
 )
+_PYTHON = sys.implementation.cache_tag  # others can't run its code
 
 
 class FailedCall(NamedTuple):
@@ -69,18 +70,18 @@ class FailedCall(NamedTuple):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write this to a file that nobody else can read; one that is there is replaced."""
-        import cloudpickle
+        from .saving import pickle_with_places
 
         target = os.path.abspath(path)
         try:
-            content = cloudpickle.dumps(tuple(self), protocol=5)
+            content = pickle_with_places(tuple(self))
         except Exception as problem:
             reason = f"{type(problem).__name__}: {problem}"
             raise PicklingError(f"the task can't be saved: {reason}") from problem
         number, written = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".imp-parallel-")
         try:
             with open(number, "wb") as file:  # mkstemp gave it the mode 0600
-                file.write(_FIRST_LINE + pickle.dumps(absolute_path()) + content)
+                file.write(_FIRST_LINE + pickle.dumps((_PYTHON, absolute_path())) + content)
             os.replace(written, target)
         except BaseException:
             os.unlink(written)
@@ -110,10 +111,13 @@ def rebuild_call(
 
 
 def load(path: str) -> FailedCall:
-    """Return what :meth:`FailedCall.save` has written. Raises Error if it is not to be opened.
+    """Return what :meth:`FailedCall.save` has written.
+
+    Raises Error if that is not to be opened, and OSError if it can't be.
 
     Modules are also found where the script found them, as far as these folders are there.
     """
+    os.stat(path)  # "why not" is no question if there is none
     problem = why_not(os.path.abspath(path))
     if problem:
         raise Error(
@@ -123,6 +127,11 @@ def load(path: str) -> FailedCall:
     with open(path, "rb") as file:
         if file.readline() != _FIRST_LINE:
             raise Error(f"{path} was not written by the save() of an error of imp_parallel_core")
-        folders = pickle.load(file)
+        python, folders = pickle.load(file)
+        if python != _PYTHON:
+            raise Error(
+                f"{path} was written by another version of Python, {python}, and can't be read by "
+                f"this one, {_PYTHON}"
+            )
         sys.path += [one for one in folders if one not in sys.path and os.path.isdir(one)]
         return FailedCall(*pickle.load(file))

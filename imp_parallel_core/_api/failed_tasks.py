@@ -117,10 +117,10 @@ def _remote_error(
         lost = f"\n  exc is None: {facts.problem}" if exc is None and facts.problem else ""
         message = (
             f"{line}\n  raised by {what} on {place(name, host)}{described.words}{lost}\n"
-            f"  traceback on the slave:\n{traceback}"
+            "  traceback on the slave:\n" + traceback.removesuffix("\n")
         )
         if output:
-            message += f"  the last lines that it printed:\n{quote(output)}"
+            message += f"\n  the last lines that it printed:\n{quote(output)}"
     error = (SetupError if is_setup else RemoteError)(
         message,
         exc=exc,
@@ -190,10 +190,11 @@ def _describe(rebuild: Rebuild) -> _Described:
 
 def _lost_error(delivery: Deliver, described: _Described, rebuild: Rebuild) -> TaskLostError:
     attempts = [_as_attempt(each) for each in delivery.outcome.content]
+    tries = "1 attempt, which" if len(attempts) == 1 else f"{len(attempts)} attempts, each of which"
     history = "\n".join(f"  {n}. {attempt}" for n, attempt in enumerate(attempts, 1))
     return TaskLostError(
-        f"task {delivery.task.number} was given up after {len(attempts)} attempts, each of which "
-        f"ended its runner:\n{history}{described.words}",
+        f"task {delivery.task.number} was given up after {tries} ended its runner:\n"
+        f"{history}{described.words}",
         attempts=attempts,
         rebuild_task=lambda: rebuild()[0],
         number=delivery.task.number,

@@ -77,7 +77,7 @@ def check_that_errors_hold_what_their_attempts_printed(manager: Manager) -> None
     assert str(spoke).endswith("\n    | it complains\n    | the end of C")
     assert isinstance(silent, RemoteError)
     assert silent.output == ""
-    assert str(silent).endswith("ValueError: it fails\n")
+    assert str(silent).endswith("ValueError: it fails")
     assert isinstance(much, RemoteError)
     lines = [f"line {number}" for number in range(100_000)]
     count = much.output.count("\n")

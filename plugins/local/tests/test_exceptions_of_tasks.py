@@ -66,6 +66,31 @@ def test_an_exception_whose_init_takes_other_arguments_comes_home(fail: Fail) ->
     assert error.exc_problem == ""
 
 
+def test_an_error_survives_pickling_whatever_its_task_and_its_exception_are(fail: Fail) -> None:
+    class Local(Exception):
+        """Can only be pickled by value."""
+
+    def refuse() -> None:
+        raise Local("of a local class")
+
+    error = fail(refuse)
+    for again in pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error):
+        assert str(again) == str(error)
+        assert str(again.exc) == "of a local class"
+        assert not again.exc_problem
+        with pytest.raises(type(again.exc)):
+            again.task()
+    assert isinstance(copy.copy(error).exc, Local)
+    with pytest.raises(Local):
+        copy.copy(error).rerun()
+    error.exc = Holding(threading.Lock())  # as an exception that gets a lock when it is rebuilt
+    lost = pickle.loads(pickle.dumps(error))
+    assert lost.exc is None
+    assert "cannot pickle '_thread.lock' object" in lost.exc_problem
+    assert error.exc is not None
+    assert not error.exc_problem
+
+
 def test_an_exception_that_can_not_be_pickled_is_described(fail: Fail) -> None:
     def task() -> None:
         problem = Holding("no convergence", 17, [1.5])
@@ -80,7 +105,7 @@ def test_an_exception_that_can_not_be_pickled_is_described(fail: Fail) -> None:
     assert error.exc_args == ("'no convergence'", "17", "[1.5]")
     assert error.exc_notes == ("of model 3", "of 20")
     assert f"exc is None: {error.exc_problem}" in str(error)
-    error.task = None  # one that can't be pickled
+    error.task = None  # a copy of it would be another one
     again = pickle.loads(pickle.dumps(error))
     assert vars(again) == vars(error)
 

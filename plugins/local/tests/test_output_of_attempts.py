@@ -68,6 +68,7 @@ def test_the_words_of_a_killed_attempt_are_its_own_and_not_its_neighbours(
         context.add_task(task)
     _, lost, _ = context.get_results(on_error="return")
     assert isinstance(lost, TaskLostError)
+    assert str(lost).startswith("task 1 was given up after 1 attempt, which ended its runner:\n")
     (attempt,) = lost.attempts
     assert "overran its time limit" in attempt
     assert attempt.output == "it hangs\n"

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from imp_parallel_core import Error, Manager, PicklingError, current_task
+from imp_parallel_core._api import failed_call
 from imp_parallel_core._api.failed_call import load
 from tests.support.harness import RunScript
 
@@ -139,9 +140,13 @@ def test_the_command_runs_a_saved_task_of_a_script_again(
     assert done.stdout == "value 6\n"
     assert "raised by task 1 on slave 0" in done.stderr
     assert done.stderr.rstrip().endswith("ValueError: 6 is too large")
-    debugged = run("rerun", "--pdb", str(path), input="p model.limit, value\n")
+    assert 'raise ValueError(f"{value * factor} is too large")' in done.stderr.partition("again")[2]
+    debugged = run("rerun", "--pdb", str(path), input="p model.limit, value\nlist\n")
     assert "(5, 2)" in debugged.stdout
-    assert run("rerun", str(tmp_path / "nothing")).returncode == 2
+    assert "if value * factor > model.limit" in debugged.stdout, "pdb did not find the source"
+    missing = run("rerun", str(tmp_path / "nothing"))
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("imp-parallel: [Errno 2] No such file or directory")
     path.chmod(0o666)
     refused = run("rerun", str(path))
     assert refused.returncode == 2
@@ -161,6 +166,17 @@ def test_a_file_that_others_may_have_written_is_not_opened(tmp_path: Path) -> No
     with pytest.raises(Error, match="is not opened"):
         load(str(path))
     assert not (tmp_path / "harm").exists()
+
+
+def test_a_file_of_another_python_says_so(
+    one_slave: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with one_slave.get_context() as context:
+        error = failed(context, int, "x")
+    error.save(tmp_path / "file")
+    monkeypatch.setattr(failed_call, "_PYTHON", "cpython-399")
+    with pytest.raises(Error, match=r"another version of Python, cpython-3\d\d,"):
+        load(str(tmp_path / "file"))
 
 
 def test_what_can_not_be_saved_leaves_no_file(one_slave: Manager, tmp_path: Path) -> None:
