@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -279,9 +279,35 @@ def test_the_command_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     assert "is the record itself" in command(record, "-o", record).stderr
 
 
-def test_a_browser_shows_the_page_and_runs_nothing_of_others(tmp_path: Path) -> None:
+InBrowser = Callable[[str], tuple[str, str]]
+
+
+@pytest.fixture(name="in_browser")
+def _in_browser(tmp_path: Path) -> InBrowser:
+    """Return what opens a page: the document when its scripts have run, and the browser's log."""
+    need("in a browser", lambda: need_programs({BROWSER: BROWSER}))
+
+    def in_browser(html: str) -> tuple[str, str]:
+        path = tmp_path / "page.html"
+        path.write_text(html, encoding="utf-8")
+        options = ["--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+        run = subprocess.run(
+            [BROWSER, *options, f"--user-data-dir={tmp_path}", "--dump-dom", path.as_uri()],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=True,
+            env={**os.environ, "HOME": str(tmp_path)},
+        )
+        return run.stdout, run.stderr
+
+    return in_browser
+
+
+@pytest.mark.timeout(400)
+def test_a_browser_shows_the_page_and_runs_nothing_of_others(in_browser: InBrowser) -> None:
     events = small_run(name=f"scoring {HOSTILE}", error=f"ValueError: {HOSTILE}")
-    text, log = in_browser(page(History(events), {"script": f"{HOSTILE}.py"}), tmp_path)
+    text, log = in_browser(page(History(events), {"script": f"{HOSTILE}.py"}))
     assert not re.search(r"CONSOLE.*(error|violates|refused)", log, re.IGNORECASE), log
     title = re.search(r"<title>(.*?)</title>", text)
     assert title is not None
@@ -296,33 +322,11 @@ def test_a_browser_shows_the_page_and_runs_nothing_of_others(tmp_path: Path) -> 
     assert re.search(r'data-context="1" style="background: rgb', text)
 
 
-@pytest.mark.timeout(180)
-def test_a_browser_opens_the_page_of_a_million_tasks_within_seconds(tmp_path: Path) -> None:
+@pytest.mark.timeout(400)  # the first of these tests installs the browser
+def test_a_browser_opens_the_page_of_a_million_tasks_within_seconds(in_browser: InBrowser) -> None:
     made = page(History(large_run(100, 100, 100)), {"script": "many.py"})
     began = time.monotonic()
-    text, _ = in_browser(made, tmp_path)
+    text, _ = in_browser(made)
     assert time.monotonic() - began < 60  # two, on a machine that does nothing else
     assert "1,000,000" in text
     assert len(made) < 5_000_000
-
-
-def in_browser(html: str, folder: Path) -> tuple[str, str]:
-    """Return the document as a browser has it when its scripts have run, and the browser's log."""
-    need("in a browser", lambda: need_programs({BROWSER: BROWSER}))
-    path = folder / "page.html"
-    path.write_text(html, encoding="utf-8")
-    options = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--enable-logging=stderr",
-        "--window-size=1200,1000",
-    ]
-    run = subprocess.run(
-        [BROWSER, *options, f"--user-data-dir={folder}", "--dump-dom", path.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=True,
-        env={**os.environ, "HOME": str(folder)},
-    )
-    return run.stdout, run.stderr
