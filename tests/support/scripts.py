@@ -8,10 +8,11 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 
 class Scripts:
-    """Starts scripts.
+    """Starts scripts; a context manager, which ends those that still run.
 
     Args:
         environment: what a cluster's commands need.
@@ -42,7 +43,10 @@ class Scripts:
         self._started.append(process)
         return process
 
-    def end(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Kill what still runs."""
         for process in self._started:
             process.kill()

@@ -59,6 +59,5 @@ def home(client: Client) -> Home:
 @pytest.fixture
 def scripts(client: Client, tmp_path: Path) -> Iterator[Scripts]:
     """Start scripts as a person would, and end those that still run."""
-    made = Scripts({}, tmp_path)
-    yield made
-    made.end()
+    with Scripts({}, tmp_path) as made:
+        yield made

@@ -40,6 +40,5 @@ def two_slaves(manager: Manager) -> Iterator[Manager]:
 @pytest.fixture
 def scripts(tmp_path: Path) -> Iterator[Scripts]:
     """Start scripts as a person would, and end those that still run."""
-    made = Scripts({}, tmp_path)
-    yield made
-    made.end()
+    with Scripts({}, tmp_path) as made:
+        yield made

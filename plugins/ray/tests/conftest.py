@@ -64,6 +64,5 @@ def home(cluster: str) -> Home:
 @pytest.fixture
 def scripts(cluster: str, tmp_path: Path) -> Iterator[Scripts]:
     """Start scripts as a person would, and end those that still run."""
-    made = Scripts({}, tmp_path)
-    yield made
-    made.end()
+    with Scripts({}, tmp_path) as made:
+        yield made

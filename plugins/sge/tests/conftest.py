@@ -48,9 +48,8 @@ def batch(cluster: Cell) -> BatchCluster:
 @pytest.fixture
 def scripts(cluster: Cell, tmp_path: Path) -> Iterator[Scripts]:
     """Start scripts as a person would, and end those that still run."""
-    made = Scripts(cluster.environment, tmp_path)
-    yield made
-    made.end()
+    with Scripts(cluster.environment, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
@@ -58,7 +57,5 @@ def on_login_node(cluster_network: ClusterNetwork, tmp_path: Path) -> Iterator[S
     """Start scripts on the login node of the cluster that has a network of its own."""
     cell = cluster_network.cell
     prefix = cluster_network.network.inside(LOGIN)
-    made = Scripts(cell.environment, tmp_path, prefix)
-    with cell.in_use():
+    with cell.in_use(), Scripts(cell.environment, tmp_path, prefix) as made:
         yield made
-        made.end()

@@ -45,9 +45,8 @@ def batch(slurm: Slurm) -> BatchCluster:
 @pytest.fixture
 def scripts(slurm: Slurm, tmp_path: Path) -> Iterator[Scripts]:
     """Start scripts as a person would, and end those that still run."""
-    made = Scripts(slurm.environment, tmp_path)
-    yield made
-    made.end()
+    with Scripts(slurm.environment, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -45,29 +45,26 @@ def test_slaves_beyond_a_login_node_work_and_nothing_is_left_there(
     monkeypatch.delenv("SLURM_CONF")
     folder = tmp_path / "laptop"
     folder.mkdir()
-    scripts = Scripts({}, folder)
-    script = scripts.start("""
-        import os
-        from imp_parallel_core import Manager
-        from imp_parallel_slurm import SlurmSlaveArray
-        from imp_parallel_ssh import SSHHost
+    with Scripts({}, folder) as scripts:
+        script = scripts.start("""
+            import os
+            from imp_parallel_core import Manager
+            from imp_parallel_slurm import SlurmSlaveArray
+            from imp_parallel_ssh import SSHHost
 
-        def task(number):
-            print("task", number, flush=True)
-            return number, os.environ["SLURM_ARRAY_TASK_ID"], os.getcwd()
+            def task(number):
+                print("task", number, flush=True)
+                return number, os.environ["SLURM_ARRAY_TASK_ID"], os.getcwd()
 
-        with Manager() as manager:
-            manager.add_slave(SlurmSlaveArray(2, "--mem=10M", via=SSHHost("login")))
-            context = manager.get_context()
-            for number in range(40):
-                context.add_task(task, number)
-            results = sorted(context.get_results_unordered())
-        print(len(results), *sorted({cwd for _, _, cwd in results}))
-    """)
-    try:
+            with Manager() as manager:
+                manager.add_slave(SlurmSlaveArray(2, "--mem=10M", via=SSHHost("login")))
+                context = manager.get_context()
+                for number in range(40):
+                    context.add_task(task, number)
+                results = sorted(context.get_results_unordered())
+            print(len(results), *sorted({cwd for _, _, cwd in results}))
+        """)
         code, out, err = finish(script, 120.0)
-    finally:
-        scripts.end()
     assert (code, err) == (0, "")
     assert out == f"40 {login.home}\n"
     said = "".join(path.read_text() for path in folder.glob("slave*.output"))

@@ -66,9 +66,8 @@ def laptop(
     folder = tmp_path / "laptop"
     folder.mkdir()
     inside = cluster_network.network.inside(LAPTOP)
-    made = Scripts({"HOME": str(person.home)}, folder, inside)
-    yield made
-    made.end()
+    with Scripts({"HOME": str(person.home)}, folder, inside) as made:
+        yield made
 
 
 def test_a_laptop_computes_on_a_cluster_behind_its_login_node(
