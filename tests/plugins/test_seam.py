@@ -18,6 +18,7 @@ PAGES = "".join((ROOT / "docs" / f"{name}plugins.md").read_text() for name in ("
 # What scripts use, and plugins need not know.
 FOR_SCRIPTS = {
     *(
+        "Attempt",
         "Context",
         "CurrentTask",
         "GPU",
