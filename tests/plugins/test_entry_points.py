@@ -15,6 +15,13 @@ from imp_parallel_core._plugins.entry_points import EntryPoint, find_entry_point
 GROUPS = ("imp_parallel", "console_scripts", "pytest11", "no.such.group")
 
 
+@pytest.fixture(autouse=True)
+def _no_other_finder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the finder of the package importlib_metadata, which what Dask needs has brought."""
+    kept = [f for f in sys.meta_path if not type(f).__module__.startswith("importlib_metadata")]
+    monkeypatch.setattr(sys, "meta_path", kept)
+
+
 def distribution(folder: Path, name: str, entry_points: str | None) -> None:
     """Make what an installer leaves of a distribution."""
     info = folder / f"{name}-1.0.dist-info"

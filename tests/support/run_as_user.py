@@ -229,7 +229,12 @@ def _files_left(folder: Path, user: str) -> Iterator[str]:
     """Yield what lies where nothing should be left."""
     home = folder / "home"
     # (an interactive Python leaves its history)
-    expected = {Path(f"/tmp/pytest-of-{user}"), home / ".python_history", *CHECKOUT.parents}
+    expected = {
+        Path(f"/tmp/pytest-of-{user}"),
+        home / ".python_history",
+        CHECKOUT,
+        *CHECKOUT.parents,
+    }
     for place in (*_TEMPORARY, *_HOSTS, home):
         yield from (str(path) for path in Path(place).iterdir() if path not in expected)
 
