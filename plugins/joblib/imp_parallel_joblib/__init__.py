@@ -1,7 +1,7 @@
 """A joblib backend: what joblib runs, and so scikit-learn, runs on the slaves of a Manager.
 
 Importing this package makes the name ``"imp_parallel"`` known to joblib. Read :mod:`._backend`
-first, which is all that joblib calls, then :mod:`._calls`.
+first, which is all that joblib calls, then :mod:`._calls` and :mod:`._teller`.
 """
 
 from __future__ import annotations

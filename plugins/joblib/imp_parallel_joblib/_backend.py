@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Any
 
-from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, SequentialBackend
+from joblib.parallel import (
+    AutoBatchingMixin,
+    FallbackToBackend,
+    ParallelBackendBase,
+    SequentialBackend,
+)
 
 from imp_parallel_core import Manager, NoMoreSlavesError
 
 from ._calls import Calls
+from ._teller import Teller, tell_at_once
 
 _PAST_WORK = ("leaving", "gone")  # states of slaves
 
@@ -25,6 +33,10 @@ class ManagerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     Without a set-up, each ``Parallel`` has a context of its own, so nothing that its functions
     refer to is held for longer. With one, all have one context, and the set-up is run once on each
     slave.
+
+    joblib has one backend for a whole block. This one has each ``Parallel`` use a backend of its
+    own, so that the failure of one does not end the tasks of another, which may be called by
+    another thread, or be read as a generator.
 
     Args:
         manager: its slaves are used, also those that others use at the same time. Add one first.
@@ -57,10 +69,15 @@ class ManagerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
         self._manager = manager
         self._setup = None if startup is None else _without_values(startup)
         self._options = options
+        self._block: ManagerBackend | None = None
+        """The backend of the block, of a backend for one ``Parallel``."""
+        self._lock = threading.Lock()  # of threads that share the block's
+        self._call_back: Callable[[Callable[[Future[Any]], object], Future[Any]], None]
+        self._call_back = tell_at_once
         self._executor: Executor | None = None
         self._calls: Calls | None = None
         self._limit: int | None = None
-        self._parallels_under_way = 0
+        self._calls_under_way = 0
 
     # ---- how many tasks at once
 
@@ -92,8 +109,12 @@ class ManagerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
 
         Options that joblib has for other backends (``max_nbytes``, ``temp_folder`` …) are passed
         over: large arrays are shared in any case.
+
+        Raises FallbackToBackend, which has joblib use another backend for ``parallel``.
         """
-        self.parallel = parallel
+        if self._block is None:
+            raise FallbackToBackend(self._for_one_parallel())
+        self.parallel = weakref.proxy(parallel)  # it has this backend, and must not wait for gc
         effective = self.effective_n_jobs(n_jobs)
         if effective > 1:
             slaves = self._count_slaves()
@@ -101,29 +122,42 @@ class ManagerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
             self._limit = None if at_once == slaves else at_once
         return effective
 
+    def _for_one_parallel(self) -> ManagerBackend:
+        made = ManagerBackend(self._manager, nesting_level=self.nesting_level, **self._options)
+        made._setup, made._block = self._setup, self
+        if self._setup is not None:
+            made._call_back = Teller().tell
+        return made
+
     # ---- calls of Parallel
 
     def start_call(self) -> None:
         """Get an executor; called at the beginning of each call of a ``Parallel``."""
-        if self._executor is None:
-            self._executor = self._manager.get_executor(self._setup, **self._options)
+        of_all = self._block if self._setup is not None else None
+        self._executor = (of_all or self)._get_executor()
         if self._calls is None or self._calls.is_cancelled:
             self._calls = Calls(self._executor, self._limit)
-        self._parallels_under_way += 1
+        self._calls_under_way += 1
+
+    def _get_executor(self) -> Executor:
+        with self._lock:
+            if self._executor is None:
+                self._executor = self._manager.get_executor(self._setup, **self._options)
+            return self._executor
 
     def stop_call(self) -> None:
         """Note the end of such a call."""
-        self._parallels_under_way -= 1
-        if not self._parallels_under_way:
+        self._calls_under_way -= 1
+        if not self._calls_under_way:
             if self._calls is not None and self._calls.are_left:
                 self.abort_everything()  # a second Ctrl-C has struck before it was called
-            self._calls = None  # the next ones may have another limit
+            self._calls = None  # the next one may have another limit
 
     def terminate(self) -> None:
-        """Let go of the context, unless another ``Parallel`` uses it, or has a set-up."""
+        """Let go of the context, unless another call uses it, or it is the block's."""
         self.reset_batch_stats()
         executor = self._executor
-        if executor is not None and self._setup is None and not self._parallels_under_way:
+        if executor is not None and self._setup is None and not self._calls_under_way:
             self._executor = None
             executor.shutdown(wait=False)
 
@@ -146,7 +180,7 @@ class ManagerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
             raise RuntimeError("tasks can be submitted within a call of joblib.Parallel only")
         future = calls.submit(func)
         if callback is not None:
-            future.add_done_callback(callback)
+            future.add_done_callback(partial(self._call_back, callback))
         return future
 
     def retrieve_result_callback(self, out: Future[Any]) -> Any:
@@ -171,4 +205,5 @@ def _without_values(startup: Callable[[], Any]) -> Callable[[], None]:
     def setup() -> None:  # it travels by value: this package need not be on the slaves
         startup()
 
+    setup.__qualname__ = getattr(startup, "__qualname__", type(startup).__qualname__)
     return setup

@@ -180,6 +180,46 @@ def test_two_generators_share_the_slaves(two_slaves: Manager) -> None:
     assert both == [(n**2, n**3) for n in range(50)]
 
 
+def test_a_parallel_that_fails_ends_no_tasks_of_others(two_slaves: Manager, tmp_path: Path) -> None:
+    def wait(n: int) -> int:
+        wait_for(tmp_path / "gate")
+        return n
+
+    results = Parallel(return_as="generator", batch_size=1)(delayed(wait)(n) for n in range(20))
+    others: list[Any] = []
+    backend = joblib.parallel.get_active_backend()[0]
+
+    def run_others() -> None:
+        with joblib.parallel_config(backend):
+            others.extend(Parallel(batch_size=1)(delayed(wait)(n) for n in range(20)))
+
+    thread = threading.Thread(target=run_others)
+    thread.start()
+    with pytest.raises(PicklingError):
+        Parallel()(delayed(abs)(threading.Lock()) for _ in range(3))
+    left = Parallel(return_as="generator", batch_size=1)(delayed(wait)(n) for n in range(20))
+    with pytest.warns(UserWarning, match="cancelled"):
+        left.close()
+    (tmp_path / "gate").touch()
+    assert list(results) == list(range(20))
+    thread.join()
+    assert others == list(range(20))
+
+
+@pytest.mark.parametrize("startup", [None, int])
+def test_an_iterable_of_tasks_may_itself_use_joblib(
+    manager: Manager, startup: Callable[[], Any] | None
+) -> None:
+    for _ in range(2):
+        manager.add_slave(LocalSlave())
+    with joblib.parallel_config("imp_parallel", manager=manager, startup=startup):
+        results = Parallel(batch_size=1)(
+            delayed(abs)(sum(Parallel()(delayed(pow)(n, power) for power in range(3))))
+            for n in range(20)
+        )
+    assert results == [1 + n + n**2 for n in range(20)]
+
+
 def test_a_parallel_may_be_called_again_and_again(two_slaves: Manager) -> None:
     with Parallel(n_jobs=2) as parallel:
         for n in range(5):
@@ -366,10 +406,13 @@ def use(n):
 def test_a_set_up_that_fails_is_the_error_and_options_are_those_of_a_context(
     manager: Manager, tmp_path: Path
 ) -> None:
+    def set_up_badly() -> None:
+        int("x")
+
     manager.add_slave(LocalSlave())
     with (
-        joblib.parallel_config("imp_parallel", manager=manager, startup=lambda: int("x")),
-        pytest.raises(SetupError, match="'x'"),
+        joblib.parallel_config("imp_parallel", manager=manager, startup=set_up_badly),
+        pytest.raises(SetupError, match=r"(?s)'x'.*the set-up of its context \(.*\.set_up_badly\)"),
     ):
         Parallel()([delayed(abs)(-1)])
     with (
