@@ -38,7 +38,15 @@ class EntryPoint(NamedTuple):
 def find_entry_points(group: str) -> list[EntryPoint]:
     """Return the entry points of a group, of each distribution once, in the order of sys.path."""
     if not _has_only_folders():
-        return _ask_importlib(group)
+        try:
+            return _ask_importlib(group)
+        except Exception as problem:  # one broken distribution must not cost the others
+            from logging import getLogger
+
+            text = (
+                "only plugins in plain folders are found, since importlib.metadata failed: %s: %s"
+            )
+            getLogger(__name__).warning(text, type(problem).__name__, problem)
     texts: dict[str, str] = {}
     for folder in sys.path:
         for distribution, text in _read(folder or "."):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 from zipfile import ZipFile
 
 import pytest
@@ -13,13 +14,6 @@ import pytest
 from imp_parallel_core._plugins.entry_points import EntryPoint, find_entry_points
 
 GROUPS = ("imp_parallel", "console_scripts", "pytest11", "no.such.group")
-
-
-@pytest.fixture(autouse=True)
-def _no_other_finder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the finder of the package importlib_metadata, which what Dask needs has brought."""
-    kept = [f for f in sys.meta_path if not type(f).__module__.startswith("importlib_metadata")]
-    monkeypatch.setattr(sys, "meta_path", kept)
 
 
 def distribution(folder: Path, name: str, entry_points: str | None) -> None:
@@ -31,10 +25,24 @@ def distribution(folder: Path, name: str, entry_points: str | None) -> None:
         (info / "entry_points.txt").write_text(entry_points)
 
 
+_ASK = """
+import importlib.metadata, json, sys
+sys.path[:] = json.loads(sys.argv[1])
+found = importlib.metadata.entry_points(group=sys.argv[2])
+rows = {(f.dist.name.lower().replace("_", "-"), f.value, f.name) for f in found}
+print(json.dumps(sorted(rows)))
+"""
+
+
 def asked(group: str) -> set[tuple[str, str, str]]:
-    """Return what importlib.metadata finds."""
-    found = importlib.metadata.entry_points(group=group)
-    return {(f.dist.name.lower().replace("_", "-"), f.value, f.name) for f in found if f.dist}
+    """Return what importlib.metadata finds.
+
+    It is asked in a process of its own: the package importlib_metadata, which Dask's tests bring
+    into this one, takes the place of its finder.
+    """
+    command = [sys.executable, "-c", _ASK, json.dumps(sys.path), group]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return {(name, value, entry) for name, value, entry in json.loads(done.stdout)}
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -84,6 +92,24 @@ def test_folders_that_are_missing_or_hold_odd_names_do_no_harm(
     monkeypatch.setattr(sys, "path", ["", str(tmp_path), str(tmp_path / "missing")])
     monkeypatch.chdir(tmp_path)
     assert find_entry_points("imp_parallel") == []
+
+
+def test_a_distribution_that_importlib_metadata_fails_on_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Finder:
+        @staticmethod
+        def find_spec(*_: object) -> None: ...
+
+        @staticmethod
+        def find_distributions(_: object) -> NoReturn:
+            raise ValueError("no metadata")
+
+    distribution(tmp_path, "one", "[imp_parallel]\nfirst = a_module\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    assert EntryPoint("one", "a_module", "first") in find_entry_points("imp_parallel")
+    assert "importlib.metadata failed: ValueError: no metadata" in caplog.text
 
 
 def test_an_entry_point_loads_a_module_or_what_is_in_it() -> None:
