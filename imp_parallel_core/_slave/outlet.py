@@ -94,7 +94,7 @@ class Register:
         made = cls.__new__(cls)
         try:
             made.words = _mapped(memory)
-        except (ImportError, OSError, AttributeError):
+        except Exception:  # another Python, or another system
             made = cls(memory)
         os.close(memory)
         return made

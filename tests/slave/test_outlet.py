@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imp_parallel_core._slave import outlet, runner_output
+from imp_parallel_core._slave import flushing, outlet, runner_output
 from imp_parallel_core._slave.outlet import BEGIN, FILE, ITEM, LIMIT_BYTES, PIPE, UNKNOWN, Register
 
 PROGRAM = """
@@ -43,6 +43,17 @@ def test_where_output_goes_is_recognised(
     assert (tmp_path / "found").read_text() == f"{kind} {position}"
     if ">>out 2>&1" in redirection or ">>out 2>>out" in redirection:
         assert (tmp_path / "out").read_text() == "onetwothree"
+
+
+def test_a_runner_starts_where_the_c_library_can_not_be_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "imp_parallel_core._slave.c_library", None)
+    flushing.output_flusher()()
+    memory = outlet.memory_to_share()
+    supervisors = Register(memory)
+    Register.of_runner(memory).words[ITEM] = 7
+    assert supervisors.words[ITEM] == 7
 
 
 def test_the_last_lines_are_whole_if_they_can_be() -> None:
