@@ -133,6 +133,7 @@ class ManagerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
 
     def start_call(self) -> None:
         """Get an executor; called at the beginning of each call of a ``Parallel``."""
+        _forget_what_is_left(self.parallel)
         of_all = self._block if self._setup is not None else None
         self._executor = (of_all or self)._get_executor()
         if self._calls is None or self._calls.is_cancelled:
@@ -190,6 +191,16 @@ class ManagerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     def get_nested_backend(self) -> tuple[Any, int | None]:
         """Have what a task runs by joblib run within that task, one after the other."""
         return SequentialBackend(nesting_level=(self.nesting_level or 0) + 1), None
+
+
+def _forget_what_is_left(parallel: Any) -> None:
+    """Remove the tasks that a call which failed has left in a ``Parallel`` (of joblib 1.6).
+
+    They would be run by the next call, and their results would be among that one's.
+    """
+    left = getattr(parallel, "_ready_batches", None)
+    if left is not None:
+        left.queue.clear()
 
 
 def _count_at_once(n_jobs: int | None, slaves: int) -> int:

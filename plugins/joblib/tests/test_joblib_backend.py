@@ -231,6 +231,20 @@ def test_a_parallel_may_be_called_again_and_again(two_slaves: Manager) -> None:
         assert parallel(delayed(abs)(-n) for n in range(10)) == list(range(10))
 
 
+def test_what_a_call_that_failed_has_left_is_not_among_the_results_of_the_next(
+    two_slaves: Manager,
+) -> None:
+    parallel = Parallel(n_jobs=2, batch_size=1)
+    for _ in range(200):  # joblib takes two tasks, and may submit one of them
+        with pytest.raises(ValueError, match="'x'"):
+            parallel(delayed(int)("x") for _ in range(10))
+        if not parallel._ready_batches.empty():
+            break
+    else:
+        pytest.fail("joblib leaves nothing any more, and nothing need be removed")
+    assert parallel(delayed(abs)(-n) for n in range(10, 15)) == list(range(10, 15))
+
+
 # ---- errors
 
 
