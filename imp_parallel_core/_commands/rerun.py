@@ -42,7 +42,7 @@ class Rerun:
         print(f"{call.error}\n\nIt is run again.", file=sys.stderr)
         try:
             value = call.run()
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:  # which is an error of a task, too
             traceback.print_exc()
             if arguments.pdb:
                 import pdb

@@ -168,6 +168,16 @@ def test_a_file_that_others_may_have_written_is_not_opened(tmp_path: Path) -> No
     assert not (tmp_path / "harm").exists()
 
 
+def test_the_command_fails_with_a_task_that_exits(
+    one_slave: Manager, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with one_slave.get_context() as context:
+        failed(context, sys.exit, 0).save(tmp_path / "file")
+    done = subprocess.run([COMMAND, "rerun", str(tmp_path / "file")], check=False, timeout=50)
+    assert done.returncode == 1
+    assert capfd.readouterr().err.endswith("SystemExit: 0\n")
+
+
 def test_a_file_of_another_python_says_so(
     one_slave: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
