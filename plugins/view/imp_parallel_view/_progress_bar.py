@@ -12,6 +12,7 @@ from typing import Protocol, TextIO, TypeVar
 from imp_parallel_core import Event, RunBegan, RunEnded, hookimpl
 
 from ._model import RunModel
+from ._streams import is_terminal
 
 _Drawn = TypeVar("_Drawn")
 
@@ -35,6 +36,7 @@ class ProgressBar:
     def __init__(self, file: TextIO | None = None) -> None:
         self._file = file
         self._lock = threading.Lock()
+        self._one_run = threading.Lock()
         self._model = RunModel()
         self._shown: _Display | None = None
 
@@ -49,7 +51,7 @@ class ProgressBar:
             self._end()
 
     def _begin(self, event: RunBegan) -> None:
-        if self._shown is not None:
+        if not self._one_run.acquire(blocking=False):  # each Manager calls this in its own thread
             raise RuntimeError("a ProgressBar shows one run at a time: give each Manager its own")
         self._model = RunModel()
         self._shown = self._new_display()
@@ -59,6 +61,7 @@ class ProgressBar:
         shown, self._shown = self._shown, None
         if shown is not None:
             shown.stop()
+            self._one_run.release()
 
     def _new_display(self) -> _Display:
         if self._file is None and _is_notebook():
@@ -66,7 +69,7 @@ class ProgressBar:
 
             return NotebookBlock(partial(self._draw, block_as_html))
         file = self._file or sys.stderr
-        if file is not None and file.isatty():
+        if is_terminal(file):
             from ._drawing import block
             from ._terminal import TerminalBlock
 

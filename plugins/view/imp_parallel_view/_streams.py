@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -26,17 +27,24 @@ class PrintedText:
         self._pieces: list[str] = []
         self._length = 0
         self._show_now = show_now
+        self._process = os.getpid()
+        self._is_ended = False
         self.last_line = ""
         """The beginning of a line whose end has not been written yet, such as a question."""
 
-    def add(self, text: str) -> None:
-        """Keep text; show it at once if it is much."""
+    def add(self, text: str) -> bool:
+        """Keep text; show it at once if it is much. Return False if nobody would show it."""
+        if self.is_over:
+            return False
         with self._lock:
+            if self._is_ended:
+                return False
             self._pieces.append(text)
             self._length += len(text)
             is_full = self._length > _LIMIT_CHARACTERS
         if is_full:
             self._show_now()
+        return True
 
     def take(self) -> str:
         """Return the whole lines that wait."""
@@ -49,12 +57,26 @@ class PrintedText:
             self.last_line = rest.rstrip("\r").rpartition("\r")[2][-_LONGEST_LINE:]
         return lines + newline
 
+    def end(self) -> str:
+        """Keep nothing more; return what still waits."""
+        with self._lock:
+            self._is_ended = True
+            return "".join(self._pieces)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody shows text: the block has ended, or this is a fork of the script."""
+        return self._is_ended or os.getpid() != self._process
+
     def __bool__(self) -> bool:
         return bool(self._pieces)
 
 
 class StreamAbove(io.TextIOBase):
     """Takes the place of ``sys.stdout`` or ``sys.stderr``.
+
+    Handlers of logging and others may hold it for longer than the block is drawn, and so may a
+    process that the script has forked: then all goes to the stream itself.
 
     Args:
         stream: what it takes the place of.
@@ -69,11 +91,14 @@ class StreamAbove(io.TextIOBase):
         """Keep the text."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        self._text.add(text)
+        if not self._text.add(text):
+            self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: the text is shown soon in any case."""
+        """Do nothing while the block is drawn: the text is shown soon in any case."""
+        if self._text.is_over:
+            self._stream.flush()
 
     def writable(self) -> bool:
         """Return True."""
@@ -99,17 +124,26 @@ class StreamAbove(io.TextIOBase):
         return getattr(self._stream, name)
 
 
+def is_terminal(stream: Any) -> bool:
+    """Return whether a stream is a terminal; not if it can't tell, as one of the script's own."""
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError):  # (ValueError: it has been closed)
+        return False
+
+
 @contextmanager
 def printed_above(text: PrintedText) -> Iterator[None]:
     """Lead what is printed and logged to the terminal into ``text``, as long as this lasts.
 
-    Streams that go elsewhere, such as to a file, are left alone. Handlers of logging that hold one
+    Streams that go elsewhere, such as to a file, are left alone, and so are those of a class of the
+    script's own, which may do more than write to the terminal. Handlers of logging that hold one
     of the streams are given the one that takes its place.
     """
     replaced: dict[str, tuple[TextIO, StreamAbove]] = {}
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is not None and not isinstance(stream, StreamAbove) and stream.isatty():
+        if isinstance(stream, io.TextIOWrapper) and is_terminal(stream):
             replaced[name] = (stream, StreamAbove(stream, text))
             setattr(sys, name, replaced[name][1])
     handlers = [

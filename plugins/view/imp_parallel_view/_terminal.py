@@ -57,6 +57,8 @@ class TerminalBlock:
         self._show_text()
         self._live.refresh()
         self._live.stop()
+        self._console.file.write(self._text.end())
+        self._console.file.flush()
 
     def _redraw(self) -> None:
         """Show what is printed ten times a second, and how things are then half as often."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -181,6 +182,74 @@ def test_the_terminal_is_as_before_when_the_script_fails(
     assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(
         b"\x1b[?25l"
     )  # the cursor is shown
+
+
+def test_what_holds_a_stream_for_longer_than_the_bar_loses_no_text(
+    write_script: Callable[[str], list[str]],
+) -> None:
+    script = """
+        import logging, os, sys, warnings
+        from imp_parallel_core import Manager
+        from imp_parallel_view import ProgressBar
+
+        warnings.simplefilter("ignore")  # some versions of Python warn of a fork among threads
+        before = sys.stdout
+        with Manager(output=None, plugins=[ProgressBar()]) as manager:
+            while sys.stdout is before:
+                pass
+            held = sys.stdout
+            logging.basicConfig()  # its handler holds what is sys.stderr now
+            if not (child := os.fork()):
+                print("of a fork", flush=True)
+                os._exit(0)
+            os.waitpid(child, 0)
+        print("of a held stream", file=held)
+        logging.warning("of a handler")
+    """
+    terminal = Terminal(write_script(script))
+    try:
+        text = terminal.finish()
+    finally:
+        terminal.end()
+    for expected in ("of a fork", "of a held stream", "WARNING:root:of a handler"):
+        assert expected in text, text
+
+
+def test_a_stream_of_a_class_of_the_scripts_own_is_left_alone(
+    write_script: Callable[[str], list[str]], tmp_path: Path
+) -> None:
+    script = """
+        import sys
+
+        class Tee:
+            def __init__(self, stream):
+                self.stream = stream
+
+            def write(self, text):
+                with open("copy", "a") as copy:
+                    copy.write(text)
+                return self.stream.write(text)
+
+            def flush(self):
+                self.stream.flush()
+
+        class TeeOfATerminal(Tee):
+            def isatty(self):
+                return True
+    """
+    rest = textwrap.dedent(SCRIPT % "print(result)")
+    own = textwrap.dedent(script).replace('"copy"', repr(str(tmp_path / "copy")))
+    own += rest.replace("\nwith Manager", "\nsys.stdout = KIND(sys.stdout)\nwith Manager")
+    for kind in ("Tee", "TeeOfATerminal"):
+        (tmp_path / "copy").unlink(missing_ok=True)
+        terminal = Terminal(write_script(own.replace("KIND", kind)))
+        try:
+            text = terminal.finish()
+        finally:
+            terminal.end()
+        assert "not called again" not in text
+        assert "60 of 60" in text, text
+        assert (tmp_path / "copy").read_text().splitlines()[-2:] == ["59", "the end"]
 
 
 def test_a_bar_serves_one_manager_after_another(capsys: pytest.CaptureFixture[str]) -> None:
