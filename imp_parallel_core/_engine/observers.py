@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ class Observers:
     """The observers of one Manager.
 
     Args:
-        observers: what to call with lists of events, by the name of who brought it.
+        observers: what to call with lists of events, each with the name of who brought it.
     """
 
-    def __init__(self, observers: Mapping[str, Callable[..., None]]) -> None:
-        self._observers = dict(observers)
+    def __init__(self, observers: Iterable[tuple[str, Callable[..., None]]]) -> None:
+        self._observers = list(observers)
         self._events: list[Event] = []
         self._queued = 0  # how many events these are, and tasks in them
         self._missed = self._missed_tasks = 0
@@ -93,9 +93,9 @@ class Observers:
         return EventsMissed(at, missed, tasks)
 
     def _call(self, events: Sequence[Event]) -> None:
-        for name, observe in list(self._observers.items()):
+        for name, observe in list(self._observers):
             try:
                 observe(events=events)
             except BaseException:  # a plugin's
                 _logger.exception("observer %s failed, and is not called again", name)
-                del self._observers[name]
+                self._observers.remove((name, observe))

@@ -212,10 +212,11 @@ class Plugins:
             else:
                 yield Answer(found, value)
 
-    def observers(self) -> dict[str, Any]:
-        """Return the function of each observer, by its plugin's name."""
-        hook = self._registry.hook.imp_parallel_observe
-        return {found.plugin_name: found.function for found in hook.get_hookimpls()}
+    def observers(self) -> list[tuple[str, Any]]:
+        """Return each observer's name, which need not be its alone, and its function."""
+        labels = {id(found.plugin): found.label for found in self._plugins}
+        found = self._registry.hook.imp_parallel_observe.get_hookimpls()
+        return [(labels[id(each.plugin)], each.function) for each in found]
 
     def hooks_of(self, found: Plugin) -> list[str]:
         """Return the names of the hooks that a plugin implements, sorted."""

@@ -425,7 +425,7 @@ def test_an_observer_that_raises_is_reported_once_and_muted(
         if len(seen) >= 2:
             both.set()
 
-    observers = Observers({"bad-plugin": bad, "good-plugin": good})
+    observers = Observers([("bad-plugin", bad), ("good-plugin", good)])
     observers.tell(SlaveChanged(1.0, "slave 0", "idle"))
     while not seen:
         pass
@@ -434,6 +434,19 @@ def test_an_observer_that_raises_is_reported_once_and_muted(
     observers.close()
     assert calls == ["bad"]
     assert caplog.text.count("bad-plugin") == 1
+
+
+def test_an_observer_that_fails_is_named_as_the_script_names_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing:
+        @hookimpl
+        def imp_parallel_observe(self, events: Sequence[Event]) -> None:
+            raise RuntimeError("mine")
+
+    with Manager(plugins=[Failing(), Failing()]):
+        pass
+    assert caplog.text.count("observer Failing (given to Manager) failed") == 2
 
 
 def test_a_slow_observer_loses_events_and_learns_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -445,7 +458,7 @@ def test_a_slow_observer_loses_events_and_learns_how_many(monkeypatch: pytest.Mo
         go.wait(10)
         seen.extend(events)
 
-    observers = Observers({"slow": slow})
+    observers = Observers([("slow", slow)])
     for number in range(50):
         observers.tell(SlaveChanged(float(number), "slave 0", "idle"))
     go.set()
@@ -467,7 +480,7 @@ def test_tasks_in_events_count_to_what_a_slow_observer_may_have_queued(
         go.wait(10)
         seen.extend(events)
 
-    observers = Observers({"slow": slow})
+    observers = Observers([("slow", slow)])
     observers.tell(SlaveChanged(0.0, "slave 0", "idle"))
     assert is_in.wait(10)
     for number in range(5):
@@ -481,7 +494,7 @@ def test_tasks_in_events_count_to_what_a_slow_observer_may_have_queued(
 
 def test_observers_are_called_a_few_times_in_a_second_however_many_events_there_are() -> None:
     calls: list[int] = []
-    observers = Observers({"counting": lambda events: calls.append(len(events))})
+    observers = Observers([("counting", lambda events: calls.append(len(events)))])
     began_at = time.monotonic()
     while time.monotonic() < began_at + 0.5:
         observers.tell(SlaveChanged(0.0, "slave 0", "idle"))
