@@ -146,9 +146,14 @@ def _as_a_script_here() -> Iterator[None]:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    import argparse
+
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not seconds > 0:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r}: it must be a number of seconds above 0")
     return seconds
 
 

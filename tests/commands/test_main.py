@@ -170,3 +170,10 @@ def test_a_reader_that_stops_reading_is_no_error() -> None:
         flood.stdout.close()
         assert flood.wait(30) == 1
         assert flood.stderr.read() == b""
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "nan", "soon"])
+def test_check_says_what_a_limit_must_be(limit: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["check", "LocalSlave()", f"--limit={limit}"])
+    assert f"{limit!r}: it must be a number of seconds above 0" in capsys.readouterr().err
