@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -117,6 +118,27 @@ def test_a_script_that_was_killed_is_not_shown_and_leaves_nothing(
     assert len(list((tmp_path / "runs").iterdir())) == 1
     assert top(tmp_path / "runs").returncode == 1
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_script_that_does_not_answer_is_not_said_to_have_ended(
+    script: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    terminal = Terminal([*TOP, str(tmp_path / "runs"), "--interval", "0.1"])
+    try:
+        terminal.wait_for(lambda text: "20 of 20" in text)
+        script.send_signal(signal.SIGSTOP)
+        try:
+            run = top(tmp_path / "runs", str(script.pid), "--once")
+        finally:
+            script.send_signal(signal.SIGCONT)
+        assert run.returncode == 1
+        assert f"process {script.pid} does not answer within 5 s: it has been stopped" in run.stderr
+        assert terminal.process.poll() is None
+        end(script)
+        text = terminal.finish()
+    finally:
+        terminal.end()
+    assert text.endswith("The last run has ended.")
 
 
 def test_top_on_a_terminal_follows_a_run_to_its_end(

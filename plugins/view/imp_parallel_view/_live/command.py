@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import folder as folders
-from .calls import snapshots
+from .calls import NoAnswer, snapshots
 
 _NONE = (
     "no script of yours on this machine can be seen now. Give its Manager the plugin Live: "
@@ -81,10 +81,20 @@ def _follow(
 
     console = Console()
     with Live(console=console, screen=True, auto_refresh=False) as live:
-        while following := snapshots(folder, pid):
-            runs = following
+        while runs_now := _unless_silent(folder, pid, runs):
+            runs = runs_now
             live.update(_drawn(runs, console.height - 1), refresh=True)
             time.sleep(interval_s)
     console.print(_drawn(runs, height=10**6))
     console.print("The last run has ended." if pid is None else "The run has ended.")
     return 0
+
+
+def _unless_silent(
+    folder: Path, pid: int | None, before: Sequence[dict[str, Any]]
+) -> Sequence[dict[str, Any]]:
+    """Return the runs as they are now; as they were before, while none of them answers."""
+    try:
+        return snapshots(folder, pid)
+    except NoAnswer:
+        return before
