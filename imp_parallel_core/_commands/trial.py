@@ -13,13 +13,18 @@ import cloudpickle
 
 from .._api.manager import Manager
 from .._errors import Error, NoMoreSlavesError, RemoteError, ResultTimeoutError, SetupError
-from .._plugins.launch import quoted_output, read_tail
 from .._plugins.slaves import describe
 from .._threads import VARIABLES
 from . import trial_tasks
 from .steps import Failed, Status, Step
 from .trial_leftovers import Leftovers
-from .trial_report import environment_step, states_of, submission_text, versions_step
+from .trial_report import (
+    environment_step,
+    nothing_has_come,
+    states_of,
+    submission_text,
+    versions_step,
+)
 from .trial_signs import Onlooker, hearing
 
 if TYPE_CHECKING:
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
 
 _OUTPUT = "imp-parallel-check%d.output"
 _LOOK_S = 0.1
+_GRACE_S = 5.0
+_STARTS = ("launching", "connected")
 _ROUND_TRIPS = 20
 _ROUND_TRIPS_S = 2.0
 _PAYLOAD_BYTES = 1 << 20
@@ -110,6 +117,8 @@ class Trial:
         finally:
             self._leftovers.begin_end()
             manager.close()
+        for text in self._lost if succeeded else ():  # others of an array than the one that came
+            self._report(Step("lost", Status.NEWS, text))
         step = self._leftovers.step(removes_output=succeeded)
         self._report(step)
         return succeeded and step.status is Status.OK
@@ -129,8 +138,6 @@ class Trial:
             self._ok("environment", *environment_step(found))
             if self._wishes.modules:
                 self._import_modules(manager, context, found)
-        for text in self._lost:  # those of an array that are not needed for an answer
-            self._report(Step("lost", Status.NEWS, text))
 
     def _add(self, manager: Manager) -> None:
         try:
@@ -207,7 +214,7 @@ class Trial:
                     return result
             except ResultTimeoutError:
                 self._look(manager)
-                if time.monotonic() - self._begun_at > self._wishes.limit_s:
+                if self._is_too_late():
                     raise self._too_late() from None
             except NoMoreSlavesError as problem:
                 self._look(manager)
@@ -244,30 +251,20 @@ class Trial:
         tried = ", ".join(self._onlooker.addresses)
         return f"it has reached this script at {info.address}{way} (it may try {tried})"
 
+    def _is_too_late(self) -> bool:
+        """Return whether the limit is over; a slave that starts is about to be given up then.
+
+        The error of that has evidence which the check has not, so it may come a little later.
+        """
+        late_s = time.monotonic() - self._begun_at - self._wishes.limit_s
+        starts = not self._has_come and any(info.state in _STARTS for info in self._infos)
+        return late_s > (_GRACE_S if starts else 0.0)
+
     def _too_late(self) -> Failed:
-        limit_s = self._wishes.limit_s
         if self._has_come:
+            limit_s = self._wishes.limit_s
             return Failed("task", f"a task has not ended within the {limit_s:g} s of --limit")
-        output = self._infos[0].output_path if self._infos else ""
-        if any(info.state == "queued" for info in self._infos):
-            states = states_of(self._infos)
-            return Failed(
-                "started",
-                f"nothing has started within the {limit_s:g} s of --limit. {states}",
-                "The reason above is the batch system's own: ask for less, or for what is free, or "
-                "wait longer, by --limit.",
-            )
-        if not self._onlooker.is_launched:
-            return Failed(
-                "submitted",
-                f"the launch has not come to an end within the {limit_s:g} s of --limit",
-            )
-        return Failed(
-            "connected",
-            f"a slave has been launched, and has not connected within the {limit_s:g} s of --limit"
-            f"{quoted_output(output or None, read_tail(output or None))}",
-            "If a slow start is the reason, wait longer, by --limit.",
-        )
+        return nothing_has_come(self._wishes.limit_s, self._infos, self._onlooker)
 
     # ---- telling
 
@@ -285,11 +282,11 @@ class Trial:
 
     def _hear(self, logger: str, message: str) -> None:
         """Tell a warning of the library's, in whichever thread that comes."""
-        if self._leftovers.is_ending:
-            self._leftovers.hear(message)
-        elif logger == "imp_parallel.waiting":
+        if logger == "imp_parallel.waiting":
             pass  # the check itself waits, and has said why
         elif message.startswith("lost "):  # if it matters, the error has all of it
-            self._lost.append(message)
+            self._lost.append(message)  # also if those that were lost alike are told at the end
+        elif self._leftovers.is_ending:
+            self._leftovers.hear(message)
         else:
             self._report(Step("warning", Status.NEWS, message, facts={"logger": logger}))

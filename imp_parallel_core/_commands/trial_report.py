@@ -1,4 +1,4 @@
-"""What a check says of what it has found. Pure."""
+"""What a check says of what it has found."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import cloudpickle
 
 import imp_parallel_core
 
+from .._plugins.launch import quoted_output, read_tail
 from .._threads import VARIABLES
+from .steps import Failed
 
 if TYPE_CHECKING:
     from .._fleet.info import SlaveInfo
@@ -35,6 +37,29 @@ def states_of(infos: Sequence[SlaveInfo]) -> str:
     counts = Counter(info.state for info in infos)
     counted = ", ".join(f"{count} {state}" for state, count in counts.items())
     return f"{counted}: {details[0]}"
+
+
+def nothing_has_come(limit_s: float, infos: Sequence[SlaveInfo], onlooker: Onlooker) -> Failed:
+    """Return how far slaves have come of which none has introduced itself within the limit."""
+    within = f"within the {limit_s:g} s of --limit"
+    states = states_of(infos)
+    if not onlooker.is_launched:
+        text = f"the launch has not come to an end {within}"
+        return Failed("submitted", f"{text}. {states}" if states else text)
+    if any(info.state == "queued" for info in infos):
+        return Failed(
+            "started",
+            f"nothing has started {within}. {states}",
+            "If the batch system gives a reason above, ask for less, or for what is free. "
+            "Otherwise wait longer, by --limit.",
+        )
+    output = infos[0].output_path or None if infos else None
+    return Failed(
+        "connected",
+        f"a slave has been launched, and has not connected {within}"
+        f"{quoted_output(output, read_tail(output))}",
+        "If a slow start is the reason, wait longer, by --limit.",
+    )
 
 
 def versions_step(found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -56,6 +56,25 @@ def check(expression: str, *arguments: str) -> Checked:
     return checked
 
 
+def script_of_check(expression: str, *arguments: str) -> str:
+    """Return the text of a script that runs a check, and prints what people read."""
+    called = f"main({['check', expression, *arguments]!r})"
+    return f"import sys\nfrom imp_parallel_core._commands.main import main\nsys.exit({called})\n"
+
+
+def check_says_the_same(evidence: str, expression: str, *arguments: str) -> None:
+    """See to it that a check of slaves that can't start has all that a script is told of them.
+
+    Args:
+        evidence: what the script is told.
+        expression: makes the same slaves.
+        arguments: further arguments of the check.
+    """
+    text = check(expression, *arguments).failure("started")
+    missing = [line for line in evidence.splitlines() if line.strip() not in text]
+    assert not missing, text
+
+
 CHAIN = [
     *("plugin", "checked", "submitted", "started", "connected", "versions", "task", "round trip"),
     *("payload", "environment"),

@@ -100,6 +100,12 @@ def test_a_python_that_can_not_be_started_fails_with_its_own_words(
     assert line.split()[0] in text
 
 
+def test_an_array_whose_slaves_all_fail_alike_has_left_nothing_behind() -> None:
+    checked = check("LocalSlaves(2)", "--python", f"{PYTHON} -c 'raise SystemExit(100)'")
+    assert "2 slaves (0-1), all alike" in checked.failure("started")
+    assert checked.named("gone")["status"] == "ok"
+
+
 def test_a_slave_that_never_connects_fails_at_the_limit_with_what_it_has_printed(
     folder: Path,
 ) -> None:

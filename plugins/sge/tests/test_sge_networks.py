@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import textwrap
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.checking import script_of_check
 from tests.support.cluster_network import LOGIN, NODES, ClusterNetwork
 from tests.support.scripts import Scripts, finish
 from tests.support.waiting import wait_until
@@ -203,24 +203,15 @@ def test_an_address_that_the_nodes_can_not_reach_is_named_within_seconds(
     cluster_network: ClusterNetwork, on_login_node: Scripts
 ) -> None:
     host = cluster_network.outside[LOGIN]
-    script = on_login_node.start(
-        script_of(f"""
-        with Manager(host={host!r}) as manager:
-            manager.add_slave(SGEQsubSlaveArray(1))
-            context = manager.get_context()
-            add_tasks(context, 1, 0.1)
-            finish(context.get_results_unordered())
-        """)
-    )
-    assert script.stderr is not None
-    said = [script.stderr.readline()]
-    while "no answer" not in said[-1]:
-        said.append(script.stderr.readline())
-        assert said[-1], said
-    assert "has not connected" in said[0]
-    assert f"{host}:" in said[-1]
-    script.send_signal(signal.SIGINT)
-    script.wait(20.0)
+    arguments = ("--host", host, "--limit", "12")
+    checking = on_login_node.start(script_of_check("SGEQsubSlaveArray(1)", *arguments))
+    code, out, _ = finish(checking)
+    warning, failure = (out.partition(word)[2] for word in (" warning ", "FAILED "))
+    assert code == 1
+    for text in (warning.partition("FAILED ")[0], failure):
+        assert "not connect" in text
+        assert f"{host}:" in text
+        assert "no answer" in text
 
 
 def test_the_error_names_a_firewall_that_refuses_within_seconds(
@@ -239,12 +230,16 @@ def test_the_error_names_a_firewall_that_refuses_within_seconds(
             """)
         )
         code, _, err = finish(script, 30.0)
+        checking = script_of_check("SGEQsubSlaveArray(1)", "--host", host)
+        code_of_check, out, _ = finish(on_login_node.start(checking))
     finally:
         network.heal(LOGIN)
-    assert code == 1
+    assert code == code_of_check == 1
     assert "NoSlaveStartedError" in err
-    assert f"{host}:" in err
-    assert "Connection refused" in err
+    assert "FAILED   started" in out
+    for text in (err, out):
+        assert f"{host}:" in text
+        assert "Connection refused" in text
 
 
 def test_slaves_fill_a_parallel_environment_over_several_hosts(

@@ -16,6 +16,7 @@ import pytest
 from harness_sge import submissions_in
 
 from tests.support.as_root import signal_as_root
+from tests.support.checking import check, script_of_check
 from tests.support.grid_engine import Cell
 from tests.support.scripts import Scripts, finish
 from tests.support.waiting import wait_until
@@ -144,10 +145,11 @@ def test_default_options_that_only_verify_are_named_as_the_cause_in_few_lines(
     (tmp_path / ".sge_request").write_text(default + "\n")
     code, _, err = finish(scripts.start(SQUARES.replace("Array(2)", "Array(12)")))
     assert code == 1
-    assert "nothing was submitted: your default options for qsub only verify" in err
-    assert ".sge_request" in err
-    assert "12 slaves (0-11), all alike" in err
-    assert len(err.splitlines()) < 100
+    for text in (err, check("SGEQsubSlaveArray(12)").failure("submitted")):
+        assert "nothing was submitted: your default options for qsub only verify" in text
+        assert ".sge_request" in text
+        assert "12 slaves (0-11), all alike" in text
+        assert len(text.splitlines()) < 100
 
 
 def test_a_submission_that_lasts_and_fails_gives_up_no_slave_that_is_connected(
@@ -282,35 +284,33 @@ def test_slaves_that_run_are_waited_for_where_qstat_lists_only_those_that_wait(
 
 
 @pytest.mark.parametrize("line", ["exit", "exit 3", "exec true"])
-def test_a_profile_that_ends_the_shell_is_named_as_the_cause(
-    cluster: Cell, scripts: Scripts, line: str
-) -> None:
+def test_a_profile_that_ends_the_shell_is_named_as_the_cause(cluster: Cell, line: str) -> None:
     profile = cluster.home / ".bash_profile"
     profile.write_text(line + "\n")
     try:
-        code, _, err = finish(scripts.start(SQUARES))
+        text = check("SGEQsubSlaveArray(2)").failure("started")
     finally:
         profile.unlink()
-    assert code == 1
-    assert "NoSlaveStartedError" in err
-    assert f"exit code {3 if '3' in line else 0}, before its script had begun" in err
-    assert "~/.bash_profile" in err
+    assert f"exit code {3 if '3' in line else 0}, before its script had begun" in text
+    assert "~/.bash_profile" in text
 
 
 def test_a_parallel_environment_that_does_not_control_its_slaves_is_named_as_the_cause(
     cluster: Cell, scripts: Scripts, tmp_path: Path
 ) -> None:
     (tmp_path / "inside.py").write_text(textwrap.dedent(IN_ENVIRONMENT))
+    (tmp_path / "check.py").write_text(script_of_check("SGEPESlaveArray()"))
     script = scripts.start(
         f"""
         import subprocess
         options = "-sync y -pe loose 2 -cwd -j y -o out -S /bin/bash -v PYTHONPATH".split()
-        text = "exec {sys.executable} inside.py"
+        text = "{sys.executable} inside.py && {sys.executable} check.py"
         subprocess.run(["qsub", *options], input=text, text=True, check=True, stdout=-3)
         """
     )
     code, _, err = finish(script)
     said = (tmp_path / "out").read_text()
     assert (code, err) == (0, ""), said
-    assert "didn't accept task" in said
-    assert "must have control_slaves TRUE (qconf -sp loose shows it" in said
+    for text in (said, said.partition(" plugin ")[2]):  # the script's and the check's, and this
+        assert "didn't accept task" in text
+        assert "must have control_slaves TRUE (qconf -sp loose shows it" in text

@@ -18,7 +18,8 @@ from imp_parallel_sge._system import GridEngine
 from imp_parallel_core import CommandResult, LaunchError, Manager
 from tests.support.batch_suite.cluster import BatchCluster
 from tests.support.batch_suite.slaves import squared, squares, wait_for
-from tests.support.batch_suite.troubles import failure_of
+from tests.support.batch_suite.troubles import failures_of
+from tests.support.checking import check
 from tests.support.grid_engine import Cell
 from tests.support.waiting import wait_until
 
@@ -29,10 +30,11 @@ def test_no_parallel_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PE_HOSTFILE", raising=False)
     with Manager(output=None) as manager, pytest.raises(LaunchError, match="qsub -pe"):
         manager.add_slave(SGEPESlaveArray())
+    assert "qsub -pe" in check("SGEPESlaveArray()").failure("checked")
 
 
 def test_where_qstat_gives_no_reason_a_dry_run_of_the_scheduler_does(
-    cluster: Cell, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    cluster: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a site where schedd_job_info is off."""
     plain = GridEngine.descriptions_in
@@ -41,16 +43,27 @@ def test_where_qstat_gives_no_reason_a_dry_run_of_the_scheduler_does(
         return [each._replace(reason="") for each in plain(self, done, asked)]
 
     monkeypatch.setattr(GridEngine, "descriptions_in", without_reasons)
-    with manager_of(1, "-l arch=nothing-like-it"):
-        wait_until(lambda: "still queued" in caplog.text, 30.0, "the warning")
-    assert "arch=nothing-like-it) cannot run at host" in caplog.text
+    checked = check("SGEQsubSlaveArray(1, '-l arch=nothing-like-it')", "--limit", "10")
+    assert "still queued" in checked.said
+    for text in (checked.said, checked.failure("started")):
+        assert "arch=nothing-like-it) cannot run at host" in text
+
+
+def test_a_check_while_nobody_reaches_the_qmaster_says_so_and_that_the_options_may_be_right(
+    batch: BatchCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SGE_QMASTER_PORT", "1")
+    checked = check("SGEQsubSlaveArray(1)", "--limit", "3")
+    assert "qsub could not reach" in checked.failure("started")
+    assert batch.said_of_nobody in checked.said
+    assert "This says nothing about the options. Try again when" in checked.said
 
 
 def test_a_job_in_error_tells_grid_engines_reason(batch: BatchCluster) -> None:
-    text = failure_of(batch, "-wd /nowhere/at/all")
-    assert "Eqw" in text
-    assert "can't chdir to /nowhere/at/all" in text
-    assert "qsub -terse" in text
+    for text in failures_of(batch, "-wd /nowhere/at/all"):
+        assert "Eqw" in text
+        assert "can't chdir to /nowhere/at/all" in text
+        assert "qsub -terse" in text
 
 
 @pytest.fixture
@@ -62,9 +75,9 @@ def without_starter(cluster: Cell) -> Iterator[None]:
 
 
 def test_a_shell_that_does_not_exist_is_named(batch: BatchCluster, without_starter: None) -> None:
-    text = failure_of(batch, "-S /nowhere/at/all/bash")
-    assert "Eqw" in text
-    assert "/nowhere/at/all/bash" in text
+    for text in failures_of(batch, "-S /nowhere/at/all/bash"):
+        assert "Eqw" in text
+        assert "/nowhere/at/all/bash" in text
 
 
 @pytest.fixture

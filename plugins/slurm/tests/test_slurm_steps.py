@@ -13,6 +13,7 @@ import pytest
 from imp_parallel_slurm import SlurmStepSlaveArray
 
 from imp_parallel_core import LaunchError, Manager
+from tests.support.checking import check
 from tests.support.slurm import NODES, Slurm
 from tests.support.waiting import wait_until
 
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.timeout(180)
 PROLOGUE = """
 import glob, os, signal, sys, time
 from imp_parallel_core import Manager, SlurmStepSlaveArray
+from imp_parallel_core._commands.main import main
 
 def place(number):
     time.sleep(0.05)
@@ -156,6 +158,7 @@ def test_an_srun_that_is_refused_is_told_with_its_words(slurm: Slurm, tmp_path: 
         tmp_path,
         """
         os.environ["SLURM_CPUS_PER_TASK"] = "99"
+        main(["check", "SlurmStepSlaveArray()"])
         with Manager() as manager:
             manager.add_slave(SlurmStepSlaveArray())
             context = manager.get_context()
@@ -166,15 +169,18 @@ def test_an_srun_that_is_refused_is_told_with_its_words(slurm: Slurm, tmp_path: 
     )
     assert done.returncode == 1
     assert "NoSlaveStartedError" in done.stderr
-    assert "Unable to create step" in done.stderr
-    assert "srun --ntasks=2" in done.stderr
+    for text in (done.stderr, done.stdout):
+        assert "Unable to create step" in text
+        assert "srun --ntasks=2" in text
 
 
 def test_a_python_line_that_fails_is_told_with_its_words(slurm: Slurm, tmp_path: Path) -> None:
     done = under_salloc(
         tmp_path,
         """
-        with Manager(python="nonsense_module load imp; python3") as manager:
+        line = "nonsense_module load imp; python3"
+        main(["check", "SlurmStepSlaveArray()", "--python", line])
+        with Manager(python=line) as manager:
             manager.add_slave(SlurmStepSlaveArray())
             context = manager.get_context()
             context.add_task(os.getpid)
@@ -183,8 +189,9 @@ def test_a_python_line_that_fails_is_told_with_its_words(slurm: Slurm, tmp_path:
         "--ntasks=2",
     )
     assert done.returncode == 1
-    assert "nonsense_module: command not found" in done.stderr
-    assert "exit code 127" in done.stderr
+    for text in (done.stderr, done.stdout):
+        assert "nonsense_module: command not found" in text
+        assert "exit code 127" in text
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -267,3 +274,4 @@ def test_what_is_no_allocation_is_said_to_be_none(monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(name)
     with Manager(output=None) as manager, pytest.raises(LaunchError, match="salloc --ntasks=N"):
         manager.add_slave(SlurmStepSlaveArray())
+    assert "salloc --ntasks=N" in check("SlurmStepSlaveArray()").failure("checked")

@@ -11,7 +11,7 @@ from imp_parallel_slurm import SlurmSlaveArray
 from imp_parallel_slurm._slurm import Slurm
 
 from tests.support.batch_suite.cluster import BatchCluster
-from tests.support.batch_suite.troubles import failure_of
+from tests.support.batch_suite.troubles import failures_of
 from tests.support.slurm import LARGEST_ARRAY
 from tests.support.slurm import Slurm as Cluster
 from tests.support.waiting import wait_until
@@ -26,23 +26,20 @@ class Credulous(Slurm):
         pass
 
 
-class CredulousArray(SlurmSlaveArray):
-    system = Credulous()
-
-
 def test_an_array_that_is_larger_than_the_cluster_allows(batch: BatchCluster) -> None:
-    text = failure_of(batch, count=LARGEST_ARRAY + 1)
-    assert "Invalid job array specification" in text
-    assert "MaxArraySize" in text
+    for text in failures_of(batch, count=LARGEST_ARRAY + 1, step="submitted"):
+        assert "Invalid job array specification" in text
+        assert "MaxArraySize" in text
 
 
 def test_tasks_that_ended_well_without_a_slave_are_an_error_within_seconds(
-    batch: BatchCluster, tmp_path: Path
+    batch: BatchCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(SlurmSlaveArray, "system", Credulous())
     script = tmp_path / "job.sh"
     script.write_text("#!/bin/sh\ntrue\n")
-    text = failure_of(batch, array=CredulousArray(2, str(script)))
-    assert "has gone from the queue: exit code 0, before its script had begun" in text
+    for text in failures_of(batch, str(script)):
+        assert "has gone from the queue: exit code 0, before its script had begun" in text
 
 
 def test_variables_that_change_what_slurms_commands_do_are_passed_over(

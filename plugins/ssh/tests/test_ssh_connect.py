@@ -18,9 +18,15 @@ from imp_parallel_ssh._paramiko.connection import ParamikoConnection
 from imp_parallel_ssh._target import parse_target
 
 from imp_parallel_core import LaunchError
+from tests.support.checking import check_says_the_same
 from tests.support.networks import Network
 from tests.support.sshd import ME, Daemons, Person, Sshd, make_key, run
 from tests.support.waiting import wait_until
+
+
+@pytest.fixture(autouse=True)
+def _in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 @contextmanager
@@ -50,12 +56,18 @@ def output_of(connection: ParamikoConnection, command: str) -> str:
     return data.decode() + b"".join(errors).decode()
 
 
-def why_not(name: str, timeout_s: float = 10.0) -> str:
-    """Return why a host can't be connected to; fail if that takes too long to find out."""
+def why_not(name: str, timeout_s: float = 10.0, *, checks: bool = True) -> str:
+    """Return why a host can't be connected to; fail if that takes too long to find out.
+
+    What ``imp-parallel check`` says of a slave there must have all of it. It is not asked where it
+    would wait as long as slaves do.
+    """
     start = time.monotonic()
     with pytest.raises(LaunchError) as caught:
         connect(parse_target(name), timeout_s)
     assert time.monotonic() - start < timeout_s + 5.0
+    if checks:
+        check_says_the_same(str(caught.value), f"SSHSlave({name!r}, client='paramiko')")
     return str(caught.value)
 
 
@@ -339,7 +351,7 @@ def test_an_agent_that_does_not_answer_is_waited_for_no_longer_than_allowed(
     os.kill(pid, 19)
     person.name(sshd, "there")
     start = time.monotonic()
-    why = why_not("there", 3.0)
+    why = why_not("there", 3.0, checks=False)
     os.kill(pid, 18)
     assert time.monotonic() - start < 6.0
     assert "agent" in why or "logging in" in why
@@ -440,7 +452,7 @@ def test_a_closed_port_is_an_error(person: Person, sshd: Sshd) -> None:
 
 def test_a_port_of_something_else_is_an_error(person: Person, daemons: Daemons) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        why = why_not(f"{ME}@127.0.0.1:{silent.getsockname()[1]}", 2.0)
+        why = why_not(f"{ME}@127.0.0.1:{silent.getsockname()[1]}", 2.0, checks=False)
     assert "sshd" in why
 
 

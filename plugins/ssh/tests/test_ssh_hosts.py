@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
@@ -10,14 +9,14 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hosts import MakeSlave, client, make_slave, there, why_no_common_python
+from hosts import MakeSlave, client, errors_of, make_slave, there, why_no_common_python
 from imp_parallel_ssh import SSHSlave
 
-from imp_parallel_core import Manager, NoSlaveStartedError
+from imp_parallel_core import Manager
 from tests.support.as_root import as_root, can_be_root
+from tests.support.checking import check
 from tests.support.packages import CanNotBeHad, need
 from tests.support.sshd import Daemons, LoginUser, Person, Sshd
-from tests.support.waiting import wait_until
 
 __all__ = ["client", "make_slave", "there"]  # fixtures
 
@@ -52,16 +51,6 @@ def result_of(slave: SSHSlave) -> object:
         context.add_task(lambda said: (said, str(Path.cwd()), bytes(300_000)))
         (result,) = context.get_results_unordered()
         return result
-
-
-def error_of(slave: SSHSlave, **options: str) -> str:
-    with Manager(**options) as manager:  # type: ignore[arg-type]  # passed through
-        manager.add_slave(slave)
-        context = manager.get_context()
-        context.add_task(os.getpid)
-        with pytest.raises(NoSlaveStartedError) as caught:
-            list(context.get_results_unordered())
-        return str(caught.value)
 
 
 @needs_common_python
@@ -109,35 +98,27 @@ def test_a_login_shell_that_reads_instead_gets_no_program_and_is_told_of(
     daemons: Daemons,
     there: Sshd,
     make_slave: MakeSlave,
-    caplog: pytest.LogCaptureFixture,
     line: str,
 ) -> None:
-    class Impatient(Manager):
-        connect_timeout = 8.0
-
     user = daemons.add_user("bash", {".bashrc": f"echo welcome\n{line}\n"})
-    with caplog.at_level(logging.WARNING, "imp_parallel.ssh"), Impatient() as manager:
-        manager.add_slave(make_slave(log_in_as(user, person, there)))
-        context = manager.get_context()
-        context.add_task(os.getpid)
-        wait_until(lambda: "Python has not begun yet" in caplog.text, 8.0, "a word of it")
-        with pytest.raises(NoSlaveStartedError) as caught:
-            list(context.get_results_unordered())
-    for text in (caplog.text, str(caught.value)):
+    slave = make_slave(log_in_as(user, person, there))
+    checked = check(repr(slave), "--limit", "9")
+    assert "Python has not begun yet" in checked.said
+    for text in (checked.said, checked.failure("started")):
         assert "start-up files" in text
         assert "'welcome'" in text
-    assert (
-        not Path("slave0.output").exists() or "not found" not in Path("slave0.output").read_text()
-    )
+    output = Path("imp-parallel-check0.output")
+    assert not output.exists() or "not found" not in output.read_text()
 
 
 @pytest.mark.parametrize("options", [{}, {"output": None}])
 def test_a_line_that_prints_and_fails_ends_with_its_own_words(
-    there: Sshd, make_slave: MakeSlave, options: dict[str, str]
+    there: Sshd, make_slave: MakeSlave, options: dict[str, None]
 ) -> None:
-    error = error_of(make_slave(python="echo no licence left; false; python3"), **options)
-    assert "no licence left" in error
-    assert "exit code 1" in error
+    slave = make_slave(python="echo no licence left; false; python3")
+    for error in errors_of(slave, **options):
+        assert "no licence left" in error
+        assert "exit code 1" in error
 
 
 @pytest.mark.parametrize("shell", PROFILES)
@@ -151,10 +132,10 @@ def test_a_host_without_python_says_where_it_was_looked_for(
         "fish": {".config/fish/config.fish": "set -x PATH /nowhere\n"},
     }
     user = daemons.add_user(shell, no_path[shell])
-    error = error_of(make_slave(log_in_as(user, person, sshd)))
-    assert "no Python here" in error
-    assert "python3" in error
-    assert "exit code 127" in error
+    for error in errors_of(make_slave(log_in_as(user, person, sshd))):
+        assert "no Python here" in error
+        assert "python3" in error
+        assert "exit code 127" in error
 
 
 def test_another_version_of_python_is_refused_before_anything_is_sent(
@@ -164,9 +145,9 @@ def test_another_version_of_python_is_refused_before_anything_is_sent(
     lie = "import sys; sys.version_info = (3, 9, 1, 'final', 0); exec(sys.argv[1])"
     liar.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{lie}" "$2"\n')
     liar.chmod(0o755)
-    error = error_of(make_slave(python=str(liar)))
-    assert "the Python there is 3.9" in error
-    assert "python=" in error
+    for error in errors_of(make_slave(python=str(liar))):
+        assert "the Python there is 3.9" in error
+        assert "python=" in error
 
 
 def in_mounts(*mounts: str) -> list[str]:
@@ -188,10 +169,10 @@ def test_a_host_with_no_room_anywhere_says_so_for_each_place(
     sshd = daemons.start(prefix=mounts, temporary="/tmp")
     user = daemons.add_user("bash")
     user.allow("500")
-    error = error_of(make_slave(log_in_as(user, person, sshd)))
-    assert "/tmp: Read-only file system" in error
-    assert f"{user.home}: Permission denied" in error
-    assert "/dev/shm: Read-only file system" in error
+    for error in errors_of(make_slave(log_in_as(user, person, sshd))):
+        assert "/tmp: Read-only file system" in error
+        assert f"{user.home}: Permission denied" in error
+        assert "/dev/shm: Read-only file system" in error
 
 
 @needs_common_python

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hosts import client
 
+from tests.support.checking import script_of_check
 from tests.support.cluster_network import LAPTOP, LOGIN, NODES, ClusterNetwork
 from tests.support.scripts import Scripts, finish
 from tests.support.sshd import Daemons, Person, Sshd
@@ -258,17 +259,11 @@ def test_a_killed_laptop_leaves_nothing_on_the_cluster(
 def test_a_slave_that_can_not_start_is_explained_with_what_its_job_said(
     laptop: Scripts, login: Sshd
 ) -> None:
-    script = PROLOGUE + (
-        "with Manager(python='echo no such module >&2; false') as manager:\n"
-        "    manager.add_slave(SGEQsubSlaveArray(1, via=SSHHost('login')))\n"
-        "    context = manager.get_context()\n"
-        "    context.add_task(task, 0)\n"
-        "    try: list(context.get_results_unordered())\n"
-        "    except NoMoreSlavesError as problem: print(problem)\n"
-    )
-    code, out, _ = finish(laptop.start(script), 120.0)
-    assert code == 0
-    assert "no such module" in out
+    line = "echo no such module >&2; false"
+    checking = script_of_check("SGEQsubSlaveArray(1, via=SSHHost('login'))", "--python", line)
+    code, out, err = finish(laptop.start(checking), 120.0)
+    assert (code, err) == (1, "")
+    assert "no such module" in out.partition("FAILED   started")[2]
 
 
 def test_a_login_node_without_grid_engine_is_an_error_at_once(laptop: Scripts, login: Sshd) -> None:
@@ -281,8 +276,12 @@ def test_a_login_node_without_grid_engine_is_an_error_at_once(laptop: Scripts, l
     code, out, err = finish(laptop.start(script))
     assert (code, err) == (0, "")
     assert "LaunchError" in out
-    assert "qsub was not found" in out
-    assert "/nowhere" in out
+    checking = script_of_check("SGEQsubSlaveArray(1, via=SSHHost('login'))")
+    code_of_check, checked, _ = finish(laptop.start(checking))
+    assert code_of_check == 1
+    for text in (out, checked.partition("FAILED   checked")[2]):
+        assert "qsub was not found" in text
+        assert "/nowhere" in text
 
 
 def test_what_slaves_print_beyond_the_login_node_comes_at_the_end(

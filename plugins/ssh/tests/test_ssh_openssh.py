@@ -20,6 +20,7 @@ from imp_parallel_ssh._openssh.connection import OpenSSHConnection
 
 from imp_parallel_core import LaunchError, Manager
 from tests.support.batch import Batch, BatchArray
+from tests.support.checking import check_says_the_same
 from tests.support.sshd import ME, Person, Sshd, make_key
 from tests.support.waiting import wait_until
 
@@ -31,10 +32,17 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def error_at(target: str, timeout_s: float = 10.0) -> str:
+    """Return why a host can't be connected to, which a check of a slave there must say, too."""
     with pytest.raises(LaunchError) as caught:
         OpenSSHConnection(target, timeout_s)
     assert ".." not in str(caught.value)
+    check_says_the_same(str(caught.value), f"SSHSlave({target!r}, client='openssh')")
     return str(caught.value)
 
 

@@ -1,27 +1,21 @@
-"""What people see of a cluster: imp-parallel check, and what slaves print, as it comes."""
+"""What people see of a cluster: imp-parallel check, and what slaves print, as it comes.
+
+What a check says of slaves that can't start is tested beside what a script says (:mod:`.troubles`).
+"""
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
 from pathlib import Path
-
-import pytest
 
 from imp_parallel_core import Manager, OutputLine
 from tests.support.batch_suite.cluster import BatchCluster
 from tests.support.checking import CHAIN, check
-from tests.support.odd_pythons import python_without_a_network
 from tests.support.waiting import wait_until
 
 __all__ = [
-    "test_a_check_of_a_command_that_is_missing_says_what_to_do",
-    "test_a_check_of_a_line_that_fails_quotes_the_jobs_output",
-    "test_a_check_of_a_master_that_can_not_be_reached_names_its_addresses",
     "test_a_check_of_an_array_goes_through_the_whole_chain",
     "test_a_check_of_jobs_that_never_start_says_the_batch_systems_reason_and_ends_them",
-    "test_a_check_of_options_that_are_refused_quotes_the_batch_system",
     "test_what_slaves_print_comes_to_the_script_while_they_work",
 ]
 
@@ -48,22 +42,6 @@ def test_a_check_of_an_array_goes_through_the_whole_chain(
     assert list(tmp_path.glob("*check*")) == []
 
 
-def test_a_check_of_options_that_are_refused_quotes_the_batch_system(batch: BatchCluster) -> None:
-    refusal = batch.refusals[-1]
-    text = check(expression_of(batch, refusal.options)).failure("submitted")
-    assert f"refused the array: exit code {refusal.exit_code}" in text
-    assert refusal.words in text
-
-
-def test_a_check_of_a_command_that_is_missing_says_what_to_do(
-    batch: BatchCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    text = check(expression_of(batch)).failure("checked")
-    assert batch.array.system.advice in text
-    monkeypatch.undo()
-
-
 def test_a_check_of_jobs_that_never_start_says_the_batch_systems_reason_and_ends_them(
     batch: BatchCluster,
 ) -> None:
@@ -74,22 +52,6 @@ def test_a_check_of_jobs_that_never_start_says_the_batch_systems_reason_and_ends
     assert "ask for less" in text
     assert "queued" in checked.said
     wait_until(lambda: not batch.jobs(), what="an empty queue")
-
-
-def test_a_check_of_a_line_that_fails_quotes_the_jobs_output(batch: BatchCluster) -> None:
-    line = f"nonsense_module load imp; {shlex.quote(sys.executable)}"
-    text = check(expression_of(batch), "--python", line).failure("started")
-    assert "nonsense_module: command not found" in text
-    assert "exit code 127" in text
-
-
-def test_a_check_of_a_master_that_can_not_be_reached_names_its_addresses(
-    batch: BatchCluster, tmp_path: Path
-) -> None:
-    line = python_without_a_network(tmp_path)
-    text = check(expression_of(batch), "--python", line).failure("started")
-    assert "the master can't be reached" in text
-    assert "Network is unreachable" in text
 
 
 def test_what_slaves_print_comes_to_the_script_while_they_work(

@@ -7,14 +7,15 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from imp_parallel_batch import BatchSlaveArray
 
 from imp_parallel_core import LaunchError, Manager, NoSlaveStartedError
 from tests.support.batch_suite.cluster import BatchCluster
 from tests.support.batch_suite.slaves import manager_of, squared, squares, states
+from tests.support.checking import check
 from tests.support.odd_pythons import (
     python_of_another_version,
     python_without_a_network,
@@ -35,24 +36,35 @@ __all__ = [
 ]
 
 
-def failure_of(
+def failures_of(
     batch: BatchCluster,
     options: str = "",
     *,
     count: int = 2,
     python: str | None = None,
-    array: BatchSlaveArray | None = None,
-) -> str:
-    """Return what the error says when an array can't start; it must say it soon."""
+    step: str = "started",
+) -> Iterator[str]:
+    """Yield what a script is told of an array that can't start, and then what a check says.
+
+    Args:
+        batch: where it can't start.
+        options: the array's.
+        count: how many slaves it has.
+        python: as for Manager.
+        step: the one of the check that fails.
+    """
+    array = batch.array(count, options)
     with Manager(python=python) as manager:
-        manager.add_slave(array or batch.array(count, options))
+        manager.add_slave(array)
         context = manager.get_context()
         context.add_task(os.getpid)
         begun = time.monotonic()
         with pytest.raises(NoSlaveStartedError) as caught:
             list(context.get_results_unordered())
         assert time.monotonic() - begun < 60.0
-    return str(caught.value)
+    yield str(caught.value)
+    line = [] if python is None else ["--python", python]
+    yield check(repr(array), *line).failure(step)
 
 
 def test_a_command_that_is_missing_is_named_with_the_path_and_what_to_do(
@@ -61,8 +73,9 @@ def test_a_command_that_is_missing_is_named_with_the_path_and_what_to_do(
     monkeypatch.setenv("PATH", str(tmp_path))
     with Manager(output=None) as manager, pytest.raises(LaunchError) as caught:
         manager.add_slave(batch.array(2))
-    assert str(tmp_path) in str(caught.value)
-    assert batch.array.system.advice in str(caught.value)
+    for text in (str(caught.value), check(repr(batch.array(2))).failure("checked")):
+        assert str(tmp_path) in text
+        assert batch.array.system.advice in text
     assert caught.value.command == (batch.array.system.programs[0],)
     monkeypatch.undo()
 
@@ -71,11 +84,11 @@ def test_options_that_are_refused_are_told_with_the_batch_systems_words(
     batch: BatchCluster, tmp_path: Path
 ) -> None:
     for options, code, words in batch.refusals:
-        text = failure_of(batch, options)
-        assert f"{batch.array.system.programs[0]} refused the array: exit code {code}" in text
-        assert words in text
-        assert options.split()[0] in text
-        assert f"{tmp_path}/.imp_parallel-" in text
+        for text in failures_of(batch, options, step="submitted"):
+            assert f"{batch.array.system.programs[0]} refused the array: exit code {code}" in text
+            assert words in text
+            assert options.split()[0] in text
+            assert f"{tmp_path}/.imp_parallel-" in text
         assert list(tmp_path.glob(".imp_parallel-*")) == []
 
 
@@ -99,9 +112,9 @@ def test_jobs_that_no_place_takes_are_said_in_one_line_to_wait_and_why(
 
 
 def test_a_held_array_is_said_to_be_held(batch: BatchCluster) -> None:
-    with manager_of(batch, 1, batch.held) as manager:
-        said = batch.said_of_held
-        wait_until(lambda: said in manager.slaves[0].detail, 30.0, "the detail")
+    checked = check(repr(batch.array(1, batch.held)), "--limit", "6")
+    assert batch.said_of_held in checked.failure("started")
+    assert batch.said_of_held in checked.said
 
 
 def test_an_array_is_submitted_as_soon_as_the_batch_system_can_be_reached(
@@ -132,30 +145,30 @@ def test_an_array_is_submitted_as_soon_as_the_batch_system_can_be_reached(
     ],
 )
 def test_a_python_line_that_fails(batch: BatchCluster, line: str, words: str, code: int) -> None:
-    text = failure_of(batch, python=line.format(python=shlex.quote(sys.executable)))
-    assert words in text
-    assert f"exit code {code}" in text
-    assert "slave0.output" in text
+    for text in failures_of(batch, python=line.format(python=shlex.quote(sys.executable))):
+        assert words in text
+        assert f"exit code {code}" in text
+        assert "0.output" in text
 
 
 def test_a_python_of_another_version(batch: BatchCluster, tmp_path: Path) -> None:
-    text = failure_of(batch, python=python_of_another_version(tmp_path))
-    assert "this is Python 3.9" in text
-    assert "the master runs Python {}.{}".format(*sys.version_info) in text
+    for text in failures_of(batch, python=python_of_another_version(tmp_path)):
+        assert "this is Python 3.9" in text
+        assert "the master runs Python {}.{}".format(*sys.version_info) in text
 
 
 def test_a_python_without_the_package(batch: BatchCluster, tmp_path: Path) -> None:
-    text = failure_of(batch, python=python_without_the_package(tmp_path))
-    assert "No module named 'imp_parallel_core'" in text
-    assert "Install imp-parallel-core for" in text
-    assert "/nowhere/at/all" in text
-    assert "exit code 1" in text
+    for text in failures_of(batch, python=python_without_the_package(tmp_path)):
+        assert "No module named 'imp_parallel_core'" in text
+        assert "Install imp-parallel-core for" in text
+        assert "/nowhere/at/all" in text
+        assert "exit code 1" in text
 
 
 def test_a_master_that_can_not_be_reached_is_named_with_its_addresses(
     batch: BatchCluster, tmp_path: Path
 ) -> None:
-    text = failure_of(batch, python=python_without_a_network(tmp_path))
-    assert "the master can't be reached" in text
-    assert "Network is unreachable" in text
-    assert "slave0.output" in text
+    for text in failures_of(batch, python=python_without_a_network(tmp_path)):
+        assert "the master can't be reached" in text
+        assert "Network is unreachable" in text
+        assert "0.output" in text
