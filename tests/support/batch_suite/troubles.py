@@ -168,7 +168,8 @@ def test_a_python_without_the_package(batch: BatchCluster, tmp_path: Path) -> No
 def test_a_master_that_can_not_be_reached_is_named_with_its_addresses(
     batch: BatchCluster, tmp_path: Path
 ) -> None:
-    for text in failures_of(batch, python=python_without_a_network(tmp_path)):
-        assert "the master can't be reached" in text
-        assert "Network is unreachable" in text
-        assert "0.output" in text
+    line = python_without_a_network(tmp_path)
+    text = check(repr(batch.array(2)), "--python", line).failure("started")
+    assert "the master can't be reached" in text
+    assert "Network is unreachable" in text
+    assert "0.output" in text
