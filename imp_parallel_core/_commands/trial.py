@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _OUTPUT = "imp-parallel-check%d.output"
 _LOOK_S = 0.1
 _GRACE_S = 5.0
+_MARGIN_S = 3.0  # a launch is asked once in a second how its slaves are
 _STARTS = ("launching", "connected")
 _ROUND_TRIPS = 20
 _ROUND_TRIPS_S = 2.0
@@ -107,7 +108,9 @@ class Trial:
         except (Error, ValueError, OSError) as problem:
             self._report(Failed("checked", str(problem)).step)
             return False
-        manager.connect_timeout = max(1.0, wishes.limit_s - 1.0)  # then the error has the evidence
+        # the error of a slave that is given up has evidence, so it must come before the limit does
+        margin_s = max(1.0, min(_MARGIN_S, wishes.limit_s / 4))
+        manager.connect_timeout = max(1.0, wishes.limit_s - margin_s)
         manager.surplus_timeout = float("inf")
         try:
             self._go_through(manager)

@@ -18,7 +18,7 @@ from imp_parallel_ssh._paramiko.connection import ParamikoConnection
 from imp_parallel_ssh._target import parse_target
 
 from imp_parallel_core import LaunchError
-from tests.support.checking import check_says_the_same
+from tests.support.checking import check, check_says_the_same
 from tests.support.networks import Network
 from tests.support.sshd import ME, Daemons, Person, Sshd, make_key, run
 from tests.support.waiting import wait_until
@@ -452,8 +452,12 @@ def test_a_closed_port_is_an_error(person: Person, sshd: Sshd) -> None:
 
 def test_a_port_of_something_else_is_an_error(person: Person, daemons: Daemons) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        why = why_not(f"{ME}@127.0.0.1:{silent.getsockname()[1]}", 2.0, checks=False)
-    assert "sshd" in why
+        name = f"{ME}@127.0.0.1:{silent.getsockname()[1]}"
+        why = why_not(name, 2.0, checks=False)
+        checked = check(f"SSHSlave({name!r}, client='paramiko')", "--limit", "8")
+    for text in (why, checked.failure("started")):
+        assert "something answers, but did not exchange keys" in text
+        assert "Is it an sshd?" in text
 
 
 def test_a_host_that_drops_packets_is_given_up_in_time(
