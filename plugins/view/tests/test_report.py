@@ -279,6 +279,19 @@ def test_the_command_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     assert "is the record itself" in command(record, "-o", record).stderr
 
 
+def test_the_command_overwrites_what_it_has_made_and_nothing_else(tmp_path: Path) -> None:
+    record = write_record(tmp_path / "run.jsonl", small_run())
+    trace = ("--perfetto", tmp_path / "run.json")
+    for options in ((), trace, (), trace):
+        assert command(record, *options).returncode == 0
+    for options, name in (((), "run.html"), (trace, "run.json")):
+        (tmp_path / name).write_text("my own")
+        run = command(record, *options)
+        assert run.returncode == 1
+        assert "is nothing that this command has made, and is not overwritten" in run.stderr
+        assert (tmp_path / name).read_text() == "my own"
+
+
 InBrowser = Callable[[str], tuple[str, str]]
 
 

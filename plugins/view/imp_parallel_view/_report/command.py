@@ -41,17 +41,17 @@ class Report:
         reader = RecordReader(arguments.record)
         history = History(reader)
         if arguments.perfetto is not None:
-            from .perfetto import trace
+            from .perfetto import START, trace
 
             path = arguments.perfetto
-            _check(path, arguments.record)
+            _check(path, arguments.record, START)
             with path.open("w", encoding="utf-8") as file:
                 file.writelines(trace(history))
         else:
-            from .page import page
+            from .page import START, page
 
             path = arguments.output or _beside(arguments.record)
-            _check(path, arguments.record)
+            _check(path, arguments.record, START)
             path.write_text(page(history, reader.facts, _notes(history, reader)), encoding="utf-8")
         print(printable(str(path)))
         return 0
@@ -62,9 +62,19 @@ def _beside(record: Path) -> Path:
     return record.with_name(f"{name}.html")
 
 
-def _check(path: Path, record: Path) -> None:
-    if path.exists() and path.samefile(record):
+def _check(path: Path, record: Path, start: str) -> None:
+    """Raise FileExistsError if a file is there that does not begin as this command's files do."""
+    if not path.is_file():
+        return
+    if path.samefile(record):
         raise FileExistsError(f"{path} is the record itself: choose another name")
+    with path.open("rb") as file:
+        found = file.read(len(start))
+    if found and found != start.encode("ascii"):
+        raise FileExistsError(
+            f"{path} is nothing that this command has made, and is not overwritten: choose another "
+            "name"
+        )
 
 
 def _notes(history: History, reader: RecordReader) -> list[str]:

@@ -16,6 +16,11 @@ from .history import History
 from .statistics import Durations, SlaveTimes
 from .timeline import timeline
 
+START = (
+    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+    '<meta name="generator" content="imp-parallel report">'
+)
+"""How each page begins, by which later versions, too, see that it may be overwritten."""
 # nothing is loaded from anywhere, whatever text of others is in the page
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _CONTEXTS = 6  # as many colours are there
@@ -43,7 +48,7 @@ def page(history: History, facts: Mapping[str, str], notes: Sequence[str] = ()) 
         _section("Slaves", tables.slaves_table(times)),
     ]
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f"{START}\n"
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'

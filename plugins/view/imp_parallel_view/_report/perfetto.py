@@ -10,13 +10,15 @@ from .._model import Doing
 from .history import OUTCOMES, VALUE, History
 from .idleness import Idleness
 
+START = '{"displayTimeUnit":"ms","traceEvents":['
+"""How each trace begins, by which later versions, too, see that it may be overwritten."""
 _MASTER = 0
 _LEFT_OUT = (Doing.WORKING, Doing.SETTING_UP, Doing.LOST, Doing.NOT_NEEDED, Doing.ENDED)
 
 
 def trace(history: History) -> Iterator[str]:
     """Yield the text of the trace, piece by piece."""
-    yield '{"displayTimeUnit":"ms","traceEvents":[\n'
+    yield f"{START}\n"
     separator = ""
     for event in _events(history):
         yield separator + json.dumps(event, separators=(",", ":"))
