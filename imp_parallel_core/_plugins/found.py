@@ -120,7 +120,9 @@ def new_registry() -> pluggy.PluginManager:
 
 
 def check(plugin: Any, name: str) -> None:
-    """Raise if a plugin has a hook that does not exist, or with other arguments."""
+    """Raise if a plugin is a class, or has a hook that does not exist, or with other arguments."""
+    if isinstance(plugin, type):
+        raise PluginError(f"it is a class: an object of it is needed, such as {name}()")
     registry = new_registry()
     registry.register(plugin, name)
     try:

@@ -449,6 +449,16 @@ def test_an_observer_that_fails_is_named_as_the_script_names_it(
     assert caplog.text.count("observer Failing (given to Manager) failed") == 2
 
 
+def test_a_class_in_the_place_of_a_plugin_is_refused_at_once() -> None:
+    class Observer:
+        @hookimpl
+        def imp_parallel_observe(self, events: Sequence[Event]) -> None:
+            """Would miss its self."""
+
+    with pytest.raises(PluginError, match=r"it is a class: .*, such as Observer\(\)"):
+        Manager(plugins=[Observer])
+
+
 def test_a_slow_observer_loses_events_and_learns_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imp_parallel_core._engine.observers._QUEUE_LIMIT", 10)
     go = threading.Event()
