@@ -80,9 +80,9 @@ class Manager:
             started; those that wait take at most 256 MiB or so.
         plugins: plugins to use besides those that are installed.
 
-    Raises ValueError for a bad ``output`` or bound, PluginError for a plugin that breaks the
-    contract, LaunchError if the script's working directory has been removed; and Error on a slave,
-    while it imports the module that makes the Manager.
+    Raises TypeError or ValueError for a bad ``output`` or bound, PluginError for a plugin that
+    breaks the contract, LaunchError if the script's working directory has been removed; and Error
+    on a slave, while it imports the module that makes the Manager.
     """
 
     connect_timeout: float = 120.0
@@ -128,6 +128,11 @@ class Manager:
 
             self._live_output = LiveOutput(output, _working_folder())
             output = self._live_output.pattern
+        if output is not None and not isinstance(output, str):
+            raise TypeError(
+                f"output={output!r}: it must be a path as text with %d for the slave's number, '-' "
+                "for where the script prints, a function, or None"
+            )
         is_relative = output is not None and not os.path.isabs(output)
         self._outputs = OutputFiles(output, _working_folder() if is_relative else "")
         policy = Policy(max_relaunches=max_relaunches, credit_outcomes=credit)

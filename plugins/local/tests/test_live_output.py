@@ -237,3 +237,9 @@ def test_a_script_that_asks_for_no_output_loads_nothing_of_this() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.stdout.split(), done.stderr) == ([], "")
+
+
+def test_what_can_be_no_output_is_refused_with_what_can() -> None:
+    for output in (1, sys.stdout, Path("slave%d.output")):
+        with pytest.raises(TypeError, match="a path as text with %d for the slave's number, '-'"):
+            Manager(output=output)  # type: ignore[arg-type]  # as a script without types may
