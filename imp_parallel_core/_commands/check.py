@@ -158,5 +158,15 @@ def _seconds(text: str) -> float:
 
 
 def _ports(text: str) -> int | range:
+    import argparse
+
     first, has_last, last = text.partition("-")
-    return range(int(first), int(last) + 1) if has_last else int(first)
+    try:
+        ports = range(int(first), int(last if has_last else first) + 1)
+    except ValueError:
+        ports = range(0)
+    if not ports or ports[0] < 1 or ports[-1] > 65535:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: it must be a number from 1 to 65535, or two with a '-' between them"
+        )
+    return ports if has_last else ports[0]

@@ -177,3 +177,10 @@ def test_check_says_what_a_limit_must_be(limit: str, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         main(["check", "LocalSlave()", f"--limit={limit}"])
     assert f"{limit!r}: it must be a number of seconds above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "5-3", "-", "many"])
+def test_check_says_what_a_port_must_be(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["check", "LocalSlave()", f"--port={port}"])
+    assert f"{port!r}: it must be a number from 1 to 65535" in capsys.readouterr().err
