@@ -196,6 +196,8 @@ class Trial:
             advice = (
                 f"Install what is missing for {found['executable']} on {found['host']}, or put it "
                 "where the slave looks."
+                if any("ModuleNotFoundError" in text for text in missing)
+                else f"Import it by that Python itself: {found['executable']} on {found['host']}."
             )
             raise Failed("modules", "\n".join([*missing, "sys.path of the slave:", path]), advice)
         text = ", ".join(

@@ -84,6 +84,14 @@ def test_a_module_that_is_missing_there_is_named_with_the_path_and_what_to_do() 
     assert f"Install what is missing for {sys.executable}" in text
 
 
+def test_a_module_that_breaks_there_is_not_said_to_be_missing(folder: Path) -> None:
+    (folder / "broken.py").write_text("raise ValueError('mine')")
+    text = check("LocalSlave()", "--module", "broken").failure("modules")
+    assert "ValueError: mine" in text
+    assert "Install" not in text
+    assert f"Import it by that Python itself: {sys.executable}" in text
+
+
 @pytest.mark.parametrize(
     ("line", "step", "words"),
     [
