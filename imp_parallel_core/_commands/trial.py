@@ -259,11 +259,12 @@ class Trial:
     def _is_too_late(self) -> bool:
         """Return whether the limit is over; a slave that starts is about to be given up then.
 
-        The error of that has evidence which the check has not, so it may come a little later.
+        The error of that has evidence which the check has not, so it may come a little later. Only
+        a job that waits in a queue is never given up.
         """
         late_s = time.monotonic() - self._begun_at - self._wishes.limit_s
-        starts = not self._has_come and any(info.state in _STARTS for info in self._infos)
-        return late_s > (_GRACE_S if starts else 0.0)
+        waits = self._onlooker.job and not any(info.state in _STARTS for info in self._infos)
+        return late_s > (0.0 if self._has_come or waits else _GRACE_S)
 
     def _too_late(self) -> Failed:
         if self._has_come:
