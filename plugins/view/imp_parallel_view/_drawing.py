@@ -75,14 +75,15 @@ def block(model: RunModel, now: float) -> Table:
     """
     table = Table.grid(padding=(0, 2), expand=False)
     table.add_column(no_wrap=True, max_width=_NAME_WIDTH, style="bold")
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(overflow="ellipsis")  # without no_wrap, so that this one gives way
     shown, folded = shown_contexts(model)
     for counts in shown:
         table.add_row(Text(printable(counts.name)), _bar_line(counts))
     if folded:
         table.add_row(Text(f"{folded} more" if shown else "tasks"), Text("contexts", "dim"))
-    table.add_row(Text("tasks", "dim"), tasks_line(model, now))
-    table.add_row(Text("slaves", "dim"), slaves_line(model))
+    for name, line in (("tasks", tasks_line(model, now)), ("slaves", slaves_line(model))):
+        line.no_wrap = True
+        table.add_row(Text(name, "dim"), line)
     return table
 
 

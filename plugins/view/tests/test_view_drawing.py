@@ -113,6 +113,12 @@ def test_a_block_fits_a_terminal_of_any_width(width: int) -> None:
     assert max(map(len, lines)) <= width
 
 
+@pytest.mark.parametrize("width", [50, 60, 70, 80, 81, 82, 83, 90])
+def test_labels_are_whole_on_a_terminal_of_usual_width(width: int) -> None:
+    labels = [line.split()[0] for line in shown(some_run(), 10.0, width)]
+    assert labels == ["scoring", "tasks", "slaves"]
+
+
 def test_the_last_line_says_how_it_went() -> None:
     model = some_run()
     model.tell([ContextDone(41.0, 1), RunEnded(41.2)])
