@@ -133,7 +133,7 @@ def _as_a_script_here() -> Iterator[None]:
     They look for modules where that script would find them, and are sent those that are beside it.
     """
     main = sys.modules["__main__"]
-    names = {name: getattr(main, name, None) for name in ("__file__", "__spec__")}
+    were = {name: is_ for name, is_ in vars(main).items() if name in ("__file__", "__spec__")}
     folder, before = os.getcwd(), list(sys.path)
     sys.path.insert(0, folder)
     main.__file__, main.__spec__ = os.path.join(folder, "imp-parallel-check.py"), None
@@ -141,8 +141,8 @@ def _as_a_script_here() -> Iterator[None]:
         yield
     finally:
         sys.path[:] = before
-        for name, value in names.items():
-            setattr(main, name, value)
+        del main.__file__, main.__spec__
+        vars(main).update(were)
 
 
 def _seconds(text: str) -> float:

@@ -43,6 +43,12 @@ def test_a_slave_that_works_goes_through_the_whole_chain_and_leaves_nothing(
     assert list(folder.iterdir()) == []
 
 
+def test_a_check_leaves_its_process_as_it_was() -> None:
+    main, path = dict(vars(sys.modules["__main__"])), list(sys.path)
+    assert check("LocalSlave()").exit_code == 0
+    assert (dict(vars(sys.modules["__main__"])), sys.path) == (main, path)
+
+
 def test_each_step_is_printed_as_it_happens_for_people() -> None:
     done = subprocess.run(
         [COMMAND, "check", "LocalSlave(threads=3)"], capture_output=True, text=True
