@@ -6,6 +6,7 @@ import logging
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
@@ -31,6 +32,8 @@ class Brought(NamedTuple):
         transports: the names of its transports, as far as slave classes that are installed use
             them.
         commands: the names of its subcommands of ``imp-parallel``.
+        observers: the names of its classes for ``Manager(plugins=[…])``: those with an
+            ``imp_parallel_observe`` that the plugin's package names in ``__all__``.
         hooks: the hooks that it implements.
         problem: why it can't be used at all; "" if it can be.
         problems: what is wrong with parts of it.
@@ -43,6 +46,7 @@ class Brought(NamedTuple):
     hosts: Sequence[str] = ()
     transports: Sequence[str] = ()
     commands: Sequence[str] = ()
+    observers: Sequence[str] = ()
     hooks: Sequence[str] = ()
     problem: str = ""
     problems: Sequence[str] = ()
@@ -194,9 +198,20 @@ def _brought(plugin: Plugin, gathered: _Gathered, plugins: Plugins) -> Brought:
         sorted(gathered.hosts),
         sorted(gathered.transports),
         sorted(gathered.commands),
+        _observers_in(plugin.module),
         plugins.hooks_of(plugin),
         problems=gathered.problems,
     )
+
+
+def _observers_in(module: str) -> list[str]:
+    found = []
+    with suppress(Exception, SystemExit):  # what is broken in a package is told of its hooks
+        package = import_module(module.partition(".")[0])
+        for name in sorted(package.__all__):
+            if isinstance(kind := getattr(package, name), type):
+                found += [name] * hasattr(kind, "imp_parallel_observe")
+    return found
 
 
 def as_data(inventory: Inventory) -> dict[str, Any]:

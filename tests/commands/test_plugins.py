@@ -113,6 +113,7 @@ def test_each_plugin_is_listed_with_its_version_and_what_it_brings(listed: Any) 
         ["observes", "the events of each Manager"],
     ]
     assert ["slaves", "LocalSlave, LocalSlaves"] in block_of("imp-parallel-local", said)
+    assert ["observers", "Live, ProgressBar, Record"] in block_of("imp-parallel-view", said)
 
 
 def test_a_transport_that_was_made_for_the_list_is_closed_again(listed: Any) -> None:

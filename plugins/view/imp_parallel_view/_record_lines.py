@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from imp_parallel_core import (
@@ -49,6 +49,7 @@ _KINDS: tuple[type[Event], ...] = (
 _BY_NAME = {kind.__name__: kind for kind in _KINDS}
 _FIELDS = {kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in _KINDS}
 _DIGITS = 7  # of seconds
+_FIXED = f"%.{_DIGITS}f"
 _LONGEST = 1 << 53  # integers beyond that are not the same in all readers of JSON
 
 
@@ -97,14 +98,39 @@ def lines_of(events: Iterable[Event]) -> str:
 def _line_of(event: Event) -> str:
     kind = type(event)
     fields: dict[str, Any] = {"event": kind.__name__}
+    columns = _COLUMNS.get(kind, {})
     for name in _FIELDS.get(kind) or [field.name for field in dataclasses.fields(event)]:
-        value = getattr(event, name)
-        fields[name] = round(value, _DIGITS) if type(value) is float else value
-    if kind is TasksDone:
-        fields["durations_s"] = [round(seconds, _DIGITS) for seconds in fields["durations_s"]]
-    return f"{_encode(fields)}\n"
+        if name not in columns:
+            value = getattr(event, name)
+            fields[name] = round(value, _DIGITS) if type(value) is float else value
+    text = _encode(fields)
+    if columns:
+        written = [f'"{name}":{write(getattr(event, name))}' for name, write in columns.items()]
+        text = f"{text[:-1]},{','.join(written)}}}"
+    return f"{text}\n"
 
 
+def _integers(column: Sequence[int]) -> str:
+    return str(list(column)).replace(" ", "")
+
+
+def _seconds(column: Sequence[float]) -> str:
+    return f"[{','.join([_FIXED % seconds for seconds in column])}]"
+
+
+# The columns of batches are nearly all of a record. Written so, they take a third of the time that
+# a JSON encoder takes for numbers.
+_COLUMNS: dict[type[Event], dict[str, Callable[[Any], str]]] = {
+    TasksSent: {"tasks": _integers, "attempts": _integers},
+    TasksReturned: {"tasks": _integers},
+    TasksDone: {
+        "tasks": _integers,
+        "attempts": _integers,
+        "durations_s": _seconds,
+        "result_bytes": _integers,
+        "peak_memory_bytes": _integers,
+    },
+}
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=list).encode
 
 
