@@ -68,7 +68,8 @@ class ManagerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
             )
         self._manager = manager
         self._setup = None if startup is None else _without_values(startup)
-        self._options = options
+        # (the name of its first task would be that of joblib's batches)
+        self._options = {"name": "joblib", **options} if startup is None else options
         self._block: ManagerBackend | None = None
         """The backend of the block, of a backend for one ``Parallel``."""
         self._lock = threading.Lock()  # of threads that share the block's

@@ -22,12 +22,15 @@ from joblib import Parallel, delayed
 
 from imp_parallel_core import (
     ClosedError,
+    ContextOpened,
+    Event,
     Manager,
     NoMoreSlavesError,
     PicklingError,
     RemoteError,
     SetupError,
     TaskLostError,
+    hookimpl,
 )
 from tests.support.large_blocks import pass_over_what_is_held, shared_memory_of
 from tests.support.runners import compute_for_ever
@@ -56,6 +59,22 @@ def test_tasks_run_on_the_slaves_and_their_results_are_in_order(two_slaves: Mana
     results = Parallel()(delayed(lambda n: (n, os.getpid()))(n) for n in range(100))
     assert [n for n, _ in results] == list(range(100))
     assert {pid for _, pid in results} <= runners_of(two_slaves)
+
+
+def test_progress_bars_call_the_tasks_of_joblib_so() -> None:
+    names: list[str] = []
+
+    class Names:
+        @hookimpl
+        def imp_parallel_observe(self, events: Sequence[Event]) -> None:
+            names.extend(event.name for event in events if isinstance(event, ContextOpened))
+
+    with Manager(output=None, plugins=[Names()]) as manager:
+        manager.add_slave(LocalSlave())
+        for options in ({}, {"name": "mine"}):
+            with joblib.parallel_config("imp_parallel", manager=manager, **options):
+                Parallel()(delayed(abs)(x) for x in range(3))
+    assert names == ["joblib", "mine"]
 
 
 def test_the_number_of_jobs_is_that_of_the_slaves_at_most(manager: Manager) -> None:
