@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from tests.support.sent_suite.home import Home
 def address() -> Iterator[str]:
     """Start a Ray with two CPUs on this machine, and join it; return its address."""
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # the paths of its sockets must be short
+    variables = {*os.environ}
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
         environment.setenv("RAY_AUTH_MODE", "token")
@@ -46,6 +48,9 @@ def address() -> Iterator[str]:
         finally:
             ray.shutdown()
             shutil.rmtree(folder)
+    # Ray adds some, such as OMP_NUM_THREADS; pytest has one of its own
+    for name in {*os.environ} - variables - {"PYTEST_CURRENT_TEST"}:
+        del os.environ[name]
 
 
 @pytest.fixture
