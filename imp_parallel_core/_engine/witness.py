@@ -58,7 +58,7 @@ class Witness(Scheduler):
     def items_ended(self, slave: int, ended: Sequence[Ended], now: float) -> list[Action]:
         """See Scheduler."""
         held = self._slaves[slave].items
-        before = held.copy()
+        before = {item: held[item] for item, _, _ in ended if item in held}
         actions = super().items_ended(slave, ended, now)
         count = len(ended)
         have_outcomes = list(map(type, actions[:count])).count(Deliver) == count
@@ -203,7 +203,7 @@ class Witness(Scheduler):
         actions: Sequence[Action],
         now: float,
     ) -> None:
-        """Tell of each item that has ended, of those that the slave had before."""
+        """Tell of each item that has ended, of those that the slave had ``before``."""
         with_outcome = {id(action.task) for action in actions if type(action) is Deliver}
         end = now - sum([duration_s for _, _, duration_s in ended])
         for one in ended:
