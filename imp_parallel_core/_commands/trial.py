@@ -78,6 +78,7 @@ class Trial:
         self._tell = tell
         self._begun_at = time.monotonic()
         self._lock = threading.Lock()  # of what is told
+        self._is_checked = threading.Event()
         self._onlooker = Onlooker(self._note_launch)
         self._leftovers = Leftovers()
         self._infos: Sequence[SlaveInfo] = ()
@@ -145,11 +146,13 @@ class Trial:
     def _add(self, manager: Manager) -> None:
         try:
             manager.add_slave(self._slaves)
+            count = len(self._slaves)
+            slaves = "one slave" if count == 1 else f"{count} slaves, of which one must come"
+            self._ok("checked", f"{describe(self._slaves)}: {slaves}", {"slaves": count})
         except (Error, TypeError, ValueError, OSError) as problem:
             raise Failed("checked", str(problem)) from problem
-        count = len(self._slaves)
-        slaves = "one slave" if count == 1 else f"{count} slaves, of which one must come"
-        self._ok("checked", f"{describe(self._slaves)}: {slaves}", {"slaves": count})
+        finally:
+            self._is_checked.set()
 
     # ---- the links of the chain
 
@@ -276,6 +279,7 @@ class Trial:
 
     def _note_launch(self, onlooker: Onlooker) -> None:
         """Tell that the slaves have been launched, in the launch's thread."""
+        self._is_checked.wait()  # this thread may be the faster one
         facts = {"command": onlooker.command, "job": onlooker.job}
         self._ok("submitted", submission_text(onlooker), {**facts, "tries": onlooker.addresses})
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from imp_parallel_core import __version__
+from imp_parallel_core._threads import VARIABLES
 from tests.support.checking import CHAIN, check
 from tests.support.harness import Processes
 from tests.support.waiting import wait_until
@@ -24,6 +25,8 @@ PYTHON = shlex.quote(sys.executable)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: Processes) -> Path:
     """Work in a folder of one's own; no process may be left."""
     monkeypatch.chdir(tmp_path)
+    for name in VARIABLES:  # Dask and Ray, whose tests may run in this process, set some
+        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 
