@@ -133,16 +133,17 @@ def _as_a_script_here() -> Iterator[None]:
     They look for modules where that script would find them, and are sent those that are beside it.
     """
     main = sys.modules["__main__"]
-    were = {name: is_ for name, is_ in vars(main).items() if name in ("__file__", "__spec__")}
-    folder, before = os.getcwd(), list(sys.path)
+    changed = ("__file__", "__spec__")
+    before = {name: value for name, value in vars(main).items() if name in changed}
+    folder, path = os.getcwd(), list(sys.path)
     sys.path.insert(0, folder)
     main.__file__, main.__spec__ = os.path.join(folder, "imp-parallel-check.py"), None
     try:
         yield
     finally:
-        sys.path[:] = before
+        sys.path[:] = path
         del main.__file__, main.__spec__
-        vars(main).update(were)
+        vars(main).update(before)
 
 
 def _seconds(text: str) -> float:

@@ -205,12 +205,14 @@ def _brought(plugin: Plugin, gathered: _Gathered, plugins: Plugins) -> Brought:
 
 
 def _observers_in(module: str) -> list[str]:
+    """Return the names of the classes of observers that the package of a module offers."""
     found = []
     with suppress(Exception, SystemExit):  # what is broken in a package is told of its hooks
         package = import_module(module.partition(".")[0])
         for name in sorted(package.__all__):
-            if isinstance(kind := getattr(package, name), type):
-                found += [name] * hasattr(kind, "imp_parallel_observe")
+            kind = getattr(package, name)
+            if isinstance(kind, type) and hasattr(kind, "imp_parallel_observe"):
+                found.append(name)
     return found
 
 

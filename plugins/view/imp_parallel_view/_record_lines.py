@@ -12,40 +12,11 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from imp_parallel_core import (
-    ContextDone,
-    ContextOpened,
-    Event,
-    EventsMissed,
-    RunBegan,
-    RunEnded,
-    RunnerLost,
-    SetupDone,
-    SlaveChanged,
-    TasksAdded,
-    TasksDone,
-    TasksForgotten,
-    TasksReturned,
-    TasksSent,
-)
+from imp_parallel_core import Event, TasksDone, TasksReturned, TasksSent
 
 FORMAT = 1
 """The number of the record's format; it is raised when old readers would misunderstand a record."""
-_KINDS: tuple[type[Event], ...] = (
-    ContextDone,
-    ContextOpened,
-    EventsMissed,
-    RunBegan,
-    RunEnded,
-    RunnerLost,
-    SetupDone,
-    SlaveChanged,
-    TasksAdded,
-    TasksDone,
-    TasksForgotten,
-    TasksReturned,
-    TasksSent,
-)
+_KINDS = tuple(Event.__subclasses__())  # all that the core tells
 _BY_NAME = {kind.__name__: kind for kind in _KINDS}
 _FIELDS = {kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in _KINDS}
 _DIGITS = 7  # of seconds
