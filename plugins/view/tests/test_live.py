@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -118,6 +119,18 @@ def test_a_script_that_was_killed_is_not_shown_and_leaves_nothing(
     assert len(list((tmp_path / "runs").iterdir())) == 1
     assert top(tmp_path / "runs").returncode == 1
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_socket_of_another_program_is_left_alone_although_nobody_listens_there(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "runs"
+    folder.mkdir(mode=0o700)
+    for name in ("agent.sock", "1a-2.sock"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+            other.bind(str(folder / name))
+    assert snapshots(folder) == []
+    assert sorted(path.name for path in folder.iterdir()) == ["1a-2.sock", "agent.sock"]
 
 
 def test_a_script_that_does_not_answer_is_not_said_to_have_ended(

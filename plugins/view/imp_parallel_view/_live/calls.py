@@ -31,7 +31,7 @@ def snapshots(folder: Path, pid: int | None = None) -> list[dict[str, Any]]:
     if pid is not None and (owner := folders.owner_of_process(pid)):
         raise folders.LiveError(f"process {pid} is {owner}'s: only {owner} can see its run")
     try:
-        paths = sorted(folders.checked(folder).glob(f"*{folders.SUFFIX}"))
+        paths = folders.sockets_in(folder)
     except FileNotFoundError:
         return []
     wanted = [path for path in paths if pid is None or path.name.startswith(f"{pid}-")]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import stat
 from pathlib import Path
 
 from imp_parallel_core import Error
 
 SUFFIX = ".sock"
+_NAME = re.compile(rf"\d+-\d+{re.escape(SUFFIX)}")  # a process and a run of it
 _LONGEST_PATH = 85  # some systems allow 104 bytes for a socket, with its name
 
 
@@ -52,6 +54,14 @@ def checked(folder: Path) -> Path:
     if found.st_mode & 0o077:
         raise LiveError(f"others can enter {folder}: chmod 700 {folder}, so that runs can be shown")
     return folder
+
+
+def sockets_in(folder: Path) -> list[Path]:
+    """Return the paths of the sockets of runs, and of no other program's that are there.
+
+    Raises LiveError, FileNotFoundError, as :func:`checked`.
+    """
+    return sorted(path for path in checked(folder).iterdir() if _NAME.fullmatch(path.name))
 
 
 def user_name(uid: int) -> str:
