@@ -172,7 +172,7 @@ PUBLIC = {
     "imp_parallel_sge": ["SGEPESlaveArray", "SGEQsubSlaveArray"],
     "imp_parallel_slurm": ["SlurmSlaveArray", "SlurmStepSlaveArray"],
     "imp_parallel_ssh": ["SSHHost", "SSHSlave", "SSHSlaveArray"],
-    "imp_parallel_view": ["Live", "ProgressBar", "Record"],
+    "imp_parallel_view": ["Live", "ProgressBar", "Record", "RecordError", "RecordReader"],
 }
 
 HOST = [
@@ -261,6 +261,7 @@ MEMBERS = {
     "Live": ["imp_parallel_observe"],
     "ProgressBar": ["imp_parallel_observe"],
     "Record": ["imp_parallel_observe"],
+    "RecordReader": ["facts", "is_cut_off", "unreadable"],
     "SSHHost": [
         *(*HOST, "read_files", "relay", "ship_modules", "close"),
         *("connection", "relay_ended", "close_unless_relayed"),  # called by its relay

@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 
     from ._live.plugin import Live
     from ._progress_bar import ProgressBar
+    from ._reading import RecordError, RecordReader
     from ._record import Record
 
-_MODULES = {"Live": "_live.plugin", "ProgressBar": "_progress_bar", "Record": "_record"}
+_MODULES = {
+    "Live": "_live.plugin",
+    "ProgressBar": "_progress_bar",
+    "Record": "_record",
+    "RecordError": "_reading",
+    "RecordReader": "_reading",
+}
 
-__all__ = ["Live", "ProgressBar", "Record"]
+__all__ = ["Live", "ProgressBar", "Record", "RecordError", "RecordReader"]
 
 
 @hookimpl

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ class RecordError(Error):
 
 
 class RecordReader:
-    """Iterates over the events of a record.
+    """Iterates over the events of a record, once.
 
     Args:
         path: of the file; whether it is compressed is seen from its content.
@@ -33,15 +34,15 @@ class RecordReader:
     Raises RecordError if the file is no record, OSError if it can't be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
         self._lines = self._read()
         self.is_cut_off = False
         self.unreadable = 0
         try:
             self.facts = facts_of(next(self._lines, ""))
         except NotARecord as problem:
-            raise RecordError(f"{printable(str(path))}: {problem}") from None
+            raise RecordError(f"{printable(os.fspath(path))}: {problem}") from None
 
     def __iter__(self) -> Iterator[Event]:
         for line in self._lines:

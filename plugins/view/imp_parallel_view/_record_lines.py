@@ -9,10 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from imp_parallel_core import Event, TasksDone, TasksReturned, TasksSent
+
+from ._record_columns import (
+    read_column,
+    read_numbers,
+    written_integers,
+    written_numbers,
+    written_seconds,
+)
 
 FORMAT = 1
 """The number of the record's format; it is raised when old readers would misunderstand a record."""
@@ -20,7 +28,6 @@ _KINDS = tuple(Event.__subclasses__())  # all that the core tells
 _BY_NAME = {kind.__name__: kind for kind in _KINDS}
 _FIELDS = {kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in _KINDS}
 _DIGITS = 7  # of seconds
-_FIXED = f"%.{_DIGITS}f"
 _LONGEST = 1 << 53  # integers beyond that are not the same in all readers of JSON
 
 
@@ -81,27 +88,18 @@ def _line_of(event: Event) -> str:
     return f"{text}\n"
 
 
-def _integers(column: Sequence[int]) -> str:
-    return str(list(column)).replace(" ", "")
-
-
-def _seconds(column: Sequence[float]) -> str:
-    return f"[{','.join([_FIXED % seconds for seconds in column])}]"
-
-
-# The columns of batches are nearly all of a record. Written so, they take a third of the time that
-# a JSON encoder takes for numbers.
 _COLUMNS: dict[type[Event], dict[str, Callable[[Any], str]]] = {
-    TasksSent: {"tasks": _integers, "attempts": _integers},
-    TasksReturned: {"tasks": _integers},
+    TasksSent: {"tasks": written_numbers, "attempts": written_integers},
+    TasksReturned: {"tasks": written_numbers},
     TasksDone: {
-        "tasks": _integers,
-        "attempts": _integers,
-        "durations_s": _seconds,
-        "result_bytes": _integers,
-        "peak_memory_bytes": _integers,
+        "tasks": written_numbers,
+        "attempts": written_integers,
+        "durations_s": written_seconds,
+        "result_bytes": written_integers,
+        "peak_memory_bytes": written_integers,
     },
 }
+_PACKABLE = {name for columns in _COLUMNS.values() for name in columns} - {"tasks"}
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=list).encode
 
 
@@ -117,6 +115,8 @@ def event_of(line: str) -> Event | None:
     if kind is None:
         return None
     known = {name: fields[name] for name in _FIELDS[kind] if name in fields}
+    if kind in _COLUMNS:
+        _unpack(known)
     for name, value in known.items():
         if not _CHECKS[kind.__annotations__.get(name, "float")](value):
             raise NotARecord(f"{kind.__name__}.{name} can't be {value!r}"[:200])
@@ -124,11 +124,23 @@ def event_of(line: str) -> Event | None:
         event = kind(**known)
     except TypeError as problem:
         raise NotARecord(str(problem)) from None
-    if isinstance(event, TasksDone):
-        columns = (event.attempts, event.durations_s, event.result_bytes, event.peak_memory_bytes)
-        if not event.tasks or any(len(column) != len(event.tasks) for column in columns):
-            raise NotARecord("columns of TasksDone have different lengths")
+    if kind in _COLUMNS:
+        lengths = {len(known[name]) for name in _COLUMNS[kind]}
+        if len(lengths) != 1 or 0 in lengths:
+            raise NotARecord(f"columns of {kind.__name__} have different lengths")
     return event
+
+
+def _unpack(known: dict[str, Any]) -> None:
+    """Replace columns that are packed by their entries. Raises NotARecord."""
+    tasks = known["tasks"] = read_numbers(known.get("tasks"))
+    if not isinstance(tasks, list):
+        raise NotARecord(f"tasks can't be {tasks!r}"[:200])
+    for name in known.keys() & _PACKABLE:
+        try:
+            known[name] = read_column(known[name], len(tasks))
+        except ValueError as problem:
+            raise NotARecord(f"{name}: {problem}") from None
 
 
 def _is_number(value: object) -> bool:
