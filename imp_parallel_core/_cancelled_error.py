@@ -17,7 +17,8 @@ class CancelledError(TaskError, concurrent.futures.CancelledError):
 
     Attributes:
         task: a copy of the task, as of a :class:`RemoteError`.
-        number, args_of_task: as of a :class:`RemoteError`.
+        number: as of a :class:`RemoteError`.
+        args_of_task: as of a :class:`RemoteError`.
     """
 
     def __init__(

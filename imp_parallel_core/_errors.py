@@ -216,7 +216,8 @@ class TaskLostError(TaskError):
         attempts: one sentence for each attempt, in order: its slave, and how it ended. Each has
             also an ``output`` of its own, as a :class:`RemoteError`.
         task: a copy of the task, as of a :class:`RemoteError`.
-        number, args_of_task: as of a :class:`RemoteError`.
+        number: as of a :class:`RemoteError`.
+        args_of_task: as of a :class:`RemoteError`.
     """
 
     def __init__(
@@ -245,7 +246,8 @@ class TaskMemoryError(TaskError):
         slave: the name of the slave that ran the task.
         host: the name of that slave's machine.
         task: a copy of the task, as of a :class:`RemoteError`.
-        number, args_of_task: as of a :class:`RemoteError`.
+        number: as of a :class:`RemoteError`.
+        args_of_task: as of a :class:`RemoteError`.
     """
 
     def __init__(

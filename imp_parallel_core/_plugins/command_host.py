@@ -33,7 +33,13 @@ _LAST_POLL_S = 0.02
 
 
 class CommandResult(NamedTuple):
-    """How a command ended: its exit code (negative for a signal), and its output."""
+    """How a command ended.
+
+    Attributes:
+        exit_code: its exit code; negative for a signal.
+        stdout: what it wrote to its standard output.
+        stderr: what it wrote to its standard error.
+    """
 
     exit_code: int
     stdout: str

@@ -274,7 +274,10 @@ class TasksDone(Event):
         outcome: how all of them ended, see :class:`TaskDone`.
         error: the first line of their error, likewise.
         tasks: their numbers, in the order in which they ended.
-        attempts, durations_s, result_bytes, peak_memory_bytes: columns, see :class:`TaskDone`.
+        attempts: which attempt of each it was, see :class:`TaskDone`.
+        durations_s: how long each took, in seconds, likewise.
+        result_bytes: how large the result of each is, in bytes, likewise.
+        peak_memory_bytes: the most that the process of each has held, in bytes, likewise.
     """
 
     context: int

@@ -21,12 +21,15 @@ _COMMANDS = {_CUDA: ("nvidia-smi", "-L"), _ROCR: ("rocm-smi", "--showid")}
 
 
 class GPU(NamedTuple):
-    """A graphics card: what to set for a process that is to see this card alone."""
+    """A graphics card: what to set for a process that is to see this card alone.
+
+    Attributes:
+        variable: ``CUDA_VISIBLE_DEVICES`` or ``ROCR_VISIBLE_DEVICES``.
+        name: the value of the variable: the card's number, or a name of its own.
+    """
 
     variable: str
-    """``CUDA_VISIBLE_DEVICES`` or ``ROCR_VISIBLE_DEVICES``."""
     name: str
-    """The value of the variable: the card's number, or a name of its own."""
 
     @classmethod
     def of(cls, gpu: int | str | GPU) -> GPU:

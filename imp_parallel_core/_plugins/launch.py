@@ -22,7 +22,14 @@ _TAIL_LINES = 20
 
 
 class LaunchPhase(enum.Enum):
-    """How far the launch of a slave has come; SUSPENDED: it was started, and is stopped now."""
+    """How far the launch of a slave has come.
+
+    Attributes:
+        QUEUED: the slave waits to be started, for instance in a batch system's queue.
+        RUNNING: its process has been started.
+        SUSPENDED: its process was started, and is stopped now.
+        ENDED: its process has ended, or will never be started.
+    """
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -33,8 +40,10 @@ class LaunchPhase(enum.Enum):
 class LaunchState(NamedTuple):
     """What a launch knows of one slave.
 
-    ``detail`` says more in the launcher's own words, such as a batch system's reason for waiting;
-    ``exit_code`` is negative for a signal, and None if it isn't known.
+    Attributes:
+        phase: how far the launch has come.
+        detail: more in the launcher's own words, such as a batch system's reason for waiting.
+        exit_code: of a slave that has ended; negative for a signal, and None if it isn't known.
     """
 
     phase: LaunchPhase

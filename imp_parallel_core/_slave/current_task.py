@@ -12,23 +12,26 @@ _SETUP = (0, 0, 1)  # in the place of a task's number, of its map, and of nothin
 
 
 class CurrentTask(NamedTuple):
-    """The task, or the set-up, that a process of a slave runs; see :func:`current_task`."""
+    """The task, or the set-up, that a process of a slave runs; see :func:`current_task`.
+
+    Attributes:
+        number: the task's number in its context, from 0, in the order of adding, as errors call
+            it; for a call of ``Context.map`` the number of its items. None in a set-up.
+        attempt: which attempt this is, from 1. It is more than 1 if the task has ended its process
+            or its slave before, or its slave was not heard. None in a set-up.
+        context: the number of the context, from 1.
+        slave: the slave's name, as messages call it.
+        slave_index: the slave's number, from 0.
+        seed: what the task's random numbers come from, if the context has a seed, for generators
+            of your own: ``numpy.random.default_rng(current_task().seed)``. None without a seed.
+    """
 
     number: int | None
-    """The task's number in its context, from 0, in the order of adding, as errors call it; for a
-    call of ``Context.map`` the number of its items. None in a set-up."""
     attempt: int | None
-    """Which attempt this is: 1, or more if the task has ended its process or its slave before, or
-    its slave was not heard. None in a set-up."""
     context: int
-    """The number of the context, from 1."""
     slave: str
-    """The slave's name, as messages call it."""
     slave_index: int
-    """The slave's number, from 0."""
     seed: list[int] | None
-    """What the task's random numbers come from, if the context has a seed, for generators of one's
-    own: ``numpy.random.default_rng(current_task().seed)``."""
 
 
 def current_task() -> CurrentTask | None:
