@@ -12,5 +12,6 @@ rest helps launchers: :mod:`.processes`, :mod:`.output_files`, :mod:`.start_fail
 :mod:`.slave_archive`, :mod:`.gpus`, and :mod:`.guardian`, which ends a command that this process
 would leave behind. :mod:`.sent_array`, :mod:`.sent_launch` and its :mod:`.sent_states` are for
 slaves on a system that runs functions, such as Dask; :mod:`.kept_slave` is sent there, as a
-:mod:`.sent` function, with :mod:`.exit_code`, which :mod:`.processes` has a use for, too.
+:mod:`.sent` function, with :mod:`.folder_guardian`, which removes what a slave leaves there, and
+:mod:`.exit_code`, which :mod:`.processes` has a use for, too.
 """

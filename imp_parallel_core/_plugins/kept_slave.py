@@ -14,12 +14,14 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .folder_guardian import FolderGuardian
 
 ARCHIVE = "/imp_parallel_core in an archive"  # stands for its path, in a command line
 WARNED_S = 2  # how long before its end a slave is warned
@@ -32,18 +34,12 @@ _LOOK_S = 0.2
 _LONGEST_PAUSE_S = 10.0  # between reports of what it writes
 _PIECE_BYTES = 1 << 16
 _LAST_BYTES = 1 << 20
-# Its input ends without a line when the process that keeps the slave has ended. Then it ends the
-# slave, and removes what only that process knew of. It is no child of that process, since Ray kills
-# the children of an actor that it ends.
-_GUARDIAN = (
-    "exec 3<&0; { trap '' HUP INT TERM; read -r line <&3 || { "
-    'kill -9 "-$1"; rm -f "$2/slave.zip" "$2/output"; rmdir "$2"; }; } &'
-)
 
 
 def start_slave(
     index: int,
     exit_code: ExitCode,
+    guard: Callable[[], FolderGuardian],
     words: Sequence[str],
     document: bytes,
     environment: Mapping[str, str],
@@ -55,6 +51,7 @@ def start_slave(
     Args:
         index: its number.
         exit_code: the function of :mod:`.exit_code`, which is sent along.
+        guard: the class :class:`.FolderGuardian`, which is sent along.
         words: its command line. If the first is empty, this process's own Python is meant.
         document: the bootstrap document.
         environment: what to add to this process's environment.
@@ -64,18 +61,18 @@ def start_slave(
 
     Raises OSError.
     """
-    folder = tempfile.mkdtemp(prefix="imp_parallel-")
+    guardian = guard()
     try:
         code_path = "" if words[0] else _installed_at(archive)
         if not code_path:
-            code_path = f"{folder}/slave.zip"
+            code_path = f"{guardian.path}/slave.zip"
             Path(code_path).write_bytes(archive)
         argv = [word.replace(repr(ARCHIVE), repr(code_path)) for word in words]
         argv[0] = argv[0] or sys.executable or "python3"
         whole = {**os.environ, **environment}
-        return KeptSlave(index, exit_code, folder, argv, document, whole, output)
+        return KeptSlave(index, exit_code, guardian, argv, document, whole, output)
     except BaseException:
-        _remove(folder)
+        guardian.end()
         raise
 
 
@@ -86,7 +83,7 @@ class KeptSlave:
         self,
         index: int,
         exit_code: ExitCode,
-        folder: str,
+        guardian: FolderGuardian,
         argv: Sequence[str],
         document: bytes,
         environment: Mapping[str, str],
@@ -94,9 +91,9 @@ class KeptSlave:
     ) -> None:
         self._index = index
         self._exit_code = exit_code
-        self._folder = folder
+        self._guardian = guardian
         self._taken = 0  # of the output, if the master does not see the file
-        self._is_seen, descriptor = _open_output(folder, output)
+        self._is_seen, descriptor = _open_output(guardian.path, output)
         ours, theirs = socket.socketpair()
         try:
             self._process = subprocess.Popen[bytes](
@@ -114,7 +111,13 @@ class KeptSlave:
             theirs.close()
             os.close(descriptor)
         self._socket = ours  # it stays open: the slave takes its end for this process's
-        self._guardian = _guard(self._process.pid, folder)
+        try:
+            guardian.watch(self._process.pid)
+        except OSError:
+            ours.close()
+            self._process.kill()
+            self._process.wait()
+            raise
         ours.settimeout(_DOCUMENT_S)
         try:
             ours.sendall(document)
@@ -165,25 +168,26 @@ class KeptSlave:
 
     def end(self) -> dict[str, Any]:
         """Warn it, end it by force, and remove its files; return the last report."""
-        if not self.wait(0.0):
-            self._process.terminate()
-            self.wait(WARNED_S)
-        if self._process.returncode is None:  # otherwise its number may be another group's by now
-            try:  # one that has ended may have left others in its group
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
-        self.wait(WARNED_S)
-        last = self.report()
-        self._process.poll()
-        os.write(self._guardian, b"\n")
-        os.close(self._guardian)
-        self._socket.close()
-        _remove(self._folder)
-        return last
+        try:
+            if not self.wait(0.0):
+                self._process.terminate()
+                self.wait(WARNED_S)
+            if self._process.returncode is None:  # otherwise its number may be another group's
+                try:  # one that has ended may have left others in its group
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                except (ProcessLookupError, PermissionError):
+                    pass
+            if self.wait(WARNED_S):
+                self._guardian.forget_group()
+            last = self.report()
+            self._process.poll()
+            return last
+        finally:
+            self._socket.close()
+            self._guardian.end()
 
     def _new_output(self, *, is_last: bool) -> bytes:
-        with Path(self._folder, "output").open("rb") as file:
+        with Path(self._guardian.path, "output").open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             limit = _LAST_BYTES if is_last else _PIECE_BYTES
             left_out = max(0, size - self._taken - limit) if is_last else 0
@@ -241,29 +245,3 @@ def _open_output(folder: str, output: tuple[str, int] | None) -> tuple[bool, int
         os.close(descriptor)
     how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
     return False, os.open(f"{folder}/output", how, 0o600)
-
-
-def _guard(group: int, folder: str) -> int:
-    """Have a process group killed when this process ends, unless a line is written before.
-
-    Returns the descriptor to write the line to.
-    """
-    theirs, ours = os.pipe()
-    try:
-        subprocess.run(
-            ["/bin/sh", "-c", _GUARDIAN, "sh", str(group), folder],
-            stdin=theirs,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            check=True,
-        )
-    finally:
-        os.close(theirs)
-    return ours
-
-
-def _remove(folder: str) -> None:
-    for name in ("slave.zip", "output"):
-        Path(folder, name).unlink(missing_ok=True)
-    Path(folder).rmdir()

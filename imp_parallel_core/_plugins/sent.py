@@ -19,8 +19,8 @@ class Sent:
     Python is there. Of the arguments nothing is shown: they may hold a slave's secret.
 
     Args:
-        function: one at the top of a module that has a source, and that imports nothing that is
-            not installed there.
+        function: one (or a class) at the top of a module that has a source, and that imports
+            nothing that is not installed there.
         arguments: what the function is called with, before what the call adds. They can be pickled,
             and need no module that is not there; another ``Sent`` needs none.
 

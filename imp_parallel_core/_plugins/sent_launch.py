@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from .._errors import LaunchError
 from .exit_code import exit_code
+from .folder_guardian import FolderGuardian
 from .kept_slave import ARCHIVE, WARNED_S, start_slave
 from .launch import LaunchPhase, LaunchState, read_tail
 from .sent import Sent
@@ -225,4 +226,5 @@ def sent_slave(bootstrap: Bootstrap) -> Sent:
     output = None if path is None else (path, os.stat(path).st_ino)
     environment = dict(bootstrap.environment)
     index, document = bootstrap.index, there.document()
-    return Sent(start_slave, index, Sent(exit_code), words, document, environment, output)
+    helpers = Sent(exit_code), Sent(FolderGuardian)
+    return Sent(start_slave, index, *helpers, words, document, environment, output)

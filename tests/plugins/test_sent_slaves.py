@@ -29,6 +29,7 @@ from imp_parallel_core import (
     slave_archive,
 )
 from imp_parallel_core._plugins.exit_code import exit_code
+from imp_parallel_core._plugins.folder_guardian import FolderGuardian
 from imp_parallel_core._plugins.kept_slave import KeptSlave, start_slave
 from imp_parallel_core._plugins.sent_launch import sent_slave
 from tests.support.waiting import is_alive, wait_for_end, wait_until
@@ -78,7 +79,9 @@ def start(program: str, output: tuple[str, int] | None, **environment: str) -> K
     """Start a program in the place of a slave."""
     words = [sys.executable, "-c", program]
     document = b"the document\n"
-    return start_slave(0, exit_code, words, document, environment, output, slave_archive())
+    return start_slave(
+        0, exit_code, FolderGuardian, words, document, environment, output, slave_archive()
+    )
 
 
 def run_alone(program: str, data: bytes) -> bytes:
@@ -207,7 +210,8 @@ def test_a_kept_slave_ends_with_the_process_that_keeps_it_and_no_file_is_left(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     program = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
     words = [sys.executable, "-c", program]
-    sent = Sent(start_slave, 0, Sent(exit_code), words, b"\n", {}, ("/nowhere", 0))
+    helpers = Sent(exit_code), Sent(FolderGuardian)
+    sent = Sent(start_slave, 0, *helpers, words, b"\n", {}, ("/nowhere", 0))
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", ELSEWHERE], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as keeper:
