@@ -10,7 +10,7 @@ from .open_context import OpenContext, check_timeout, not_callable
 from .readings import Readings
 
 if TYPE_CHECKING:
-    from .._engine.engine import Cancelled
+    from .._engine.context_requests import Cancelled
     from .map import Map
 
 OnError = Literal["raise", "return"]

@@ -88,7 +88,7 @@ class Map(Iterator[Any]):
         ahead: int,
     ) -> None:
         self._context = context
-        self._inbox, forget = context.open_inbox()
+        self._inbox, forget = context.requests.open_map_inbox()
         self._function = function
         self._rows: tuple[Iterator[Any], ...] | None = rows
         self._width = len(rows)

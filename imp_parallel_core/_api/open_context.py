@@ -7,8 +7,7 @@ of that happens in the user's threads.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from .._code.calls import WithKeywords
 from .._definitions.book import DefinitionBook
 from .._definitions.import_path import ImportPath
 from .._definitions.large_parts import LargeParts
-from .._engine.engine import Cancelled, Engine
 from .._engine.inbox import Stopped
 from .._engine.served_context import ServedContext
 from .._errors import ClosedError, Error, PicklingError, RemoteError, TooManyFailuresError
@@ -27,6 +25,8 @@ from .names import checked_name, name_of
 from .opening import Opener
 
 if TYPE_CHECKING:
+    from .._engine.context_requests import Cancelled
+    from .._engine.engine import Engine
     from .._engine.inbox import Inbox
     from .._engine.progress import Progress
 
@@ -84,8 +84,6 @@ class OpenContext:
         name = checked_name(name) or ("" if startup is None else name_of(startup))
         self.manager = manager
         self._engine = engine
-        self.add = engine.add_task
-        """Adds a task that has been made."""
         self._is_closed = False
         released = engine.released_parts
         book = DefinitionBook(
@@ -100,7 +98,10 @@ class OpenContext:
         limits = setup_timeout_s or 0.0, task_timeout_s or 0.0, memory_bytes
         self._served = ServedContext(id, book, setup, *limits, seed, max_failures or 0, name)
         self._opener = Opener(engine, self._served, _name_of_setup(startup))
-        engine.open_context(self._served, max_attempts)
+        self.requests = engine.open_context(self._served, max_attempts)
+        """What is asked of the engine for this context."""
+        self.add = self.requests.add_task
+        """Adds a task that has been made."""
         self._finalizer = weakref.finalize(self, engine.close_context, id)
         self._finalizer.atexit = False  # the Manager ends everything then
 
@@ -129,7 +130,7 @@ class OpenContext:
     def progress(self) -> Progress | None:
         """Return how far the tasks are; None if this or its Manager has been closed."""
         is_closed = self._is_closed or self._engine.closed_because
-        return None if is_closed else self._engine.progress(self._served)
+        return None if is_closed else self.requests.progress()
 
     def close(self) -> None:
         """Forget the tasks, end those that run, and drop the set-up's values on the slaves."""
@@ -140,7 +141,7 @@ class OpenContext:
     def clear(self) -> None:
         """Forget all tasks whose results have not been read, but for those of maps."""
         self.check()
-        self._engine.renew_inbox(self._served)
+        self.requests.renew_inbox()
 
     def cancel(self, number: int) -> Cancelled:
         """Cancel a task that is not a map's. Raises TypeError, ValueError, ClosedError."""
@@ -150,27 +151,7 @@ class OpenContext:
         inbox = self.inbox
         if not 0 <= number < inbox.offered:
             raise ValueError(f"there is no task {number}: {inbox.offered} tasks have been added")
-        return self._engine.cancel(self._served, inbox, number)
-
-    def cancel_tasks(self, tasks: Iterable[Task]) -> list[Task]:
-        """Cancel those of some tasks that have no outcome; return these."""
-        return self._engine.cancel_tasks(self._served, tasks)
-
-    def cancel_waiting_tasks(self) -> list[Task]:
-        """Cancel the tasks that no slave is at, and that are not a map's; return these."""
-        return self._engine.cancel_waiting_tasks(self._served, self.inbox)
-
-    def is_begun(self, task: Task) -> bool:
-        """Return whether a slave is at a task."""
-        return self._engine.is_begun(task)
-
-    def open_inbox(self) -> tuple[Inbox, Callable[[], None]]:
-        """Return an inbox for a map, and the function that forgets its tasks.
-
-        The function does not refer to this object, so that it can be a finalizer.
-        """
-        inbox = self._engine.open_inbox(self._served, map=next(self._served.map_numbers))
-        return inbox, partial(self._engine.forget_inbox, self._served, inbox)
+        return self.requests.cancel(inbox, number)
 
     def count_slaves(self) -> int:
         """Return how many slaves there are, or are to come."""

@@ -129,14 +129,14 @@ class PendingFutures:
         """Cancel calls that have no result, and end those that run."""
         known = {task: future for future in futures if (task := future._task) is not None}
         with put_off():  # else futures that are half cancelled would be waited for in vain
-            cancelled = self._open.cancel_tasks(known) if known else []
+            cancelled = self._open.requests.cancel_tasks(known) if known else []
             self._settle_cancelled(cancelled)
         concurrent.futures.wait([known[task] for task in cancelled])  # the thread may be at some
 
     def cancel_waiting(self) -> None:
         """Cancel all calls that have not begun."""
         with put_off():
-            self._settle_cancelled(self._open.cancel_waiting_tasks())
+            self._settle_cancelled(self._open.requests.cancel_waiting_tasks())
 
     def _settle_cancelled(self, tasks: Iterable[Task]) -> None:
         for task in tasks:
@@ -146,7 +146,7 @@ class PendingFutures:
 
     def is_begun(self, task: Task) -> bool:
         """Whether a slave is at a call."""
-        return self._open.is_begun(task)
+        return self._open.requests.is_begun(task)
 
     def shut(self) -> None:
         """Take no more calls; close the context when the last one has its result."""

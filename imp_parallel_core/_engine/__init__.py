@@ -5,10 +5,11 @@ The user's threads post what they want to the engine's loop. The engine tells th
 sends messages to slaves (:mod:`.._fleet`) and delivers outcomes to the inboxes of contexts. It
 moves opaque bytes, and never runs the user's code.
 
-Read :mod:`.engine` first, then :mod:`.performer` (how each action is performed), :mod:`.inbox`
-(where the user's threads wait for outcomes), :mod:`.readers` (what the engine does for them),
-:mod:`.served_context` (what the engine knows of a context), :mod:`.observers` (the thread that
-calls observers) and :mod:`.witness` (what these are told; :mod:`.telling` tells it, with
-:mod:`.first_lines` of errors). :mod:`.progress` is what the ``repr`` of a context shows, and
-:mod:`.waiting` tells those who wait in vain why.
+Read :mod:`.engine` first, then :mod:`.context_requests` (what the user's threads ask of it for one
+context), :mod:`.performer` (how each action is performed), :mod:`.inbox` (where the user's threads
+wait for outcomes), :mod:`.readers` (what the engine does for them), :mod:`.served_context` (what
+the engine knows of a context), :mod:`.observers` (the thread that calls observers) and
+:mod:`.witness` (what these are told; :mod:`.telling` tells it, with :mod:`.first_lines` of errors).
+:mod:`.progress` is what the ``repr`` of a context shows, and :mod:`.waiting` tells those who wait
+in vain why.
 """

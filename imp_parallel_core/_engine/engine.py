@@ -12,10 +12,10 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from itertools import count, groupby
+from collections.abc import Sequence
+from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from .._errors import ClosedError, Error, NoMoreSlavesError
 from .._fleet.fleet import Fleet
@@ -28,25 +28,20 @@ from .._scheduler.policy import Policy
 from .._scheduler.scheduler import Scheduler
 from .._scheduler.tasks import Task
 from .._wire.link import close_quietly
-from .inbox import Inbox
 from .observers import Observers
 from .performer import Performer
 from .readers import Readers
-from .served_context import ServedContext
+from .waiting import WaitingNotice
 
 if TYPE_CHECKING:
     from .._fleet.info import SlaveInfo
     from .._wire.stream import Stream
-    from .progress import Progress
-    from .waiting import WaitingNotice
+    from .context_requests import ContextRequests
+    from .served_context import ServedContext
     from .witness import Witness
 
 _logger = logging.getLogger("imp_parallel.engine")
 
-Cancelled = Literal["forgotten", "ended", "late"]
-"""What became of a task that was cancelled."""
-
-_MAKE_WAY_EVERY = 128  # tasks
 _where_to = attrgetter("context", "inbox")
 
 _CLOSE_GRACE_S = 1.0
@@ -86,16 +81,12 @@ class Engine:
             self._witness.telling.records = self._fleet.records
         self._readers = Readers(self._scheduler, self._performer, self._hopeless)
         self._withdrawals = Withdrawals(self._fleet, self._loop.call_at, self._readers.demand)
-        self._nudge_every = max(1, min(1000, policy.credit_outcomes // 8))
-        self._posted = 0
         self.released_parts: deque[tuple[int, int]] = deque()
         """Contexts and numbers of large parts that no task refers to any more; from any thread."""
         self.closed_because = ""
         """Why :meth:`check_open` raises; empty while it does not."""
         self._leaves_readers = False
-        self._has_worked = False  # a slave, as far as anybody who waits has noticed
-        self._notice: WaitingNotice | None = None
-        self._renewing = threading.Lock()
+        self._notice = WaitingNotice(self._has_joined, self.slaves)
         _all_engines.add(self)
         self._loop.start()
 
@@ -127,8 +118,10 @@ class Engine:
         if self._loop.is_over:  # nobody may be there to take it
             close_quietly(stream)
 
-    def open_context(self, context: ServedContext, max_attempts: int) -> None:
-        """Serve a context from now on."""
+    def open_context(self, context: ServedContext, max_attempts: int) -> ContextRequests:
+        """Serve a context from now on; return what passes on requests for it."""
+        from .context_requests import ContextRequests  # slaves can start already
+
         id = context.id
 
         def open_it() -> None:
@@ -141,93 +134,19 @@ class Engine:
                 self._witness.telling.opened(context)
 
         self._loop.post(open_it)
-        context.inbox = self.open_inbox(context)
-
-    def open_inbox(self, context: ServedContext, *, map: int = 0) -> Inbox:
-        """Return a new inbox for outcomes of a context, or of a map of the context."""
-        post = self._loop.post
-        inbox = Inbox(
-            ask=lambda waiter: post(lambda: self._readers.wait(context, inbox, waiter)),
-            nudge=lambda: post(lambda: self._readers.count_read(context)),
-            check=self._check_reader,
-            nudge_every=self._nudge_every,
-            map=map,
+        return ContextRequests(
+            context,
+            self._loop,
+            self._scheduler,
+            self._perform,
+            self._readers,
+            check_reader=self._check_reader,
         )
-        post(lambda: self._readers.inbox_opened(context, inbox))
-        return inbox
 
     def _check_reader(self) -> None:
         """Look, every second or so, after a thread that waits. Raises ClosedError."""
         self.check_open()
-        if self._has_worked:
-            return
-        records = list(self._fleet.records.values())
-        self._has_worked = any(record.life.has_joined for record in records)
-        if not self._has_worked:
-            if self._notice is None:
-                from .waiting import WaitingNotice  # most slaves start at once
-
-                self._notice = WaitingNotice(self.slaves)
-            self._notice.look(time.monotonic())
-
-    def forget_inbox(self, context: ServedContext, inbox: Inbox) -> None:
-        """Forget the tasks whose outcomes would go there: nobody will read them."""
-        self._loop.post(lambda: self._readers.forget(context, inbox))
-
-    def renew_inbox(self, context: ServedContext) -> None:
-        """Forget the tasks of a context that are not a Map's; those to come have a new inbox."""
-        with self._renewing:
-            new = self.open_inbox(context)
-            context.superseded.append(context.inbox)
-            context.inbox = new
-            context.map_numbers = count(1)
-            # should a Ctrl-C come before this, it is done when the next reader waits
-            self._loop.post(lambda: self._readers.forget_superseded(context))
-
-    def add_task(self, task: Task) -> None:
-        """Take a task of a context that has been opened, and give the task its number.
-
-        A task that has a number has been taken, whatever a Ctrl-C may have interrupted.
-        """
-        self._loop.post_quietly(task.inbox.numbering(task))
-        self._posted += 1
-        if self._posted % _MAKE_WAY_EVERY == 0:
-            self._loop.make_way()
-
-    def cancel(self, context: ServedContext, inbox: Inbox, number: int) -> Cancelled:
-        """Cancel the task that has this number in an inbox; return what has been done."""
-
-        def cancel() -> Cancelled:
-            task = self._scheduler.unfinished_task(context.id, inbox, number)
-            if task is None:
-                return "late"
-            is_begun = self._scheduler.is_begun(task)
-            now = time.monotonic()
-            self._perform(self._scheduler.tasks_cancelled(context.id, [task], now))
-            return "ended" if is_begun else "forgotten"
-
-        return self._loop.ask(cancel) or "late"
-
-    def cancel_tasks(self, context: ServedContext, tasks: Iterable[Task]) -> list[Task]:
-        """Cancel those of some tasks that have no outcome; return these."""
-        return self._cancel_some(context, lambda: [task for task in tasks if not task.done])
-
-    def cancel_waiting_tasks(self, context: ServedContext, inbox: Inbox) -> list[Task]:
-        """Cancel the tasks of an inbox that no slave is at; return these."""
-        return self._cancel_some(context, lambda: self._scheduler.waiting_tasks(context.id, inbox))
-
-    def _cancel_some(self, context: ServedContext, choose: Callable[[], list[Task]]) -> list[Task]:
-        def cancel() -> list[Task]:
-            tasks = choose()
-            now = time.monotonic()
-            self._perform(self._scheduler.tasks_cancelled(context.id, tasks, now))
-            return tasks
-
-        return self._loop.ask(cancel) or []
-
-    def is_begun(self, task: Task) -> bool:
-        """Return whether a slave is at a task."""
-        return bool(self._loop.ask(lambda: self._scheduler.is_begun(task)))
+        self._notice.look(time.monotonic())
 
     def close_context(self, id: int) -> None:
         """Forget a context, its tasks and its values."""
@@ -237,16 +156,6 @@ class Engine:
         """Return what each slave is doing; nothing if the engine has ended."""
         slaves = self._loop.ask(self._describe_slaves)
         return [] if slaves is None else slaves
-
-    def progress(self, context: ServedContext) -> Progress | None:
-        """Return how far the tasks of a context are; None if the engine has ended."""
-
-        def tell() -> Progress:
-            from .progress import progress_of  # most runs never ask
-
-            return progress_of(context, self._scheduler, list(self._fleet.records))
-
-        return self._loop.ask(tell)
 
     def count_slaves(self) -> int:
         """Return how many slaves there are, or are to come."""
@@ -351,6 +260,10 @@ class Engine:
         from .._fleet.losses import hopeless  # most runs keep a slave
 
         return hopeless(self._fleet.records.values())
+
+    def _has_joined(self) -> bool:
+        """Return whether any slave has ever worked; in any thread."""
+        return any(record.life.has_joined for record in list(self._fleet.records.values()))
 
     def _slave_changed(self, record: SlaveRecord) -> None:
         state, detail = record.life.state, record.life.detail

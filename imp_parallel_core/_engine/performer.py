@@ -35,13 +35,10 @@ if TYPE_CHECKING:
     from .._scheduler.tasks import Task
     from .._wire.shared_memory import Segment
     from .inbox import Inbox
+    from .served_context import ServedContext
     from .witness import Witness
 
-from .served_context import ServedContext
-
 _where_to_from = attrgetter("task.inbox", "outcome.slave")  # an inbox is of one context
-
-
 _DONE = (OutcomeKind.VALUE, OutcomeKind.RAISED)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._scheduler.tasks import Task
-
 if TYPE_CHECKING:
     from .._scheduler.scheduler import Scheduler
     from .served_context import ServedContext
@@ -35,19 +33,14 @@ class Progress(NamedTuple):
         return ", ".join(parts)
 
 
-def progress_of(context: ServedContext, scheduler: Scheduler, slaves: list[int]) -> Progress:
+def progress_of(context: ServedContext, scheduler: Scheduler) -> Progress:
     """Return how far the tasks of a context are. Called in the engine's thread.
 
     Args:
         context: the context.
         scheduler: what knows of its tasks.
-        slaves: the numbers of all slaves.
     """
-    doing = [item[0] for index in slaves if (item := scheduler.doing(index)) is not None]
-    running = sum(
-        isinstance(item, Task) and item.context == context.id and not item.is_forgotten
-        for item in doing
-    )
     added = context.tasks - context.forgotten
     unfinished = sum(inbox.without_outcome for inbox in context.inboxes)
-    return Progress(added, added - unfinished, scheduler.failures_in(context.id), running)
+    failed, running = scheduler.failures_in(context.id), scheduler.slaves_at(context.id)
+    return Progress(added, added - unfinished, failed, running)

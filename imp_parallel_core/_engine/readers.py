@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from .._errors import ClosedError, Error, NoMoreSlavesError
 from .._fleet.withdrawals import Demand
 from .._scheduler.scheduler import Scheduler
-from .inbox import Inbox, Waiter
-from .performer import Performer
 
 if TYPE_CHECKING:
+    from .inbox import Inbox, Waiter
+    from .performer import Performer
     from .served_context import ServedContext
 
 _CONTEXT_CLOSED = "this Context has been closed"

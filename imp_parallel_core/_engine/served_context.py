@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,8 +57,6 @@ class ServedContext:
         self.max_failures = max_failures
         self.failures: list[Deliver] = []  # if their number is limited
         self.is_stopped = False  # there have been so many of them
-        self.map_numbers = count(1)
-        """The numbers of the next maps."""
 
     def forget_code(self) -> None:
         """Let go of what nobody needs when it is closed: it may be large."""

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from .._fleet.slave_table import counted
 from ..reminder import Reminder
 
 if TYPE_CHECKING:
@@ -27,11 +26,16 @@ class WaitingNotice:
     Several threads may wait; a second warning at the same time does no harm.
 
     Args:
+        has_worked: returns whether any slave has worked.
         slaves: returns what each slave is doing.
     """
 
-    def __init__(self, slaves: Callable[[], Sequence[SlaveInfo]]) -> None:
+    def __init__(
+        self, has_worked: Callable[[], bool], slaves: Callable[[], Sequence[SlaveInfo]]
+    ) -> None:
+        self._has_worked = has_worked
         self._slaves = slaves
+        self._is_over = False
         self._reminder = Reminder(_FIRST_S, _GROWTH)
         self._since = self._seen_at = float("-inf")
 
@@ -41,6 +45,9 @@ class WaitingNotice:
         Args:
             now: the monotonic time, in seconds.
         """
+        self._is_over = self._is_over or self._has_worked()
+        if self._is_over:
+            return
         if now - self._seen_at > _FORGET_S:
             self._since = now
         self._seen_at = now
@@ -58,6 +65,8 @@ def notice(slaves: Sequence[SlaveInfo], waited_s: float) -> str:
         slaves: all slaves.
         waited_s: for how long results have been waited for, in seconds.
     """
+    from .._fleet.slave_table import counted  # most slaves start at once
+
     reasons = Counter(f"{info.state}: {info.detail}" for info in slaves if info.detail)
     firsts = {f"{info.state}: {info.detail}": info.name for info in reversed(slaves)}
     lines = [

@@ -32,3 +32,8 @@ class Policy(NamedTuple):
     """For how long it is set aside then; twice as long after each trial that fails, …"""
     longest_aside_s: float = 1800.0
     """… but no longer than this."""
+
+    @property
+    def credit_portion(self) -> int:
+        """How many outcomes that the user has read are worth telling the scheduler of at a time."""
+        return max(1, min(1000, self.credit_outcomes // 8))

@@ -35,7 +35,8 @@ class Scheduler:
     """
 
     def __init__(self, policy: Policy | None = None) -> None:
-        self._board = Board(policy or Policy())
+        self.policy = policy or Policy()
+        self._board = Board(self.policy)
         self._slaves = self._board.slaves
         self._contexts = self._board.contexts
 
@@ -75,6 +76,12 @@ class Scheduler:
         state = self._contexts.get(context)
         return [] if state is None else cancelling.waiting(self._board, state, inbox)
 
+    def slaves_at(self, context: int) -> int:
+        """Return how many slaves are at a task of a context that the user has not dropped."""
+        firsts = [next(iter(slave.items.values()), None) for slave in self._slaves.values()]
+        tasks = [first for first in firsts if isinstance(first, Task)]
+        return sum(task.context == context and not task.is_forgotten for task in tasks)
+
     def failures_in(self, context: int) -> int:
         """Return how many tasks of a context have failed."""
         state = self._contexts.get(context)
@@ -87,7 +94,7 @@ class Scheduler:
     def relaunches_used_up(self, slave: int) -> int:
         """Return how often a slave has been launched again, if that is the limit; 0 otherwise."""
         state = self._slaves[slave]
-        limit = self._board.policy.max_relaunches
+        limit = self.policy.max_relaunches
         return state.relaunches if state.can_return and state.relaunches >= limit else 0
 
     def next_tick(self) -> float | None:

@@ -16,7 +16,7 @@ STARTING = replace(QUEUED, name="slave 7", state="launching", detail="")
 
 def warned_at(seconds: list[float], caplog: pytest.LogCaptureFixture) -> list[float]:
     """Return when one who looks at these times is warned."""
-    told, waiting = [], WaitingNotice(lambda: [QUEUED])
+    told, waiting = [], WaitingNotice(lambda: False, lambda: [QUEUED])
     for now in seconds:
         before = len(caplog.records)
         waiting.look(now)

@@ -116,10 +116,12 @@ def test_a_script_without_any_logging_is_told_that_no_slave_works(start_script: 
 
 
 def test_a_slave_that_works_is_no_reason_to_say_that_none_does(
-    one_slave: Manager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(waiting, "_FIRST_S", 0.5)
-    context = one_slave.get_context()
-    context.add_task(time.sleep, 3)
-    list(context.get_results())
+    with Manager(output=str(tmp_path / "slave%d.output")) as manager:
+        manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        context.add_task(time.sleep, 3)
+        list(context.get_results())
     assert "no slave has worked yet" not in caplog.text

@@ -461,7 +461,9 @@ def test_a_reader_of_a_context_that_another_thread_closes_first_is_told_so(
         next(results)
     late = one_slave.get_context()
     late.close()
-    inbox, _ = late._open.open_inbox()  # as by a thread that has just found the context open
+    inbox, _ = (
+        late._open.requests.open_map_inbox()
+    )  # as by a thread that has just found the context open
     list(inbox.numbering(Task(late._open.id, ())))
     with pytest.raises(ClosedError, match="Context has been closed"):
         inbox.take()
