@@ -3,9 +3,10 @@
 Everything here runs in the user's threads. Tasks are pickled here, and results are unpickled here.
 What has to be done goes to the engine (:mod:`.._engine`) as opaque bytes.
 
-Read :mod:`.manager` first, which has the picture of the whole package, then :mod:`.context` and
-:mod:`.map`, which users call, :mod:`.readings` (the iterators over results), and
-:mod:`.open_context`, which does the work of all (:mod:`.names` is what contexts are called).
+Read :mod:`.manager` first, which has the picture of the whole package, with :mod:`.slave_records`
+(what slaves are started with). Then read :mod:`.context` and :mod:`.map`, which users call,
+:mod:`.readings` (the iterators over results), and :mod:`.open_context`, which does the work of all
+(:mod:`.names` is what contexts are called).
 :mod:`.opening` and :mod:`.failed_tasks` turn outcomes into values and errors;
 :mod:`.failed_call` makes a call that has failed again, also for the command ``imp-parallel``, with
 :mod:`.saving`.

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from .._errors import LaunchError
 from .._plugins.launch import open_to_read
+from .._plugins.output_files import OutputFiles
 from ..private_folders import make_private_folder, remove_private_folder
 from .output_lines import OutputLine, OutputLines
 
@@ -57,14 +58,18 @@ class LiveOutput:
                 f"the output of slaves can't be kept in {folder}: {problem.strerror}. Let the "
                 "script work in a folder in which it may write, which slaves can reach."
             ) from problem
+        self._outputs = OutputFiles(
+            os.path.join(self._folder.replace("%", "%%"), "slave%d.output"), ""
+        )
 
-    @property
-    def pattern(self) -> str:
-        """Where the slaves' output goes, with ``%d`` for the number of each."""
-        return os.path.join(self._folder.replace("%", "%%"), "slave%d.output")
+    def make(self, slave: int) -> str | None:
+        """Make the file of a slave; return its path. What comes there is read from now on."""
+        path = self._outputs.make(slave)
+        if path is not None:
+            self._watch(slave, path)
+        return path
 
-    def watch(self, slave: int, path: str) -> None:
-        """Read the output of a slave from now on."""
+    def _watch(self, slave: int, path: str) -> None:
         with self._lock:
             self._files.append(_File(slave, path))
             if self._thread is None:
@@ -81,6 +86,7 @@ class LiveOutput:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_LAST_S + 0.5)
         remove_private_folder(self._folder, _PREFIX)
+        self._outputs.close()
 
     def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S

@@ -33,20 +33,18 @@ import itertools
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .._definitions.import_path import ImportPath, absolute_path
 from .._engine.engine import Engine
-from .._errors import LaunchError
-from .._fleet.record import SlaveRecord
-from .._plugins.bootstrap import Bootstrap, script_arguments
-from .._plugins.contract import checked_secret
+from .._fleet.state import Timeouts
 from .._plugins.output_files import OutputFiles
 from .._plugins.registry import Plugins
-from .._plugins.slaves import Slave, checked_count, checked_environment, checked_threads
+from .._plugins.slaves import Slave
 from .._plugins.transports import Transports
 from .._scheduler.policy import Policy
+from .slave_records import SlaveRecords, working_folder
 
 if TYPE_CHECKING:
     from .._fleet.info import SlaveInfo
@@ -121,31 +119,16 @@ class Manager:
             raise ValueError("max_relaunches must be at least 0, credit at least 1")
         if python is not None and not isinstance(python, str):
             raise TypeError(f"python={python!r}: it must be a path or a line for a shell, as text")
-        self._python = python or sys.executable
-        self._live_output: LiveOutput | None = None
-        if output == "-" or callable(output):
-            from .live_output import LiveOutput  # most scripts leave the output in files
-
-            self._live_output = LiveOutput(output, _working_folder())
-            output = self._live_output.pattern
-        if output is not None and not isinstance(output, str):
-            raise TypeError(
-                f"output={output!r}: it must be a path as text with %d for the slave's number, '-' "
-                "for where the script prints, a function, or None"
-            )
-        is_relative = output is not None and not os.path.isabs(output)
-        self._outputs = OutputFiles(output, _working_folder() if is_relative else "")
+        outputs = _outputs_of(output)
         policy = Policy(max_relaunches=max_relaunches, credit_outcomes=credit)
-        all_plugins = Plugins(plugins)
-        self._plugins = all_plugins
-        self._engine = Engine(all_plugins, policy)
-        self._transports = Transports(all_plugins, host, port, self._engine.accept)
+        self._plugins = Plugins(plugins)
+        self._engine = Engine(self._plugins, policy)
+        self._transports = Transports(self._plugins, host, port, self._engine.accept)
+        self._records = SlaveRecords(python, outputs, self._transports)
         self._first_path = absolute_path()  # slaves hear of later changes through contexts
-        self._slave_numbers = itertools.count()
         self._context_numbers = itertools.count(1)
-        self._finalizer = weakref.finalize(
-            self, _end, self._engine, self._transports, self._outputs, self._live_output
-        )
+        self._announces = not isinstance(outputs, OutputFiles)  # for the task of each line
+        self._finalizer = weakref.finalize(self, _end, self._engine, self._transports, outputs)
 
     def add_slave(self, slave: Slave) -> None:
         """Add a slave or an array of slaves, and begin to launch it. May be called at any time.
@@ -169,15 +152,13 @@ class Manager:
         if not isinstance(slave, Slave):
             raise TypeError(f"{slave!r} describes no slave (such as LocalSlave() does)")
         self._plugins.check(slave)
-        count = checked_count(slave)
-        threads, argv = checked_threads(slave), script_arguments()
-        masters_environment = dict(os.environ)
-        environments = [checked_environment(slave, position) for position in range(count)]
-        records = [
-            self._new_record(slave, environment, masters_environment, threads, argv)
-            for environment in environments
-        ]
-        self._engine.launch(records)
+        timeouts = Timeouts(
+            self.heartbeat_timeout,
+            self.connect_timeout,
+            self.reconnect_timeout,
+            self.surplus_timeout,
+        )
+        self._engine.launch(self._records.make(slave, timeouts))
 
     def get_context(
         self,
@@ -253,7 +234,7 @@ class Manager:
             seed=seed,
             name=name,
             import_path=ImportPath(self._first_path),
-            announces=self._live_output is not None,
+            announces=self._announces,
         )
         return Context(opened)
 
@@ -289,8 +270,10 @@ class Manager:
 
         May be called twice, and from any thread; whoever waits for results gets a ClosedError.
         """
-        if self._finalizer.detach() is not None:
-            _close(self._engine, self._transports, self._outputs, self._live_output)
+        finalizer = self._finalizer.detach()
+        if finalizer is not None:
+            _, _, parts, _ = finalizer
+            _close(*parts)
 
     def __enter__(self) -> Manager:
         return self
@@ -314,81 +297,33 @@ class Manager:
 
         return f"<Manager of {len(slaves)} slave{'s'[: len(slaves) > 1]}: {counted(slaves)}>"
 
-    def _new_record(
-        self,
-        slave: Slave,
-        environment: Mapping[str, str],
-        masters_environment: Mapping[str, str],
-        threads: int | str | None,
-        argv: Sequence[str],
-    ) -> SlaveRecord:
-        index = next(self._slave_numbers)
-        dial, secret = "", b""
-        addresses: tuple[str, ...] = ()
-        slave_modules: Sequence[str] = ()
-        if slave.transport:
-            transport, addresses = self._transports.get(slave.transport)
-            dial = transport.dial
-            secret = checked_secret(slave.transport, transport.secret(index))
-            slave_modules = transport.slave_modules
-        cwd, output_path = _working_folder(), self._outputs.make(index)
-        if self._live_output is not None and output_path is not None:
-            self._live_output.watch(index, output_path)
-        bootstrap = Bootstrap(
-            index=index,
-            python=self._python,
-            cwd=cwd,
-            output_path=output_path,
-            sys_path=absolute_path(),
-            dial=dial,
-            addresses=addresses,
-            secret=secret,
-            slave_modules=slave_modules,
-            connect_timeout_s=self.connect_timeout,
-            reconnect_timeout_s=self.reconnect_timeout,
-            environment=environment,
-            masters_environment=masters_environment,
-            argv=argv,
-            threads=threads,
-        )
-        return SlaveRecord(
-            slave,
-            bootstrap,
-            self.heartbeat_timeout,
-            self.connect_timeout,
-            self.reconnect_timeout,
-            self.surplus_timeout,
-        )
 
-
-def _end(
-    engine: Engine, transports: Transports, outputs: OutputFiles, live: LiveOutput | None
-) -> None:
+def _end(engine: Engine, transports: Transports, outputs: OutputFiles | LiveOutput) -> None:
     """Close the parts of a Manager that is forgotten, or that the interpreter's end finds open."""
     engine.leave_readers()
-    _close(engine, transports, outputs, live)
+    _close(engine, transports, outputs)
 
 
-def _close(
-    engine: Engine, transports: Transports, outputs: OutputFiles, live: LiveOutput | None
-) -> None:
+def _close(engine: Engine, transports: Transports, outputs: OutputFiles | LiveOutput) -> None:
     try:
         transports.close()  # first: a slave whose stream ends must not find anybody any more
     finally:
         try:
             engine.close()
         finally:
-            if live is not None:
-                live.close()
             outputs.close()
 
 
-def _working_folder() -> str:
-    """Return where the script works. Raises LaunchError."""
-    try:
-        return os.getcwd()
-    except FileNotFoundError as problem:
-        raise LaunchError(
-            "the folder that this script works in has been removed, and slaves could not work "
-            "there either: let the script go to another one (os.chdir) first"
-        ) from problem
+def _outputs_of(output: str | Callable[[OutputLine], object] | None) -> OutputFiles | LiveOutput:
+    """Return where the output of slaves goes. Raises TypeError, ValueError, LaunchError."""
+    if output == "-" or callable(output):
+        from .live_output import LiveOutput  # most scripts leave the output in files
+
+        return LiveOutput(output, working_folder())
+    if output is not None and not isinstance(output, str):
+        raise TypeError(
+            f"output={output!r}: it must be a path as text with %d for the slave's number, '-' "
+            "for where the script prints, a function, or None"
+        )
+    is_relative = output is not None and not os.path.isabs(output)
+    return OutputFiles(output, working_folder() if is_relative else "")

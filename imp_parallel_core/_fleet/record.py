@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from .._plugins.bootstrap import Bootstrap
 from .._plugins.slaves import Slave, describe
 from .life import SlaveLife
-from .state import Timeouts
 
 if TYPE_CHECKING:
     from .._launch.watch import LaunchWatch
     from .._wire.link import Link
     from .._wire.protocol import Message
     from .._wire.stream import Stream
+    from .state import Timeouts
 
 
 class SlaveRecord:
@@ -23,31 +23,19 @@ class SlaveRecord:
     Args:
         description: what the user gave to ``add_slave``.
         bootstrap: what this slave was started with.
-        heartbeat_timeout_s: how long it may be silent.
-        connect_timeout_s: how long it may run without having connected.
-        reconnect_timeout_s: for how long it may try to come back.
-        surplus_timeout_s: for how long it may wait in a queue although it is not needed.
+        timeouts: what it is allowed.
     """
 
-    def __init__(
-        self,
-        description: Slave,
-        bootstrap: Bootstrap,
-        heartbeat_timeout_s: float,
-        connect_timeout_s: float,
-        reconnect_timeout_s: float,
-        surplus_timeout_s: float,
-    ) -> None:
+    def __init__(self, description: Slave, bootstrap: Bootstrap, timeouts: Timeouts) -> None:
         self.description = description
         self.description_text = describe(description)
         self.bootstrap = bootstrap
-        self.surplus_timeout_s = surplus_timeout_s
         self.index = bootstrap.index
         self.name = f"slave {bootstrap.index}"
         self.life = SlaveLife(
             self.name,
             bootstrap.output_path,
-            Timeouts(heartbeat_timeout_s, connect_timeout_s, reconnect_timeout_s),
+            timeouts,
             is_relaunchable=description.is_relaunchable,
             now=time.monotonic(),
         )

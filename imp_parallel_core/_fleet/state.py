@@ -48,6 +48,8 @@ class Timeouts(NamedTuple):
     """For how long it may run without having connected, or be connected without a runner."""
     reconnect_s: float
     """For how long it may try to come back, after its silence."""
+    surplus_s: float
+    """For how long it may wait in a queue although it is not needed."""
 
 
 class StreamSigns(NamedTuple):

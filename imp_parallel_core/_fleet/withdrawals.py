@@ -89,7 +89,7 @@ class Withdrawals:
         now = time.monotonic()
         waiting = self._fleet.withdrawable()
         if waiting:
-            timeout_s = max(record.surplus_timeout_s for record in waiting)
+            timeout_s = max(record.life.timeouts.surplus_s for record in waiting)
             count = self._surplus.look(len(waiting), self._demand(), now, timeout_s)
             if count:  # the last ones: they start last
                 self._fleet.withdraw(waiting[-count:])

@@ -120,19 +120,27 @@ class RecordingPlugins(Plugins):
 
     Args:
         plugins: the plugins.
+        change: makes another bootstrap of each that they are given; None for the same.
         note: is given each launch.
         grace_s: the least grace that each gets.
     """
 
     def __init__(
-        self, plugins: Plugins, note: Callable[[RecordedLaunch], None], grace_s: float
+        self,
+        plugins: Plugins,
+        change: Callable[[Bootstrap], Bootstrap] | None,
+        note: Callable[[RecordedLaunch], None],
+        grace_s: float,
     ) -> None:
         self.__dict__.update(vars(plugins))
+        self._change = change
         self._note = note
         self._grace_s = grace_s
 
     def launch(self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept) -> Launch:
         """Have slaves launched."""
+        if self._change is not None:
+            bootstraps = [self._change(bootstrap) for bootstrap in bootstraps]
         launch = super().launch(slaves, bootstraps, accept)
         recorded = record(launch, [bootstrap.index for bootstrap in bootstraps], self._grace_s)
         self._note(recorded)

@@ -15,7 +15,6 @@ from .._plugins.slaves import Slave
 from ._launch_record import RecordedLaunch, RecordingPlugins
 
 if TYPE_CHECKING:
-    from .._fleet.record import SlaveRecord
     from .._plugins.bootstrap import Bootstrap
 
 _WORDS_S = 20.0  # for a launch to be cancelled, whose poll() may have to wait
@@ -97,15 +96,10 @@ class CheckedManager(Manager):
         super().__init__(python, output=output, plugins=plugins)
         self.launches: list[RecordedLaunch] = []
         self.left = ""
-        self._change = change
         launches = self._engine._fleet._launches
-        launches._plugins = RecordingPlugins(launches._plugins, self.launches.append, grace_s)
-
-    def _new_record(self, *arguments: Any) -> SlaveRecord:
-        record = super()._new_record(*arguments)
-        if self._change is not None:
-            record.bootstrap = self._change(record.bootstrap)
-        return record
+        launches._plugins = RecordingPlugins(
+            launches._plugins, change, self.launches.append, grace_s
+        )
 
     def give_up(self) -> None:
         """Note how the slaves are, and close."""

@@ -38,7 +38,7 @@ from imp_parallel_core._fleet.state import (
 )
 
 HEARTBEAT_S, CONNECT_S, RECONNECT_S = 8.0, 10.0, 20.0
-TIMEOUTS = Timeouts(HEARTBEAT_S, CONNECT_S, RECONNECT_S)
+TIMEOUTS = Timeouts(HEARTBEAT_S, CONNECT_S, RECONNECT_S, surplus_s=30.0)
 FOR_LONG_S = 200.0  # longer than all of these together
 
 RUNNING = LaunchState(LaunchPhase.RUNNING)

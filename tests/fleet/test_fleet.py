@@ -11,7 +11,7 @@ from typing import Any
 from imp_parallel_core import Bootstrap, LaunchError, Slave
 from imp_parallel_core._fleet.fleet import Fleet
 from imp_parallel_core._fleet.record import SlaveRecord
-from imp_parallel_core._fleet.state import SlaveState
+from imp_parallel_core._fleet.state import SlaveState, Timeouts
 from imp_parallel_core._scheduler.scheduler import Scheduler
 from imp_parallel_core._wire import protocol
 from imp_parallel_core._wire.handshake import refusal
@@ -61,7 +61,7 @@ class Scene:
         self.states: list[SlaveState] = []
         self.fleet = Fleet(Scheduler(), lambda actions: None, plugins, loop, self.note)
         bootstrap = Bootstrap(index=0, python="", cwd="", output_path=None, sys_path=[])
-        self.record = SlaveRecord(Slave(), bootstrap, 30.0, 10.0, 60.0, 30.0)
+        self.record = SlaveRecord(Slave(), bootstrap, Timeouts(30.0, 10.0, 60.0, 30.0))
         self.fleet.launch([self.record])
 
     def note(self, record: SlaveRecord) -> None:

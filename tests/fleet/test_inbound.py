@@ -11,7 +11,7 @@ from imp_parallel_core._fleet.actions import EndSession, LifeAction, Release, Te
 from imp_parallel_core._fleet.evidence import Evidence
 from imp_parallel_core._fleet.inbound import Inbound
 from imp_parallel_core._fleet.record import SlaveRecord
-from imp_parallel_core._fleet.state import Greeting, Stage
+from imp_parallel_core._fleet.state import Greeting, Stage, Timeouts
 from imp_parallel_core._scheduler.actions import Action, Deliver
 from imp_parallel_core._scheduler.scheduler import Scheduler
 from imp_parallel_core._scheduler.tasks import Task
@@ -45,7 +45,7 @@ class Scene:
         self.delivered: list[int] = []
         self.decided: list[LifeAction] = []
         bootstrap = Bootstrap(index=0, python="", cwd="", output_path=None, sys_path=[])
-        self.record = SlaveRecord(Slave(), bootstrap, 30.0, 10.0, 60.0, 30.0)
+        self.record = SlaveRecord(Slave(), bootstrap, Timeouts(30.0, 10.0, 60.0, 30.0))
         self.life = self.record.life
         self.inbound = Inbound(self.scheduler, self.decide, self.perform)
         self.link: Any = FakeLink()

@@ -14,7 +14,7 @@ from imp_parallel_core import Bootstrap, LaunchError, LaunchPhase, LaunchState, 
 from imp_parallel_core._fleet.actions import LifeAction, Lost
 from imp_parallel_core._fleet.launches import Launches
 from imp_parallel_core._fleet.record import SlaveRecord
-from imp_parallel_core._fleet.state import SlaveState, Stage
+from imp_parallel_core._fleet.state import SlaveState, Stage, Timeouts
 from imp_parallel_core._launch import watch as launch_watch
 
 
@@ -79,7 +79,7 @@ class Scene:
         self.may_launch = threading.Event()
         self.may_launch.set()
         bootstrap = Bootstrap(index=0, python="", cwd="", output_path=None, sys_path=[])
-        self.record = SlaveRecord(Slave(), bootstrap, 30.0, 10.0, 60.0, 30.0)
+        self.record = SlaveRecord(Slave(), bootstrap, Timeouts(30.0, 10.0, 60.0, 30.0))
         self.launches = Launches(
             self,  # type: ignore[arg-type]  # as plugins
             self.loop,  # type: ignore[arg-type]

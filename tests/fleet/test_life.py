@@ -725,7 +725,7 @@ def test_a_session_whose_stream_is_final_is_not_resumed(slave: PerformedLife) ->
 
 
 def test_a_runner_that_is_ready_and_not_heard_yet_is_not_missed() -> None:
-    slave = PerformedLife(timeouts=Timeouts(0.4, 0.5, 20.0))
+    slave = PerformedLife(timeouts=Timeouts(0.4, 0.5, 20.0, 30.0))
     slave.connect()
     slave.lose_runner(blamed=5)
     slave.say(lambda: slave.life.runner_ready(8, slave.now))

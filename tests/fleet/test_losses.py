@@ -10,13 +10,14 @@ import pytest
 from imp_parallel_core import Bootstrap, NoSlaveStartedError, Slave
 from imp_parallel_core._fleet.losses import LossLog, hopeless
 from imp_parallel_core._fleet.record import SlaveRecord
+from imp_parallel_core._fleet.state import Timeouts
 
 
 def lost(index: int, how: str, host: str = "") -> SlaveRecord:
     """Return the record of a slave that was lost; ``how`` may name its output by ``{path}``."""
     path = f"/somewhere/slave{index}.output"
     bootstrap = Bootstrap(index, "python", "/somewhere", path, [])
-    record = SlaveRecord(Slave(), bootstrap, 1.0, 1.0, 1.0, 1.0)
+    record = SlaveRecord(Slave(), bootstrap, Timeouts(1.0, 1.0, 1.0, 1.0))
     record.life.host = host
     record.failure = f"{record}: " + how.format(path=path, name=record.name, host=host)
     return record

@@ -35,7 +35,7 @@ from imp_parallel_core._scheduler.actions import (
 
 from .simulation import PATIENCE_S, RESTART_S, WIRE_S, SimulatedSlave, Simulation
 
-TIMEOUTS = Timeouts(PATIENCE_S, 60.0, 60.0)
+TIMEOUTS = Timeouts(PATIENCE_S, 60.0, 60.0, 30.0)
 ANSWER_S = 0.2  # a launch takes so long to answer, …
 P_NO_ANSWER = 0.1  # … if it does
 
