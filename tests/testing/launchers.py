@@ -296,7 +296,9 @@ class CanNotBeCancelledTwice(Right):
 
 class LeavesSomething(Right):
     def wrap(self, argv: list[str], bootstrap: Bootstrap) -> Sequence[str]:
-        return ["sh", "-c", '(setsid sleep 600 &); exec "$@"', "sh", *argv]
+        # $() waits for the shell within, so that sleep has its own session before the slave may end
+        stray = "$(setsid sh -c 'exec >&- 2>&-; sleep 600 &')"
+        return ["sh", "-c", f': "{stray}"; exec "$@"', "sh", *argv]
 
 
 class InAnotherPidNamespace(Right):
