@@ -77,8 +77,8 @@ class Check:
                 print(_line(step, is_coloured=_is_terminal()), flush=True)
 
         works = False
-        with _as_a_script_here():
-            try:
+        try:
+            with _as_a_script_here():
                 kinds = installed_kinds(Plugins())
                 slaves = read_expression(arguments.expression, kinds)
                 name = class_of(arguments.expression)
@@ -94,8 +94,8 @@ class Check:
                     arguments.module,
                 )
                 works = Trial(slaves, wishes, tell).run()
-            except Failed as failed:
-                tell(failed.step)
+        except Failed as failed:
+            tell(failed.step)
         failures = [step.name for step in steps if step.status is Status.FAILED]
         if arguments.json:
             import json
@@ -131,11 +131,21 @@ def _as_a_script_here() -> Iterator[None]:
     """Let this process be taken for a script of the working folder, which slaves stand up for.
 
     They look for modules where that script would find them, and are sent those that are beside it.
+    Raises Failed if there is no such folder.
     """
+    from .steps import Failed
+
     main = sys.modules["__main__"]
     changed = ("__file__", "__spec__")
     before = {name: value for name, value in vars(main).items() if name in changed}
-    folder, path = os.getcwd(), list(sys.path)
+    try:
+        folder, path = os.getcwd(), list(sys.path)
+    except OSError as problem:
+        raise Failed(
+            "folder",
+            f"the folder of this command has been removed, or can't be found: {problem}",
+            "Slaves could not work there either: go to another folder first (cd).",
+        ) from problem
     sys.path.insert(0, folder)
     main.__file__, main.__spec__ = os.path.join(folder, "imp-parallel-check.py"), None
     try:

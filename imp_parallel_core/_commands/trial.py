@@ -20,6 +20,8 @@ from .steps import Failed, Status, Step
 from .trial_leftovers import Leftovers
 from .trial_report import (
     environment_step,
+    modules_missing,
+    modules_text,
     nothing_has_come,
     states_of,
     submission_text,
@@ -121,6 +123,7 @@ class Trial:
         finally:
             self._leftovers.begin_end()
             manager.close()
+            self._leftovers.wait_for(self._onlooker.thread)
         for text in self._lost if succeeded else ():  # others of an array than the one that came
             self._report(Step("lost", Status.NEWS, text))
         step = self._leftovers.step(removes_output=succeeded)
@@ -195,19 +198,8 @@ class Trial:
             except Failed as failed:
                 missing.append(f"{name}: {failed.step.text}")
         if missing:
-            path = "\n".join(f"    {folder}" for folder in found["path"])
-            advice = (
-                f"Install what is missing for {found['executable']} on {found['host']}, or put it "
-                "where the slave looks."
-                if any("ModuleNotFoundError" in text for text in missing)
-                else f"Import it by that Python itself: {found['executable']} on {found['host']}."
-            )
-            raise Failed("modules", "\n".join([*missing, "sys.path of the slave:", path]), advice)
-        text = ", ".join(
-            f"{name} {what['version']}".strip() + (f" ({what['file']})" if what["file"] else "")
-            for name, what in imported.items()
-        )
-        self._ok("modules", text, imported)
+            raise modules_missing(missing, found)
+        self._ok("modules", modules_text(imported), imported)
 
     # ---- waiting
 
@@ -299,4 +291,6 @@ class Trial:
         elif self._leftovers.is_ending:
             self._leftovers.hear(message)
         else:
+            if logger != "imp_parallel.launch":  # which only says that it lasts
+                self._onlooker.last_warning = message
             self._report(Step("warning", Status.NEWS, message, facts={"logger": logger}))

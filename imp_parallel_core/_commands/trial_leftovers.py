@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from .._fleet.info import SlaveInfo
 
 _NAME = "gone"
+_LAUNCH_END_S = 20.0  # a command that ends slaves, and hangs, is killed by then: it has words
+_OF_WAITING = re.compile(r"^still ending after | still \w+ after | has not connected")
 _STARTED_AT = 19  # the field of /proc/PID/stat behind the command's name
 
 
@@ -46,8 +50,22 @@ class Leftovers:
         self._began_at = time.monotonic()
 
     def hear(self, message: str) -> None:
-        """Take a warning that came while they were ended."""
-        self._said.append(message)
+        """Take a warning that came while they were ended.
+
+        One may come late that they are waited for, and the core's of launches that have not come to
+        their end comes before :meth:`wait_for` knows more.
+        """
+        if not _OF_WAITING.search(message):
+            self._said.append(message)
+
+    def wait_for(self, launch: threading.Thread | None) -> None:
+        """Wait for the end of the launch longer than a script would: it may say what is left."""
+        if launch is None:
+            return
+        launch.join(_LAUNCH_END_S)
+        if launch.is_alive():
+            waited_s = time.monotonic() - self._began_at
+            self._said.append(f"{launch.name} has not come to its end for {waited_s:.0f} s")
 
     def step(self, *, removes_output: bool) -> Step:
         """Return what has become of the slaves, which have been ended.

@@ -45,7 +45,13 @@ def nothing_has_come(limit_s: float, infos: Sequence[SlaveInfo], onlooker: Onloo
     states = states_of(infos)
     if not onlooker.is_launched:
         text = f"the launch has not come to an end {within}"
-        return Failed("submitted", f"{text}. {states}" if states else text)
+        known = [words for words in (states, onlooker.last_warning) if words]
+        return Failed(
+            "submitted",
+            ". ".join([text, *known]),
+            "If the launch is only slow, wait longer, by --limit. Otherwise run by hand what it "
+            "waits for, and see what that says.",
+        )
     if any(info.state == "queued" for info in infos):
         return Failed(
             "started",
@@ -101,6 +107,31 @@ def environment_step(found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         text += f"; other than here: {', '.join(other)}"
     facts = {name: found[name] for name in ("folder", "executable", "cores", "path")}
     return text, {**facts, "environment": environment}
+
+
+def modules_missing(missing: Sequence[str], found: Mapping[str, Any]) -> Failed:
+    """Return that modules can't be imported, and what to do.
+
+    Args:
+        missing: a text for each of them.
+        found: what a task has found around it.
+    """
+    path = "\n".join(f"    {folder}" for folder in found["path"])
+    advice = (
+        f"Install what is missing for {found['executable']} on {found['host']}, or put it where "
+        "the slave looks."
+        if any("ModuleNotFoundError" in text for text in missing)
+        else f"Import it by that Python itself: {found['executable']} on {found['host']}."
+    )
+    return Failed("modules", "\n".join([*missing, "sys.path of the slave:", path]), advice)
+
+
+def modules_text(imported: Mapping[str, Mapping[str, str]]) -> str:
+    """Return which modules have been imported, from where, in which versions."""
+    return ", ".join(
+        f"{name} {what['version']}".strip() + (f" ({what['file']})" if what["file"] else "")
+        for name, what in imported.items()
+    )
 
 
 def _differs(name: str, environment: Mapping[str, str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -27,6 +28,10 @@ class Onlooker:
     def __init__(self, tell: Callable[[Onlooker], None]) -> None:
         self._tell = tell
         self.is_launched = False
+        self.thread: threading.Thread | None = None
+        """The launch's own, which also ends the slaves."""
+        self.last_warning = ""
+        """What the plugin, or something else that knows more than the time, has said last."""
         self.command = ""
         """The command line that was run for the first slave."""
         self.job = ""
@@ -39,6 +44,7 @@ class Onlooker:
         self, slaves: Slave, bootstraps: Sequence[Bootstrap], accept: Accept
     ) -> Generator[None, Launch | None, Launch | None]:
         """Note what a plugin has launched."""
+        self.thread = threading.current_thread()
         launch = yield
         if launch is not None:
             self.addresses = bootstraps[0].addresses

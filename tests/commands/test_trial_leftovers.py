@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,46 @@ def test_a_complaint_while_the_slaves_end_is_a_failure() -> None:
     leftovers.begin_end()
     leftovers.hear("job 5 may be left: Delete it with: qdel 5")
     assert after(leftovers) == (Status.FAILED, "job 5 may be left: Delete it with: qdel 5")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "slave 0 of MySlave() is still queued after 12 s: submitted",
+        "all 3 slaves of 2 jobs (5, 6) are still queued after 12 s: PartitionDown",
+        "slave 0 has been running for 5 s, and has not connected",
+        "still ending after 5 s: imp_parallel launch of MySlave()",
+    ],
+)
+def test_a_late_word_that_slaves_are_waited_for_is_no_failure(message: str) -> None:
+    leftovers = Leftovers()
+    leftovers.begin_end()
+    leftovers.hear(message)
+    assert after(leftovers)[0] is Status.OK
+
+
+def test_a_launch_is_waited_for_which_says_what_is_left_when_its_command_has_been_killed() -> None:
+    leftovers = Leftovers()
+    leftovers.begin_end()
+    launch = threading.Timer(0.3, leftovers.hear, ["job 5 may be left"])
+    launch.start()
+    leftovers.wait_for(launch)
+    assert after(leftovers) == (Status.FAILED, "job 5 may be left")
+
+
+def test_a_launch_that_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imp_parallel_core._commands.trial_leftovers._LAUNCH_END_S", 0.1)
+    leftovers = Leftovers()
+    leftovers.begin_end()
+    ends = threading.Event()
+    launch = threading.Thread(target=ends.wait, name="imp_parallel launch of MySlave()")
+    launch.start()
+    leftovers.wait_for(launch)
+    ends.set()
+    launch.join()
+    status, text = after(leftovers)
+    assert status is Status.FAILED
+    assert "imp_parallel launch of MySlave() has not come to its end" in text
 
 
 def test_what_slaves_have_printed_is_kept_and_named_only_if_something_has_failed(

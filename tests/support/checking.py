@@ -5,8 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import pytest
+
+from imp_parallel_core import Manager, NoSlaveStartedError, Slave
 from imp_parallel_core._commands.main import main
 
 
@@ -34,7 +40,7 @@ class Checked(NamedTuple):
         """Return the evidence and the advice of the one step that has failed, which has a name."""
         assert self.exit_code == 1
         assert self.names("failed") == [name], self.steps
-        assert self.named("gone")["status"] == "ok" or name == "expression"
+        assert name in ("gone", "expression") or self.named("gone")["status"] == "ok"
         step = self.named(name)
         return f"{step['text']}\n{step['advice']}"
 
@@ -60,6 +66,34 @@ def script_of_check(expression: str, *arguments: str) -> str:
     """Return the text of a script that runs a check, and prints what people read."""
     called = f"main({['check', expression, *arguments]!r})"
     return f"import sys\nfrom imp_parallel_core._commands.main import main\nsys.exit({called})\n"
+
+
+def errors_of(
+    slaves: Slave,
+    *,
+    step: str = "started",
+    python: str | None = None,
+    output: str | None = "slave%d.output",
+) -> Iterator[str]:
+    """Yield what a script is told of slaves that can't start, and then what a check says.
+
+    Args:
+        slaves: their description.
+        step: the one of the check that fails.
+        python: as for Manager, of both.
+        output: as for Manager, of the script alone.
+    """
+    with Manager(python, output=output) as manager:
+        manager.add_slave(slaves)
+        context = manager.get_context()
+        context.add_task(os.getpid)
+        begun = time.monotonic()
+        with pytest.raises(NoSlaveStartedError) as caught:
+            list(context.get_results_unordered())
+        assert time.monotonic() - begun < 60.0
+    yield str(caught.value)
+    line = [] if python is None else ["--python", python]
+    yield check(repr(slaves), *line).failure(step)
 
 
 def check_says_the_same(evidence: str, expression: str, *arguments: str) -> None:

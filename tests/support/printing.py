@@ -6,15 +6,20 @@ import ctypes
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 from imp_parallel_core import (
     Manager,
+    OutputLine,
     RemoteError,
     SetupError,
+    Slave,
     TaskLostError,
     current_task,
 )
+from tests.support.waiting import wait_until
 
 
 def print_by_c(text: bytes) -> None:
@@ -108,3 +113,22 @@ def _error_of_setup(manager: Manager, end: Callable[[], object]) -> SetupError:
     (error,) = context.get_results(on_error="return")
     assert isinstance(error, SetupError)
     return error
+
+
+def check_that_what_a_slave_prints_comes_while_it_works(slave: Slave, folder: Path) -> None:
+    """See to it that the script hears a task that has not ended."""
+    gate = folder / "gate"
+
+    def speak() -> None:
+        print("hello")
+        while not gate.exists():
+            time.sleep(0.05)
+
+    heard: list[OutputLine] = []
+    with Manager(output=heard.append) as manager:
+        manager.add_slave(slave)
+        context = manager.get_context()
+        context.add_task(speak)
+        wait_until(lambda: (0, "hello") in [(line.task, line.text) for line in heard], 60.0)
+        gate.touch()
+        list(context.get_results())

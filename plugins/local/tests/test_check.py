@@ -141,6 +141,17 @@ def test_what_is_known_at_once_to_be_wrong_fails_before_anything_is_launched() -
     assert "no shell can set a variable 'A B'" in text
 
 
+def test_a_folder_that_has_been_removed_is_said_with_what_to_do(folder: Path) -> None:
+    (folder / "inside").mkdir()
+    os.chdir(folder / "inside")
+    (folder / "inside").rmdir()
+    checked = check("LocalSlave()")
+    assert checked.exit_code == 1
+    assert checked.names("failed") == ["folder"]
+    assert "has been removed" in checked.named("folder")["text"]
+    assert "cd" in checked.named("folder")["advice"]
+
+
 @pytest.mark.parametrize(
     ("expression", "words"),
     [

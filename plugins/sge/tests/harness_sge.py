@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from imp_parallel_batch import BatchSlaveArray
 from imp_parallel_sge import SGEQsubSlaveArray
 
 from imp_parallel_core import Manager
+from tests.support.as_root import signal_as_root
 from tests.support.batch_suite.cluster import Refusal
 from tests.support.grid_engine import Cell
+
+# qstat as where it is answered from a cache that is filled too early
+FORGETFUL = """\
+#!/bin/sh
+echo "Welcome to the <cluster>"
+case "$*" in
+    *-xml*) echo asked >>asked
+        echo "<?xml version='1.0'?><job_info><queue_info/><job_info/></job_info>" ;;
+    *) exec /usr/bin/qstat "$@" ;;
+esac
+"""
 
 
 class GridEngineBatch:
@@ -136,3 +150,28 @@ def start_in_environment(
     with process.stdin as script:
         script.write(command)
     return process
+
+
+@contextmanager
+def hanging_qmaster(cell: Cell) -> Iterator[None]:
+    """Have the qmaster answer nobody."""
+    (pid,) = cell.pids("qmaster")
+    signal_as_root(signal.SIGSTOP, pid)
+    try:
+        yield
+    finally:
+        signal_as_root(signal.SIGCONT, pid)
+
+
+@pytest.fixture
+def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that has a command of Grid Engine's hang from then on."""
+
+    def hang(name: str) -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text("#!/bin/sh\nkill -STOP $$\n")
+        (folder / name).chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+    return hang

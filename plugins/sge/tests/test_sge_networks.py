@@ -15,6 +15,7 @@ from tests.support.checking import script_of_check
 from tests.support.cluster_network import LOGIN, NODES, ClusterNetwork
 from tests.support.scripts import Scripts, finish
 from tests.support.waiting import wait_until
+from tests.support.watched_check import WatchedCheck
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -197,6 +198,20 @@ def test_a_firewall_that_drops_packets_is_reported_within_seconds_and_the_run_go
     code, out, _ = finish(script)
     assert code == 0
     assert numbers_of(out) == list(range(4))
+
+
+def test_a_check_tells_of_a_firewall_that_drops_packets_and_goes_on_when_it_opens(
+    cluster_network: ClusterNetwork, on_login_node: Scripts
+) -> None:
+    network = cluster_network.network
+    network.guard(LOGIN, *cluster_network.ports())
+    try:
+        checking = WatchedCheck(on_login_node.start(script_of_check("SGEQsubSlaveArray(1)")))
+        checking.wait_for("has been running for", "has not connected", "no answer")
+        checking.wait_for(f"{cluster_network.inside[LOGIN]}:", "imp-parallel-check0.output")
+    finally:
+        network.heal(LOGIN)
+    assert checking.finish() == 0, checking.text
 
 
 def test_an_address_that_the_nodes_can_not_reach_is_named_within_seconds(

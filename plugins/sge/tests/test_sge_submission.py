@@ -8,14 +8,11 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from harness_sge import submissions_in
+from harness_sge import FORGETFUL, hanging_qmaster, submissions_in
 
-from tests.support.as_root import signal_as_root
 from tests.support.checking import check, script_of_check
 from tests.support.grid_engine import Cell
 from tests.support.scripts import Scripts, finish
@@ -56,16 +53,6 @@ HELD = """
         context.add_task(os.getpid)
         print("reading", flush=True)
         list(context.get_results_unordered())
-"""
-# qstat as where it is answered from a cache that is filled too early
-FORGETFUL = """\
-#!/bin/sh
-echo "Welcome to the <cluster>"
-case "$*" in
-    *-xml*) echo asked >>asked
-        echo "<?xml version='1.0'?><job_info><queue_info/><job_info/></job_info>" ;;
-    *) exec /usr/bin/qstat "$@" ;;
-esac
 """
 
 
@@ -109,16 +96,6 @@ WITHOUT_JOBS = """\
 test "$1" != -j || exit 1
 exec /usr/bin/qstat "$@"
 """
-
-
-@contextmanager
-def hanging_qmaster(cell: Cell) -> Iterator[None]:
-    (pid,) = cell.pids("qmaster")
-    signal_as_root(signal.SIGSTOP, pid)
-    try:
-        yield
-    finally:
-        signal_as_root(signal.SIGCONT, pid)
 
 
 def lines_of(script: subprocess.Popen[str]) -> list[str]:

@@ -7,10 +7,9 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import pytest
-from harness_sge import manager_of, pids_of_task
+from harness_sge import hanging, manager_of, pids_of_task
 from imp_parallel_batch import Description
 from imp_parallel_sge import SGEPESlaveArray, SGEQsubSlaveArray
 from imp_parallel_sge._system import GridEngine
@@ -18,10 +17,11 @@ from imp_parallel_sge._system import GridEngine
 from imp_parallel_core import CommandResult, LaunchError, Manager
 from tests.support.batch_suite.cluster import BatchCluster
 from tests.support.batch_suite.slaves import squared, squares, wait_for
-from tests.support.batch_suite.troubles import failures_of
-from tests.support.checking import check
+from tests.support.checking import check, errors_of
 from tests.support.grid_engine import Cell
 from tests.support.waiting import wait_until
+
+__all__ = ["hanging"]  # a fixture
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -60,7 +60,7 @@ def test_a_check_while_nobody_reaches_the_qmaster_says_so_and_that_the_options_m
 
 
 def test_a_job_in_error_tells_grid_engines_reason(batch: BatchCluster) -> None:
-    for text in failures_of(batch, "-wd /nowhere/at/all"):
+    for text in errors_of(batch.array(2, "-wd /nowhere/at/all")):
         assert "Eqw" in text
         assert "can't chdir to /nowhere/at/all" in text
         assert "qsub -terse" in text
@@ -75,23 +75,9 @@ def without_starter(cluster: Cell) -> Iterator[None]:
 
 
 def test_a_shell_that_does_not_exist_is_named(batch: BatchCluster, without_starter: None) -> None:
-    for text in failures_of(batch, "-S /nowhere/at/all/bash"):
+    for text in errors_of(batch.array(2, "-S /nowhere/at/all/bash")):
         assert "Eqw" in text
         assert "/nowhere/at/all/bash" in text
-
-
-@pytest.fixture
-def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return a function that has a command of Grid Engine's hang from then on."""
-
-    def hang(name: str) -> None:
-        folder = tmp_path / "bin"
-        folder.mkdir(exist_ok=True)
-        (folder / name).write_text("#!/bin/sh\nkill -STOP $$\n")
-        (folder / name).chmod(0o755)
-        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-
-    return hang
 
 
 class Watchful(Manager):

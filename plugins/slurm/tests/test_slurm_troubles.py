@@ -11,7 +11,7 @@ from imp_parallel_slurm import SlurmSlaveArray
 from imp_parallel_slurm._slurm import Slurm
 
 from tests.support.batch_suite.cluster import BatchCluster
-from tests.support.batch_suite.troubles import failures_of
+from tests.support.checking import errors_of
 from tests.support.slurm import LARGEST_ARRAY
 from tests.support.slurm import Slurm as Cluster
 from tests.support.waiting import wait_until
@@ -27,7 +27,7 @@ class Credulous(Slurm):
 
 
 def test_an_array_that_is_larger_than_the_cluster_allows(batch: BatchCluster) -> None:
-    for text in failures_of(batch, count=LARGEST_ARRAY + 1, step="submitted"):
+    for text in errors_of(batch.array(LARGEST_ARRAY + 1), step="submitted"):
         assert "Invalid job array specification" in text
         assert "MaxArraySize" in text
 
@@ -38,7 +38,7 @@ def test_tasks_that_ended_well_without_a_slave_are_an_error_within_seconds(
     monkeypatch.setattr(SlurmSlaveArray, "system", Credulous())
     script = tmp_path / "job.sh"
     script.write_text("#!/bin/sh\ntrue\n")
-    for text in failures_of(batch, str(script)):
+    for text in errors_of(batch.array(2, str(script))):
         assert "has gone from the queue: exit code 0, before its script had begun" in text
 
 

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from imp_parallel_ssh import SSHSlave, SSHSlaveArray
+from imp_parallel_ssh import SSHSlave
 
-from imp_parallel_core import Manager, NoSlaveStartedError
-from tests.support.checking import check
 from tests.support.sshd import Daemons, Person, Sshd
 
 CLIENTS = ("paramiko", "openssh")
@@ -51,24 +49,6 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = Path(tmp_path_factory.mktemp("bare"))
     venv.create(folder / "env", with_pip=False)
     return str(folder / "env/bin/python")
-
-
-def errors_of(
-    slave: SSHSlave | SSHSlaveArray,
-    *,
-    python: str | None = None,
-    output: str | None = "slave%d.output",
-) -> Iterator[str]:
-    """Yield what a script is told of slaves that can't start, and then what a check says."""
-    with Manager(python, output=output) as manager:
-        manager.add_slave(slave)
-        context = manager.get_context()
-        context.add_task(time.time)
-        with pytest.raises(NoSlaveStartedError) as caught:
-            list(context.get_results_unordered())
-    yield str(caught.value)
-    lines = [] if python is None else ["--python", python]
-    yield check(repr(slave), *lines).failure("started")
 
 
 def folders(sshd: Sshd) -> list[Path]:

@@ -5,17 +5,15 @@ What a check says of slaves that can't start is tested beside what a script is t
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 from hosts import there
 from imp_parallel_ssh import SSHSlave
 
-from imp_parallel_core import Manager, OutputLine
 from tests.support.checking import CHAIN, check
+from tests.support.printing import check_that_what_a_slave_prints_comes_while_it_works
 from tests.support.sshd import Sshd
-from tests.support.waiting import wait_until
 
 __all__ = ["there"]  # a fixture
 
@@ -43,17 +41,5 @@ def test_a_host_goes_through_the_whole_chain(there: Sshd, tmp_path: Path) -> Non
 def test_what_a_slave_prints_comes_to_the_script_while_it_works(
     there: Sshd, tmp_path: Path
 ) -> None:
-    def speak(gate: Path) -> None:
-        print("hello")
-        while not gate.exists():
-            time.sleep(0.05)
-
-    heard: list[OutputLine] = []
-    with Manager(output=heard.append) as manager:
-        manager.add_slave(SSHSlave("there"))
-        context = manager.get_context()
-        context.add_task(speak, tmp_path / "gate")
-        wait_until(lambda: (0, "hello") in [(line.task, line.text) for line in heard])
-        (tmp_path / "gate").touch()
-        list(context.get_results())
+    check_that_what_a_slave_prints_comes_while_it_works(SSHSlave("there"), tmp_path)
     assert list((tmp_path / "work").iterdir()) == []

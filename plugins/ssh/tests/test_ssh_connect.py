@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from imp_parallel_ssh._paramiko.connection import ParamikoConnection
 from imp_parallel_ssh._target import parse_target
 
 from imp_parallel_core import LaunchError
-from tests.support.checking import check, check_says_the_same
+from tests.support.checking import check, check_says_the_same, script_of_check
 from tests.support.networks import Network
 from tests.support.sshd import ME, Daemons, Person, Sshd, make_key, run
 from tests.support.waiting import wait_until
@@ -344,17 +345,36 @@ def test_only_the_keys_that_are_named_are_tried_if_the_user_says_so(
         assert output_of(connection, "echo in") == "in\n"
 
 
-def test_an_agent_that_does_not_answer_is_waited_for_no_longer_than_allowed(
-    person: Person, sshd: Sshd, agent: None
-) -> None:
+@pytest.fixture
+def stopped_agent(person: Person, agent: None) -> Iterator[str]:
+    """Stop the agent, as a terminal or a debugger may; return its socket."""
     pid = int(run("pgrep", "-f", f"ssh-agent -D -a {person.home}"))
-    os.kill(pid, 19)
+    os.kill(pid, signal.SIGSTOP)
+    yield os.environ["SSH_AUTH_SOCK"]
+    os.kill(pid, signal.SIGCONT)
+
+
+def test_an_agent_that_does_not_answer_leaves_time_for_the_keys_of_files(
+    person: Person, sshd: Sshd, stopped_agent: str
+) -> None:
     person.name(sshd, "there")
+    with connection_to("there", 3.0) as connection:
+        assert output_of(connection, "echo in") == "in\n"
+    assert check("SSHSlave('there', client='paramiko')", "--limit", "30").exit_code == 0
+
+
+def test_an_agent_that_does_not_answer_is_named_if_no_key_of_a_file_opens_the_host(
+    person: Person, sshd: Sshd, stopped_agent: str
+) -> None:
+    person.name(sshd, "there")
+    person.key.unlink()
     start = time.monotonic()
     why = why_not("there", 3.0, checks=False)
-    os.kill(pid, 18)
     assert time.monotonic() - start < 6.0
-    assert "agent" in why or "logging in" in why
+    checked = check("SSHSlave('there', client='paramiko')", "--limit", "30")
+    for text in (why, checked.failure("started")):
+        assert f"agent {stopped_agent}: can't be used: it has not answered for " in text
+        assert "ssh-add -l" in text
 
 
 @pytest.mark.parametrize("is_in_agent", [False, True])
@@ -480,8 +500,20 @@ def test_a_host_that_drops_packets_is_given_up_in_time(
     assert 1.5 < float(seconds) < 5.0
     why = "\n".join(lines)
     assert "did not answer at port 22 within 2 s" in why
-    assert "user: me" in why
-    assert "ProxyJump" in why
+    script = script_of_check("SSHSlave('me@two', client='paramiko')", "--limit", "8")
+    checking = subprocess.run(
+        [*network.inside("one"), sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (checking.returncode, checking.stderr) == (1, "")
+    checked = checking.stdout.partition("FAILED   started")[2]
+    assert "did not answer at port 22 within " in checked
+    for text in (why, checked):
+        assert "user: me" in text
+        assert "ProxyJump" in text
 
 
 @pytest.mark.parametrize(

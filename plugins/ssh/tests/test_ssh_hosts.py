@@ -9,12 +9,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hosts import MakeSlave, client, errors_of, make_slave, there, why_no_common_python
+from hosts import MakeSlave, client, make_slave, there, why_no_common_python
 from imp_parallel_ssh import SSHSlave
 
 from imp_parallel_core import Manager
 from tests.support.as_root import as_root, can_be_root
-from tests.support.checking import check
+from tests.support.checking import check, errors_of
 from tests.support.packages import CanNotBeHad, need
 from tests.support.sshd import Daemons, LoginUser, Person, Sshd
 
@@ -111,12 +111,12 @@ def test_a_login_shell_that_reads_instead_gets_no_program_and_is_told_of(
     assert not output.exists() or "not found" not in output.read_text()
 
 
-@pytest.mark.parametrize("options", [{}, {"output": None}])
+@pytest.mark.parametrize("output", ["slave%d.output", None])
 def test_a_line_that_prints_and_fails_ends_with_its_own_words(
-    there: Sshd, make_slave: MakeSlave, options: dict[str, None]
+    there: Sshd, make_slave: MakeSlave, output: str | None
 ) -> None:
     slave = make_slave(python="echo no licence left; false; python3")
-    for error in errors_of(slave, **options):
+    for error in errors_of(slave, output=output):
         assert "no licence left" in error
         assert "exit code 1" in error
 

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from tests.support.checking import script_of_check
 from tests.support.sshd import Daemons, Person, Sshd, make_key
 
 SCRIPT = """
@@ -35,10 +36,10 @@ for thread in threads: thread.join()
 class Terminal:
     """A terminal, and a script that a person has started on it."""
 
-    def __init__(self, *names: str, in_background: bool = False) -> None:
+    def __init__(self, *names: str, script: str = SCRIPT, in_background: bool = False) -> None:
         pid, self._master = pty.fork()
         if not pid:
-            command = [sys.executable, "-c", SCRIPT, *names]
+            command = [sys.executable, "-c", script, *names]
             if in_background:
                 # another process group of the same session, as with & in a shell
                 code = subprocess.Popen(command, process_group=0).wait()
@@ -104,5 +105,42 @@ def test_a_wrong_one_is_asked_for_again_and_none_given_is_an_error(encrypted: Ss
 def test_a_script_in_the_background_is_not_stopped_by_asking(encrypted: Sshd) -> None:
     terminal = Terminal("one", in_background=True)
     terminal.read_until("not in the foreground", "ssh-add")
+    assert "Enter passphrase" not in terminal.text
+    terminal.end()
+
+
+def check_of(host: str, *arguments: str) -> str:
+    return script_of_check(f"SSHSlave({host!r}, client='paramiko')", *arguments)
+
+
+def test_a_check_asks_for_it_and_goes_through_the_whole_chain(
+    person: Person, encrypted: Sshd
+) -> None:
+    terminal = Terminal(script=check_of("one", "--limit", "30"))
+    terminal.read_until(f"Enter passphrase for key '{person.key}': ")
+    terminal.type("open sesame\n")
+    terminal.read_until("All of it works")
+    assert terminal.text.count("Enter passphrase") == 1
+    assert "sesame" not in terminal.text
+    terminal.end()
+
+
+def test_a_check_to_which_none_is_given_fails_with_what_to_do(encrypted: Sshd) -> None:
+    terminal = Terminal(script=check_of("one"))
+    terminal.read_until("Enter passphrase")
+    terminal.type("\n")
+    terminal.read_until("It does not work")
+    failure = terminal.text.partition("started ")[2]
+    assert "passphrase was not given" in failure
+    assert "ssh-add" in failure
+    terminal.end()
+
+
+def test_a_check_in_the_background_fails_with_what_to_do(encrypted: Sshd) -> None:
+    terminal = Terminal(script=check_of("one"), in_background=True)
+    terminal.read_until("It does not work")
+    failure = terminal.text.partition("started ")[2]
+    assert "not in the foreground" in failure
+    assert "ssh-add" in failure
     assert "Enter passphrase" not in terminal.text
     terminal.end()

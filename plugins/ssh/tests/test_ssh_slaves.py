@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from hosts import MakeSlave, bare_python, client, errors_of, folders, make_slave, there
+from hosts import MakeSlave, bare_python, client, folders, make_slave, there
 from imp_parallel_ssh import SSHSlaveArray
 
 from imp_parallel_core import (
@@ -26,6 +26,7 @@ from imp_parallel_core import (
     testing,
 )
 from imp_parallel_core.private_folders import make_private_folder
+from tests.support.checking import errors_of
 from tests.support.printing import check_that_errors_hold_what_their_attempts_printed
 from tests.support.runners import (
     check_that_a_runner_is_like_the_one_before,

@@ -5,15 +5,17 @@ What a check says of slaves that can't start is tested beside what a script says
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-from imp_parallel_core import Manager, OutputLine
 from tests.support.batch_suite.cluster import BatchCluster
-from tests.support.checking import CHAIN, check
+from tests.support.checking import CHAIN, check, script_of_check
+from tests.support.printing import check_that_what_a_slave_prints_comes_while_it_works
+from tests.support.scripts import Scripts
 from tests.support.waiting import wait_until
+from tests.support.watched_check import WatchedCheck
 
 __all__ = [
+    "test_a_check_goes_on_as_soon_as_the_batch_system_can_be_reached",
     "test_a_check_of_an_array_goes_through_the_whole_chain",
     "test_a_check_of_jobs_that_never_start_says_the_batch_systems_reason_and_ends_them",
     "test_what_slaves_print_comes_to_the_script_while_they_work",
@@ -54,20 +56,22 @@ def test_a_check_of_jobs_that_never_start_says_the_batch_systems_reason_and_ends
     wait_until(lambda: not batch.jobs(), what="an empty queue")
 
 
+def test_a_check_goes_on_as_soon_as_the_batch_system_can_be_reached(
+    batch: BatchCluster, scripts: Scripts
+) -> None:
+    program = batch.array.system.programs[0]
+    script = script_of_check(expression_of(batch), "--limit", "100")
+    with batch.out_of_reach():
+        checking = WatchedCheck(scripts.start(script))
+        checking.wait_for(f"{program} could not reach", batch.said_of_nobody)
+        checking.wait_for("This says nothing about the options. Try again when")
+    assert checking.finish() == 0, checking.text
+    assert "was submitted after " in checking.text
+    wait_until(lambda: not batch.jobs(), what="an empty queue")
+
+
 def test_what_slaves_print_comes_to_the_script_while_they_work(
     batch: BatchCluster, tmp_path: Path
 ) -> None:
-    def speak(gate: Path) -> None:
-        print("hello")
-        while not gate.exists():
-            time.sleep(0.05)
-
-    heard: list[OutputLine] = []
-    with Manager(output=heard.append) as manager:
-        manager.add_slave(batch.array(1))
-        context = manager.get_context()
-        context.add_task(speak, tmp_path / "gate")
-        wait_until(lambda: (0, "hello") in [(line.task, line.text) for line in heard], 60.0)
-        (tmp_path / "gate").touch()
-        list(context.get_results())
+    check_that_what_a_slave_prints_comes_while_it_works(batch.array(1), tmp_path)
     assert list(tmp_path.glob(".imp_parallel*")) == []

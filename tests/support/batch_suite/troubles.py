@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from imp_parallel_core import LaunchError, Manager, NoSlaveStartedError
+from imp_parallel_core import LaunchError, Manager
 from tests.support.batch_suite.cluster import BatchCluster
 from tests.support.batch_suite.slaves import manager_of, squared, squares, states
-from tests.support.checking import check
+from tests.support.checking import check, errors_of
 from tests.support.odd_pythons import (
     python_of_another_version,
     python_without_a_network,
@@ -36,37 +33,6 @@ __all__ = [
 ]
 
 
-def failures_of(
-    batch: BatchCluster,
-    options: str = "",
-    *,
-    count: int = 2,
-    python: str | None = None,
-    step: str = "started",
-) -> Iterator[str]:
-    """Yield what a script is told of an array that can't start, and then what a check says.
-
-    Args:
-        batch: where it can't start.
-        options: the array's.
-        count: how many slaves it has.
-        python: as for Manager.
-        step: the one of the check that fails.
-    """
-    array = batch.array(count, options)
-    with Manager(python=python) as manager:
-        manager.add_slave(array)
-        context = manager.get_context()
-        context.add_task(os.getpid)
-        begun = time.monotonic()
-        with pytest.raises(NoSlaveStartedError) as caught:
-            list(context.get_results_unordered())
-        assert time.monotonic() - begun < 60.0
-    yield str(caught.value)
-    line = [] if python is None else ["--python", python]
-    yield check(repr(array), *line).failure(step)
-
-
 def test_a_command_that_is_missing_is_named_with_the_path_and_what_to_do(
     batch: BatchCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -84,7 +50,7 @@ def test_options_that_are_refused_are_told_with_the_batch_systems_words(
     batch: BatchCluster, tmp_path: Path
 ) -> None:
     for options, code, words in batch.refusals:
-        for text in failures_of(batch, options, step="submitted"):
+        for text in errors_of(batch.array(2, options), step="submitted"):
             assert f"{batch.array.system.programs[0]} refused the array: exit code {code}" in text
             assert words in text
             assert options.split()[0] in text
@@ -145,20 +111,20 @@ def test_an_array_is_submitted_as_soon_as_the_batch_system_can_be_reached(
     ],
 )
 def test_a_python_line_that_fails(batch: BatchCluster, line: str, words: str, code: int) -> None:
-    for text in failures_of(batch, python=line.format(python=shlex.quote(sys.executable))):
+    for text in errors_of(batch.array(2), python=line.format(python=shlex.quote(sys.executable))):
         assert words in text
         assert f"exit code {code}" in text
         assert "0.output" in text
 
 
 def test_a_python_of_another_version(batch: BatchCluster, tmp_path: Path) -> None:
-    for text in failures_of(batch, python=python_of_another_version(tmp_path)):
+    for text in errors_of(batch.array(2), python=python_of_another_version(tmp_path)):
         assert "this is Python 3.9" in text
         assert "the master runs Python {}.{}".format(*sys.version_info) in text
 
 
 def test_a_python_without_the_package(batch: BatchCluster, tmp_path: Path) -> None:
-    for text in failures_of(batch, python=python_without_the_package(tmp_path)):
+    for text in errors_of(batch.array(2), python=python_without_the_package(tmp_path)):
         assert "No module named 'imp_parallel_core'" in text
         assert "Install imp-parallel-core for" in text
         assert "/nowhere/at/all" in text

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 
 import paramiko
 
 _LIST, _LISTED = 11, 12
 _SIGN, _SIGNED = 13, 14
+_LIST_S = 5.0
 _LONGEST_REPLY = 256 * 1024
 _FLAGS = {"rsa-sha2-256": 2, "rsa-sha2-512": 4}
 _CERTIFICATE = "-cert-v01@openssh.com"
@@ -53,14 +55,17 @@ class Agent:
 
     Args:
         path: its socket.
-        timeout_s: how long one answer may take; it may ask a person.
+        timeout_s: how long a signature may take, for which it may ask a person. The list of its
+            keys, for which it asks nobody, may take half of that, and 5 s at most: an agent that
+            has been stopped leaves time for the keys of files.
 
     Raises OSError if it can't be reached.
     """
 
     def __init__(self, path: str, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(timeout_s)
+        self._socket.settimeout(min(timeout_s / 2, _LIST_S))
         try:
             self._socket.connect(path)
         except BaseException:
@@ -69,7 +74,13 @@ class Agent:
 
     def keys(self) -> list[AgentKey]:
         """Return the keys that it holds. Raises OSError."""
-        kind, body = self._ask(bytes([_LIST]))
+        asked_at = time.monotonic()
+        try:
+            kind, body = self._ask(bytes([_LIST]))
+        except TimeoutError:
+            waited_s = time.monotonic() - asked_at
+            raise OSError(f"it has not answered for {waited_s:.2g} s; try: ssh-add -l") from None
+        self._socket.settimeout(self._timeout_s)
         if kind != _LISTED:
             raise OSError(f"the SSH agent refused to list its keys (answer {kind})")
         message = paramiko.Message(body)
