@@ -10,8 +10,10 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from imp_parallel_view import Live
-from imp_parallel_view._live.calls import snapshots
+from imp_parallel_view._live.calls import Scripts, snapshots
 from imp_parallel_view._live.drawing import list_of_runs, whole_run
 from imp_parallel_view._live.folder import LiveError
 from imp_parallel_view._live.snapshot import snapshot
 from imp_parallel_view._model import RunModel
+from rich.cells import cell_len
 from rich.console import Console
 from view_screens import Terminal
 
@@ -154,6 +157,73 @@ def test_a_script_that_does_not_answer_is_not_said_to_have_ended(
     assert text.endswith("The last run has ended.")
 
 
+@pytest.fixture
+def stopped(tmp_path: Path) -> Iterator[list[int]]:
+    """Have six scripts that do not answer; return their processes."""
+    (tmp_path / "runs").mkdir(mode=0o700, exist_ok=True)
+    pids = [(1 << 22) + number for number in range(6)]  # larger than any process's
+    with ExitStack() as open_now:
+        for pid in pids:
+            listener = open_now.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            listener.bind(str(tmp_path / "runs" / f"{pid}-1.sock"))
+            listener.listen()
+        yield pids
+
+
+def test_scripts_that_do_not_answer_are_waited_for_at_once_and_named(
+    stopped: list[int], script: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    begun_at = time.monotonic()
+    done = top(tmp_path / "runs", "--json")
+    assert time.monotonic() - begun_at < 20.0  # one after another, they would take 30
+    assert [run["pid"] for run in json.loads(done.stdout)] == [script.pid]
+    first = ", ".join(map(str, stopped[:5]))
+    assert f"processes {first} and others do not answer now: they have been stopped" in done.stderr
+    text = top(tmp_path / "runs", "--once").stdout
+    assert "20 of 20" in text
+    assert f"{stopped[0]}, " in text
+    end(script)
+    done = top(tmp_path / "runs", "--once")
+    assert done.returncode == 1
+    assert "do not answer within 5 s" in done.stderr
+
+
+def test_a_script_that_does_not_answer_delays_the_others_once(
+    stopped: list[int], tmp_path: Path
+) -> None:
+    with Manager(output=None, plugins=[Live(tmp_path / "runs")]):
+        scripts = Scripts(tmp_path / "runs")
+        assert scripts.ask().silent == stopped
+        begun_at = time.monotonic()
+        for _ in range(12):
+            answers = scripts.ask()
+            assert ([run["pid"] for run in answers.runs], answers.silent) == (
+                [os.getpid()],
+                stopped,
+            )
+        assert time.monotonic() - begun_at < 10.0  # a second for each, if they were waited for
+
+
+def test_a_script_of_another_version_hides_no_other(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(tmp_path / "runs" / f"{1 << 22}-1.sock"))
+        listener.listen()
+
+        def answer() -> None:
+            for _ in range(2):
+                with listener.accept()[0] as caller:
+                    caller.sendall(b'{"format": "of the future"}')
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with Manager(output=None, plugins=[Live(tmp_path / "runs")]):
+            assert [run["pid"] for run in snapshots(tmp_path / "runs")] == [os.getpid()]
+        with pytest.raises(LiveError, match="another version of imp-parallel-view"):
+            snapshots(tmp_path / "runs")
+        answering.join()
+
+
 def test_top_on_a_terminal_follows_a_run_to_its_end(
     script: subprocess.Popen[str], tmp_path: Path
 ) -> None:
@@ -245,6 +315,34 @@ def test_a_run_fits_the_terminal_whatever_it_has(
     run = some_run(slaves, contexts, failures)
     assert len(shown(whole_run(run, height)).splitlines()) <= height
     assert json.loads(json.dumps(run)) == run
+
+
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="queud"), max_size=300),
+    st.integers(80, 250),
+    st.integers(1, 9),
+)
+def test_names_of_any_length_leave_the_other_columns_their_room(
+    text: str, width: int, failures: int
+) -> None:
+    run = some_run(7, 5, failures, text)
+    whole = shown(whole_run(run, 30, width), width).splitlines()
+    listed = shown(list_of_runs([run, run], width), width).splitlines()
+    assert len(whole) <= 30
+    assert max(map(cell_len, [*whole, *listed])) <= width
+    assert any(
+        line.split() == ["slave", "host", "is", "for", "tasks", "deaths", "at"] for line in whole
+    )
+    assert sum(" working " in line for line in whole) == 3
+    assert listed[0].split()[-1] == "slaves"
+    assert sum("queued" in line for line in listed) == 2
+
+
+@pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "soon"])
+def test_an_interval_that_is_none_is_refused(interval: str, tmp_path: Path) -> None:
+    done = top(tmp_path, f"--interval={interval}")
+    assert done.returncode == 2
+    assert f"'{interval}': it must be a number of seconds, from 0.1 to 86400" in done.stderr
 
 
 def test_text_of_others_can_not_control_the_terminal_of_top() -> None:

@@ -6,13 +6,18 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from . import folder as folders
-from .calls import NoAnswer, snapshots
+from .call import ANSWER_S
+from .calls import Answers, NoAnswer, Scripts, silence
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_SHORTEST_S, _LONGEST_S = 0.1, 86400.0
 _NONE = (
     "no script of yours on this machine can be seen now. Give its Manager the plugin Live: "
     "Manager(plugins=[imp_parallel_view.Live()])"
@@ -38,63 +43,82 @@ class Top:
             "--json", action="store_true", help="print it once, as a JSON list of runs"
         )
         parser.add_argument(
-            "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks"
+            "--interval",
+            type=_interval,
+            default=1.0,
+            metavar="SECONDS",
+            help="how long between two looks: 0.1 at least (1)",
         )
         parser.add_argument("--folder", type=Path, help="where Live(folder=…) listens")
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Show the runs; return the exit code: 1 if there is none."""
-        folder = arguments.folder or folders.default_folder()
-        runs = snapshots(folder, arguments.pid)
+        scripts = Scripts(arguments.folder or folders.default_folder(), arguments.pid)
         if arguments.json:
-            print(json.dumps(runs, indent=1))
-            return 0 if runs else 1
-        if not runs:
+            answers = scripts.ask(ANSWER_S)
+            print(json.dumps(answers.runs, indent=1))
+            if answers.silent:
+                print(silence(answers.silent, "now"), file=sys.stderr)
+            return 0 if answers.runs else 1
+        answers = scripts.ask()
+        if not answers.runs:
             which = f"process {arguments.pid} shows no run: " if arguments.pid is not None else ""
             print(f"{which}{_NONE}", file=sys.stderr)
             return 1
         if arguments.once or not sys.stdout.isatty():
-            _print(runs)
+            _print(answers)
             return 0
-        return _follow(folder, arguments.pid, max(arguments.interval, 0.1), runs)
+        return _follow(scripts, arguments.interval, answers, arguments.pid)
 
 
-def _print(runs: Sequence[dict[str, Any]]) -> None:
+def _interval(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not _SHORTEST_S <= seconds <= _LONGEST_S:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: it must be a number of seconds, from {_SHORTEST_S:g} to {_LONGEST_S:g}"
+        )
+    return seconds
+
+
+def _print(answers: Answers) -> None:
     from rich.console import Console
 
     console = Console()
-    console.print(_drawn(runs, height=10**6))
+    console.print(_drawn(answers, console.width, height=10**6))
 
 
-def _drawn(runs: Sequence[dict[str, Any]], height: int) -> Any:
-    from .drawing import list_of_runs, whole_run
+def _drawn(answers: Answers, width: int, height: int) -> RenderableType:
+    from rich.console import Group
 
-    return whole_run(runs[0], height) if len(runs) == 1 else list_of_runs(runs)
+    from .drawing import list_of_runs, remark, whole_run
+
+    runs, remarks = answers.runs, []
+    if answers.silent:
+        text = silence(answers.silent, "now")
+        remarks = [remark(text)]
+        height -= 1 + len(text) // width
+    drawn = whole_run(runs[0], height, width) if len(runs) == 1 else list_of_runs(runs, width)
+    return Group(drawn, *remarks)
 
 
-def _follow(
-    folder: Path, pid: int | None, interval_s: float, runs: Sequence[dict[str, Any]]
-) -> int:
+def _follow(scripts: Scripts, interval_s: float, answers: Answers, pid: int | None) -> int:
     """Show the runs anew from time to time, until the user or the last run ends."""
     from rich.console import Console
     from rich.live import Live
 
     console = Console()
+    shown = answers
     with Live(console=console, screen=True, auto_refresh=False) as live:
-        while runs_now := _unless_silent(folder, pid, runs):
-            runs = runs_now
-            live.update(_drawn(runs, console.height - 1), refresh=True)
+        while answers.runs:
+            shown = answers
+            drawn = _drawn(shown, console.width, console.height - 1)
+            live.update(drawn, refresh=True)
             time.sleep(interval_s)
-    console.print(_drawn(runs, height=10**6))
+            with suppress(NoAnswer):  # then all are shown as they were
+                answers = scripts.ask()
+    console.print(_drawn(shown, console.width, height=10**6))
     console.print("The last run has ended." if pid is None else "The run has ended.")
     return 0
-
-
-def _unless_silent(
-    folder: Path, pid: int | None, before: Sequence[dict[str, Any]]
-) -> Sequence[dict[str, Any]]:
-    """Return the runs as they are now; as they were before, while none of them answers."""
-    try:
-        return snapshots(folder, pid)
-    except NoAnswer:
-        return before
