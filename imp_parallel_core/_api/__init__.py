@@ -6,8 +6,9 @@ What has to be done goes to the engine (:mod:`.._engine`) as opaque bytes.
 Read :mod:`.manager` first, which has the picture of the whole package, with :mod:`.slave_records`
 (what slaves are started with). Then read :mod:`.context` and :mod:`.map`, which users call,
 :mod:`.readings` (the iterators over results), and :mod:`.open_context`, which does the work of all
-(:mod:`.names` is what contexts are called).
-:mod:`.opening` and :mod:`.failed_tasks` turn outcomes into values and errors;
+(:mod:`.names` is what contexts are called, :mod:`.context_options` checks what is asked of them,
+and :mod:`.unpicklable` tells what can't travel). :mod:`.results` takes outcomes from the engine;
+:mod:`.opening` and :mod:`.failed_tasks` turn them into values and errors;
 :mod:`.failed_call` makes a call that has failed again, also for the command ``imp-parallel``, with
 :mod:`.saving`.
 :mod:`.live_output` shows what slaves print, as :mod:`.output_lines`, and :mod:`.calls` takes apart

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from .._printable import printable
-from .open_context import OpenContext, check_timeout, not_callable
+from .open_context import OpenContext, not_callable
 from .readings import Readings
 
 if TYPE_CHECKING:
@@ -21,6 +21,16 @@ def _check_on_error(on_error: OnError) -> bool:
     if on_error not in ("raise", "return"):
         raise ValueError(f"on_error={on_error!r}: it must be 'raise' or 'return'")
     return on_error == "return"
+
+
+def _check_timeout(timeout_s: float | None) -> None:
+    """Check how long a reader wants to wait. Raises TypeError, ValueError."""
+    if timeout_s is None:
+        return
+    if not isinstance(timeout_s, (int, float)):
+        raise TypeError(f"timeout_s={timeout_s!r}: it must be a number of seconds, or None")
+    if not timeout_s >= 0:
+        raise ValueError(f"timeout_s={timeout_s!r}: it must be at least 0")
 
 
 class Context:
@@ -263,7 +273,7 @@ class Context:
         self, on_error: OnError, numbered: bool, timeout_s: float | None, *, in_order: bool
     ) -> Iterator[Any]:
         returns_errors = _check_on_error(on_error)
-        check_timeout(timeout_s)
+        _check_timeout(timeout_s)
         self._open.check()
         return self._readings.iterate(
             in_order=in_order,

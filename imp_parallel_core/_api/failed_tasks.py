@@ -63,7 +63,7 @@ def error_of_value(delivery: Deliver, problem: BaseException, opener: Opener) ->
     """Return the error of a task whose value can't be unpickled."""
     rebuild = partial(_rebuild, delivery.task.payload, opener.served.book)
     described = _describe(rebuild)
-    name, host = opener.engine.slave_names(delivery.outcome.slave)
+    name, host = opener.slave_names(delivery.outcome.slave)
     error = RemoteError(
         f"the value of task {delivery.task.number}, which ran on {place(name, host)}, can't be "
         f"unpickled on the master: {type(problem).__name__}: {describe_text(problem)}"
@@ -82,7 +82,7 @@ def error_of_value(delivery: Deliver, problem: BaseException, opener: Opener) ->
 def _with_call(error: _TaskErrorT, delivery: Deliver, opener: Opener) -> _TaskErrorT:
     """Let an error make its call again, also when the context has been closed."""
     task, served = delivery.task, opener.served
-    payload, book, setup, seed = task.payload, served.book, served.setup[0], served.seed
+    payload, book, setup, seed = task.payload, served.book, served.setup[0], served.options.seed
     # not the task itself: it holds the inbox with all that has come
     map, number, id = task.inbox.map, task.number, served.id
     message = str(error)
@@ -100,7 +100,7 @@ def _remote_error(
     delivery: Deliver, described: _Described, rebuild: Rebuild, opener: Opener
 ) -> RemoteError:
     outcome, number = delivery.outcome, delivery.task.number
-    name, host = opener.engine.slave_names(outcome.slave)
+    name, host = opener.slave_names(outcome.slave)
     is_setup = outcome.kind is OutcomeKind.SETUP_FAILED
     what = f"the set-up of its context ({opener.setup_name})" if is_setup else f"task {number}"
     exc, traceback, facts = None, "", ExceptionFacts()
@@ -206,7 +206,7 @@ def _memory_error(
     delivery: Deliver, described: _Described, rebuild: Rebuild, opener: Opener
 ) -> TaskMemoryError:
     outcome, number = delivery.outcome, delivery.task.number
-    name, host = opener.engine.slave_names(outcome.slave)
+    name, host = opener.slave_names(outcome.slave)
     attempt = _as_attempt(outcome.content[0])
     return TaskMemoryError(
         f"task {number} held too much memory: {attempt}\n"
@@ -214,7 +214,7 @@ def _memory_error(
         "less, or give get_context a larger task_memory_bytes, and each slave as much memory"
         f"{described.words}",
         peak_memory_bytes=outcome.peak_memory_bytes,
-        limit_bytes=opener.served.memory_bytes,
+        limit_bytes=opener.served.options.memory_bytes,
         output=attempt.output,
         slave=name,
         host=host,

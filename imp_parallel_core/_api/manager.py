@@ -216,22 +216,26 @@ class Manager:
             ClosedError: the Manager has been closed.
         """
         from .context import Context  # takes a while, in which slaves can start already
+        from .context_options import checked_options
         from .open_context import OpenContext
 
         self._engine.check_open()
         if startup is not None and not callable(startup):
             raise TypeError(f"a set-up must be callable, and {startup!r} is not")
-        opened = OpenContext(
-            self,
-            self._engine,
-            next(self._context_numbers),
-            startup,
+        options = checked_options(
             task_timeout_s=task_timeout_s,
             setup_timeout_s=setup_timeout_s,
             task_memory_bytes=task_memory_bytes,
             max_attempts=max_attempts,
             max_failures=max_failures,
             seed=seed,
+        )
+        opened = OpenContext(
+            self,
+            self._engine,
+            next(self._context_numbers),
+            startup,
+            options,
             name=name,
             import_path=ImportPath(self._first_path),
             announces=self._announces,

@@ -114,7 +114,9 @@ class Map(Iterator[Any]):
         while not self._is_closed:
             waits = not self._may_take_up()
             try:
-                opened = self._context.take_next(inbox, in_order=self._in_order, waits=waits)
+                opened = self._context.results.take_next(
+                    inbox, in_order=self._in_order, waits=waits
+                )
             except ClosedError:
                 if self._finalizer.alive:
                     raise

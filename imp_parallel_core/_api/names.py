@@ -1,4 +1,4 @@
-"""What people call a context: its name, for progress bars, logs and the like."""
+"""What people call a context, in progress bars and logs, and its set-up, in errors."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ def name_of(called: Any) -> str:
     except Exception:  # it has none, or a strange __getattr__
         name = None
     return _shown(name if isinstance(name, str) and name else type(called).__qualname__)
+
+
+def name_of_setup(startup: Any) -> str:
+    """Return what errors call a set-up; None is that of a context without one."""
+    name: str = getattr(startup, "__qualname__", "") or ("none" if startup is None else "")
+    if name:
+        return name
+    from .._code.reprs import describe
+
+    return describe(startup)
 
 
 def _shown(name: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._code.references import refers, resolving
 from .._wire.shared_memory import open_segment
 
 if TYPE_CHECKING:
-    from .._engine.engine import Engine
     from .._engine.served_context import ServedContext
 
 _SHORT = 4096  # bytes that it takes no time to look through
@@ -20,13 +19,18 @@ class Opener:
     """Opens what has arrived for one context.
 
     Args:
-        engine: knows the slaves' names.
+        slave_names: returns the names of a slave and its host.
         served: holds the definitions that pickles refer to.
         setup_name: the name of the set-up, for errors.
     """
 
-    def __init__(self, engine: Engine, served: ServedContext, setup_name: str) -> None:
-        self.engine = engine
+    def __init__(
+        self,
+        slave_names: Callable[[int], tuple[str, str]],
+        served: ServedContext,
+        setup_name: str,
+    ) -> None:
+        self.slave_names = slave_names
         self.served = served
         self.setup_name = setup_name
 

@@ -187,7 +187,7 @@ class PendingFutures:
     def _settle_next(self) -> None:
         """Wait for an outcome, and give it to its future. Raises what is the end of all futures."""
         inbox = self._open.inbox
-        opened = self._open.take_next(inbox, in_order=False)
+        opened = self._open.results.take_next(inbox, in_order=False)
         if opened is None:  # those that are left are being cancelled by other threads
             with self._changed:
                 self._changed.wait(0.01)

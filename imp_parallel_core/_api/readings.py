@@ -53,12 +53,13 @@ class Readings:
         timeout_s: float | None,
     ) -> Iterator[Any]:
         """Yield the results that have not been read, as ``Context.get_results`` says."""
+        results = self._open.results
         try:
             while True:
                 self.left_when = None
                 inbox = self._open.inbox
                 try:
-                    opened = self._open.take_next(inbox, in_order=in_order, timeout_s=timeout_s)
+                    opened = results.take_next(inbox, in_order=in_order, timeout_s=timeout_s)
                 except ClosedError:
                     if inbox is self._open.inbox:
                         raise

@@ -118,18 +118,17 @@ class Engine:
         if self._loop.is_over:  # nobody may be there to take it
             close_quietly(stream)
 
-    def open_context(self, context: ServedContext, max_attempts: int) -> ContextRequests:
+    def open_context(self, context: ServedContext) -> ContextRequests:
         """Serve a context from now on; return what passes on requests for it."""
         from .context_requests import ContextRequests  # slaves can start already
 
-        id = context.id
+        id, options = context.id, context.options
+        limits_s = options.setup_timeout_s, options.task_timeout_s
 
         def open_it() -> None:
             self._performer.contexts[id] = context
-            limits_s = context.setup_timeout_s, context.task_timeout_s
-            self._perform(
-                self._scheduler.context_opened(id, max_attempts, *limits_s, context.max_failures)
-            )
+            attempts, failures = options.max_attempts, options.max_failures
+            self._perform(self._scheduler.context_opened(id, attempts, *limits_s, failures))
             if self._witness is not None and context.name:
                 self._witness.telling.opened(context)
 

@@ -103,9 +103,9 @@ class Performer:
             action.item,
             context.id,
             bundle,
-            context.setup_timeout_s,
-            context.memory_bytes,
-            context.seed,
+            context.options.setup_timeout_s,
+            context.options.memory_bytes,
+            context.options.seed,
         )
         self.fleet.send(action.slave, protocol.SETUP, heads.pack_setup(head), segments)
         if self._witness is not None:
@@ -129,8 +129,8 @@ class Performer:
                 first_item + begin,
                 context.id,
                 bundle,
-                context.task_timeout_s,
-                context.memory_bytes,
+                context.options.task_timeout_s,
+                context.options.memory_bytes,
                 first.inbox.map,
                 first.number,
                 counts,
@@ -166,9 +166,10 @@ class Performer:
                 continue
             inbox.put(arrived)
             self.delivered_to[inbox] = context
-            if context.max_failures:
+            max_failures = context.options.max_failures
+            if max_failures:
                 failed = (one for one in arrived if one.outcome.kind in FAILURES)
-                missing = context.max_failures - len(context.failures)
+                missing = max_failures - len(context.failures)
                 context.failures.extend(islice(failed, missing))
             record = self.fleet.records.get(slave)
             if record is not None:  # else the tasks needed none

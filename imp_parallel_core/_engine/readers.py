@@ -120,7 +120,7 @@ class Readers:
                 self._forget_failures(context)
 
     def _forget_failures(self, context: ServedContext) -> None:
-        if context.max_failures and context.inbox not in context.superseded:
+        if context.options.max_failures and context.inbox not in context.superseded:
             context.failures = []
             context.is_stopped = False
             context.inbox.go_on()

@@ -5,11 +5,30 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from .._light_typing import NamedTuple
+
 if TYPE_CHECKING:
     from .._definitions.book import DefinitionBook
     from .._definitions.sent import Segments
     from .._scheduler.actions import Deliver
     from .inbox import Inbox
+
+
+class ContextOptions(NamedTuple):
+    """What a context's tasks may do."""
+
+    setup_timeout_s: float
+    """How long the set-up may take; 0 for no limit."""
+    task_timeout_s: float
+    """How long each task may take, likewise."""
+    memory_bytes: int
+    """How much memory a slave may hold at any of them; 0 for no limit."""
+    seed: int | None
+    """What the random numbers of its items come from; None for nothing."""
+    max_attempts: int
+    """How often a task may end its runner before it is given up."""
+    max_failures: int
+    """How many tasks may fail before the rest is ended; 0 for any number."""
 
 
 class ServedContext:
@@ -19,11 +38,7 @@ class ServedContext:
         id: its number.
         book: its definitions.
         setup: its pickled set-up, and the last bundle that it needs.
-        setup_timeout_s: how long the set-up may take; 0 for no limit.
-        task_timeout_s: likewise for each task.
-        memory_bytes: how much memory a slave may hold at any of them; 0 for no limit.
-        seed: what the random numbers of its items come from; None for nothing.
-        max_failures: how many tasks may fail before the rest is ended; 0 for any number.
+        options: what the user has asked for.
         name: what people call it; "" until the first task has been made.
     """
 
@@ -35,11 +50,7 @@ class ServedContext:
         id: int,
         book: DefinitionBook,
         setup: tuple[Segments, int],
-        setup_timeout_s: float,
-        task_timeout_s: float,
-        memory_bytes: int,
-        seed: int | None,
-        max_failures: int,
+        options: ContextOptions,
         name: str = "",
     ) -> None:
         self.id = id
@@ -50,11 +61,7 @@ class ServedContext:
         self.forgotten = 0  # how many of these never had an outcome, and have been forgotten
         self.book = book
         self.setup = setup
-        self.setup_timeout_s = setup_timeout_s
-        self.task_timeout_s = task_timeout_s
-        self.memory_bytes = memory_bytes
-        self.seed = seed
-        self.max_failures = max_failures
+        self.options = options
         self.failures: list[Deliver] = []  # if their number is limited
         self.is_stopped = False  # there have been so many of them
 
