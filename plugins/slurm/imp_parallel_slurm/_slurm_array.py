@@ -17,7 +17,13 @@ class SlurmSlaveArray(BatchSlaveArray):
         count: how many slaves.
         options: more options for sbatch, written as in a shell: ``"--time=24:00:00 --mem=4G"``.
         via: where sbatch is run, such as ``SSHHost("login")``; by default on this machine.
-        threads, environment: as for ``BatchSlaveArray``; a task has as many cores as ``-c`` says.
+        threads: how many threads numeric libraries start in a slave's tasks. By default
+            ``"granted"``: as many as its task has cores (``-c 4``), which is one without such an
+            option. The usual variables (``OMP_NUM_THREADS`` and the like) are set to this number,
+            except for those that the user has set, in the job or else in the master's environment.
+            None leaves all of them alone.
+        environment: variables to add to the environment of the slaves. Never a secret: they are in
+            the job script, and in messages.
 
     Raises ValueError for fewer than one slave, and for options that can't be read or that this
     class sets itself.
