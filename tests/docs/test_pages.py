@@ -37,6 +37,22 @@ SCRIPTS = {
 }
 
 
+PART = re.compile(
+    r"^<!-- not run: a part of (\S+) -->\n```python\n(.*?)^```$", re.DOTALL | re.MULTILINE
+)
+PARTS = [
+    (str(page.relative_to(DOCS)), source, part)
+    for page in PAGES
+    for source, part in PART.findall(page.read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize(("page", "source", "part"), PARTS, ids=lambda shown: shown.split("\n")[0])
+def test_a_part_of_an_example_is_as_the_example_has_it(page: str, source: str, part: str) -> None:
+    whole = (DOCS.parent / source).read_text(encoding="utf-8")
+    assert "".join(part.split()) in "".join(whole.split()), page  # lines may be broken elsewhere
+
+
 @pytest.mark.parametrize("page", SCRIPTS)
 def test_the_scripts_of_a_page_print_what_the_page_shows(page: str, tmp_path: Path) -> None:
     blocks = SCRIPTS[page]
