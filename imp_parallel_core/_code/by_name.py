@@ -50,7 +50,7 @@ def reduce_by_name(thing: Any) -> Any:
     It is a name, if slaves can import the object by that, or a tuple of how to make the object.
     """
     reduced = thing.__reduce_ex__(5)
-    if type(reduced) is not str or is_importable(thing, _module_of(thing, reduced), reduced):
+    if type(reduced) is not str or _can_be_imported(thing, reduced):
         return reduced
     kind = type(thing)
     if _is_typing(kind):
@@ -63,9 +63,12 @@ def is_defined(reduced: Any) -> bool:
     return type(reduced) is tuple and (reduced[0] is make_typing or reduced[0] is make_sentinel)
 
 
-def _module_of(thing: Any, name: str) -> str:
-    found: str = pickle.whichmodule(thing, name)  # type: ignore[attr-defined]  # as pickle does
-    return found
+def _can_be_imported(thing: Any, name: str) -> bool:
+    try:
+        module = pickle.whichmodule(thing, name)  # type: ignore[attr-defined]  # as pickle does
+    except pickle.PicklingError:  # since Python 3.14, if no module has the object by that name
+        return False
+    return is_importable(thing, module, name)
 
 
 def _arguments_of(thing: Any, kind: type) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
+from .annotations import annotations_of
 from .references import load_code, make_function, set_function_state
 
 _GLOBAL_OPERATIONS = frozenset(
@@ -104,7 +105,7 @@ def reduce_function(
         state["__kwdefaults__"] = function.__kwdefaults__
     if function.__dict__:
         state["__dict__"] = function.__dict__
-    if annotations := _annotations(function):
+    if annotations := annotations_of(function):
         state["__annotations__"] = annotations
     if type_parameters := getattr(function, "__type_params__", ()):
         state["__type_params__"] = type_parameters
@@ -112,13 +113,6 @@ def reduce_function(
         state["__globals__"] = steps
     arguments = (namespace, code, function.__closure__)
     return make_function, arguments, state, None, None, set_function_state
-
-
-def _annotations(function: FunctionType) -> dict[str, Any]:
-    try:
-        return function.__annotations__
-    except Exception:  # since Python 3.14 this runs code, which may use a name that is not defined
-        return {}
 
 
 def reduce_code_object(code: CodeType) -> tuple[Any, ...]:

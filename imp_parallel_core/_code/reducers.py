@@ -16,10 +16,16 @@ import weakref
 from collections.abc import Callable
 from io import BytesIO
 from types import CellType, CodeType, FunctionType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any, ForwardRef, NamedTuple
 
 import cloudpickle
 
+from .annotations import (
+    ARE_LAZY,
+    keep_class_annotations,
+    reduce_forward_reference,
+    with_evaluated_annotations,
+)
 from .functions import EMPTY, cell_content
 from .references import (
     make_cached_property,
@@ -44,8 +50,19 @@ def is_code(kind: type) -> bool:
 
 
 def reduce_by_value(thing: Any) -> Any:
-    """Return cloudpickle's reduction of a function or class."""
-    return cloudpickle.Pickler(BytesIO(), 5).reducer_override(thing)
+    """Return cloudpickle's reduction of a function or class, with all of its annotations."""
+    reduce = cloudpickle.Pickler(BytesIO(), 5).reducer_override
+    if not ARE_LAZY:
+        return reduce(thing)
+    try:
+        reduced = reduce(thing)
+    except Exception:
+        if type(thing) is not FunctionType:
+            raise
+        return reduce(with_evaluated_annotations(thing))
+    if is_taken_apart(reduced) and issubclass(type(thing), type):
+        keep_class_annotations(thing, reduced[2][0])
+    return reduced
 
 
 def is_taken_apart(reduced: Any) -> bool:
@@ -92,7 +109,8 @@ def reduce_class(kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
         if name in kind.__dict__:
             body[name] = kind.__dict__[name]
     state[0].update(_same_as_a_base_has(kind))
-    state[0].pop("__class__", None)
+    for name in ("__class__", "__annotate_func__"):  # (the slave's class has none of its own)
+        state[0].pop(name, None)
     if NamedTuple in bases:  # as a base, it would make another class and derive this one from it
         bases = kind.__bases__
     if type(kind) is type:  # building an ordinary class does not need cloudpickle's import
@@ -186,6 +204,8 @@ _OTHERS: dict[type, Callable[[Any], Any]] = {
     ModuleType: _reduce_module,
     weakref.WeakKeyDictionary: lambda found: (weakref.WeakKeyDictionary, (dict(found),)),
 }
+if ARE_LAZY:
+    _OTHERS[ForwardRef] = reduce_forward_reference
 _CLOUDPICKLES = cloudpickle.Pickler.dispatch_table.maps[0]
 
 

@@ -215,7 +215,7 @@ def test_a_change_to_what_can_not_travel_leaves_the_old_tasks_alone(runner: Runn
 
 def test_too_deep_a_recursion_is_an_error_and_no_crash(runner: Runner) -> None:
     deep: list[Any] = []
-    for _ in range(sys.getrecursionlimit() * 20):
+    for _ in range(sys.getrecursionlimit() * 200):
         deep = [deep]
     with pytest.raises(RecursionError):
         runner.book.pickle(deep)
