@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import threading
 from collections.abc import Iterator
 from concurrent.futures import as_completed
 from pathlib import Path
@@ -134,6 +135,7 @@ def test_tqdm_counts_futures_as_they_complete(two_slaves: Manager) -> None:
     from tqdm import tqdm
 
     tqdm.monitor_interval = 0  # no thread that stays
+    tqdm.set_lock(threading.RLock())  # nor a process, as that of multiprocessing's locks
     bar = io.StringIO()
     with two_slaves.get_executor() as executor:
         futures = [executor.submit(abs, -n) for n in range(100)]

@@ -72,6 +72,8 @@ class TlsStream:
             return self._socket.recv(_RECORD_BYTES)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as problem:
             raise BlockingIOError from problem
+        except BrokenPipeError:  # OpenSSL 3.5 answers an end, and the peer has gone already
+            return b""
 
     def send(self, buffers: Sequence[Buffer]) -> int:
         """Write what can be written; see the core's Stream.
