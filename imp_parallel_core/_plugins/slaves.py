@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from operator import index
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -31,11 +32,11 @@ class Slave:
     threads: int | str | None = 1
     """How many threads numeric libraries are to start in its tasks: as many as it has cores.
 
-    A text names the variable in which a batch system tells the slave's job how many cores were
-    granted, such as ``"NSLOTS"``; if that holds no number, it is one thread. The usual variables
-    (``OMP_NUM_THREADS`` and the like) are set to that number before a task runs. What the user has
-    set, on the slave's machine or else in the master's environment, stays as it is. None leaves
-    all variables alone."""
+    A class may name the variable in which a batch system tells the slave's job how many cores were
+    granted, such as ``threads = "NSLOTS"``; if that holds no number, it is one thread. The usual
+    variables (``OMP_NUM_THREADS`` and the like) are set to that number before a task runs. What the
+    user has set, on the slave's machine or else in the master's environment, stays as it is. None
+    leaves all variables alone."""
 
     environment: Mapping[str, str] = MappingProxyType({})
     """Variables to add to its environment; never a secret, since batch systems show them."""
@@ -91,16 +92,25 @@ def checked_count(slave: Slave) -> int:
 
 
 def checked_threads(slave: Slave) -> int | str | None:
-    """Return how many threads a description gives its slaves. Raises TypeError, ValueError."""
+    """Return how many threads a description gives its slaves. Raises TypeError, ValueError.
+
+    Only a class names a variable: an argument that does is a mistake, which nobody would notice,
+    since a variable that is not there counts as one thread.
+    """
     threads: Any = slave.threads
-    if threads is None or (type(threads) is int and threads > 0):
-        return slave.threads
-    if isinstance(threads, str) and _is_variable(threads):
-        return threads
-    error = ValueError if type(threads) in (int, str) else TypeError
+    named = type(slave).threads
+    if threads is None or (isinstance(named, str) and threads == named and _is_variable(named)):
+        return threads  # type: ignore[no-any-return]  # None, or a text
+    error: type[Exception] = TypeError
+    if not isinstance(threads, bool):
+        with suppress(TypeError):
+            number = index(threads)
+            if number > 0:
+                return number
+            error = ValueError
     raise error(
-        f"{describe(slave)}: threads={threads!r}: it must be a number of threads, the name of a "
-        "variable that holds one, or None"
+        f"{describe(slave)}: threads={threads!r}: it must be a number of threads, at least 1, or "
+        "None, which leaves the libraries alone"
     )
 
 

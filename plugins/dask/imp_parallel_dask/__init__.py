@@ -53,7 +53,7 @@ class DaskSlaveArray(SentSlaveArray):
         *,
         resources: Mapping[str, float] | None = None,
         trusted_network: bool = False,
-        threads: int | str | None = 1,
+        threads: int | None = 1,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         needs = {"resources": dict(resources or {})}

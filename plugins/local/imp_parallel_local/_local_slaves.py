@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from operator import index
 
 from imp_parallel_core import GPU, LaunchError, SlaveArray, find_gpus
 
@@ -38,7 +39,7 @@ class LocalSlaves(SlaveArray):
         environment: Mapping[str, str] | None = None,
         pin: bool = False,
     ) -> None:
-        size = threads or 1
+        size = _size_of(threads)
         super().__init__(max(1, usable_cores() // size) if count is None else count)
         self.threads = threads
         self.environment = dict(environment or {})
@@ -116,3 +117,11 @@ class LocalSlaves(SlaveArray):
         if self.pin:
             words.append("pin=True")
         return f"LocalSlaves{method}({', '.join(words)})"
+
+
+def _size_of(threads: int | None) -> int:
+    """Return how many cores a slave has; 1 for what ``add_slave`` will refuse."""
+    try:
+        return 1 if threads is None else max(1, index(threads))
+    except TypeError:
+        return 1

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from imp_parallel_local import LocalSlave
+from imp_parallel_local import LocalSlave, LocalSlaves
 
 from imp_parallel_core import Bootstrap, Manager, Slave, hookimpl, start_processes
 from tests.support.harness import Processes
@@ -127,6 +127,12 @@ class GrantedSlave(Elsewhere):
     threads = "NSLOTS"
 
 
+class Misnamed(Elsewhere):
+    """A slave whose class names no variable that can be."""
+
+    threads = "$(ls)"
+
+
 @pytest.fixture
 def launches_elsewhere(processes: Processes) -> Any:
     """Yield a Manager that launches slaves of strangers' classes."""
@@ -184,13 +190,31 @@ def test_an_environment_that_is_given_reaches_tasks_of_all_runners(
         assert found["EMPTY"] == ""
 
 
+class Number:
+    """A whole number of another library's."""
+
+    def __index__(self) -> int:
+        return 3
+
+
+@pytest.mark.parametrize("slave", [LocalSlave(threads=Number()), LocalSlaves(1, threads=Number())])  # type: ignore[arg-type]  # as numpy's
+def test_a_whole_number_of_another_library_will_do(manager: Manager, slave: Slave) -> None:
+    manager.add_slave(slave)
+    assert found_in_tasks(manager) == with_all(3)
+
+
 @pytest.mark.parametrize(
     ("slave", "error", "words"),
     [
         (LocalSlave(threads=0), ValueError, "LocalSlave(threads=0): threads=0: it must be"),
         (LocalSlave(threads=True), TypeError, "threads=True"),
         (LocalSlave(threads=1.5), TypeError, "threads=1.5"),  # type: ignore[arg-type]  # as a user may
-        (LocalSlave(threads="$(ls)"), ValueError, "threads='$(ls)'"),  # type: ignore[arg-type]  # likewise
+        (LocalSlave(threads="$(ls)"), TypeError, "threads='$(ls)'"),  # type: ignore[arg-type]  # likewise
+        (LocalSlave(threads="NSLOTS"), TypeError, "at least 1, or None, which leaves"),  # type: ignore[arg-type]  # likewise
+        (LocalSlaves(threads="4"), TypeError, "threads='4': it must be a number"),  # type: ignore[arg-type]  # likewise
+        (LocalSlaves(threads=-1), ValueError, "threads=-1"),
+        (LocalSlaves(2, threads=[2]), TypeError, "threads=[2]"),  # type: ignore[arg-type]  # likewise
+        (Misnamed(), TypeError, "threads='$(ls)'"),
         (LocalSlave(environment={"A B": "1"}), ValueError, "'A B'"),
         (LocalSlave(environment={"": "1"}), ValueError, "no shell can set a variable ''"),
         (LocalSlave(environment={"A": "\0"}), ValueError, "the value of A"),
@@ -200,7 +224,7 @@ def test_an_environment_that_is_given_reaches_tasks_of_all_runners(
     ids=repr,
 )
 def test_what_no_slave_can_have_is_told_at_once(
-    manager: Manager, slave: LocalSlave, error: type[Exception], words: str
+    manager: Manager, slave: Slave, error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error) as caught:
         manager.add_slave(slave)

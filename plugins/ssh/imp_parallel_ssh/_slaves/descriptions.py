@@ -78,7 +78,7 @@ class SSHSlave(Slave):
         python: str | None = None,
         ship_modules: Modules | None = None,
         client: str = "paramiko",
-        threads: int | str | None = 1,
+        threads: int | None = 1,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         parse_target(host)
@@ -116,7 +116,7 @@ class SSHSlaveArray(SlaveArray):
         python: str | None = None,
         ship_modules: Modules | None = None,
         client: str = "paramiko",
-        threads: int | str | None = 1,
+        threads: int | None = 1,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         if isinstance(hosts, str):
@@ -148,7 +148,7 @@ class SSHSlaveArray(SlaveArray):
         python: str | None = None,
         ship_modules: Modules | None = None,
         client: str = "paramiko",
-        threads: int | str | None = 1,
+        threads: int | None = 1,
         environment: Mapping[str, str] | None = None,
     ) -> SSHSlaveArray:
         """Return an array of one slave for each graphics card, each with a card of its own.
@@ -189,7 +189,7 @@ class SSHSlaveArray(SlaveArray):
         python: str | None = None,
         ship_modules: Modules | None = None,
         client: str = "paramiko",
-        threads: int | str | None = 1,
+        threads: int | None = 1,
         environment: Mapping[str, str] | None = None,
     ) -> SSHSlaveArray:
         """Return an array on the hosts that a file lists.
