@@ -237,7 +237,9 @@ class Context:
         opened = self._open
         name = printable(opened.name) or opened.id
         progress = opened.progress()
-        return f"<Context {name}, closed>" if progress is None else f"<Context {name}: {progress}>"
+        if progress is None:
+            return f"<Context {name}, {opened.ending or 'closed'}>"
+        return f"<Context {name}: {progress}>"
 
     def _map(
         self,

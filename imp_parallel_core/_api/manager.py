@@ -264,9 +264,10 @@ class Manager:
     def slaves(self) -> list[SlaveInfo]:
         """What each slave is doing now: a list, which prints as a table, also in a notebook.
 
-        Raises ClosedError if the Manager has been closed.
+        Once the Manager has been closed, all have gone. Raises ClosedError in a forked child.
         """
-        self._engine.check_open()
+        if self._engine.ending not in ("", "closed"):
+            self._engine.check_open()
         return self._engine.slaves()
 
     def close(self) -> None:
@@ -291,10 +292,12 @@ class Manager:
         refuse_to_be_pickled(self)
 
     def __repr__(self) -> str:
-        try:
-            slaves = self.slaves
-        except Exception:  # closed, or in a forked child
-            return "<Manager, closed>"
+        engine = getattr(self, "_engine", None)  # a debugger may ask before there is one
+        if engine is None:
+            return "<Manager, not made yet>"
+        slaves = [] if engine.ending else engine.slaves()
+        if engine.ending:  # perhaps by now
+            return f"<Manager, {engine.ending}>"
         if not slaves:
             return "<Manager of 0 slaves>"
         from .._fleet.slave_table import counted

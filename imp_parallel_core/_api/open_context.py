@@ -109,6 +109,11 @@ class OpenContext:
         is_closed = self._is_closed or self._engine.closed_because
         return None if is_closed else self.requests.progress()
 
+    @property
+    def ending(self) -> str:
+        """Why :meth:`check` raises, in the words of a ``repr``; "" while it does not."""
+        return self._engine.ending or ("closed" if self._is_closed else "")
+
     def close(self) -> None:
         """Forget the tasks, end those that run, and drop the set-up's values on the slaves."""
         if not self._is_closed:

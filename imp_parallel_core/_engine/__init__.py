@@ -10,6 +10,6 @@ context), :mod:`.performer` (how each action is performed), :mod:`.inbox` (where
 wait for outcomes), :mod:`.readers` (what the engine does for them), :mod:`.served_context` (what
 the engine knows of a context), :mod:`.observers` (the thread that calls observers) and
 :mod:`.witness` (what these are told; :mod:`.telling` tells it, with :mod:`.first_lines` of errors).
-:mod:`.progress` is what the ``repr`` of a context shows, and :mod:`.waiting` tells those who wait
-in vain why.
+:mod:`.progress` is what the ``repr`` of a context shows, :mod:`.slave_list` what
+``Manager.slaves`` returns, and :mod:`.waiting` tells those who wait in vain why.
 """

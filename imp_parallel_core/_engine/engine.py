@@ -85,6 +85,9 @@ class Engine:
         """Contexts and numbers of large parts that no task refers to any more; from any thread."""
         self.closed_because = ""
         """Why :meth:`check_open` raises; empty while it does not."""
+        self.ending = ""
+        """The same in the words of a ``repr``."""
+        self._ended_at: float | None = None
         self._leaves_readers = False
         self._notice = WaitingNotice(self._has_joined, self.slaves)
         _all_engines.add(self)
@@ -152,9 +155,9 @@ class Engine:
         self._loop.post(lambda: self._readers.context_closed(id))
 
     def slaves(self) -> list[SlaveInfo]:
-        """Return what each slave is doing; nothing if the engine has ended."""
-        slaves = self._loop.ask(self._describe_slaves)
-        return [] if slaves is None else slaves
+        """Return what each slave is doing; once this has been closed, how each was at the end."""
+        slaves = self._loop.ask(self._describe_slaves) if self._loop.is_alive() else None
+        return self._describe_slaves() if slaves is None else slaves  # nothing changes any more
 
     def count_slaves(self) -> int:
         """Return how many slaves there are, or are to come."""
@@ -170,7 +173,7 @@ class Engine:
         """End all slaves and the thread. Bounded; may be called twice, from any thread."""
         if self._is_forked:
             return
-        self.closed_because = _CLOSED
+        self.closed_because, self.ending = _CLOSED, "closed"
         self._loop.stop()
         if threading.current_thread() is self._loop:
             return
@@ -194,7 +197,7 @@ class Engine:
     def forked(self) -> None:
         """Give everything up: this process is a forked child, and the parent goes on."""
         self._is_forked = True
-        self.closed_because = _FORKED
+        self.closed_because, self.ending = _FORKED, "of another process"
         self._abandon()
 
     def _abandon(self) -> None:
@@ -242,11 +245,13 @@ class Engine:
 
     def _end(self, problem: Exception | None) -> None:
         """Leave nobody waiting, and no slave behind."""
+        self._ended_at = time.monotonic()
         error: Error = ClosedError(_CLOSED)
         if problem is not None:  # a bug of ours
             _logger.error("the engine failed", exc_info=problem)
             error = Error(f"the engine failed: {type(problem).__name__}: {problem}")
         self.closed_because = str(error)
+        self.ending = "failed" if problem is not None else "closed"
         self._readers.end(error, leaves_them=self._leaves_readers)
         try:
             self._fleet.close(_CLOSE_GRACE_S)
@@ -274,14 +279,9 @@ class Engine:
             self._loop.post(self._readers.give_up_if_hopeless)
 
     def _describe_slaves(self) -> list[SlaveInfo]:
-        from .._fleet.info import describe  # most runs never ask
-        from .._fleet.slave_table import SlaveTable
+        from .slave_list import slave_list  # most runs never ask
 
-        now = time.monotonic()
-        return SlaveTable(
-            describe(record, self._scheduler.doing(record.index), now)
-            for record in self._fleet.records.values()
-        )
+        return slave_list(self._fleet.records, self._scheduler, self._ended_at)
 
 
 _all_engines: weakref.WeakSet[Engine] = weakref.WeakSet()

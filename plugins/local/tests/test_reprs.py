@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from imp_parallel_local import LocalSlave
 
-from imp_parallel_core import Context, Manager, TooManyFailuresError
+from imp_parallel_core import ClosedError, Context, Manager, TooManyFailuresError
 from imp_parallel_core._engine import waiting
 from tests.support.harness import RunScript
 from tests.support.waiting import wait_until
@@ -87,6 +87,61 @@ def test_a_context_whose_rest_was_ended_does_not_call_that_done(
 
 def test_a_name_can_not_steer_a_terminal(one_slave: Manager) -> None:
     assert repr(one_slave.get_context(name="a\x1b[31m")) == r"<Context a\x1b[31m: no tasks>"
+
+
+def test_the_slaves_of_a_closed_manager_have_gone_and_are_shown_as_they_were(
+    two_slaves: Manager,
+) -> None:
+    context = two_slaves.get_context()
+    context.add_task(os.getpid)
+    list(context.get_results())
+    context.add_task(time.sleep, 600)
+    wait_until(lambda: "working" in str(two_slaves.slaves))
+    before = two_slaves.slaves
+    two_slaves.close()
+    after = two_slaves.slaves
+    assert [(slave.state, slave.task, slave.runner_pid) for slave in after] == [
+        ("gone", None, None)
+    ] * 2
+    assert [(slave.pid, slave.tasks_done) for slave in after] == [
+        (slave.pid, slave.tasks_done) for slave in before
+    ]
+    shown = after._repr_html_()  # type: ignore[attr-defined]  # notebooks look for it
+    for text in (str(after), shown):
+        assert text.count("its Manager has been closed") == 2
+        assert text.count("slave 1") == 1
+
+
+def test_a_manager_that_had_no_slaves_is_shown_after_its_end(manager: Manager) -> None:
+    manager.close()
+    assert (repr(manager), str(manager.slaves)) == ("<Manager, closed>", "no slaves")
+
+
+def test_a_forked_child_is_told_whose_manager_it_is(one_slave: Manager, tmp_path: Path) -> None:
+    context = one_slave.get_context(name="scores")
+    context.add_task(os.getpid)
+    list(context.get_results())
+    said = tmp_path / "said"
+    pid = os.fork()
+    if not pid:
+        try:
+            said.write_text(f"{one_slave!r} {context!r}")
+            try:
+                str(one_slave.slaves)
+            except ClosedError as problem:
+                said.write_text(f"{said.read_text()} {problem}")
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert said.read_text() == (
+        "<Manager, of another process> <Context scores, of another process> "
+        "this Manager belongs to the process that made it; a forked child needs its own"
+    )
+    assert repr(context) == "<Context scores: 1 of 1 done>"
+
+
+def test_a_manager_that_could_not_be_made_has_a_repr() -> None:
+    assert repr(Manager.__new__(Manager)) == "<Manager, not made yet>"
 
 
 SLOW_START = """
