@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._engine.inbox import Stopped
+from .._engine.waiter import Stopped
 from .._errors import Error, RemoteError, TooManyFailuresError
 from .._scheduler.actions import Deliver
 from .._scheduler.tasks import OutcomeKind

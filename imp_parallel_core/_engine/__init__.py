@@ -6,10 +6,11 @@ sends messages to slaves (:mod:`.._fleet`) and delivers outcomes to the inboxes 
 moves opaque bytes, and never runs the user's code.
 
 Read :mod:`.engine` first, then :mod:`.context_requests` (what the user's threads ask of it for one
-context), :mod:`.performer` (how each action is performed), :mod:`.inbox` (where the user's threads
-wait for outcomes), :mod:`.readers` (what the engine does for them), :mod:`.served_context` (what
-the engine knows of a context), :mod:`.observers` (the thread that calls observers) and
-:mod:`.witness` (what these are told; :mod:`.telling` tells it, with :mod:`.first_lines` of errors).
-:mod:`.progress` is what the ``repr`` of a context shows, :mod:`.slave_list` what
-``Manager.slaves`` returns, and :mod:`.waiting` tells those who wait in vain why.
+context), :mod:`.performer` (how each action is performed), :mod:`.inbox` (where outcomes wait for
+the user's threads), :mod:`.waiter` (how a thread waits for one), :mod:`.readers` (what the engine
+does for such threads), :mod:`.served_context` (what the engine knows of a context),
+:mod:`.observers` (the thread that calls observers) and :mod:`.witness` (what these are told;
+:mod:`.telling` tells it, with :mod:`.first_lines` of errors). :mod:`.progress` is what the ``repr``
+of a context shows, :mod:`.slave_list` what ``Manager.slaves`` returns, and :mod:`.waiting` tells
+those who wait in vain why.
 """

@@ -18,70 +18,26 @@ taken      ``claim``, by one of its takers        read: gone, after ``note_read`
 any        ``close``                              gone, and counted as read
 =========  =====================================  =================================================
 
-What becomes of a reader's question (a Waiter):
-
-=========  =====================================  =================================================
-state      event                                  next state
-=========  =====================================  =================================================
-asked      the inbox has been closed              answered: the error
-asked      an outcome may be there for it         answered: LookAgain
-asked      too many tasks have failed             answered: Stopped
-asked      every task has its outcome             answered: Complete
-asked      otherwise                              waiting
-waiting    ``put``, then ``answer_waiters``       as if it had just been asked
-waiting    ``give_up``, ``close``                 answered: the error
-=========  =====================================  =================================================
+What becomes of a reader's question is told in :mod:`.waiter`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import compress
 from operator import length_hint, not_
-from queue import Empty, SimpleQueue
 
 from .._errors import Error, ResultTimeoutError
-from .._light_typing import NamedTuple
 from .._scheduler.actions import Deliver
 from .._scheduler.tasks import OutcomeKind, Task
+from .waiter import Answer, Complete, LookAgain, Stopped, Waiter
 
 _KEPT_BYTES = 1024  # of a task that has given a value which may not be readable
-_CHECK_S = 1.0  # how often a waiting reader looks whether the engine is still there
 _NUMBERS = range(1 << 62)
 _set_number = vars(Task)["number"].__set__
-
-
-class LookAgain(NamedTuple):
-    """The answer to a reader for whom something may be there."""
-
-
-class Complete(NamedTuple):
-    """The answer to a reader when every task's outcome has been read."""
-
-
-class Stopped(Exception):
-    """What has come has been read, and the rest was ended since too many tasks have failed."""
-
-
-Answer = LookAgain | Complete | Stopped | Error
-
-
-class Waiter:
-    """One reader's question to the engine: what is there for me?
-
-    Args:
-        wanted: the number of the task whose outcome it wants; None for any.
-    """
-
-    def __init__(self, wanted: int | None) -> None:
-        self.wanted = wanted
-        self.is_gone = False
-        """Whether the reader waits no more."""
-        self.answers: SimpleQueue[Answer] = SimpleQueue()
 
 
 class Inbox:
@@ -160,7 +116,7 @@ class Inbox:
             self._waiters = [one for one in self._waiters if not one.is_gone]
             self._waiters.append(waiter)
             return True
-        waiter.answers.put(answer)
+        waiter.answer(answer)
         return False
 
     @property
@@ -195,7 +151,7 @@ class Inbox:
     def give_up(self, error: Error) -> None:
         """Answer all waiters with an error: what they wait for won't come."""
         for waiter in self._waiters:
-            waiter.answers.put(error)
+            waiter.answer(error)
         self._waiters.clear()
 
     def close(self, error: Error) -> None:
@@ -248,10 +204,10 @@ class Inbox:
                 return None  # when complete, as the engine would answer
             waiter = Waiter(self._next if in_order else None)
             self._ask(waiter)
-            answer = self._wait_for(waiter, until)
+            answer = waiter.wait(self._check, until)
             if answer is None:
                 raise ResultTimeoutError(
-                    f"no result has come for {timeout_s:g} s, of {self._without_outcome} tasks "
+                    f"no result has come for {timeout_s:g} s, of {self._outstanding} tasks "
                     "that have no outcome: read on to wait longer; manager.slaves says what each "
                     "slave is doing",
                     timeout_s=timeout_s,
@@ -265,7 +221,7 @@ class Inbox:
         """Whether it is certain that all outcomes have been read."""
         if self._deliveries or self._error is not None or self._is_stopped:
             return False
-        return self._without_outcome == 0
+        return self._outstanding == 0
 
     @property
     def offered(self) -> int:
@@ -273,7 +229,8 @@ class Inbox:
         return len(_NUMBERS) - length_hint(self._numbers)
 
     @property
-    def _without_outcome(self) -> int:
+    def _outstanding(self) -> int:
+        """How many numbers have been given to tasks that have no outcome."""
         return self.offered - self._done
 
     def numbering(self, task: Task) -> Iterator[Task]:
@@ -298,19 +255,6 @@ class Inbox:
     def give_back(self, delivery: Deliver) -> None:
         """Let a delivery that was taken and not claimed be the next to be taken."""
         self._order.appendleft(delivery.task.number)
-
-    def _wait_for(self, waiter: Waiter, until: float | None) -> Answer | None:
-        """Return the engine's answer; None if that has not come in time."""
-        wait_s = _CHECK_S
-        while True:
-            if until is not None:
-                wait_s = min(_CHECK_S, max(0.0, until - time.monotonic()))
-            with contextlib.suppress(Empty):
-                return waiter.answers.get(timeout=wait_s)
-            self._check()  # a Ctrl-C here is not to be shown as one that happened in a handler
-            if wait_s < _CHECK_S:
-                waiter.is_gone = True
-                return None
 
     def _next_arrived(self) -> Deliver | None:
         while True:

@@ -11,9 +11,10 @@ from .._fleet.withdrawals import Demand
 from .._scheduler.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from .inbox import Inbox, Waiter
+    from .inbox import Inbox
     from .performer import Performer
     from .served_context import ServedContext
+    from .waiter import Waiter
 
 _CONTEXT_CLOSED = "this Context has been closed"
 
