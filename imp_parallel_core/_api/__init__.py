@@ -15,5 +15,6 @@ and :mod:`.unpicklable` tells what can't travel). :mod:`.results` takes outcomes
 what travels in the place of a task.
 :mod:`.executor` is the interface of ``concurrent.futures``, with :mod:`.pending_futures` and
 :mod:`.interrupts`.
-:mod:`.nesting` refuses a Manager that a slave would make by importing the user's script.
+:mod:`.nesting` refuses a Manager that a slave would make by importing the user's script, or that
+would have to work without the interpreter lock.
 """

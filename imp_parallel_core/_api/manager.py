@@ -80,7 +80,7 @@ class Manager:
 
     Raises TypeError or ValueError for a bad ``output`` or bound, PluginError for a plugin that
     breaks the contract, LaunchError if the script's working directory has been removed; and Error
-    on a slave, while it imports the module that makes the Manager.
+    on a slave, while it imports the module that makes the Manager, and in a free-threaded Python.
     """
 
     connect_timeout: float = 120.0
@@ -115,6 +115,10 @@ class Manager:
             from .nesting import check_no_slave_imports_this
 
             check_no_slave_imports_this()
+        if not getattr(sys, "_is_gil_enabled", lambda: True)():  # new in Python 3.13
+            from .nesting import refuse_to_run_without_a_lock
+
+            refuse_to_run_without_a_lock()
         if max_relaunches < 0 or credit < 1:
             raise ValueError("max_relaunches must be at least 0, credit at least 1")
         if python is not None and not isinstance(python, str):

@@ -2,7 +2,7 @@
 
 A slave would make one only because it imports the script's module: it would start slaves, which
 import the module, and so on without end. And a task may hold the script's own, which can't be
-pickled.
+pickled. The threads of a Manager rely on the interpreter lock.
 """
 
 from __future__ import annotations
@@ -31,6 +31,15 @@ def check_no_slave_imports_this() -> None:
         if frame.f_code.co_name == "<module>":
             module = name
         frame = frame.f_back
+
+
+def refuse_to_run_without_a_lock() -> NoReturn:
+    """Raise Error: this Python is free-threaded, and works without its interpreter lock."""
+    raise Error(
+        f"{sys.executable} is a free-threaded Python that works without the interpreter lock, on "
+        "which this library relies. Set PYTHON_GIL=1 in the script's environment, or use the "
+        "ordinary Python of this version"
+    )
 
 
 def refuse_to_be_pickled(thing: Any) -> NoReturn:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from imp_parallel_local import LocalSlave
 
-from imp_parallel_core import Manager, NetworkError, NoSlaveStartedError
+from imp_parallel_core import Error, Manager, NetworkError, NoSlaveStartedError
+from tests.support import another_python
 from tests.support.harness import Processes
 
 
@@ -67,6 +68,25 @@ def test_a_python_of_another_version_names_both(processes: Processes, tmp_path: 
     text = failure_of(executable(tmp_path / "python3.9", line))
     assert "this is Python 3.9" in text
     assert "the master runs Python {}.{}".format(*sys.version_info) in text
+
+
+@another_python.TIMEOUT
+def test_a_python_that_is_really_of_another_version_names_both(
+    processes: Processes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = another_python.another_python(tmp_path_factory)
+    text = failure_of(str(other.path))
+    assert "this is Python {}.{} ({})".format(*other.version, other.path) in text
+    assert "the master runs Python {}.{}".format(*sys.version_info) in text
+
+
+def test_a_manager_in_a_free_threaded_python_is_refused_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # a stand-in: no free-threaded Python can be had here
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    with pytest.raises(Error, match=r"works without the interpreter lock.*PYTHON_GIL=1"):
+        Manager(output=None)
 
 
 @pytest.mark.parametrize(
