@@ -237,7 +237,8 @@ class TaskLostError(TaskError):
 class TaskMemoryError(TaskError):
     """A task held more memory than its context's ``task_memory_bytes``, and was ended for that.
 
-    It is not tried again. The slave goes on with a new process.
+    It is tried once more if other tasks had run in its process, since what they have left may be to
+    blame; not otherwise. The slave goes on with a new process.
 
     Attributes:
         peak_memory_bytes: how much memory its process held with its children when it was ended.

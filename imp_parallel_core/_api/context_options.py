@@ -18,12 +18,15 @@ def checked_options(
     task_memory_bytes: float | None,
     max_attempts: int,
     max_failures: int | None,
+    max_tasks_per_runner: int | None,
     seed: int | None,
 ) -> ContextOptions:
     """Return the options, as ``Manager.get_context`` takes them. Raises TypeError, ValueError."""
     _check_count("max_attempts", max_attempts)
     if max_failures is not None:
         _check_count("max_failures", max_failures)
+    if max_tasks_per_runner is not None:
+        _check_count("max_tasks_per_runner", max_tasks_per_runner)
     _check_limit("task_timeout_s", task_timeout_s)
     _check_limit("setup_timeout_s", setup_timeout_s)
     return ContextOptions(
@@ -33,6 +36,7 @@ def checked_options(
         _checked_seed(seed),
         max_attempts,
         max_failures or 0,
+        max_tasks_per_runner or 0,
     )
 
 

@@ -211,7 +211,8 @@ def _memory_error(
     return TaskMemoryError(
         f"task {number} held too much memory: {attempt}\n"
         "  what the set-up and earlier tasks have left in the process counts, too: let tasks hold "
-        "less, or give get_context a larger task_memory_bytes, and each slave as much memory"
+        "less, or give get_context a larger task_memory_bytes, and each slave as much memory; if "
+        "tasks leak, max_tasks_per_runner=… gives later ones a new process"
         f"{described.words}",
         peak_memory_bytes=outcome.peak_memory_bytes,
         limit_bytes=opener.served.options.memory_bytes,

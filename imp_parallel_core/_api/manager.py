@@ -173,6 +173,7 @@ class Manager:
         task_memory_bytes: float | None = None,
         max_attempts: int = 3,
         max_failures: int | None = None,
+        max_tasks_per_runner: int | None = None,
         seed: int | None = None,
         name: str | None = None,
     ) -> Context:
@@ -189,9 +190,10 @@ class Manager:
             setup_timeout_s: likewise for the set-up.
             task_memory_bytes: how much memory the process that runs a task may hold, with all
                 processes that descend from it, in bytes (resident; what several of them share
-                counts once). A task that holds more is ended, and its outcome is a
-                TaskMemoryError; it is not tried again. What the set-up keeps counts, and a set-up
-                that holds more fails on that slave. The memory is looked at a few times in a
+                counts once). A task that holds more is ended. If it was the first one in its
+                process, its outcome is a TaskMemoryError; otherwise what earlier tasks have left
+                may be to blame, and it is tried once more. What the set-up keeps counts, and a
+                set-up that holds more fails on that slave. The memory is looked at a few times in a
                 second, and more often near the limit. By default there is no limit. It is seen to
                 on Linux only.
             max_attempts: how often a task may end its runner before it is given up. A slave on
@@ -204,6 +206,10 @@ class Manager:
                 been given up), the rest is ended: tasks that wait are forgotten, and those that run
                 are ended. Who reads gets what has come, and then a TooManyFailuresError, which
                 holds their errors. ``Context.clear`` begins anew. By default any number may fail.
+            max_tasks_per_runner: for tasks that leak memory or leave other things behind: when the
+                process that runs a slave's tasks has run so many, it exits, and a new one takes its
+                place, which runs the set-up again. That takes some 0.1 s and the set-up's time. By
+                default a process runs any number of tasks.
             seed: an int of 0 or more that random numbers come from. Before each task, Python's
                 ``random`` and numpy's legacy generator (``numpy.random.random()`` …) are seeded
                 from this seed and the task's number, so the numbers that it draws depend neither on
@@ -232,6 +238,7 @@ class Manager:
             task_memory_bytes=task_memory_bytes,
             max_attempts=max_attempts,
             max_failures=max_failures,
+            max_tasks_per_runner=max_tasks_per_runner,
             seed=seed,
         )
         opened = OpenContext(

@@ -126,12 +126,18 @@ class Engine:
         from .context_requests import ContextRequests  # slaves can start already
 
         id, options = context.id, context.options
-        limits_s = options.setup_timeout_s, options.task_timeout_s
 
         def open_it() -> None:
             self._performer.contexts[id] = context
-            attempts, failures = options.max_attempts, options.max_failures
-            self._perform(self._scheduler.context_opened(id, attempts, *limits_s, failures))
+            opened = self._scheduler.context_opened(
+                id,
+                options.max_attempts,
+                options.setup_timeout_s,
+                options.task_timeout_s,
+                options.max_failures,
+                options.max_tasks_per_runner,
+            )
+            self._perform(opened)
             if self._witness is not None and context.name:
                 self._witness.telling.opened(context)
 

@@ -18,6 +18,7 @@ from .._scheduler.actions import (
     KeepPart,
     NextRunner,
     Relaunch,
+    RenewRunner,
     SendSetup,
     SendTasks,
     SetAside,
@@ -74,6 +75,8 @@ class Performer:
                     self.fleet.send(slave, protocol.TAKE_BACK)
                 case EndAttempt(slave, item):
                     self.fleet.send(slave, protocol.END_ATTEMPT, heads.pack_item(item))
+                case RenewRunner(slave):
+                    self.fleet.send(slave, protocol.RENEW_RUNNER)
                 case NextRunner(slave):
                     self.fleet.send(slave, protocol.NEXT_RUNNER)
                 case CloseContext(slave, context):

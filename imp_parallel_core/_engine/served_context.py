@@ -29,6 +29,8 @@ class ContextOptions(NamedTuple):
     """How often a task may end its runner before it is given up."""
     max_failures: int
     """How many tasks may fail before the rest is ended; 0 for any number."""
+    max_tasks_per_runner: int
+    """How many tasks a runner may run before it is replaced; 0 for any number."""
 
 
 class ServedContext:

@@ -19,7 +19,7 @@ from .._fleet.info import shown_state
 from .._plugins.events import RunnerLost, SetupDone, SlaveChanged, TasksSent
 from .._scheduler.actions import Deliver
 from .._scheduler.scheduler import Scheduler
-from .._scheduler.slaves import SetupItem
+from .._scheduler.slaves import Phase, SetupItem
 from .._scheduler.tasks import Outcome, OutcomeKind, Task
 from .first_lines import first_line, first_line_of
 
@@ -90,8 +90,9 @@ class Witness(Scheduler):
 
     def runner_lost(self, slave: int, charged: int, cause: str, now: float) -> list[Action]:
         """See Scheduler."""
-        is_charged = charged > 0 and not self._slaves[slave].is_leaving
-        self._tell_runner_lost(slave, cause, now, is_charged=is_charged)
+        if self._slaves[slave].phase is Phase.READY:  # else it has been replaced, as it should
+            is_charged = charged > 0 and not self._slaves[slave].is_leaving
+            self._tell_runner_lost(slave, cause, now, is_charged=is_charged)
         return super().runner_lost(slave, charged, cause, now)
 
     def memory_exceeded(

@@ -39,6 +39,12 @@ class EndAttempt(NamedTuple):
     item: int
 
 
+class RenewRunner(NamedTuple):
+    """Have a slave's runner, which is at nothing, exit; the slave starts another in its place."""
+
+    slave: int
+
+
 class NextRunner(NamedTuple):
     """Tell a slave that the loss of its runner is known; later messages are for the next runner."""
 
@@ -119,6 +125,7 @@ Action = (
     | SendTasks
     | TakeBack
     | EndAttempt
+    | RenewRunner
     | NextRunner
     | CloseContext
     | KeepPart

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from . import health
-from .actions import ForgetPart, KeepPart, SendSetup, SendTasks
+from .actions import ForgetPart, KeepPart, RenewRunner, SendSetup, SendTasks
 from .board import Board
 from .contexts import ContextState
-from .slaves import ScheduledSlave, SetupItem
+from .slaves import Phase, ScheduledSlave, SetupItem
 from .tasks import Task
 
 _NEVER = float("inf")
@@ -33,6 +33,9 @@ def fill(board: Board, slave: ScheduledSlave, now: float) -> None:
     context = _choose_context(board, slave, now)
     if context is None:
         board.settle(slave)
+    elif 0 < context.max_tasks_per_runner <= slave.tasks_run:
+        if not slave.items:
+            _renew_runner(board, slave)
     elif context.id in slave.contexts:
         _send_tasks(board, slave, context, now)
     elif not slave.items:  # a set-up is never sent ahead: it may take long
@@ -60,6 +63,14 @@ def _send_setup(board: Board, slave: ScheduledSlave, context: ContextState, now:
     board.note_progress(slave, now)
     board.serve(slave, context)
     board.actions.append(SendSetup(slave.id, item, context.id))
+    board.settle(slave)
+
+
+def _renew_runner(board: Board, slave: ScheduledSlave) -> None:
+    """Have a runner replaced that has run as many tasks as it may, and is at nothing."""
+    slave.phase = Phase.STARTING
+    slave.forget_runner()
+    board.actions.append(RenewRunner(slave.id))
     board.settle(slave)
 
 
@@ -97,6 +108,8 @@ def _room(board: Board, slave: ScheduledSlave, context: ContextState) -> int:
         room = min(room, max(share, context.worth_a_message))
     if slave.items and room * 2 < depth:
         return 0  # short tasks are topped up by halves, so that they travel together
+    if context.max_tasks_per_runner:
+        room = min(room, context.max_tasks_per_runner - slave.tasks_run - len(slave.items))
     return max(0, room)
 
 

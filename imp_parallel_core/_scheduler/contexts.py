@@ -32,6 +32,7 @@ class ContextState:
         "last_setup_failure",
         "max_attempts",
         "max_failures",
+        "max_tasks_per_runner",
         "mean_s",
         "retry",
         "running",
@@ -51,10 +52,12 @@ class ContextState:
         setup_limit_s: float,
         task_limit_s: float,
         max_failures: int,
+        max_tasks_per_runner: int,
     ) -> None:
         self.id = id
         self.max_attempts = max_attempts
         self.max_failures = max_failures  # so many tasks that fail end the rest; 0 for any number
+        self.max_tasks_per_runner = max_tasks_per_runner  # 0 for any number
         self.failures = 0  # how many tasks have failed
         self.is_stopped = False  # so many that none is begun
         self.setup_limit_s = setup_limit_s  # of time, which slaves see to; 0 for none

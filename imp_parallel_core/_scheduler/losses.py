@@ -20,7 +20,7 @@ def lose_runner(
     exceeded_bytes: int = 0,
 ) -> None:
     """A slave's runner has died, perhaps for its memory; its supervisor starts another."""
-    items = slave.items
+    items, has_run_others = slave.items, slave.tasks_run > 0
     slave.phase = Phase.STARTING
     patience.note_runner_lost(board, slave, charged)
     slave.forget_runner()
@@ -28,7 +28,12 @@ def lose_runner(
     board.actions.append(NextRunner(slave.id))
     if slave.is_leaving and not exceeded_bytes:
         charged = 0
-    _hand_back(board, slave, items, charged, cause, now, exceeded_bytes=exceeded_bytes)
+    exceeded = None
+    if exceeded_bytes:
+        exceeded = Outcome(OutcomeKind.MEMORY_EXCEEDED, (cause,), slave.id, 0, exceeded_bytes)
+    _hand_back(
+        board, slave, items, charged, cause, now, exceeded=exceeded, has_run_others=has_run_others
+    )
 
 
 def lose_slave(
@@ -104,7 +109,8 @@ def _hand_back(
     now: float,
     *,
     is_loss: bool = False,
-    exceeded_bytes: int = 0,
+    exceeded: Outcome | None = None,
+    has_run_others: bool = False,
 ) -> None:
     """Put items that a slave no longer has back into their queues; charge the one to blame.
 
@@ -116,7 +122,8 @@ def _hand_back(
         cause: for its history.
         now: when it is known.
         is_loss: the whole slave was lost.
-        exceeded_bytes: how much memory the one to blame held, if it was ended for that.
+        exceeded: the outcome of the one to blame, if its runner was ended for its memory.
+        has_run_others: whether that runner had run other tasks before.
     """
     for item, what in reversed(items.items()):
         if isinstance(what, Task):
@@ -132,11 +139,13 @@ def _hand_back(
                 judge_setup(board, context)
             continue
         if item == charged and not what.done:
+            is_first = not what.history
             what.history += (cause,)
-            if exceeded_bytes:  # it would again, and the slave is not to blame
-                exceeded = OutcomeKind.MEMORY_EXCEEDED
-                outcome = Outcome(exceeded, (cause,), slave.id, 0, exceeded_bytes)
-                finish(board, context, what, outcome)
+            if exceeded is not None:  # which is no mark against the slave
+                if is_first and has_run_others and context.max_attempts > 1:
+                    queue_again(board, context, what)  # what those have left may have been too much
+                else:
+                    finish(board, context, what, exceeded)
                 continue
             if len(what.history) >= context.max_attempts:
                 lost = Outcome(OutcomeKind.LOST, what.history, slave.id)

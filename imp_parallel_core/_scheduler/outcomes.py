@@ -30,8 +30,10 @@ def items_ended(
         else:
             _task_ended(board, slave, what, outcome, duration_s)
             has_worked = True
-    if has_worked and slave.relaunches:
-        _note_worth(board, slave, now)
+    if has_worked:
+        slave.tasks_run += held - len(slave.items)  # a set-up never comes with tasks
+        if slave.relaunches:
+            _note_worth(board, slave, now)
     if len(slave.items) != held:
         board.note_progress(slave, now)
         if what is not None:

@@ -111,13 +111,16 @@ class Scheduler:
         setup_limit_s: float = 0.0,
         task_limit_s: float = 0.0,
         max_failures: int = 0,
+        max_tasks_per_runner: int = 0,
     ) -> list[Action]:
         """A context exists from now on. Slaves see to its time limits (s; 0 for none).
 
-        When so many of its tasks have failed, the rest is ended (0: however many).
+        When so many of its tasks have failed, the rest is ended (0: however many). A runner that
+        has run so many tasks is replaced before the next one of this context (0: however many).
         """
-        limits = setup_limit_s, task_limit_s
-        self._contexts[context] = ContextState(context, max_attempts, *limits, max_failures)
+        self._contexts[context] = ContextState(
+            context, max_attempts, setup_limit_s, task_limit_s, max_failures, max_tasks_per_runner
+        )
         return self._board.flush()
 
     def tasks_added(self, tasks: list[Task], now: float) -> list[Action]:
@@ -294,8 +297,9 @@ class Scheduler:
     ) -> list[Action]:
         """A slave has ended its runner since the item that it was at held more memory than it may.
 
-        That is the outcome of a task; a set-up has failed on this slave. The runner is lost as in
-        :meth:`runner_lost`.
+        That is the outcome of a task, unless earlier tasks may be to blame, which ran in the same
+        process: then the task is tried once more. A set-up has failed on this slave. The runner is
+        lost as in :meth:`runner_lost`.
         """
         losses.lose_runner(self._board, self._slaves[slave], item, cause, now, peak_bytes)
         return self._decide(now)

@@ -69,6 +69,7 @@ class ScheduledSlave:
         "relaunchable",
         "relaunches",
         "serves",
+        "tasks_run",
         "times_aside",
         "unneeded",
         "vigil",
@@ -100,6 +101,7 @@ class ScheduledSlave:
         self.is_probed = False  # it was asked to hand items back only to see whether it answers
         self.unneeded = 0  # the last item that it was asked to end
         self.last_ended = 0  # the last item that came to its end
+        self.tasks_run = 0  # how many tasks have come to their end in it
         self.vigil = Vigil()
         self.progress_at = 0.0  # when its first item began
 

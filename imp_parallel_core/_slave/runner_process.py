@@ -27,6 +27,7 @@ _VALUES_BYTES = 1 << 16  # the pipe never holds more
 _ITEM_S = 1e-5  # the time that a runner needs around an item, at least
 _RECORD_BYTES = heads.VALUE_RECORD.size
 _LINGER_S = 0.2  # a runner whose wire has ended is killed after this
+_RETIRE_S = 5.0  # so is one that shall exit, and may have handlers to run
 
 
 class Limits(NamedTuple):
@@ -93,6 +94,7 @@ class RunnerProcess:
         self._overdue = ""  # why the runner is killed at the deadline
         self._killed_because = ""
         self._was_asked = False
+        self._is_retiring = False
         self._wire = Link(
             SocketStream(started.wire),
             selector,
@@ -235,7 +237,7 @@ class RunnerProcess:
 
     def _wire_ended(self, link: Link, how: str) -> None:
         """Let the runner live for a moment: it has died, as SIGCHLD will tell, or it is killed."""
-        if not self._killed_because:
+        if not self._killed_because and not self._is_retiring:
             self._deadline = time.monotonic() + _LINGER_S
             self._overdue = f"lost its wire to the supervisor: {how}"
 
@@ -274,6 +276,15 @@ class RunnerProcess:
         if next(iter(self._items), None) == item:
             self._was_asked = True
             self.kill("was ended by the master")
+
+    def retire(self) -> None:
+        """Let the runner exit, since the master wants another in its place. It is at nothing."""
+        if self.has_ended or self.is_busy or self._killed_because:
+            return  # its end is told anyway; or the master has not kept to the protocol
+        self._was_asked = self._is_retiring = True
+        self._deadline = time.monotonic() + _RETIRE_S
+        self._overdue = "did not exit when it was replaced"
+        self.ask_to_exit()
 
     def kill(self, because: str) -> None:
         """Kill the runner; :meth:`reaped` gives this reason."""

@@ -175,6 +175,8 @@ class Supervisor:
             self._hand_back(self._runner.take_back())
         elif kind == protocol.END_ATTEMPT:
             self._runner.end_item(heads.unpack_item(head))
+        elif kind == protocol.RENEW_RUNNER:
+            self._runner.retire()
         else:
             self._master.give_up(f"it sent a message of the unknown kind {kind}")
 
@@ -287,7 +289,7 @@ class Supervisor:
         if not self._runner.is_ready:
             self._failed_starts += 1
             say(f"the runner {end.description} before it was ready")
-        elif not end.blamed_item:
+        elif not end.blamed_item and not end.was_asked:
             self._idle_losses += 1
         if self._failed_starts >= _START_LIMIT or not self._master.is_welcome:
             self._exit_code = EXIT_NO_RUNNER

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Frame = tuple[Segment, ...]
 
-VERSION = 3
+VERSION = 4
 """The protocol's own version. It grows when two ends could misunderstand each other."""
 
 FRAME_LIMIT_BYTES = 256 * 1024
@@ -55,6 +55,7 @@ HELLO, WELCOME, REFUSE, PING, ACK, PART, WHOLE = range(1, 8)
 BUNDLE, SETUP, TASKS, TAKE_BACK, END_ATTEMPT, NEXT_RUNNER, CLOSE_CONTEXT, LEAVE = range(1, 9)
 KEEP, FORGET = range(9, 11)
 ARGUMENTS = 11  # to the runner alone
+RENEW_RUNNER = 12
 # … and from it
 RUNNER_READY, BEGAN, OUTCOME, TAKEN_BACK, RUNNER_LOST, LEAVING, VALUES = range(32, 39)
 PAUSED, RESUMED = range(39, 41)

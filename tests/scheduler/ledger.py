@@ -12,6 +12,7 @@ from imp_parallel_core._scheduler.actions import (
     GiveUp,
     NextRunner,
     Relaunch,
+    RenewRunner,
     SendSetup,
     SendTasks,
     SetAside,
@@ -43,6 +44,7 @@ class KnownSlave:
         self.is_asked_to_return = False
         self.items: dict[int, int | Task] = {}
         self.set_up: set[int] = set()
+        self.tasks_run = 0  # by its runner
 
     @property
     def may_be_sent_work(self) -> bool:
@@ -70,8 +72,9 @@ class KnownSlave:
 class KnownContext:
     """A context as the master knows it."""
 
-    def __init__(self, max_attempts: int, max_failures: int) -> None:
+    def __init__(self, max_attempts: int, max_failures: int, max_tasks_per_runner: int) -> None:
         self.max_attempts = max_attempts
+        self.max_tasks_per_runner = max_tasks_per_runner
         self.max_failures = max_failures
         self.failures = 0
         self.is_stopped = False
@@ -121,8 +124,10 @@ class Ledger:
 
     # ---- events
 
-    def context_opened(self, context: int, max_attempts: int, max_failures: int) -> None:
-        self.contexts[context] = KnownContext(max_attempts, max_failures)
+    def context_opened(
+        self, context: int, max_attempts: int, max_failures: int, max_tasks_per_runner: int
+    ) -> None:
+        self.contexts[context] = KnownContext(max_attempts, max_failures, max_tasks_per_runner)
 
     def failures_forgotten(self, context: int) -> None:
         known = self.contexts[context]
@@ -194,7 +199,9 @@ class Ledger:
             self._setup_failed(known, slave, what)
         elif self._is_unfinished(what):
             self.charges[what.id] += 1  # which is no mark against the slave
-            self.exceeded.add(what.id)
+            max_attempts = self.contexts[what.context].max_attempts
+            if not known.tasks_run or self.charges[what.id] > 1 or max_attempts == 1:
+                self.exceeded.add(what.id)
         known.forget_runner()
 
     def slave_lost(self, slave: int, is_charged: bool, cause: str) -> None:
@@ -218,6 +225,7 @@ class Ledger:
         assert next(iter(known.items)) == item
         context = known.items.pop(item)
         if isinstance(context, Task):
+            known.tasks_run += 1
             known.killed.clear()
             known.is_trusted = True
             if self._is_tried_elsewhere(known, context, outcome):
@@ -322,6 +330,13 @@ class Ledger:
                 self.ended.update(known_context.waiting)
                 known_context.waiting.clear()
                 known_context.started.clear()
+            case RenewRunner(slave):
+                known = self.slaves[slave]
+                assert known.may_be_sent_work
+                assert not known.items, "a runner is replaced that is at something"
+                limits = [c.max_tasks_per_runner for c in self.contexts.values()]
+                assert any(0 < limit <= known.tasks_run for limit in limits)
+                known.forget_runner()
             case NextRunner(slave):
                 assert not self.slaves[slave].is_ready
             case Deliver(task, outcome):
@@ -347,6 +362,8 @@ class Ledger:
         for item, task in tasks:
             context = self.contexts[task.context]
             assert task.context in slave.set_up, "not set up in this runner"
+            limit = context.max_tasks_per_runner or 1 << 60
+            assert slave.tasks_run + len(slave.items) < limit, "more tasks than a runner may run"
             assert task.id in context.waiting, "its outcome has been delivered"
             assert not any(task in s.tasks for s in self.slaves.values() if not s.is_suspected)
             if task.id not in context.started:

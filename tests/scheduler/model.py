@@ -23,6 +23,7 @@ from imp_parallel_core._scheduler.actions import (
     KeepPart,
     NextRunner,
     Relaunch,
+    RenewRunner,
     SendSetup,
     SendTasks,
     SetAside,
@@ -129,6 +130,9 @@ class FakeSlave:
                 for item in returned:
                     del self.items[item]
                 self.outbox.append(("items_returned", returned))
+            case RenewRunner():
+                assert not self.items
+                self.lose_runner(0, "replaced")
             case EndAttempt(item=item) if item == self.first:
                 self.lose_runner(0, "ended")
             case CloseContext(context=context):
@@ -225,11 +229,12 @@ class FakeCluster:
 
     # ---- what the user does
 
-    def open_context(self, max_attempts: int = 3, max_failures: int = 0) -> int:
-        context = next(self._ids)
-        self.ledger.context_opened(context, max_attempts, max_failures)
-        opened = self.scheduler.context_opened(context, max_attempts, max_failures=max_failures)
-        self._perform(opened)
+    def open_context(
+        self, max_attempts: int = 3, max_failures: int = 0, max_tasks_per_runner: int = 0
+    ) -> int:
+        context, limits = next(self._ids), (max_failures, max_tasks_per_runner)
+        self.ledger.context_opened(context, max_attempts, *limits)
+        self._perform(self.scheduler.context_opened(context, max_attempts, 0.0, 0.0, *limits))
         return context
 
     def begin_anew(self, context: int) -> None:

@@ -29,8 +29,14 @@ class Readers:
         self.cluster = cluster
         self.by_context: dict[int, FakeReader] = {}
 
-    def open_context(self, max_attempts: int, in_order: bool, max_failures: int = 0) -> int:
-        context = self.cluster.open_context(max_attempts, max_failures)
+    def open_context(
+        self,
+        max_attempts: int,
+        in_order: bool,
+        max_failures: int = 0,
+        max_tasks_per_runner: int = 0,
+    ) -> int:
+        context = self.cluster.open_context(max_attempts, max_failures, max_tasks_per_runner)
         self.by_context[context] = FakeReader(self.cluster, context, in_order)
         return context
 
@@ -95,9 +101,12 @@ class SchedulerMachine(RuleBasedStateMachine):
         max_attempts=st.integers(1, 3),
         in_order=st.booleans(),
         max_failures=st.sampled_from([0, 1, 2]),
+        max_tasks_per_runner=st.sampled_from([0, 0, 1, 3]),
     )
-    def open_context(self, max_attempts: int, in_order: bool, max_failures: int) -> None:
-        self.readers.open_context(max_attempts, in_order, max_failures)
+    def open_context(
+        self, max_attempts: int, in_order: bool, max_failures: int, max_tasks_per_runner: int
+    ) -> None:
+        self.readers.open_context(max_attempts, in_order, max_failures, max_tasks_per_runner)
 
     @precondition(lambda self: self.cluster.ledger.contexts)
     @rule(pick=PICK)
@@ -294,7 +303,8 @@ def walk(
             case "tick":
                 cluster.tick()
             case "open" if len(contexts) < 4:
-                readers.open_context(dice.randint(1, 3), dice.random() < 0.5, dice.choice([0, 3]))
+                limits = dice.choice([0, 3]), dice.choice([0, 0, 2])
+                readers.open_context(dice.randint(1, 3), dice.random() < 0.5, *limits)
             case "anew":
                 cluster.begin_anew(context)
             case "close" if dice.random() < 0.3:

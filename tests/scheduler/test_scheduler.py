@@ -13,6 +13,7 @@ from imp_parallel_core._scheduler.actions import (
     EndAttempt,
     NextRunner,
     Relaunch,
+    RenewRunner,
     SendSetup,
     SendTasks,
     TakeBack,
@@ -233,10 +234,13 @@ def test_the_task_that_killed_its_runner_is_charged_and_those_behind_it_are_not(
 
 
 @pytest.mark.parametrize("is_leaving", [False, True])
-def test_a_task_that_holds_too_much_memory_has_that_outcome_and_is_not_tried_again(
+def test_the_first_task_of_a_runner_that_holds_too_much_memory_is_not_tried_again(
     is_leaving: bool,
 ) -> None:
     cluster, _, (slave,) = cluster_that_runs_short_tasks(10)
+    cluster.kill_runner(slave, is_charged=False)
+    cluster.exchange()
+    cluster.finish_item(slave)  # the set-up
     task = running(slave)
     behind = [what for what in slave.items.values() if what is not task]
     assert isinstance(task, Task)
@@ -256,6 +260,91 @@ def test_a_task_that_holds_too_much_memory_has_that_outcome_and_is_not_tried_aga
         assert isinstance(other, Task)
         assert other.history == ()
         assert cluster.ledger.outcomes[other.id].kind is OutcomeKind.VALUE
+
+
+def test_a_task_that_holds_too_much_memory_after_others_is_tried_once_more() -> None:
+    cluster, _, (slave,) = cluster_that_runs_short_tasks(10)
+    task = running(slave)
+    assert isinstance(task, Task)
+    cluster.exceed_memory(slave)  # what those before have left may be too much
+    cluster.exchange()
+    assert task.id not in cluster.ledger.outcomes
+    cluster.finish_item(slave)  # the set-up
+    assert running(slave) is task
+    cluster.exceed_memory(slave)
+    cluster.exchange()
+    assert cluster.ledger.outcomes[task.id].kind is OutcomeKind.MEMORY_EXCEEDED
+
+
+def test_a_task_with_one_attempt_that_holds_too_much_memory_is_not_tried_again() -> None:
+    cluster = FakeCluster()
+    slave = cluster.add_ready_slave()
+    first, second = cluster.add_tasks(cluster.open_context(max_attempts=1), 2)
+    for _ in range(2):  # the set-up, and the first task
+        cluster.exchange()
+        cluster.finish_item(slave)
+    assert first.id in cluster.ledger.outcomes
+    cluster.exceed_memory(slave)
+    cluster.exchange()
+    assert cluster.ledger.outcomes[second.id].kind is OutcomeKind.MEMORY_EXCEEDED
+
+
+@pytest.mark.parametrize("limit", [1, 3, 50])
+@pytest.mark.parametrize("duration_s", [0.0001, 0.5])
+def test_a_runner_is_replaced_and_set_up_anew_when_it_has_run_as_many_tasks_as_it_may(
+    limit: int, duration_s: float
+) -> None:
+    cluster = FakeCluster()
+    slave = cluster.add_ready_slave()
+    cluster.add_tasks(cluster.open_context(max_tasks_per_runner=limit), 2 * limit + 1)
+    ran: list[list[Task]] = [[]]
+    for _ in range(3 * (limit + 2)):
+        cluster.exchange()
+        what = running(slave)
+        if isinstance(what, Task):
+            ran[-1].append(what)
+        elif what is not None:
+            ran.append([])  # a set-up: a new runner
+        cluster.end_item(slave, duration_s=duration_s)
+    assert [len(tasks) for tasks in ran] == [0, limit, limit, 1]
+    assert len(cluster.ledger.outcomes) == 2 * limit + 1
+
+
+def test_a_runner_that_nobody_needs_any_more_is_not_replaced() -> None:
+    cluster = FakeCluster()
+    slave = cluster.add_ready_slave()
+    cluster.add_tasks(cluster.open_context(max_tasks_per_runner=1), 1)
+    cluster.run_to_quiescence()
+    assert not any(isinstance(action, RenewRunner) for action in cluster.last)
+    assert cluster.scheduler.has_idle_slaves
+    cluster.add_tasks(cluster.open_context(), 1)  # any number of tasks
+    (action,) = cluster.last
+    assert isinstance(action, SendSetup)
+    assert action.slave == slave.id
+
+
+def test_the_tasks_of_other_contexts_count_too() -> None:
+    cluster = FakeCluster()
+    slave = cluster.add_ready_slave()
+    cluster.add_tasks(cluster.open_context(), 5)
+    cluster.run_to_quiescence()
+    cluster.add_tasks(cluster.open_context(max_tasks_per_runner=3), 1)
+    assert cluster.last == [RenewRunner(slave.id)]
+
+
+def test_a_slave_that_is_lost_while_its_runner_is_replaced_is_as_any_other() -> None:
+    cluster = FakeCluster()
+    slave = cluster.add_ready_slave(relaunchable=True)
+    cluster.add_tasks(cluster.open_context(max_tasks_per_runner=1), 3)
+    cluster.exchange()
+    cluster.finish_item(slave)  # the set-up
+    cluster.end_item(slave)
+    cluster.deliver(slave)
+    assert cluster.last[-1] == RenewRunner(slave.id)
+    cluster.kill_slave(slave)
+    assert cluster.last == [Relaunch(slave.id)]
+    cluster.run_to_quiescence()
+    assert len(cluster.ledger.outcomes) == 3
 
 
 def test_a_slave_on_which_tasks_hold_too_much_memory_is_not_set_aside() -> None:
