@@ -202,7 +202,7 @@ MEMBERS = {
         *("accounting", "can_use", "check_options", "deletion", "description", "descriptions_in"),
         *("obstacles_in", "rehearsal"),
         *("ends_in", "is_gone", "job_name", "notice", "question", "submission", "submitted"),
-        *("is_temporary", "tasks_in"),
+        *("is_temporary", "may_have_been_taken", "tasks_in"),
     ],
     "BatchTask": list(BatchTask._fields),
     "Bootstrap": [*Bootstrap._fields, "command", "document", "local_environment"],

@@ -87,6 +87,16 @@ class Slurm:
         """
         self._kill("slurmctld", signal.SIGTERM)
 
+    @contextmanager
+    def silent_controller(self) -> Iterator[None]:
+        """Have slurmctld hang: the system takes what it is sent, and it answers nobody."""
+        (pid,) = self._pids("slurmctld")
+        signal_as_root(signal.SIGSTOP, pid)
+        try:
+            yield
+        finally:
+            signal_as_root(signal.SIGCONT, pid)
+
     def start_node(self, node: str) -> None:
         """Start a node's slurmd, and wait until the node can take jobs."""
         self._daemon("slurmd", "-N", node)

@@ -3,11 +3,12 @@
 A plugin brings a :class:`BatchSystem` (_system; _records has what the kit and it tell each other),
 which says what to run and reads what came back (_reading), and a :class:`BatchSlaveArray` (_array)
 that names it. :func:`launch_array` does the rest: it submits the array (_beginning, _submission),
-again and again while the batch system can't be reached (_pending_launch). Read the life of an array
-in the queue first (_launch). It asks for the queue (_queue_watch) through the system's commands
-(_cluster). What a job does is its script (_job_script), and how a task has ended is found out by
-_task_ends. At the end the job is deleted (_array_end). A plugin's own mistakes are caught where its
-methods are called (_plugin_calls).
+again and again while the batch system can't be reached (_pending_launch); if it comes to be there
+twice, one job is deleted (_repeats). Read the life of an array in the queue first (_launch). It
+asks for the queue (_queue_watch) through the system's commands (_cluster). What a job does is its
+script (_job_script), and how a task has ended is found out by _task_ends. At the end the job is
+deleted (_array_end). A plugin's own mistakes are caught where its methods are called
+(_plugin_calls).
 """
 
 from __future__ import annotations

@@ -31,19 +31,30 @@ def begin(array: BatchSlaveArray, bootstraps: Sequence[Bootstrap]) -> BatchLaunc
     warn_if_only_here(system, bootstraps[0].addresses)
     numbered = dict(enumerate(bootstraps, system.first_task))
     documents = Documents(system, array.host, bootstraps[0].cwd, numbered)
+
     remove = documents.remove  # one object, by which it can be unregistered
     atexit.register(remove)  # the script may end while the submission hangs
 
+    try:
+        submission = _submission(cluster, array, bootstraps, documents)
+    except BaseException:
+        atexit.unregister(remove)
+        remove()
+        raise
+    abandon = submission.abandon
+    atexit.register(abandon)
+
     def launched(job: str) -> BatchLaunch:
+        atexit.unregister(abandon)
         atexit.unregister(remove)
         return BatchLaunch(cluster, numbered, documents, submission, job)
 
     def give_up() -> None:
+        atexit.unregister(abandon)
         atexit.unregister(remove)
         remove()
 
     try:
-        submission = _submission(cluster, array, bootstraps, documents)
         job = submission.submit()
     except OutOfReach as problem:
         pending = watch_of(system, array.host).pending

@@ -112,13 +112,25 @@ class Cluster:
         except (ValueError, IndexError):
             return []
 
+    def how_to_look(self, name: str) -> str:
+        """Return what people may do about a job of a name that may come to be there."""
+        delete = self.how_to_delete("JOB")[:1] or ["the command for that"]
+        return (
+            f"look for it with {self.how_to_describe(name=name)}, and delete it with {delete[0]}."
+        )
+
     def find(self, name: str, mark: str) -> str | None:
         """Return the job of a name of which the batch system says something that holds a mark.
 
         Raises UNKNOWN.
         """
+        found = self.find_all(name, mark)
+        return found[-1] if found else None
+
+    def find_all(self, name: str, mark: str) -> Sequence[str]:
+        """Return all jobs of a name and with a mark. Raises UNKNOWN."""
         described = self.describe(name=name, timeout_s=FIND_S)
-        return next((each.job for each in reversed(described) if mark in each.text), None)
+        return [each.job for each in described if mark in each.text]
 
     def why_queued(self, job: str) -> str:
         """Return why a job waits; "" if it can't be known."""

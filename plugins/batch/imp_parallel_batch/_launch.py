@@ -48,6 +48,7 @@ class BatchLaunch:
         self._tasks = {bootstrap.index: number for number, bootstrap in bootstraps.items()}
         self._watch = watch_of(cluster.system, cluster.host)
         self._documents = documents
+        self._submission = submission
         self.command: Sequence[str] = submission.argv
         self.job = job
         """The array's job, as the batch system calls it."""
@@ -60,6 +61,8 @@ class BatchLaunch:
         """Whether people are told here that all slaves wait, so that the core need not."""
         note_number(self._cluster, self._documents.folder, self.job)
         self._is_over = sweep(self._cluster, self._documents.folder)
+        if submission.may_be_repeated:
+            submission.repeats.watch(self.job, self._is_over)
         self._ends = TaskEnds(
             self._cluster, self.job, submission.name, self._documents.token, self._documents
         )
@@ -168,4 +171,8 @@ class BatchLaunch:
         self._is_over.set()
         self._reminder.begin(time.monotonic())  # it waits no more
         self._ends.close()
-        self._end.end(grace_s)
+        try:
+            self._end.end(grace_s)
+        finally:
+            if self._submission.may_be_repeated:
+                self._submission.repeats.delete_all(self.job)

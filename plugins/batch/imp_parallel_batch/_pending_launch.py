@@ -117,26 +117,39 @@ class PendingLaunch:
     def _try(self) -> None:
         """Submit it once more; note what has become of that."""
         try:
-            job = self._submission.submit_again()
-            waited_s = time.monotonic() - self._begun_at
-            self._launch = self._launched(job)
-            self._logger.warning("job %s was submitted after %.0f s", job, waited_s)
-        except OutOfReach as problem:
-            self._is_still_out_of_reach(str(problem))
+            job = self._submit_again()
+            if job is not None:
+                self._begin(job)
         except Exception as problem:  # after a bug, too, nobody must wait for ever
             is_known = isinstance(problem, LaunchError)
             self._end(str(problem) if is_known else f"{type(problem).__name__}: {problem}")
-        else:
-            self._is_over.set()
-            self._pending.forget(self)
 
-    def _is_still_out_of_reach(self, problem: str) -> None:
+    def _begin(self, job: str) -> None:
+        """Be the launch of the array that is there."""
+        self._launch = self._launched(job)
         waited_s = time.monotonic() - self._begun_at
-        if waited_s >= self._limit_s:
-            last = problem.partition("\n")[0]
-            tried = f"It was tried for {waited_s:.0f} s (connect_timeout), at last: {last}"
-            self._end(f"{self._problem}\n    {tried}")
-            return
+        self._logger.warning("job %s was submitted after %.0f s", job, waited_s)
+        self._is_over.set()
+        self._pending.forget(self)
+
+    def _submit_again(self) -> str | None:
+        """Submit it once more; return the job, or None if it is not there."""
+        try:
+            return self._submission.submit_again()
+        except OutOfReach as problem:
+            waited_s = time.monotonic() - self._begun_at
+            if waited_s < self._limit_s:
+                self._remind(str(problem))
+                return None
+            job = self._submission.look_once_more()
+            if job is None:
+                last = str(problem).partition("\n")[0]
+                tried = f"It was tried for {waited_s:.0f} s (connect_timeout), at last: {last}"
+                self._end(f"{self._problem}\n    {tried}")
+            return job
+
+    def _remind(self, problem: str) -> None:
+        """Tell people that it still waits, if it is time to."""
         if alike := self._pending.remind(self, _KIND, self._begun_at, time.monotonic()):
             self._logger.warning(
                 "%d slaves of %d arrays that can't be submitted still wait after %.0f s: %s",
@@ -187,6 +200,9 @@ class PendingLaunch:
         self._is_over.set()
         with self._lock:
             if self._launch is None and not self._has_ended:
-                self._end("it was withdrawn")
+                if (job := self._submission.look_once_more()) is not None:
+                    self._begin(job)
+                else:
+                    self._end("it was withdrawn")
         if self._launch is not None:
             self._launch.cancel(grace_s)

@@ -12,6 +12,7 @@ from imp_parallel_core import CommandResult, LaunchError
 from ._cluster import UNKNOWN, Cluster
 from ._plugin_calls import call_for
 from ._records import Array, Command, Submitted
+from ._repeats import Repeats
 
 _SUBMIT_S = 120.0  # a submission may pass through a site's slow verifier
 _FIRST_S = 2.0  # then the job is looked for: the command may wait for something else
@@ -47,6 +48,12 @@ class Submission:
         """The user's options."""
         self.name = call_for(str, cluster.system.job_name, array)
         """The job's name."""
+        self.repeats = Repeats(cluster, self.name, array.name)
+        """What to do about jobs that were submitted in vain, as it seemed."""
+        self._count = 0
+        self._is_asking = False
+        self._may_be_there = False
+        self._not_before = 0.0
         self._answers: queue.SimpleQueue[CommandResult | Exception] = queue.SimpleQueue()
 
     def submit(self) -> str:
@@ -55,6 +62,14 @@ class Submission:
         A command that goes on although its job is there is not waited for (some defaults of a site
         can't be undone). It is killed at its deadline, which the job survives.
         """
+        self._count += 1
+        self._is_asking = True
+        try:
+            return self._submit()
+        finally:
+            self._is_asking = False
+
+    def _submit(self) -> str:
         begun_at = time.monotonic()
         logger = self._cluster.logger
         self._write_files()
@@ -62,7 +77,8 @@ class Submission:
         pause_s = _FIRST_S
         while True:
             try:
-                return self._understand(self._answers.get(timeout=pause_s))
+                answer = self._answers.get(timeout=pause_s)
+                return self._understand(answer, time.monotonic() - begun_at)
             except queue.Empty:
                 pass
             job, _ = self._find()
@@ -84,12 +100,48 @@ class Submission:
     def submit_again(self) -> str:
         """Submit it after an OutOfReach, unless the job is there. Raises as :meth:`submit` does.
 
-        Nothing is submitted as long as nobody can say whether the job is there.
+        Nothing is submitted as long as nobody can say whether the job is there, nor at once after a
+        submission that may be carried out yet.
         """
         job, trouble = self._find()
+        if job is not None:
+            return job
         if trouble:
-            raise OutOfReach(f"job {self.name} can't be looked for: {trouble}", command=self.argv)
-        return job or self.submit()
+            trouble = f"job {self.name} can't be looked for: {trouble}"
+        elif time.monotonic() < self._not_before:
+            trouble = f"job {self.name} may come to be there yet"
+        if trouble:
+            raise OutOfReach(trouble, command=self.argv)
+        job = self.submit()
+        return self.repeats.first_of(job) if self.may_be_repeated else job
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether the array may be there, or come to be there, more than once."""
+        return self._may_be_there and self._count > 1
+
+    def look_once_more(self) -> str | None:
+        """Return the job if it is there after all, before it is given up.
+
+        People are told if that is not known, and the job may come to be there.
+        """
+        if not self._may_be_there:
+            return None
+        job, trouble = self._find()
+        if trouble:
+            self._tell_of_silence(trouble)
+        return job
+
+    def abandon(self) -> None:
+        """Tell people if the job may come to be there after the end of the script."""
+        if self._is_asking or self._may_be_there:
+            self._tell_of_silence("the script ends before that is known")
+
+    def _tell_of_silence(self, why: str) -> None:
+        self._cluster.logger.warning(
+            "it is not known whether %s has submitted job %s (%s), which may come to be there: %s",
+            *(self._program, self.name, why, self._cluster.how_to_look(self.name)),
+        )
 
     def _write_files(self) -> None:
         files = {name: text.encode() for name, text in self._command.files.items()}
@@ -112,7 +164,7 @@ class Submission:
         else:
             self._answers.put(answer)
 
-    def _understand(self, answer: CommandResult | Exception) -> str:
+    def _understand(self, answer: CommandResult | Exception, took_s: float) -> str:
         if isinstance(answer, Exception):
             return self._search(str(answer), None)
         try:
@@ -120,12 +172,12 @@ class Submission:
         except ValueError as problem:
             return self._search(str(problem), answer)
         if told.refusal:
-            return self._check_refusal(told, answer)
+            return self._check_refusal(told, answer, took_s)
         if not told.job:
             return self._search(told.doubt or "its answer is not understood", answer)
         return told.job
 
-    def _check_refusal(self, told: Submitted, answer: CommandResult) -> str:
+    def _check_refusal(self, told: Submitted, answer: CommandResult, took_s: float) -> str:
         """Return the job that is there all the same. Raises LaunchError, as there usually is none.
 
         A command may fail after the batch system has taken the job, as when a connection breaks.
@@ -134,6 +186,9 @@ class Submission:
         if job is not None:
             return self._found(job, told.refusal, answer)
         is_temporary = call_for(bool, self._cluster.system.is_temporary, answer)
+        if is_temporary and call_for(bool, self._cluster.system.may_have_been_taken, answer):
+            self._may_be_there = True
+            self._not_before = time.monotonic() + took_s  # a busy system may need as long again
         raise self._refusal(told, answer, trouble, OutOfReach if is_temporary else LaunchError)
 
     def _find(self) -> tuple[str | None, str]:
@@ -164,16 +219,11 @@ class Submission:
         raise LaunchError(
             f"it is not known whether the array was submitted: {problem}\n"
             f"    command: {shlex.join(self.argv)}{said}\n"
-            f"    {found}, but it may come to be there: {self._how_to_look()}",
+            f"    {found}, but it may come to be there: {self._cluster.how_to_look(self.name)}",
             command=self.argv,
             exit_code=answer.exit_code if answer is not None else None,
             output=_shortened(answer.words) if answer is not None else "",
         )
-
-    def _how_to_look(self) -> str:
-        look = self._cluster.how_to_describe(name=self.name)
-        delete = self._cluster.how_to_delete("JOB")[:1] or ["the command for that"]
-        return f"look for it with {look}, and delete it with {delete[0]}."
 
     def _refusal(
         self, told: Submitted, answer: CommandResult, trouble: str, kind: type[LaunchError]
@@ -182,7 +232,7 @@ class Submission:
         if trouble and kind is not OutOfReach:
             advice += (
                 f"\n    Whether job {self.name} is there all the same could not be found out "
-                f"({trouble}): {self._how_to_look()}"
+                f"({trouble}): {self._cluster.how_to_look(self.name)}"
             )
         return kind(
             f"{told.refusal}\n    command: {shlex.join(self.argv)}\n{_quoted(answer)}{advice}",

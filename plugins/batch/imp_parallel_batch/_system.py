@@ -125,6 +125,18 @@ class BatchSystem(Protocol):
         """
         return False
 
+    def may_have_been_taken(self, done: CommandResult) -> bool:
+        """Return whether a job may come of a temporary refusal after all.
+
+        That is so if the command got no answer, but may have been heard. Then another job of the
+        array, which may come to be there when it has been submitted again, is looked for and
+        deleted.
+
+        Args:
+            done: the answer to a submission that :meth:`is_temporary` is true of.
+        """
+        return True
+
     @abstractmethod
     def deletion(self, job: str, ranges: Sequence[range]) -> Sequence[Command]:
         """Return the commands that delete a whole job, or some of its tasks.

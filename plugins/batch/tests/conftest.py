@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 from harness_batch import EXAMPLE
+from lonely_host import NOBODY
 from made_up_host import MadeUpHost
 
 
@@ -26,3 +27,16 @@ def plugin() -> ModuleType:
 def host(tmp_path: Path, plugin: ModuleType) -> MadeUpHost:
     """Return a host whose queue the example of the documents knows."""
     return MadeUpHost(tmp_path, plugin.Queue())
+
+
+@pytest.fixture
+def lonely(host: MadeUpHost, monkeypatch: pytest.MonkeyPatch) -> MadeUpHost:
+    """Return a host that does not reach its batch system, in whose queue nothing is.
+
+    It is tried again soon.
+    """
+    monkeypatch.setattr("imp_parallel_batch._pending_launch._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("imp_parallel_batch._pending_launch._LAST_PAUSE_S", 0.02)
+    host.submitted = NOBODY
+    host.lines = []
+    return host

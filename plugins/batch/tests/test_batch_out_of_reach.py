@@ -4,77 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from imp_parallel_batch import BatchSlaveArray, launch_array
-from imp_parallel_batch._pending_launch import PendingLaunch
+from lonely_host import TAKEN, Silence, are, folders, launch_on, tried_again
 from made_up_host import MadeUpHost
 
-from imp_parallel_core import Bootstrap, CommandResult, LaunchPhase, LaunchState
+from imp_parallel_core import CommandResult, LaunchPhase, LaunchState
 from tests.support.waiting import wait_until
-
-NOBODY = CommandResult(1, "", "put: nobody is in the stable\n")
-TAKEN = CommandResult(0, "job 7\n", "")
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have it tried again soon."""
-    monkeypatch.setattr("imp_parallel_batch._pending_launch._FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr("imp_parallel_batch._pending_launch._LAST_PAUSE_S", 0.02)
-
-
-@pytest.fixture
-def lonely(host: MadeUpHost) -> MadeUpHost:
-    """Return a host that does not reach its batch system, in whose queue nothing is."""
-    host.submitted = NOBODY
-    host.lines = []
-    return host
-
-
-def launch_on(host: MadeUpHost, *, limit_s: float = 60.0, **members: Any) -> PendingLaunch:
-    """Launch slaves 3 and 4 of a queue that says when it can't be reached."""
-
-    def is_temporary(self: Any, done: CommandResult) -> bool:
-        return "nobody" in done.stderr
-
-    members = {"is_temporary": is_temporary, **members}
-    system = type("Other", (type(host.queue),), members)()
-    kind = type("Slaves", (BatchSlaveArray,), {"system": system})
-    bootstraps = [
-        Bootstrap(
-            *(index, "python3", str(host.folder), f"{host.folder}/{index}.out", []),
-            connect_timeout_s=limit_s,
-        )
-        for index in (3, 4)
-    ]
-    launch = launch_array(kind(2, via=host), bootstraps)
-    assert isinstance(launch, PendingLaunch)
-    return launch
 
 
 def fail(self: Any, done: CommandResult) -> bool:
     """Have a mistake."""
     raise KeyError("colour")
-
-
-def tried_again(host: MadeUpHost, times: int = 2) -> Callable[[], bool]:
-    """Return whether the array was submitted so many times again."""
-    goal = len(host.asked("put")) + times
-    return lambda: len(host.asked("put")) >= goal
-
-
-def are(launch: PendingLaunch, phase: LaunchPhase) -> Callable[[], bool]:
-    """Return whether all slaves are in a phase."""
-    return lambda: {state.phase for state in launch.poll().values()} == {phase}
-
-
-def folders(host: MadeUpHost) -> list[Path]:
-    """Return the folders with documents."""
-    return list(host.folder.glob(".imp_parallel-*"))
 
 
 def test_slaves_wait_with_the_reason_until_the_batch_system_is_reached(
@@ -99,22 +42,6 @@ def test_slaves_wait_with_the_reason_until_the_batch_system_is_reached(
     lonely.lines = []
     launch.cancel(0.0)
     assert folders(lonely) == []
-
-
-class Silence:
-    """A list that can't be read, as long as a test wants that."""
-
-    def __init__(self, host: MadeUpHost) -> None:
-        self._read: Callable[[Any, CommandResult], Mapping[str, Any]] = type(host.queue).tasks_in
-        self.lasts = True
-        self.asked = 0
-
-    def tasks_in(self, system: Any, done: CommandResult) -> Mapping[str, Any]:
-        """Read the list."""
-        self.asked += 1
-        if self.lasts:
-            raise ValueError("cut off")
-        return self._read(system, done)
 
 
 def test_nothing_is_submitted_again_while_nobody_can_say_whether_the_job_is_there(

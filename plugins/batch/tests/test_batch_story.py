@@ -28,11 +28,12 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     yield folder
-    left = list(tasks(folder))
-    for *_, pid in left:
-        if pid:
-            os.killpg(pid, signal.SIGKILL)
-    assert not left
+    try:
+        wait_until(lambda: not list(tasks(folder)), what="an empty queue")
+    finally:
+        for *_, pid in tasks(folder):
+            if pid:
+                os.killpg(pid, signal.SIGKILL)
 
 
 def system_with(plugin: ModuleType, **members: Any) -> type:

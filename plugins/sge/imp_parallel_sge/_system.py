@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from imp_parallel_batch import (
@@ -130,6 +131,11 @@ class GridEngine(BatchSystem):
     def is_temporary(self, done: CommandResult) -> bool:
         """Return whether qsub could not reach qmaster, or got no answer of it."""
         return says_that_qmaster_is_out_of_reach(f"{done.stdout}\n{done.stderr}")
+
+    def may_have_been_taken(self, done: CommandResult) -> bool:
+        """Return whether qsub got no answer of a qmaster that it could contact."""
+        pattern = "unable to (contact|send message to) qmaster"
+        return re.search(pattern, f"{done.stdout}\n{done.stderr}") is None
 
     def deletion(self, job: str, ranges: Sequence[range]) -> Sequence[Command]:
         """Return a qdel, or one for each range."""

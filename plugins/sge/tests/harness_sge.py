@@ -44,6 +44,7 @@ class GridEngineBatch:
     nowhere = "-l arch=nothing-like-it"
     said_of_nowhere = "nothing-like-it"
     said_of_nobody = "unable to send message to qmaster"
+    said_of_silence = "Unable to run job: failed receiving gdi request response for mid=1"
     refusals: Sequence[Refusal] = (
         Refusal("-bogus", 2, "invalid option"),
         Refusal("-q 'no such.q'", 1, "no such.q"),

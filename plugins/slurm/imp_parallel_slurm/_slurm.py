@@ -51,10 +51,13 @@ _UNSET = {
 _NOT_IN_PATHS = frozenset("%\\")  # sbatch expands one, and is stopped from that by the other
 _NO_SUCH_JOB = "Invalid job id specified"
 _TOO_LARGE = "Invalid job array specification"
-_NOT_REACHED = (
-    "Unable to contact slurm controller",
+_NOT_ANSWERED = (  # slurmctld, when it goes on, does what it was asked to do
     "Socket timed out on send/recv operation",
     "Zero Bytes were transmitted or received",
+)
+_NOT_REACHED = (
+    *_NOT_ANSWERED,
+    "Unable to contact slurm controller",
     "Slurm temporarily unable to accept job",
     "Slurm backup controller in standby mode",
 )
@@ -131,6 +134,10 @@ class Slurm(BatchSystem):
     def is_temporary(self, done: CommandResult) -> bool:
         """Return whether sbatch could not reach the controller, or got no answer in time."""
         return any(words in f"{done.stdout}\n{done.stderr}" for words in _NOT_REACHED)
+
+    def may_have_been_taken(self, done: CommandResult) -> bool:
+        """Return whether sbatch got no answer in time, of a controller that may have heard it."""
+        return any(words in f"{done.stdout}\n{done.stderr}" for words in _NOT_ANSWERED)
 
     def deletion(self, job: str, ranges: Sequence[range]) -> Sequence[Command]:
         """Return the scancel that ends a whole job, or some of its tasks."""

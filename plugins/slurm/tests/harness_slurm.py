@@ -27,6 +27,7 @@ class SlurmBatch:
     nowhere = "-p closed"
     said_of_nowhere = "PartitionDown"
     said_of_nobody = "Unable to contact slurm controller"
+    said_of_silence = "Batch job submission failed: Socket timed out on send/recv operation"
     refusals: Sequence[Refusal] = (
         Refusal("--bogus", 255, "unrecognized option '--bogus'"),
         Refusal("-p 'no such'", 1, "invalid partition specified: no such"),

@@ -10,13 +10,16 @@ from harness_slurm import manager_of
 from imp_parallel_slurm import SlurmSlaveArray
 from imp_parallel_slurm._slurm import Slurm
 
+from imp_parallel_core import Manager
 from tests.support.batch_suite.cluster import BatchCluster
+from tests.support.batch_suite.slaves import squared, squares
 from tests.support.checking import errors_of
 from tests.support.slurm import LARGEST_ARRAY
 from tests.support.slurm import Slurm as Cluster
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
+NO_ANSWER = "Socket timed out on send/recv operation"
 
 
 class Credulous(Slurm):
@@ -57,3 +60,27 @@ def test_variables_that_change_what_slurms_commands_do_are_passed_over(
         monkeypatch.setenv(name, value)
     with manager_of(2, "--hold") as manager:
         wait_until(lambda: "JobHeldUser" in manager.slaves[0].detail, 30.0, "the detail")
+
+
+def test_an_array_that_slurmctld_takes_after_sbatch_has_given_up_is_submitted_once(
+    slurm: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Manager() as manager:
+        context = manager.get_context()
+        squares(context, 8)
+        with slurm.silent_controller():
+            manager.add_slave(SlurmSlaveArray(2))
+            wait_until(lambda: NO_ANSWER in caplog.text, 60.0, "that sbatch gives up")
+        assert sorted(context.get_results_unordered()) == squared(8)
+        assert len({job.partition("_")[0] for job in slurm.jobs()}) == 1
+    assert "is deleted" not in caplog.text
+
+
+def test_a_script_that_ends_while_slurmctld_is_silent_names_the_job_that_may_come(
+    slurm: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    with slurm.silent_controller(), Manager() as manager:
+        manager.add_slave(SlurmSlaveArray(2))
+        wait_until(lambda: NO_ANSWER in caplog.text, 60.0, "that sbatch gives up")
+    assert "which may come to be there: look for it with squeue --me --name" in caplog.text
+    wait_until(lambda: not slurm.jobs(), 60.0, "the end of the job, which finds no run")

@@ -42,6 +42,8 @@ class BatchCluster(Protocol):
     refusals: Sequence[Refusal]
     said_of_nobody: str
     """What the command that submits says if it reaches nobody."""
+    said_of_silence: str
+    """What the command that submits says if it gets no answer in time."""
     spool: Path
     """A folder that holds all that the batch system keeps of jobs."""
 

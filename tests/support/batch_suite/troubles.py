@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -28,9 +31,30 @@ __all__ = [
     "test_a_python_of_another_version",
     "test_a_python_without_the_package",
     "test_an_array_is_submitted_as_soon_as_the_batch_system_can_be_reached",
+    "test_an_array_that_is_taken_late_after_it_was_submitted_again_is_there_once",
     "test_jobs_that_no_place_takes_are_said_in_one_line_to_wait_and_why",
     "test_options_that_are_refused_are_told_with_the_batch_systems_words",
 ]
+
+
+# Stands for the command that submits: the first call gets no answer, and is carried out as soon as
+# a file is there. Its job is held: otherwise its slaves would find that they are not needed, and
+# leave.
+LATE_SUBMISSION = """\
+#!/bin/sh
+cd {folder}
+if mkdir first 2>/dev/null; then
+    cat >script
+    (
+        until test -e go; do sleep 0.1; done
+        {program} {held} "$@" <script >late 2>&1
+        touch carried_out
+    ) >/dev/null 2>&1 &
+    echo "{words}" >&2
+    exit 1
+fi
+exec {program} "$@"
+"""
 
 
 def test_a_command_that_is_missing_is_named_with_the_path_and_what_to_do(
@@ -99,6 +123,36 @@ def test_an_array_is_submitted_as_soon_as_the_batch_system_can_be_reached(
     assert batch.said_of_nobody in caplog.text
     assert "This says nothing about the options. Try again when" in caplog.text
     assert "was submitted after " in caplog.text
+
+
+def test_an_array_that_is_taken_late_after_it_was_submitted_again_is_there_once(
+    batch: BatchCluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    program = batch.array.system.programs[0]
+    stand_in = tmp_path / "bin" / program
+    stand_in.parent.mkdir()
+    real, words = shutil.which(program), batch.said_of_silence
+    parts = {"folder": tmp_path, "program": real, "held": batch.held, "words": words}
+    stand_in.write_text(LATE_SUBMISSION.format(**parts))
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
+    with Manager() as manager:
+        context = manager.get_context()
+        squares(context, 8)
+        manager.add_slave(batch.array(2))
+        assert sorted(context.get_results_unordered()) == squared(8)
+        first = batch.newest_job()
+        (tmp_path / "go").touch()
+        wait_until((tmp_path / "carried_out").exists, 60.0)
+        wait_until(lambda: "is deleted: it is the same array" in caplog.text, 60.0)
+        others = rf"\s*(?!{first}\D)\d"
+        wait_until(lambda: not [job for job in batch.kept_jobs() if re.match(others, job)], 60.0)
+        squares(context, 8)
+        assert sorted(context.get_results_unordered()) == squared(8)
+    assert f"the same array as job {first}" in caplog.text
 
 
 @pytest.mark.parametrize(
