@@ -19,7 +19,8 @@ SHOWN = dict(
     )
 )
 VARIES = {"adaptive_curve.py", "ask_and_tell.py"}  # with the order in which results come
-NOT_RUN = {"nice_launcher.py", "queue_launcher.py"}  # plugins, which the core's tests use
+# plugins, which other tests use
+NOT_RUN = {"mpiexec_launcher.py", "nice_launcher.py", "queue_launcher.py"}
 
 
 def test_the_page_shows_each_example_with_its_output() -> None:

@@ -47,6 +47,7 @@ PUBLIC = {
     ],
     "imp_parallel_batch.allocation": [
         "Documents",
+        "Starter",
         "check_programs",
         "documents_of_job",
         "slave_line",
@@ -289,6 +290,7 @@ MEMBERS = {
     "SetupDone": ["began_at", "context", "duration_s", "error", "slave"],
     "SetupError": [*TASK_ERROR, "worker"],
     "Slave": SLAVE,
+    "Starter": ["can_use", "notice"],
     "SlaveArray": SLAVE,
     "SlaveChanged": ["context", "detail", "host", "slave", "state"],
     "SlaveInfo": list(SlaveInfo.__annotations__),

@@ -16,6 +16,7 @@ FENCED = re.compile(r"^(`{3,}|~{3,})[^\n]*\n.*?^\1`*\s*$", re.DOTALL | re.MULTIL
 CODE = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")
 HEADING = re.compile(r"^#{1,6} +(.*?) *#*$", re.MULTILINE)
+INCLUDED = re.compile(r"^```\{include\} (\S+)$", re.MULTILINE)
 ELSEWHERE = re.compile(r"^(?:[a-z][a-z0-9+.-]*:|//)", re.IGNORECASE)
 
 
@@ -44,8 +45,9 @@ def anchor_of(heading: str) -> str:
 @cache
 def anchors_in(path: Path) -> frozenset[str]:
     """Return the anchors of a document's headings."""
-    text = FENCED.sub("", path.read_text(encoding="utf-8"))
-    return frozenset(anchor_of(heading) for heading in HEADING.findall(text))
+    text = path.read_text(encoding="utf-8")
+    anchors = frozenset(map(anchor_of, HEADING.findall(FENCED.sub("", text))))
+    return anchors.union(*(anchors_in(path.parent / name) for name in INCLUDED.findall(text)))
 
 
 def problem_with(document: Path, target: str) -> str:

@@ -9,7 +9,7 @@ from imp_parallel_core import Bootstrap, CommandHost, LaunchError
 
 from ._cluster import PROBLEMS
 from ._plugin_calls import call
-from ._system import BatchSystem
+from ._system import Starter
 
 _PREFIX = ".imp_parallel-"
 _PLAIN_PATH = re.compile(r"[\w@%+=./-]+", re.ASCII)
@@ -26,7 +26,7 @@ class Documents:
     connection: until the slave has connected, and again when its connection has broken.
 
     Args:
-        system: the batch system, which may not be able to use some paths.
+        system: what starts the slaves, which may not be able to use some paths.
         host: whose files the jobs can read.
         cwd: the master's working directory, there.
         bootstraps: of each task that needs a document, by its number.
@@ -36,7 +36,7 @@ class Documents:
 
     def __init__(
         self,
-        system: BatchSystem,
+        system: Starter,
         host: CommandHost,
         cwd: str,
         bootstraps: Mapping[int, Bootstrap],

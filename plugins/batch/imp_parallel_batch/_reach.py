@@ -5,14 +5,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-from ._system import BatchSystem, logger_of
+from ._system import Starter, logger_of
 
 
-def warn_if_only_here(system: BatchSystem, addresses: Sequence[str]) -> None:
+def warn_if_only_here(system: Starter, addresses: Sequence[str]) -> None:
     """Warn if slaves get no address but those of the loopback.
 
     Args:
-        system: the batch system, for the log.
+        system: what starts the slaves, for the log.
         addresses: the addresses of a bootstrap, with their ports.
     """
     hosts = [address.rpartition(":")[0].strip("[]") for address in addresses]

@@ -13,7 +13,42 @@ from imp_parallel_core import CommandResult
 from ._records import Array, BatchEnd, BatchTask, Command, Description, Submitted
 
 
-class BatchSystem(Protocol):
+class Starter(Protocol):
+    """What starts slaves on the slots of a job that the script runs in, such as ``mpiexec``.
+
+    Derive from this class, if slaves are started by a command and nothing need be asked of a batch
+    system. Each :class:`BatchSystem` is one, too.
+
+    Attributes:
+        name: for messages: ``"mpiexec"``.
+        key: a short word. Messages are logged by ``imp_parallel.`` and this.
+        task_pattern: what would stand for a slave's number in the path of an output file.
+    """
+
+    name: str
+    key: str
+    task_pattern: str
+
+    def notice(self, options: Sequence[str]) -> str:
+        """Return lines of bash that set ``notify``, for the job script.
+
+        That is how many seconds before it stops or ends a job the system warns it by a signal
+        (USR1, USR2, XCPU, or TERM); 0 if it does not, or if that is not known.
+
+        Args:
+            options: the words of the user's options.
+        """
+        return "notify=0"
+
+    def can_use(self, path: str) -> bool:
+        """Return whether a job can be started in this folder, and have its output there.
+
+        A system that expands ``$`` or ``%`` in paths can't use a path that holds it.
+        """
+        return path.isprintable()
+
+
+class BatchSystem(Starter, Protocol):
     """A batch system: derive from this class; what has a value here may stay as it is.
 
     It is pure: a method returns a :class:`Command`, which the kit runs on the user's machine or a
@@ -63,24 +98,6 @@ class BatchSystem(Protocol):
     restarted: str = "0"
     warns_children: bool = True
     cluster_variables: Sequence[str] = ()
-
-    def notice(self, options: Sequence[str]) -> str:
-        """Return lines of bash that set ``notify``, for the job script.
-
-        That is how many seconds before it stops or ends a job the system warns it by a signal
-        (USR1, USR2, XCPU, or TERM); 0 if it does not, or if that is not known.
-
-        Args:
-            options: the words of the user's options.
-        """
-        return "notify=0"
-
-    def can_use(self, path: str) -> bool:
-        """Return whether a job can be started in this folder, and have its output there.
-
-        A system that expands ``$`` or ``%`` in paths can't use a path that holds it.
-        """
-        return path.isprintable()
 
     def check_options(self, words: Sequence[str]) -> None:
         """Raise ValueError for options that the plugin sets itself. Called when an array is made.
@@ -221,6 +238,6 @@ class BatchSystem(Protocol):
         return ()
 
 
-def logger_of(system: BatchSystem) -> logging.Logger:
-    """Return the logger of a batch system."""
+def logger_of(system: Starter) -> logging.Logger:
+    """Return the logger of a batch system, or of what starts slaves."""
     return logging.getLogger(f"imp_parallel.{system.key}")

@@ -22,10 +22,11 @@ from ._leftovers import note_name, note_number, sweep
 from ._quoting import quote
 from ._reach import warn_if_only_here
 from ._safe_start import masters_files, safe_start
-from ._system import BatchSystem
+from ._system import BatchSystem, Starter
 
 __all__ = [
     "Documents",
+    "Starter",
     "check_programs",
     "documents_of_job",
     "slave_line",
@@ -57,11 +58,11 @@ def documents_of_job(
     return documents
 
 
-def slave_line(system: BatchSystem, bootstrap: Bootstrap, document: str) -> str:
+def slave_line(system: Starter, bootstrap: Bootstrap, document: str) -> str:
     """Return a line for any shell on a slave's host, which starts the slave.
 
     Args:
-        system: the batch system, which may warn the slave.
+        system: what starts the slave, and may warn it.
         bootstrap: of the slave.
         document: the path of its document.
     """

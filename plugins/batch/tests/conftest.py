@@ -11,6 +11,10 @@ from harness_batch import EXAMPLE
 from lonely_host import NOBODY
 from made_up_host import MadeUpHost
 
+from tests.support.harness import processes
+
+__all__ = ["processes"]
+
 
 @pytest.fixture(scope="session")
 def plugin() -> ModuleType:
