@@ -136,7 +136,7 @@ class _Reports(LaunchReports):
     def is_awaited(self) -> bool:
         """Whether a slave waits for the plugin to come to the end of its launch."""
         return not self._is_launched and any(
-            record.life.launch == self._launch and record.life.stage is Stage.LAUNCHING
+            record.life.launching.number == self._launch and record.life.stage is Stage.LAUNCHING
             for record in self._records.values()
         )
 

@@ -92,31 +92,23 @@ class SlaveLife(LifeState):
 
     def launched(self, launch: int, now: float) -> Actions:
         """The plugin has launched it, and will say how it is."""
-        if launch == self.launch and not self.has_connected:
-            self.states_by = now + self.timeouts.connect_s
+        if launch == self.launching.number and not self.has_connected:
+            self.launching.launched(now)
         return self.flush(now)
 
     def launch_state(self, launch: int, state: LaunchState, now: float) -> Actions:
         """The launch has news of it."""
-        if launch != self.launch or self.stage is not Stage.LAUNCHING:
-            return self.flush(now)
-        self.states_by = NEVER
-        phase = state.phase
-        if phase is LaunchPhase.ENDED:
-            how = "it ended before it had connected"
-            ends.lose(self, how, now, is_charged=False)
-            return self.flush(now)
-        self.is_queued = phase is LaunchPhase.QUEUED
-        self.launch_detail = state.detail
-        if phase is not LaunchPhase.RUNNING:
-            self.connect_by = NEVER
-        elif self.connect_by == NEVER:
-            self.connect_by = now + self.timeouts.connect_s
+        if launch == self.launching.number and self.stage is Stage.LAUNCHING:
+            if state.phase is LaunchPhase.ENDED:
+                how = "it ended before it had connected"
+                ends.lose(self, how, now, is_charged=False)
+            else:
+                self.launching.note(state, now)
         return self.flush(now)
 
     def launch_failed(self, launch: int, why: str, now: float) -> Actions:
         """The plugin could not launch it."""
-        if launch == self.launch and self.stage is not Stage.GONE:
+        if launch == self.launching.number and self.stage is not Stage.GONE:
             if self.has_connected:
                 text = f"the launch of {self} failed, which is connected: {why}"
                 self.actions.append(Warn(text))
@@ -139,7 +131,7 @@ class SlaveLife(LifeState):
     ) -> Actions:
         """A stream is there whose peer claims to be this slave; perhaps a launch has made it."""
         is_taken = self.newcomers or self.session is not None or self.stage is Stage.GONE
-        is_of_another = launch is not None and launch != self.launch
+        is_of_another = launch is not None and launch != self.launching.number
         if is_of_another or (is_taken and not resumable):
             self.actions.append(Close(stream))  # too late, or another that claims to be this slave
             return self.flush(now)
@@ -338,8 +330,9 @@ class SlaveLife(LifeState):
             self._excuse(late_s, signs.heard_at, now)
         if self.question is not None and self.question.answer_by <= now:
             ends.answer(self, self.question.number, Evidence(), now)
-        if self.stage is Stage.LAUNCHING:
-            self._check_launch(now)
+        if self.stage is Stage.LAUNCHING and (overdue := self.launching.overdue(now)):
+            text, names_trouble = overdue
+            ends.lose(self, text, now, is_charged=False, names_trouble=names_trouble)
         if self.session is not None and self.session.check_at <= now:
             silence.look(self, self.session, signs, now)
         if self.session is not None and self.session.ask_at <= now:
@@ -386,20 +379,10 @@ class SlaveLife(LifeState):
         if not self.has_connected:
             ends.lose(self, how, now, is_charged=False)
 
-    def _check_launch(self, now: float) -> None:
-        limit = f"within {self.timeouts.connect_s:g} s (connect_timeout)"
-        if self.connect_by <= now:
-            text = f"it was started, but did not connect {limit}"
-            ends.lose(self, text, now, is_charged=False)
-        elif self.states_by <= now:
-            text = f"its launch has not said how it is {limit}"
-            ends.lose(self, text, now, is_charged=False, names_trouble=True)
-
     def _excuse(self, late_s: float, heard_at: float, now: float) -> None:
         """Hold nothing against the slave for a time in which this process did not run."""
         soon = now + self.check_s  # it may have been about to do what was waited for
-        self.connect_by = max(self.connect_by + late_s, soon)
-        self.states_by = max(self.states_by + late_s, soon)
+        self.launching.excuse(late_s, soon)
         session = self.session
         if session is not None:
             session.heard_at = min(now, max(session.heard_at, heard_at) + late_s)

@@ -7,6 +7,7 @@ import enum
 from .._light_typing import NamedTuple
 from ..reminder import Reminder
 from .actions import Changed, EndSession, LifeAction, LookAt, Release, Warn
+from .launching import Launching
 
 NEVER = float("inf")
 NO_LAUNCH = 0
@@ -231,12 +232,8 @@ class LifeState:
 
     def begin_launch(self, launch: int) -> None:
         """Forget the launch before: its news and its time-outs are void."""
-        self.launch = launch
+        self.launching = Launching(launch, self.timeouts.connect_s)
         self.stage = Stage.LAUNCHING
-        self.is_queued = False
-        self.launch_detail = ""
-        self.states_by = NEVER  # when the launch must have said how the slave is
-        self.connect_by = NEVER  # when the slave, which runs, must have connected
         self.has_connected = False
         self.host = ""
         self.pid = None
@@ -271,9 +268,7 @@ class LifeState:
         if due < self.look_at:
             self.look_at = due
             self.actions.append(LookAt(due))
-        if (
-            self.releases_messages
-        ):  # at last: they are events, which come after all of these actions
+        if self.releases_messages:  # last: they are events, which come after these actions
             self.releases_messages = False
             self.actions.append(Release())
         actions, self.actions = self.actions, []
@@ -285,8 +280,9 @@ class LifeState:
         if self.stage is Stage.GONE:
             return SlaveState.GONE, self.how_it_went
         if self.stage is Stage.LAUNCHING:
-            state = SlaveState.QUEUED if self.is_queued else SlaveState.LAUNCHING
-            return state, self.launch_detail
+            is_queued = self.launching.is_queued
+            state = SlaveState.QUEUED if is_queued else SlaveState.LAUNCHING
+            return state, self.launching.detail
         if session is None:
             return self.state, self.detail  # as they were when it ended
         if self.stage is Stage.ABSENT and session.has_left and not session.is_suspected:
@@ -308,7 +304,7 @@ class LifeState:
     def _next_look(self) -> float:
         due = NEVER
         if self.stage is Stage.LAUNCHING:
-            due = min(self.states_by, self.connect_by)
+            due = self.launching.look_at
         if self.question is not None:
             due = min(due, self.question.answer_by)
         if self.session is not None:

@@ -195,7 +195,7 @@ def test_the_reports_of_an_earlier_launch_say_nothing_about_a_later_one(scene: S
     scene.begin()
     for _ in range(3):  # that it is queued, of the first; that it is launched and queued
         scene.take_report()
-    assert scene.record.life.launch == 2
+    assert scene.record.life.launching.number == 2
     stream = object()
     earlier._reports.stream_made(0, stream)  # type: ignore[arg-type]  # nobody looks at it
     scene.take_report()
