@@ -57,7 +57,7 @@ def main(threads: int | str | None, masters_choice: Mapping[str, str]) -> None:
     # the runner starts while this process goes on
     runner = StartedRunner.first(connected, code_path, kind_of_outlet(), is_warned=is_warned)
     try:
-        supervisor = _supervisor(runner, connected, arguments, code_path, notify_s)
+        supervisor = _supervisor(runner, connected, arguments, notify_s)
     except SystemExit:  # the master has gone, or its document can't be read
         runner.wire.close()
         raise
@@ -68,7 +68,6 @@ def _supervisor(
     runner: StartedRunner,
     connected: socket.socket | None,
     arguments: list[str],
-    code_path: str,
     notify_s: float | None,
 ) -> Supervisor:
     """Reach the master; return the supervisor that serves it. Raises SystemExit."""
@@ -109,7 +108,7 @@ def _supervisor(
         stream = SocketStream(connected)
     identity = slave_identity(document["index"])
     gc.enable()
-    return Supervisor(stream, dial, identity, surroundings, code_path, runner, notify_s)
+    return Supervisor(stream, dial, identity, surroundings, runner, notify_s)
 
 
 def _split_off_warned(arguments: list[str]) -> tuple[list[str], float | None]:

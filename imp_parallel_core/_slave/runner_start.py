@@ -47,13 +47,24 @@ class StartedRunner:
     the memory that both share.
 
     Args:
+        code_path: the folder that this package is in.
         outlet: the kind.
+        is_warned: whether a batch system's warnings reach the runner, which passes over them.
         memory: the descriptor of memory for the register, if the runner is a new program.
     """
 
     pid: int
 
-    def __init__(self, outlet: int = UNKNOWN, memory: int = -1) -> None:
+    def __init__(
+        self,
+        code_path: str = "",
+        outlet: int = UNKNOWN,
+        *,
+        is_warned: bool = False,
+        memory: int = -1,
+    ) -> None:
+        self._code_path = code_path
+        self._is_warned = is_warned
         self.outlet = outlet
         self.register = Register(memory)
         self.output, self._runners_output = os.pipe() if outlet == PIPE else (-1, -1)
@@ -73,17 +84,15 @@ class StartedRunner:
         Args:
             connected: the socket that the slave's process holds, if there is one; the fork closes
                 it.
-            code_path: the folder that this package is in.
-            outlet: the kind of the slave's outlet.
-            is_warned: whether a batch system's warnings reach the runner, which passes over them.
+            code_path, outlet, is_warned: those of the class.
         """
         if not _is_alone():
-            return cls.spawned(code_path, outlet, is_warned=is_warned)
-        started = cls(outlet)
+            return cls._spawned(code_path, outlet, is_warned=is_warned)
+        started = cls(code_path, outlet, is_warned=is_warned)
         supervisor = os.getpid()
         started.pid = os.fork()
         if not started.pid:
-            ends = started._become_the_runners(is_warned=is_warned)
+            ends = started._become_the_runners()
             if connected is not None:
                 os.close(connected.detach())
             from .runner import work
@@ -93,11 +102,14 @@ class StartedRunner:
         started._leave_the_runners()
         return started
 
+    def next(self) -> StartedRunner:
+        """Start the runner that takes the place of this one, as a new process."""
+        return self._spawned(self._code_path, self.outlet, is_warned=self._is_warned)
+
     @classmethod
-    def spawned(cls, code_path: str, outlet: int, *, is_warned: bool) -> StartedRunner:
-        """Start a runner as a new process; the arguments are as for :meth:`first`."""
+    def _spawned(cls, code_path: str, outlet: int, *, is_warned: bool) -> StartedRunner:
         memory = memory_to_share()
-        started = cls(outlet, memory)
+        started = cls(code_path, outlet, is_warned=is_warned, memory=memory)
         ends = started._runners_ends()
         for end in (*ends, memory):
             os.set_inheritable(end, True)
@@ -117,11 +129,11 @@ class StartedRunner:
         if self._runners_output >= 0:
             os.close(self._runners_output)
 
-    def _become_the_runners(self, *, is_warned: bool) -> tuple[int, int, int]:
+    def _become_the_runners(self) -> tuple[int, int, int]:
         """Make the fork be as a new process would be; return the descriptors of its ends."""
         for end in (self.wire.detach(), self.go_ahead, self.values):
             os.close(end)
-        task_signals.reset(is_warned=is_warned)
+        task_signals.reset(is_warned=self._is_warned)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)

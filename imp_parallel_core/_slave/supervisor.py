@@ -55,7 +55,6 @@ class Supervisor:
         dial: makes another stream within so many seconds, or raises SystemExit.
         identity: the slave's part of its HELLO (see docs/protocol.md).
         surroundings: the surroundings of tasks.
-        code_path: the folder that this package is in.
         runner: the first runner, which has been started already.
         notify_s: how long before a stop or end a batch system warns the slave; None without one.
     """
@@ -66,25 +65,23 @@ class Supervisor:
         dial: Callable[[float], Stream],
         identity: dict[str, Any],
         surroundings: Surroundings,
-        code_path: str,
         runner: StartedRunner,
         notify_s: float | None = None,
     ) -> None:
         self._notify_s = notify_s
         self._surroundings = surroundings
-        self._code_path = code_path
         self._selector = selectors.DefaultSelector()
         self._exit_code: int | None = None
         self._availability = Availability()
         self._turned_at = time.monotonic()  # when the loop turned last
         self._discards = False  # the master's messages are still meant for a runner that has died
         self._failed_starts = self._idle_losses = 0  # of runners, in a row
-        self._outlet = runner.outlet
         self._sink: Sink | None = None
-        if self._outlet == PIPE:
+        if runner.outlet == PIPE:
             from .output_pipe import Sink  # most slaves write to a file
 
             self._sink = Sink(self._selector)
+        self._started = runner
         self._runner = self._hold(runner)
         process.adopt_orphans()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the master's
@@ -279,10 +276,8 @@ class Supervisor:
         if self._exit_code is None and self._may_go_on(end):
             self._report_loss(end)
             if not self._availability.is_leaving:
-                is_warned = self._notify_s is not None
-                self._runner = self._hold(
-                    StartedRunner.spawned(self._code_path, self._outlet, is_warned=is_warned)
-                )
+                self._started = self._started.next()
+                self._runner = self._hold(self._started)
 
     def _may_go_on(self, end: RunnerEnd) -> bool:
         """Count losses that no item is to blame for; return whether they are few enough."""
