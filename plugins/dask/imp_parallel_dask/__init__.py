@@ -25,7 +25,9 @@ class DaskSlaveArray(SentSlaveArray):
     Nothing need be installed on the workers but Dask.
 
     Args:
-        client: the ``distributed.Client`` of the cluster; it must not be asynchronous.
+        client: the ``distributed.Client`` of the cluster, which must not be asynchronous; or the
+            address of its scheduler, such as ``"tls://scheduler:8786"``: then each array has a
+            client of its own, as Dask's configuration says, which is closed when the slaves end.
         count: how many slaves.
         resources: what each needs of a worker's resources, such as ``{"GPU": 1}``; by default a
             thread of the worker, and no more.
@@ -48,7 +50,7 @@ class DaskSlaveArray(SentSlaveArray):
 
     def __init__(
         self,
-        client: Client,
+        client: Client | str,
         count: int,
         *,
         resources: Mapping[str, float] | None = None,
@@ -61,6 +63,12 @@ class DaskSlaveArray(SentSlaveArray):
             count, needs, trusted_network=trusted_network, threads=threads, environment=environment
         )
         self.client = client
+
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        if isinstance(self.client, str):
+            return text.replace("(", f"({self.client!r}, ", 1)
+        return text
 
     def launch_type(self) -> type[DaskLaunch]:
         """Import Dask."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client, Future
 
-from imp_parallel_core import Sent, SentLaunch
+from imp_parallel_core import Bootstrap, Sent, SentLaunch
 
 from ._keep import keep
+from ._own_client import connected_to
 
 if TYPE_CHECKING:
     from . import DaskSlaveArray
@@ -20,14 +21,46 @@ _PRIVATE = ("tls", "wss", "inproc", "gateway")  # the protocols that others can'
 
 
 class DaskLaunch(SentLaunch):
-    """The tasks of an array of slaves, which report by Dask's events."""
+    """The tasks of an array of slaves, which report by Dask's events.
+
+    Raises LaunchError if the array has the address of a cluster that can't be reached.
+    """
 
     def __init__(self, slaves: DaskSlaveArray) -> None:
         super().__init__(slaves)
-        self._client = slaves.client
+        self._own: Client | None = None
+        if isinstance(slaves.client, str):
+            self._own = connected_to(slaves.client)
+        self._client: Client = self._own or slaves.client
         self._resources = slaves.needs["resources"]
         self._topic = f"imp_parallel_slave-{uuid.uuid4().hex}"
         self._futures: dict[int, Future] = {}
+
+    def check(self) -> None:
+        """Raise LaunchError if it is known at once that slaves can't be started."""
+        try:
+            super().check()
+        finally:
+            self._close_own()
+
+    def start(self, bootstraps: Sequence[Bootstrap]) -> None:
+        """Start slaves."""
+        try:
+            super().start(bootstraps)
+        except BaseException:
+            self._close_own()
+            raise
+
+    def cancel(self, grace_s: float) -> None:
+        """End the slaves."""
+        try:
+            super().cancel(grace_s)
+        finally:
+            self._close_own()
+
+    def _close_own(self) -> None:
+        if self._own is not None:
+            self._own.close(timeout=_ANSWER_S)
 
     def why_closed(self) -> str:
         """Return why the client can't be used."""
@@ -35,7 +68,8 @@ class DaskLaunch(SentLaunch):
         if not isinstance(client, Client) or client.asynchronous:
             return (
                 f"{type(client).__name__} is no client that waits for Dask's answers. Give "
-                "DaskSlaveArray a distributed.Client(…) that was made without asynchronous=True."
+                "DaskSlaveArray a distributed.Client(…) that was made without asynchronous=True, "
+                "or the address of the cluster."
             )
         is_open = client.status == "running"
         return "" if is_open else f"the Dask client is {client.status}. Make a new one: Client(…)."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """Start a scheduler and two workers of one thread each, on the loopback interface."""
     folder = tmp_path_factory.mktemp("dask")
+    variables = {*os.environ}
     with pytest.MonkeyPatch.context() as environment:
         # Dask writes a file of settings when it is imported
         environment.setenv("DASK_CONFIG", str(folder / "config"))
@@ -34,6 +36,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
             dashboard_address="127.0.0.1:0",
         ) as made:
             yield made
+    # Dask adds some, such as OMP_NUM_THREADS; pytest has one of its own
+    for name in {*os.environ} - variables - {"PYTEST_CURRENT_TEST"}:
+        del os.environ[name]
 
 
 @pytest.fixture

@@ -41,11 +41,13 @@ class DaskHome:
     requirement = "distributed"
     modules: Sequence[str] = ("distributed", "dask", "tornado")
     array_in_vain = "DaskSlaveArray(None, 1)"
+    array_nowhere = "DaskSlaveArray('tcp://127.0.0.1:1', 1)"
     array_there = "DaskSlaveArray(client, 4)"
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self.address = client.scheduler.address
+        self.array_by_address = f"DaskSlaveArray({self.address!r}, 1)"
         self.joins = (
             "from distributed import Client\n"
             "from imp_parallel_dask import DaskSlaveArray\n"

@@ -17,6 +17,7 @@ from imp_parallel_dask import DaskSlaveArray
 
 from imp_parallel_core import LaunchError, Manager
 from tests.support.harness import parent_of
+from tests.support.sent_suite.checks import *  # noqa: F403 - the tests that it lists
 from tests.support.sent_suite.ends import *  # noqa: F403 - the tests that it lists
 from tests.support.sent_suite.ends import one_keeper_killed
 from tests.support.sent_suite.home import Home, pids_of, states
@@ -55,6 +56,36 @@ def test_a_worker_on_which_nothing_is_installed_but_dask_has_the_slave_that_asks
                 assert parent_of(pid) == worker.pid
             finally:
                 worker.terminate()
+
+
+def clients_of(client: Client) -> int:
+    """Return how many clients the scheduler has."""
+    return int(client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.clients)))
+
+
+def test_an_array_by_address_has_a_client_of_its_own_until_its_slaves_end(client: Client) -> None:
+    from distributed import default_client
+
+    before = clients_of(client)
+    array = DaskSlaveArray(client.scheduler.address, 1)
+    assert repr(array) == f"DaskSlaveArray({client.scheduler.address!r}, 1)"
+    for _ in range(2):  # it may be added again
+        with Manager() as manager:
+            manager.add_slave(array)
+            context = manager.get_context()
+            context.add_task(os.getpid)
+            assert len(list(context.get_results())) == 1
+            assert clients_of(client) == before + 1
+            assert default_client() is client
+        wait_until(lambda: clients_of(client) == before)
+
+
+@pytest.mark.parametrize("address", ["nonsense://127.0.0.1:1", "tls://127.0.0.1:1"])
+def test_an_address_that_can_not_be_used_is_named_at_once(client: Client, address: str) -> None:
+    before = clients_of(client)
+    with Manager() as manager, pytest.raises(LaunchError, match=f"at {address} can't be reached"):
+        manager.add_slave(DaskSlaveArray(address, 1))
+    assert clients_of(client) == before
 
 
 def test_a_worker_that_is_killed_costs_its_slave_alone_and_dask_starts_that_anew(

@@ -18,7 +18,7 @@ __all__ = ["RaySlaveArray"]
 
 
 class RaySlaveArray(SentSlaveArray):
-    """Slaves on the nodes of the Ray cluster that the script has joined by ``ray.init(…)``.
+    """Slaves on the nodes of a Ray cluster: of the one that the script has joined, by ``ray.init``.
 
     Each is kept by an actor of Ray's, for as long as it lives. Nothing need be installed on the
     nodes but Ray.
@@ -28,6 +28,9 @@ class RaySlaveArray(SentSlaveArray):
         num_cpus: how many of a node's CPUs each takes, as Ray counts them.
         num_gpus: how many of its GPUs; Ray tells the slave which, in ``CUDA_VISIBLE_DEVICES``.
         resources: what else each needs of a node, such as ``{"big_memory": 1}``.
+        address: the cluster that the script joins if it has not joined any, as for ``ray.init``:
+            ``"auto"``, or ``"head:6379"``. The script leaves it at its end, or by
+            ``ray.shutdown()``.
         trusted_network: whether slaves may be started on other machines although Ray does not
             encrypt what it sends, and others might read each slave's credentials.
         threads: how many threads numeric libraries start in a slave's tasks. By default
@@ -53,6 +56,7 @@ class RaySlaveArray(SentSlaveArray):
         num_gpus: float = 0,
         *,
         resources: Mapping[str, float] | None = None,
+        address: str | None = None,
         trusted_network: bool = False,
         threads: int | str | None = "granted",
         environment: Mapping[str, str] | None = None,
@@ -64,6 +68,11 @@ class RaySlaveArray(SentSlaveArray):
             threads=max(1, int(num_cpus)) if threads == "granted" else threads,
             environment=environment,
         )
+        self.address = address
+
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        return text if self.address is None else f"{text[:-1]}, address={self.address!r})"
 
     def launch_type(self) -> type[RayLaunch]:
         """Import Ray."""

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.util import get_node_ip_address
 
 from imp_parallel_core import Sent, SentLaunch
+
+from ._joining import join
+
+if TYPE_CHECKING:
+    from . import RaySlaveArray
 
 _LOOK_S = 2.0  # an actor answers at the latest after so long, or when its slave ends
 _WAIT_S = 0.5
@@ -34,13 +39,24 @@ def _actor_class() -> type:
 
 
 class RayLaunch(SentLaunch):
-    """The actors of an array of slaves, which are asked how they are."""
+    """The actors of an array of slaves, which are asked how they are.
+
+    Raises LaunchError if the array has the address of a cluster that can't be joined.
+    """
+
+    def __init__(self, slaves: RaySlaveArray) -> None:
+        super().__init__(slaves)
+        if slaves.address is not None:
+            join(slaves.address)
 
     def why_closed(self) -> str:
         """Return why there is no cluster."""
         if ray.is_initialized():
             return ""
-        return "the script has not joined a Ray cluster. Call ray.init(…) before add_slave()."
+        return (
+            "the script has not joined a Ray cluster. Call ray.init(…) before add_slave(), or give "
+            'RaySlaveArray its address="…".'
+        )
 
     def machines(self) -> Iterable[str]:
         """Return the nodes that the cluster has now."""

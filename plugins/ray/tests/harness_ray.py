@@ -41,11 +41,13 @@ class RayHome:
     requirement = "ray"
     modules: Sequence[str] = ("ray",)
     array_in_vain = "RaySlaveArray(1)"
+    array_nowhere = "RaySlaveArray(1, num_cpus=1, address='127.0.0.1:1')"
     array_there = "RaySlaveArray(4)"
 
     def __init__(self, cluster: str) -> None:
         self._cluster = cluster
         self.address = repr(cluster)
+        self.array_by_address = f"RaySlaveArray(1, num_cpus=1, address={cluster!r})"
         self.joins = (
             "import ray\n"
             "from imp_parallel_ray import RaySlaveArray\n"

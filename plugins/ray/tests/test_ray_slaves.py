@@ -11,6 +11,7 @@ import pytest
 from imp_parallel_ray import RaySlaveArray
 
 from imp_parallel_core import LaunchError, Manager, NoMoreSlavesError
+from tests.support.sent_suite.checks import *  # noqa: F403 - the tests that it lists
 from tests.support.sent_suite.ends import *  # noqa: F403 - the tests that it lists
 from tests.support.sent_suite.ends import one_keeper_killed
 from tests.support.sent_suite.home import Home, pids_of, states
@@ -28,6 +29,19 @@ def test_a_slave_that_needs_more_than_there_is_waits_and_says_what_it_needs() ->
         manager.add_slave(RaySlaveArray(1, num_cpus=0, num_gpus=1, resources={"scanner": 2}))
         words = "0 of 0 GPU, 0 of 0 scanner are free"
         wait_until(lambda: words in str(manager.slaves[0]), 60)
+
+
+def test_a_script_that_has_joined_another_cluster_than_the_arrays_is_told_so(
+    cluster: str,
+) -> None:
+    with Manager() as manager:
+        for address in ("127.0.0.1:1", "no-such-host.invalid:6379"):
+            with pytest.raises(LaunchError, match=r"one at a time. ray.shutdown\(\) leaves it"):
+                manager.add_slave(RaySlaveArray(1, address=address))
+        for address in (cluster, "auto"):
+            array = RaySlaveArray(1, address=address)
+            assert repr(array).endswith(f", address={address!r})")
+            manager.add_slave(array)
 
 
 def test_an_actor_whose_process_is_killed_costs_its_slave_alone_and_its_tasks_move(

@@ -41,6 +41,10 @@ class Home(Protocol):
     """The packages that only a script loads that adds slaves; the first is the system's client."""
     array_in_vain: str
     """What makes an array in a script that has not joined the system."""
+    array_by_address: str
+    """What makes an array of one slave in a script that has not joined the system, but will do."""
+    array_nowhere: str
+    """The same at an address where no system is."""
 
     def array(self, count: int = 1, **options: Any) -> Any:
         """Describe slaves."""

@@ -1,0 +1,69 @@
+"""Joining the Ray cluster at an address, for slaves that are described by it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+
+import ray
+
+from imp_parallel_core import LaunchError, printable
+
+_logger = logging.getLogger("imp_parallel.ray")
+_ANSWER_S = 5.0
+_LATE_S = 10.0
+_LATE = "Ray has not joined the cluster at %s for %.0f s: is it there? Ray itself tries for minutes"
+
+
+def join(address: str) -> None:
+    """Join a cluster, unless this process has joined it already. Raises LaunchError."""
+    if ray.is_initialized():
+        _demand_the_same(address)
+        return
+    late = threading.Timer(_LATE_S, _logger.warning, [_LATE, printable(address), _LATE_S])
+    late.daemon = True
+    late.start()
+    try:
+        if _is_plain(address):
+            _demand_an_answer(address)  # Ray itself tries for minutes
+        # slaves print to files of their own, and their actors print nothing
+        ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
+    except Exception as problem:  # Ray has many kinds
+        why = printable(f"{type(problem).__name__}: {problem}")
+        raise LaunchError(
+            f"the Ray cluster at {printable(address)} can't be joined: {why}. Does it run there? "
+            "`ray start` says its address, and `ray status` asks it by hand."
+        ) from problem
+    finally:
+        late.cancel()
+
+
+def _is_plain(address: str) -> bool:
+    """Whether it is a host and a port; Ray alone knows what others mean."""
+    return "://" not in address and ":" in address
+
+
+def _demand_an_answer(address: str) -> None:
+    """Raise OSError or ValueError if nothing answers there."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S):
+        pass
+
+
+def _demand_the_same(address: str) -> None:
+    """Raise LaunchError if this process is known to have joined another cluster."""
+    joined = str(ray.get_runtime_context().gcs_address)
+    if _is_plain(address) and _resolved(address) != _resolved(joined):
+        raise LaunchError(
+            f"the script has joined the Ray cluster at {printable(joined)}, and not that at "
+            f"{printable(address)}: a process is in one at a time. ray.shutdown() leaves it."
+        )
+
+
+def _resolved(address: str) -> tuple[str, str]:
+    host, _, port = address.rpartition(":")
+    try:
+        return socket.gethostbyname(host), port
+    except OSError:
+        return host, port
