@@ -10,7 +10,6 @@ import ssl
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -22,6 +21,7 @@ from imp_parallel_tcp._tls import SlaveCredentials
 from imp_parallel_tcp._tls_stream import prepare
 from payloads import MEGABYTE, check, echoes_s, run_script
 from peers import Ours, Peer
+from slaves import wait_until_idle
 from tasks import Noop
 
 from imp_parallel_core import Manager, SlaveArray
@@ -70,10 +70,7 @@ class Connections(Ours):
     def wait(self) -> float:
         """Wait until all slaves are connected; return the seconds."""
         begun_at = time.perf_counter()
-        while (states := Counter(s.state for s in self.manager.slaves)) != {"idle": self.slaves}:
-            if states["lost"]:
-                raise RuntimeError(f"slaves were lost: {states}")
-            time.sleep(0.5)  # looking at thousands costs more than connecting some
+        wait_until_idle(self.manager, 0.5)  # looking at thousands costs more than connecting some
         return time.perf_counter() - begun_at
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imp_parallel_local import LocalSlave
+from slaves import wait_until_idle
 
 from imp_parallel_core import Context, Manager
 
@@ -85,8 +86,7 @@ def run(disturb: Callable[[Manager, Context], None], folder: Path) -> tuple[floa
         for _ in range(SLAVES):
             manager.add_slave(LocalSlave())
         context = manager.get_context()
-        while {slave.state for slave in manager.slaves} != {"idle"}:
-            time.sleep(0.01)
+        wait_until_idle(manager)
         begun_at = time.perf_counter()
         disturb(manager, context)
         for number in range(TASKS):

@@ -6,11 +6,11 @@ import contextlib
 import importlib.util
 import logging
 import multiprocessing
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from typing import Any
 
+from slaves import wait_until_idle
 from tasks import call
 
 Task = Callable[[], Any]
@@ -31,7 +31,11 @@ class Peer:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Peer:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self._stack.close()
+            raise
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -68,8 +72,7 @@ class Ours(Peer):
         for _ in range(self.slaves):
             self.manager.add_slave(LocalSlave(threads=self.threads))
         self.context = self.manager.get_context()
-        while {slave.state for slave in self.manager.slaves} != {"idle"}:
-            time.sleep(0.01)
+        wait_until_idle(self.manager)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Any]:
         """Add all tasks, then read."""

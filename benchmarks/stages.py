@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from peers import Ours
+from slaves import wait_until_idle
 from tasks import Noop
 
 
@@ -29,8 +30,7 @@ def measure(count: int) -> dict[str, float]:
         context, manager = peer.context, peer.manager
         for _ in peer.run([Noop(number) for number in range(500)]):
             pass
-        while {slave.state for slave in manager.slaves} != {"idle"}:
-            time.sleep(0.01)
+        wait_until_idle(manager)
         (engine,) = (t.native_id for t in threading.enumerate() if t.name == "imp_parallel engine")
         slaves = manager.slaves
         supervisors = [slave.pid for slave in slaves]

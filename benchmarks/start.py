@@ -29,7 +29,10 @@ class Meet:
 
     def __call__(self):
         open(f"{self.folder}/{os.getpid()}", "w").close()
+        deadline = time.monotonic() + 60
         while len(os.listdir(self.folder)) < self.expected:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the other process has not come")
             time.sleep(0.001)
         return os.getpid()
 '''
