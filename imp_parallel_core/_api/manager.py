@@ -197,11 +197,12 @@ class Manager:
                 second, and more often near the limit. By default there is no limit. It is seen to
                 on Linux only.
             max_attempts: how often a task may end its runner before it is given up. A slave on
-                which the set-up raises or ends its runner does not try it again. When it has failed
-                on so many slaves and no slave has managed it, or on all that there are, the
-                context's tasks get SetupError. A slave that is lost in the set-up may try again if
-                it is launched again; such losses count only as long as no slave has managed the
-                set-up, or if the same slave is lost so often.
+                which the set-up raises or ends its runner does not try it again, unless it has
+                managed it before: then it tries so often in a row, each time in a new process. When
+                the set-up has failed on so many slaves and no slave has managed it, or on all that
+                there are, the context's tasks get SetupError. A slave that is lost in the set-up
+                may try again if it is launched again; such losses count only as long as no slave
+                has managed the set-up, or if the same slave is lost so often.
             max_failures: when so many tasks of the context have failed (raised an exception, or
                 been given up), the rest is ended: tasks that wait are forgotten, and those that run
                 are ended. Who reads gets what has come, and then a TooManyFailuresError, which

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from . import health
-from .actions import ForgetPart, KeepPart, RenewRunner, SendSetup, SendTasks
+from .actions import ForgetPart, KeepPart, SendSetup, SendTasks
 from .board import Board
 from .contexts import ContextState
-from .slaves import Phase, ScheduledSlave, SetupItem
+from .slaves import ScheduledSlave, SetupItem
 from .tasks import Task
 
 _NEVER = float("inf")
@@ -35,7 +35,7 @@ def fill(board: Board, slave: ScheduledSlave, now: float) -> None:
         board.settle(slave)
     elif 0 < context.max_tasks_per_runner <= slave.tasks_run:
         if not slave.items:
-            _renew_runner(board, slave)
+            board.renew_runner(slave)
     elif context.id in slave.contexts:
         _send_tasks(board, slave, context, now)
     elif not slave.items:  # a set-up is never sent ahead: it may take long
@@ -63,14 +63,6 @@ def _send_setup(board: Board, slave: ScheduledSlave, context: ContextState, now:
     board.note_progress(slave, now)
     board.serve(slave, context)
     board.actions.append(SendSetup(slave.id, item, context.id))
-    board.settle(slave)
-
-
-def _renew_runner(board: Board, slave: ScheduledSlave) -> None:
-    """Have a runner replaced that has run as many tasks as it may, and is at nothing."""
-    slave.phase = Phase.STARTING
-    slave.forget_runner()
-    board.actions.append(RenewRunner(slave.id))
     board.settle(slave)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from .._light_typing import NamedTuple
-from .actions import Action, TakeBack
+from .actions import Action, RenewRunner, TakeBack
 from .contexts import ContextState
 from .policy import Policy
 from .slaves import Phase, ScheduledSlave
@@ -91,6 +91,13 @@ class Board:
             slave.awaits_return = True
             self.actions.append(TakeBack(slave.id))
             self.settle(slave)
+
+    def renew_runner(self, slave: ScheduledSlave) -> None:
+        """Have a slave's runner, which is at nothing, replaced by a new one."""
+        slave.phase = Phase.STARTING
+        slave.forget_runner()
+        self.actions.append(RenewRunner(slave.id))
+        self.settle(slave)
 
     def may_run(self, slave: ScheduledSlave, context: int) -> bool:
         """Whether a slave may be given tasks of a context, once it has been set up."""

@@ -39,6 +39,7 @@ class ContextState:
         "setup_failures",
         "setup_limit_s",
         "setup_losses",
+        "setup_relapses",
         "slaves",
         "task_limit_s",
         "unread",
@@ -75,12 +76,15 @@ class ContextState:
         self.is_managed = False  # some slave has managed its set-up
         self.setup_failures: set[int] = set()  # slaves on which it failed; they are excluded
         self.setup_losses: dict[int, int] = {}  # slaves that were lost in it, and how often each
+        # slaves that have managed it, and how often in a row it has failed there since
+        self.setup_relapses: dict[int, int] = {}
         self.last_setup_failure: Outcome | None = None
         self.is_doubtful = False  # it failed so often that no more slaves begin it, …
         self.is_broken = False  # … and when all that had begun it have failed: it is given up
 
-    def note_setup_managed(self) -> None:
+    def note_setup_managed(self, slave: int) -> None:
         """A slave has managed the set-up: so whoever was lost in it may be lost for any reason."""
+        self.setup_relapses[slave] = 0
         self.is_managed = True
         self.is_doubtful = self.is_broken = False
         self.setup_losses.clear()
@@ -93,11 +97,18 @@ class ContextState:
             outcome: the outcome of the context's tasks, if no slave manages the set-up.
             is_loss: the whole slave was lost, for whatever reason. One that is launched again may
                 try again, unless that happens too often.
+
+        Nor is a slave to blame that has managed the set-up before, unless that fails too often in a
+        row: each of its runners has to be set up, and there may be thousands.
         """
         self.last_setup_failure = outcome
         if is_loss:
-            losses = self.setup_losses[slave] = self.setup_losses.get(slave, 0) + 1
-        is_final = not is_loss or losses >= self.max_attempts
+            failures = self.setup_losses[slave] = self.setup_losses.get(slave, 0) + 1
+        elif slave in self.setup_relapses:
+            failures = self.setup_relapses[slave] = self.setup_relapses[slave] + 1
+        else:
+            failures = self.max_attempts
+        is_final = failures >= self.max_attempts
         if is_final:
             self.setup_failures.add(slave)
         if not self.is_managed:

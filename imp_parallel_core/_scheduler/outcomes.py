@@ -130,11 +130,13 @@ def _setup_ended(board: Board, slave: ScheduledSlave, item: SetupItem, outcome: 
         board.actions.append(CloseContext(slave.id, item.context))
     elif outcome.kind is OutcomeKind.VALUE:
         slave.contexts.add(item.context)
-        context.note_setup_managed()
+        context.note_setup_managed(slave.id)
     elif _is_excused(board, slave):
         judge_setup(board, context)
     else:
         setup_failed(board, slave, context, outcome, is_loss=False)
+        if context.id not in slave.excluded:
+            board.renew_runner(slave)  # it may work in another process, as it has before
 
 
 def close_context(board: Board, context: int) -> None:

@@ -29,6 +29,8 @@ class KnownSlave:
 
     def __init__(self) -> None:
         self.failed: set[int] = set()  # contexts whose set-up failed here
+        self.relapses: dict[int, int] = {}  # contexts whose set-up it has managed; failures since
+        self.has_relapsed = False
         self.is_away = False
         self.is_suspected = False
         self.is_leaving = False
@@ -41,6 +43,7 @@ class KnownSlave:
 
     def forget_runner(self) -> None:
         self.is_ready = False
+        self.has_relapsed = False
         self.is_asked_to_return = False
         self.items: dict[int, int | Task] = {}
         self.set_up: set[int] = set()
@@ -233,6 +236,7 @@ class Ledger:
             return
         if outcome.kind is OutcomeKind.VALUE:
             known.set_up.add(context)
+            known.relapses[context] = 0
             if context in self.contexts:
                 self.contexts[context].is_managed = True
                 self.contexts[context].is_broken = False
@@ -272,6 +276,7 @@ class Ledger:
                 context.lost_in[slave] += 1
                 if context.lost_in[slave] < context.max_attempts:
                     return
+                known.relapses.pop(what, None)  # it was lost too often
             self._setup_failed(known, slave, what)
         elif self._is_unfinished(what):
             self.charges[what.id] += 1
@@ -285,6 +290,11 @@ class Ledger:
 
     def _setup_failed(self, known: KnownSlave, slave: int, context: int) -> None:
         if context in self.contexts:
+            if context in known.relapses:
+                known.relapses[context] += 1
+                if known.relapses[context] < self.contexts[context].max_attempts:
+                    known.has_relapsed = True
+                    return
             known.failed.add(context)
             self.contexts[context].failed_on.add(slave)
 
@@ -335,7 +345,8 @@ class Ledger:
                 assert known.may_be_sent_work
                 assert not known.items, "a runner is replaced that is at something"
                 limits = [c.max_tasks_per_runner for c in self.contexts.values()]
-                assert any(0 < limit <= known.tasks_run for limit in limits)
+                has_run_enough = any(0 < limit <= known.tasks_run for limit in limits)
+                assert has_run_enough or known.has_relapsed
                 known.forget_runner()
             case NextRunner(slave):
                 assert not self.slaves[slave].is_ready
@@ -397,7 +408,8 @@ class Ledger:
             assert self.charges[task.id] == context.max_attempts
             assert outcome.content == task.history
         if outcome.kind is OutcomeKind.SETUP_FAILED:
-            assert outcome.slave in context.failed_on or context.lost_in[outcome.slave]
+            relapses = self.slaves[outcome.slave].relapses.get(task.context, 0)
+            assert outcome.slave in context.failed_on or context.lost_in[outcome.slave] or relapses
             context.is_broken |= context.is_doubtful and not self._is_tried(task.context)
             alive = {id for id, slave in self.slaves.items() if not slave.is_gone}
             assert context.is_broken or alive <= context.failed_on

@@ -332,6 +332,43 @@ def test_the_tasks_of_other_contexts_count_too() -> None:
     assert cluster.last == [RenewRunner(slave.id)]
 
 
+def fail_setup(cluster: FakeCluster, slave: FakeSlave, *, kills: bool) -> None:
+    """The set-up that a slave is at fails: it ends the runner, or raises."""
+    assert not isinstance(running(slave), Task)
+    if kills:
+        cluster.kill_runner(slave)
+    else:
+        cluster.end_item(slave, fails=True)
+    cluster.exchange()
+
+
+@pytest.mark.parametrize("kills", [False, True])
+def test_a_slave_that_has_managed_a_set_up_tries_it_again_in_a_new_process(kills: bool) -> None:
+    cluster, context, (slave,) = cluster_with_setup(1, tasks=2)
+    for _ in range(5):  # more often than max_attempts, and not in a row
+        cluster.kill_runner(slave, is_charged=False)
+        cluster.exchange()
+        for _ in range(2):
+            fail_setup(cluster, slave, kills=kills)
+        cluster.finish_item(slave)
+        assert isinstance(running(slave), Task)
+    cluster.run_to_quiescence()
+    assert all(each.kind is OutcomeKind.VALUE for each in cluster.ledger.outcomes.values())
+    assert not cluster.ledger.contexts[context].failed_on
+
+
+@pytest.mark.parametrize("kills", [False, True])
+def test_a_set_up_that_fails_too_often_in_a_row_is_given_up_on_that_slave(kills: bool) -> None:
+    cluster, context, (slave,) = cluster_with_setup(1, tasks=2)
+    cluster.kill_runner(slave, is_charged=False)
+    cluster.exchange()
+    for _ in range(3):
+        fail_setup(cluster, slave, kills=kills)
+    assert cluster.ledger.contexts[context].failed_on == {slave.id}
+    kinds_of_ends = [each.kind for each in cluster.ledger.outcomes.values()]
+    assert kinds_of_ends == [OutcomeKind.VALUE, *[OutcomeKind.SETUP_FAILED] * 2]
+
+
 def test_a_slave_that_is_lost_while_its_runner_is_replaced_is_as_any_other() -> None:
     cluster = FakeCluster()
     slave = cluster.add_ready_slave(relaunchable=True)

@@ -132,6 +132,28 @@ def test_a_task_that_holds_too_much_by_itself_fails_after_others_as_well(manager
     assert "max_tasks_per_runner" in str(results[1])
 
 
+@pytest.mark.parametrize("ends_process", [False, True])
+def test_a_set_up_that_fails_now_and_then_costs_no_slave(
+    manager: Manager, tmp_path: Path, ends_process: bool
+) -> None:
+    def setup() -> None:
+        """Fail in each second process."""
+        with (tmp_path / "set-ups").open("a+") as file:
+            file.write("x")
+            file.seek(0)
+            count = len(file.read())
+        if count % 2 == 0 and ends_process:
+            os._exit(3)
+        elif count % 2 == 0:
+            raise ValueError("not this time")
+
+    manager.add_slave(LocalSlave())
+    context = manager.get_context(setup, max_tasks_per_runner=1)
+    for number in range(6):
+        context.add_task(pid_of, number)
+    assert len(set(context.get_results_unordered())) == 6
+
+
 def test_observers_are_told_of_set_ups_and_of_no_loss() -> None:
     run = RebuiltRun()
     with Manager(output=None, plugins=[run]) as manager:
