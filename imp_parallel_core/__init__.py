@@ -28,12 +28,7 @@ if TYPE_CHECKING:
         PicklingError,
         PluginError,
         ProtocolError,
-        RemoteError,
         ResultTimeoutError,
-        SetupError,
-        TaskLostError,
-        TaskMemoryError,
-        TooManyFailuresError,
         UnreadResultsWarning,
     )
     from ._fleet.info import SlaveInfo
@@ -81,6 +76,13 @@ if TYPE_CHECKING:
     from ._printable import printable, printable_lines
     from ._printed import Attempt
     from ._slave.current_task import CurrentTask, current_task
+    from ._task_errors import (
+        RemoteError,
+        SetupError,
+        TaskLostError,
+        TaskMemoryError,
+        TooManyFailuresError,
+    )
     from ._wire.stream import Accept, SocketStream, Stream
 
 _MODULES = {
@@ -97,13 +99,15 @@ _MODULES = {
         "PicklingError",
         "PluginError",
         "ProtocolError",
-        "RemoteError",
         "ResultTimeoutError",
+        "UnreadResultsWarning",
+    ),
+    "_task_errors": (
+        "RemoteError",
         "SetupError",
         "TaskLostError",
         "TaskMemoryError",
         "TooManyFailuresError",
-        "UnreadResultsWarning",
     ),
     "_plugins.events": (
         "ContextDone",

@@ -8,8 +8,8 @@ from __future__ import annotations
 import concurrent.futures
 from collections.abc import Callable, Sequence
 
-from ._errors import TaskError
 from ._light_typing import Any
+from ._task_errors import TaskError
 
 
 class CancelledError(TaskError, concurrent.futures.CancelledError):

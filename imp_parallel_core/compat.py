@@ -12,10 +12,11 @@ import imp_parallel_core as core
 
 from ._api.context import Context
 from ._api.manager import Manager as _Manager
-from ._errors import Error, NetworkError, RemoteError
+from ._errors import Error, NetworkError
 from ._errors import NoMoreSlavesError as NoMoreWorkersError
 from ._plugins.slaves import Slave as Worker
 from ._plugins.slaves import SlaveArray as WorkerArray
+from ._task_errors import RemoteError
 
 _OF_PLUGINS = {
     "LocalWorker": "LocalSlave",

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._code.exception_facts import ExceptionFacts, read_facts
 from .._code.references import resolving, unpickle_task
 from .._code.reprs import describe, describe_task, describe_text, join_bounded
-from .._errors import (
+from .._light_typing import NamedTuple
+from .._printable import printable_lines
+from .._printed import Attempt, output_of, quote
+from .._scheduler.actions import Deliver
+from .._scheduler.tasks import OutcomeKind
+from .._task_errors import (
     RemoteError,
     SetupError,
     TaskError,
@@ -17,11 +22,6 @@ from .._errors import (
     TaskMemoryError,
     TooManyFailuresError,
 )
-from .._light_typing import NamedTuple
-from .._printable import printable_lines
-from .._printed import Attempt, output_of, quote
-from .._scheduler.actions import Deliver
-from .._scheduler.tasks import OutcomeKind
 from .calls import taken_apart
 from .opening import Opener, place
 

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ClosedError, Error, NoMoreSlavesError, RemoteError
+from .._errors import ClosedError, Error, NoMoreSlavesError
 from .._scheduler.tasks import OutcomeKind
 from .interrupts import put_off
 from .open_context import OpenContext, not_callable
@@ -223,6 +223,8 @@ def _one_more(problem: BaseException) -> BaseException:
 
 def _as_itself(delivery: Deliver, failure: Error) -> BaseException:
     """Return the exception that a call raised, with the error that tells where, or that error."""
+    from .._task_errors import RemoteError  # most calls return
+
     raised = delivery.outcome.kind is OutcomeKind.RAISED
     if not (raised and isinstance(failure, RemoteError)) or failure.exc is None:
         return failure

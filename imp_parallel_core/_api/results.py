@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._engine.waiter import Stopped
-from .._errors import Error, RemoteError, TooManyFailuresError
+from .._errors import Error
 from .._scheduler.actions import Deliver
 from .._scheduler.tasks import OutcomeKind
 from .opening import Opener
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .._engine.engine import Engine
     from .._engine.inbox import Inbox
     from .._engine.served_context import ServedContext
+    from .._task_errors import TooManyFailuresError
 
 
 class Results:
@@ -78,6 +79,7 @@ class Results:
             raise
         except BaseException as problem:  # no memory, say: this is raised once, and not for ever
             from .._code.reprs import describe_text
+            from .._task_errors import RemoteError
 
             number = delivery.task.number
             reason = f"{type(problem).__name__}: {describe_text(problem)}"

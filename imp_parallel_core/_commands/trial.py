@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cloudpickle
 
 from .._api.manager import Manager
-from .._errors import Error, NoMoreSlavesError, RemoteError, ResultTimeoutError, SetupError
+from .._errors import Error, NoMoreSlavesError, ResultTimeoutError
 from .._plugins.slaves import describe
+from .._task_errors import RemoteError, SetupError
 from .._threads import VARIABLES
 from . import trial_tasks
 from .steps import Failed, Status, Step

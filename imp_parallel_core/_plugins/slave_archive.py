@@ -17,6 +17,7 @@ _MODULES = (
     "._errors",
     "._light_typing",
     "._printable",
+    "._task_errors",  # which a task may name
     "._threads",
     "._version",
     ".trusted_paths",
