@@ -100,6 +100,7 @@ class ManagerBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mi
     def _count_slaves(self) -> int:
         count = sum(slave.state not in _PAST_WORK for slave in self._manager.slaves)
         if not count:
+            self._manager.get_context().close()  # raises ClosedError if the Manager is closed
             raise NoMoreSlavesError("the Manager has no slave that joblib could use: add one")
         return count
 
