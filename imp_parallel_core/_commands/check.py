@@ -46,6 +46,7 @@ class Check:
         )
         add(
             "--module",
+            type=_module,
             action="append",
             default=[],
             metavar="NAME",
@@ -81,7 +82,7 @@ class Check:
             with _as_a_script_here():
                 kinds = installed_kinds(Plugins())
                 slaves = read_expression(arguments.expression, kinds)
-                name = class_of(arguments.expression)
+                name = class_of(arguments.expression, kinds)
                 label = kinds[name].plugin.label
                 version = version_of(label)
                 facts = {"class": name, "plugin": label, "version": version}
@@ -123,7 +124,8 @@ def _line(step: Step, *, is_coloured: bool) -> str:
 
 
 def _is_terminal() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stdout.isatty() and not is_plain
 
 
 @contextmanager
@@ -154,6 +156,16 @@ def _as_a_script_here() -> Iterator[None]:
         sys.path[:] = path
         del main.__file__, main.__spec__
         vars(main).update(before)
+
+
+def _module(text: str) -> str:
+    import argparse
+
+    if not all(part.isidentifier() for part in text.split(".")):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: it must be the name of a module, as a script imports it: package.module"
+        )
+    return text
 
 
 def _seconds(text: str) -> float:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from difflib import get_close_matches
+from typing import Any, NamedTuple, cast
 
 import imp_parallel_core
 
@@ -55,7 +56,8 @@ def read_expression(text: str, kinds: Mapping[str, Kind]) -> Slave:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
-        raise Failed(NAME, f"it is no expression of Python: {problem}", _advice(kinds)) from problem
+        why = problem.msg if isinstance(problem, SyntaxError) else str(problem)
+        raise Failed(NAME, f"it is no expression of Python: {why}", _advice(kinds)) from problem
     if not isinstance(tree, ast.Call):
         raise Failed(NAME, f"{_shown(tree)} makes no slave", _advice(kinds))
     slaves = _Reader(kinds).value_of(tree)
@@ -64,9 +66,15 @@ def read_expression(text: str, kinds: Mapping[str, Kind]) -> Slave:
     return slaves
 
 
-def class_of(text: str) -> str:
-    """Return the name of the class that an expression calls first."""
-    return text.strip().partition("(")[0].partition(".")[0].strip()
+def class_of(text: str, kinds: Mapping[str, Kind]) -> str:
+    """Return the name of the class that an expression calls first, which can be read."""
+    function = cast(ast.Call, ast.parse(text.strip(), mode="eval").body).func
+    return next(
+        node.id if isinstance(node, ast.Name) else node.attr
+        for node in ast.walk(function)
+        if (isinstance(node, ast.Name) and node.id in kinds)
+        or (isinstance(node, ast.Attribute) and node.attr in kinds)
+    )
 
 
 class _Reader:
@@ -89,11 +97,15 @@ class _Reader:
             case ast.Tuple():
                 return tuple(self.value_of(each) for each in node.elts)
             case ast.Dict(keys=keys, values=values) if None not in keys:
-                return {
-                    self.value_of(key): self.value_of(value)
+                pairs = [
+                    (self.value_of(key), self.value_of(value))
                     for key, value in zip(keys, values, strict=True)
                     if key is not None
-                }
+                ]
+                try:
+                    return dict(pairs)
+                except TypeError as problem:
+                    raise Failed(NAME, f"{_shown(node)} can't be made: {problem}") from problem
         try:
             return ast.literal_eval(node)
         except (ValueError, TypeError, MemoryError, RecursionError) as problem:
@@ -126,6 +138,14 @@ class _Reader:
         match node:
             case ast.Name(id=name):
                 return self._kind(name)
+            case ast.Attribute(attr="add_slave"):
+                raise Failed(
+                    NAME,
+                    f"{_shown(node)} can't be called here",
+                    "Give only what the script gives to add_slave: what is between its brackets.",
+                )
+            case ast.Attribute(value=ast.Name(id=module), attr=name) if self._is_of(name, module):
+                return self._kind(name)
             case ast.Attribute(value=ast.Name(id=name), attr=attribute):
                 kind = self._kind(name)
                 is_maker = isinstance(inspect.getattr_static(kind, attribute, None), classmethod)
@@ -133,6 +153,12 @@ class _Reader:
                     maker: Callable[..., Any] = getattr(kind, attribute)
                     return maker
         raise Failed(NAME, f"{_shown(node)} can't be called here", _advice(self._kinds))
+
+    def _is_of(self, name: str, module: str) -> bool:
+        """Whether a class is written with its package, as after ``import imp_parallel_local``."""
+        found = self._kinds.get(name)
+        packages = (found.kind.__module__.partition(".")[0], "imp_parallel_core") if found else ()
+        return module in packages
 
     def _kind(self, name: str) -> type:
         found = self._kinds.get(name)
@@ -144,7 +170,14 @@ class _Reader:
             raise Failed(NAME, str(problem)) from problem
         except AttributeError:
             pass
-        raise Failed(NAME, f"no installed plugin brings {name!r}", _advice(self._kinds))
+        similar = [each for each in self._kinds if _plain(each) == _plain(name)]
+        similar = similar or get_close_matches(name, self._kinds, 1)
+        meant = f"; did you mean {similar[0]}?" if similar else ""
+        raise Failed(NAME, f"no installed plugin brings {name!r}{meant}", _advice(self._kinds))
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
 
 
 def _shown(node: ast.expr) -> str:

@@ -29,6 +29,8 @@ _INTERRUPTED = 130  # what a shell returns for a program that Ctrl-C has ended
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the arguments say (by default those of the command line); return the exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if sys.stdout is None:  # it was closed, as by >&- in a shell; nobody wants to see anything
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the rest of the process
     chosen = next((word for word in words if not word.startswith("-")), "")
     commands = {command.name: BroughtSubcommand("", command) for command in _OURS}
     if chosen not in commands:  # else no plugin need be loaded

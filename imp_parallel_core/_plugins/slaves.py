@@ -14,6 +14,8 @@ from .._printable import printable
 if TYPE_CHECKING:
     from .command_host import CommandHost
 
+_MOST = 100_000  # a mistyped number would fill the memory
+
 
 class Slave:
     """The description of one slave. Plugins derive from it; the core only passes it on."""
@@ -87,6 +89,11 @@ def checked_count(slave: Slave) -> int:
         raise ValueError(
             f"{describe(slave)} describes no slave. An array gives SlaveArray.__init__ its number "
             "of slaves (super().__init__(count)), or has a __len__ that returns 1 or more."
+        )
+    if count > _MOST:
+        raise ValueError(
+            f"{describe(slave)} describes {count:,} slaves, and {_MOST:,} are the most: is the "
+            "number right? A slave runs one task after another, so fewer slaves do as well."
         )
     return count
 

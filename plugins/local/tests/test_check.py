@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import shlex
 import signal
 import subprocess
@@ -171,6 +172,14 @@ def test_a_folder_that_has_been_removed_is_said_with_what_to_do(folder: Path) ->
         ("LocalSlave(threads=open('x', 'w'))", "no installed plugin brings 'open'"),
         ("LocalSlaves(-1)", "at least one"),
         ("LocalSlaves(1, 2, 3, 4, 5, 6)", "TypeError"),
+        ("LocalSlave(environment={[1]: 'x'})", "unhashable type: 'list'"),
+        ("local_slave()", "'local_slave'; did you mean LocalSlave?"),
+        ("LocalSlav()", "'LocalSlav'; did you mean LocalSlave?"),
+        ("manager.add_slave(LocalSlave())", "can't be called here"),
+        ("json.LocalSlave()", "no installed plugin brings 'json'"),
+        ("[" * 5000, "too many nested parentheses"),
+        ("", "no expression"),
+        ("SSHSlave(1)", "the host 1 must be a text"),
         ("MissingSlave()", "no installed plugin brings 'MissingSlave'"),
     ],
 )
@@ -182,6 +191,57 @@ def test_nothing_but_slaves_classes_with_literals_is_evaluated(
     assert checked.names("failed") == ["expression"]
     assert words in checked.named("expression")["text"]
     assert list(folder.iterdir()) == []
+
+
+def test_what_is_written_around_a_slave_is_said_to_be_left_out() -> None:
+    step = check("manager.add_slave(LocalSlave())").named("expression")
+    assert "what is between its brackets" in step["advice"]
+
+
+@pytest.mark.parametrize("package", ["imp_parallel_local", "imp_parallel_core"])
+def test_a_class_may_be_written_with_its_package(package: str) -> None:
+    checked = check(f"{package}.LocalSlave()")
+    assert checked.exit_code == 0
+    assert checked.named("plugin")["facts"]["class"] == "LocalSlave"
+
+
+def test_a_number_of_slaves_that_nobody_means_is_refused_at_once() -> None:
+    text = check("LocalSlaves(5_000_000_000)").failure("checked")
+    assert "describes 5,000,000,000 slaves, and 100,000 are the most" in text
+
+
+@pytest.mark.parametrize("name", ["", "../x", "os;import json", "a..b", "a b"])
+def test_a_module_that_has_no_name_of_one_is_refused(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        check("LocalSlave()", f"--module={name}")
+    assert ended.value.code == 2
+    assert f"{name!r}: it must be the name of a module" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("plain", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_colours_are_left_out_where_nobody_wants_them(plain: dict[str, str]) -> None:
+    for variables, expected in ((plain, False), ({}, True)):
+        environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "", **variables}
+        ours, theirs = pty.openpty()
+        with os.fdopen(ours, "rb", buffering=0) as terminal:
+            done = subprocess.run([COMMAND, "check", "x"], stdout=theirs, env=environment)
+            os.close(theirs)
+            said = terminal.read(1000)
+        assert done.returncode == 1
+        assert (b"\x1b[" in said) == expected
+
+
+@pytest.mark.parametrize("redirected", [">&-", ">/dev/full", "| true"])
+def test_an_output_that_takes_nothing_costs_no_traceback_and_leaves_no_slave(
+    redirected: str, processes: Processes
+) -> None:
+    line = f"{shlex.quote(COMMAND)} check 'LocalSlave()' {redirected}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 1
+    assert processes.gone_within(2.0) == {}
 
 
 def test_a_ctrl_c_ends_the_check_and_its_slave(processes: Processes) -> None:

@@ -29,8 +29,10 @@ def parse_target(text: str) -> Target:
     """Take apart such as ``host``, ``user@host``, ``user@host:2222``, ``[::1]:22``, ``::1``.
 
     The parts are such that no program takes them for an option, and no shell for anything but a
-    word. Raises ValueError, which says what is wrong.
+    word. Raises ValueError, or TypeError for what is no text, which says what is wrong.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"the host {text!r} must be a text, such as 'user@host'")
     user, at, place = text.rpartition("@")
     if at and not (_USER.fullmatch(user) and user.isprintable()):
         raise ValueError(f"the host {text!r} begins with a bad user name: {user!r}")
