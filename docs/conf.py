@@ -3,6 +3,7 @@
 import re
 from importlib.metadata import version as version_of
 
+from docutils import nodes
 from sphinx.domains.python import PyObject
 
 project = "imp-parallel"
@@ -13,6 +14,8 @@ html_title = f"imp-parallel {version}"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 html_theme = "furo"
 html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 exclude_patterns = ["pictures"]
 
 myst_heading_anchors = 3  # pages link to each other's headings
@@ -87,8 +90,45 @@ def _name_public_bases(app, name, thing, options, bases) -> None:
     ]
 
 
+# Words by which people look for a page, and which the page itself does not use. The site's own
+# search finds them.
+_KEYWORDS = {
+    "tutorial": "quickstart getting started introduction example beginner",
+    "how-to/results": "output gather collect order imap starmap kwargs",
+    "how-to/sweep": "pandas dataframe grid scan parameter product csv",
+    "how-to/stop-early": "cancel kill abort timeout walltime early stopping interrupt",
+    "how-to/keep-results": "checkpoint resume restart cache persist crash recover",
+    "how-to/debug-a-task": "pdb debugger traceback segfault segmentation fault core dump rerun",
+    "how-to/notebook": "jupyter ipython jupyterlab interactive colab",
+    "how-to/watch-a-run": "monitor progress bar tqdm dashboard timeline profile log",
+    "how-to/libraries": "sklearn gridsearchcv async await concurrent futures pool map",
+    "how-to/threads": "mkl openblas omp openmp oversubscription numexpr numpy slow",
+    "how-to/gpus": "cuda nvidia amd rocm accelerator device",
+    "how-to/memory": "oom killer ram leak maxtasksperchild rss",
+    "how-to/login-node": "ssh tunnel jump host bastion proxy remote laptop head",
+    "how-to/allocations": "hpc supercomputer torque pbs lsf openmpi mpich mpirun srun salloc cray",
+    "how-to/check-that-slaves-start": "test hang stuck pending nothing happens diagnose doctor",
+    "plugins": "launcher extension backend custom hook entry point kubernetes docker container",
+    "batch-systems": "pbs torque lsf htcondor condor scheduler oar cobalt moab scheduler plugin",
+    "alternatives": "comparison versus celery luigi airflow multiprocessing benchmark",
+    "coming-from": "migrate migration porting replace equivalent worker",
+    "performance": "benchmark speed overhead latency throughput slow",
+    "promises": "guarantee exactly once retry fault tolerance semantics",
+    "reference/options": "arguments settings configuration parameters default timeout",
+    "reference/errors": "exception exceptions raise failure",
+    "reference/commands": "cli command line terminal",
+}
+
+
+def _add_keywords(app, doctree) -> None:
+    """Add the words to the page's head, from where the index of the search takes them."""
+    if words := _KEYWORDS.get(app.env.docname):
+        doctree.insert(0, nodes.meta(name="keywords", content=words))
+
+
 def setup(app):
     """Turn links when a page is read, and when a document that it includes is read."""
+    app.connect("doctree-read", _add_keywords)
     app.connect("source-read", lambda app, page, text: _turn_links(text))
     app.connect("autodoc-process-docstring", _keep_first_line, priority=1)  # before napoleon
     app.connect("autodoc-process-docstring", _restore_first_line, priority=999)

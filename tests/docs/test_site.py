@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -16,21 +14,6 @@ from tests.api.test_public_names import FOR_PLUGINS, PUBLIC
 ROOT = Path(__file__).parents[2]
 NAMES = {**PUBLIC, **FOR_PLUGINS}
 COMPAT = "imp_parallel_core.compat"  # other names of the same classes, in a table
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the site, which is made once."""
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet"]
-    done = subprocess.run(
-        [*command, "-d", str(folder / "doctrees"), str(ROOT / "docs"), str(folder / "site")],
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
-    assert done.returncode == 0, done.stderr
-    return folder / "site"
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +52,23 @@ def test_the_reference_says_of_each_attribute_what_it_is(site: Path) -> None:
         assert "Alias for field number" not in words, page.name
         assert "\nType:\n" not in words, page.name  # a first line that was taken for a type
         assert "(*args, **kwargs)¶" not in words, page.name
+
+
+@pytest.mark.timeout(120)
+def test_the_search_finds_pages_by_words_that_people_use(site: Path) -> None:
+    head = (site / "how-to" / "stop-early.html").read_text(encoding="utf-8")
+    index = (site / "searchindex.js").read_text(encoding="utf-8")
+    assert re.search(r'<meta content="[^"]*\bwalltime\b[^"]*" name="keywords"', head)
+    assert '"walltim"' in index  # the stem
+
+
+@pytest.mark.parametrize("page", ["how-to", "reference", "explanation"])
+def test_an_overview_has_a_link_to_each_of_its_pages(page: str) -> None:
+    text = (ROOT / "docs" / page / "index.md").read_text(encoding="utf-8")
+    prose, tree = text.split("```{toctree}\n:hidden:\n")
+    pages = tree.split("```")[0].split()
+    assert pages
+    assert [name for name in pages if f"]({name}.md)" not in prose] == []
 
 
 @pytest.mark.parametrize("plugin", sorted(path.name for path in (ROOT / "plugins").iterdir()))
