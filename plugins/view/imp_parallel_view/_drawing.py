@@ -74,11 +74,13 @@ def block(model: RunModel, now: float) -> Table:
         now: the time, in the events' seconds.
     """
     table = Table.grid(padding=(0, 2), expand=False)
-    table.add_column(no_wrap=True, max_width=_NAME_WIDTH, style="bold")
-    table.add_column(overflow="ellipsis")  # without no_wrap, so that this one gives way
+    # without no_wrap, which their texts have, so that both give way on a narrow terminal
+    table.add_column(max_width=_NAME_WIDTH, style="bold", overflow="ellipsis")
+    table.add_column(overflow="ellipsis")
     shown, folded = shown_contexts(model)
     for counts in shown:
-        table.add_row(Text(printable(counts.name)), _bar_line(counts))
+        label = Text(printable(counts.name), no_wrap=True, overflow="ellipsis")
+        table.add_row(label, _bar_line(counts))
     if folded:
         table.add_row(Text(f"{folded} more" if shown else "tasks"), Text("contexts", "dim"))
     for name, line in (("tasks", tasks_line(model, now)), ("slaves", slaves_line(model))):

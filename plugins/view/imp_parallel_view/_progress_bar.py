@@ -30,10 +30,18 @@ class ProgressBar:
         file: where to draw; by default ``sys.stderr``, so that what the script prints can go to
             a file or to another program meanwhile.
 
-    A bar can be used for one Manager after another, and for one at a time.
+    A bar can be used for one Manager after another, and for one at a time. The bars of several
+    Managers share a terminal.
+
+    Raises TypeError if the file is nothing that text can be written to.
     """
 
     def __init__(self, file: TextIO | None = None) -> None:
+        if file is not None and not callable(getattr(file, "write", None)):
+            raise TypeError(
+                f"ProgressBar(file={file!r}): it must be a stream, such as sys.stdout, or None for "
+                "sys.stderr"
+            )
         self._file = file
         self._lock = threading.Lock()
         self._one_run = threading.Lock()
@@ -71,9 +79,9 @@ class ProgressBar:
         file = self._file or sys.stderr
         if is_terminal(file):
             from ._drawing import block
-            from ._terminal import TerminalBlock
+            from ._terminal import TerminalPart
 
-            return TerminalBlock(file, partial(self._draw, block))
+            return TerminalPart(file, partial(self._draw, block))
         return _LastLine(file, self._model)
 
     def _draw(self, drawing: Callable[[RunModel, float], _Drawn]) -> _Drawn:

@@ -1,9 +1,14 @@
-"""The block on a terminal, drawn anew some times a second below what the script prints."""
+"""The block on a terminal, drawn anew some times a second below what the script prints.
+
+Whatever draws on a terminal must know where the cursor is. So there is one block on each, and
+several progress bars, as of Managers in each other, are its parts.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import ExitStack
 from typing import TextIO
 
@@ -17,16 +22,69 @@ from ._streams import PrintedText, printed_above
 _PRINT_S = 0.1  # how long what is printed may wait
 
 
-class TerminalBlock:
-    """Draws a block on a terminal from :meth:`start` to :meth:`stop`, in a thread of its own.
+_Draw = Callable[[], RenderableType]
+
+
+class TerminalPart:
+    """A part of the block of a terminal, from :meth:`start` to :meth:`stop`.
 
     Args:
         file: the terminal.
-        draw: returns what to draw; called in that thread.
+        draw: returns what to draw; called in a thread of the block's.
     """
 
-    def __init__(self, file: TextIO, draw: Callable[[], RenderableType]) -> None:
+    def __init__(self, file: TextIO, draw: _Draw) -> None:
+        self._file = file
         self._draw = draw
+        self._terminal = _terminal_of(file)
+
+    def start(self) -> None:
+        """Draw it for the first time, below the parts that are there."""
+        with _changing:
+            block = _blocks.get(self._terminal)
+            if block is not None:
+                block.parts.append(self._draw)
+                return
+            block = _Block(self._file, self._draw)
+            block.start()
+            _blocks[self._terminal] = block
+
+    def stop(self) -> None:
+        """Draw it for the last time, and leave it there; other parts go on below."""
+        with _changing:
+            block = _blocks[self._terminal]
+            if len(block.parts) > 1:
+                block.leave(self._draw)
+            else:
+                del _blocks[self._terminal]
+                block.stop()
+
+
+_changing = threading.Lock()
+_blocks: dict[Hashable, _Block] = {}
+
+
+def _terminal_of(file: TextIO) -> Hashable:
+    """Return what tells terminals apart: both standard streams may go to the same one."""
+    try:
+        return os.fstat(file.fileno()).st_rdev
+    except (AttributeError, OSError, ValueError):  # it is a terminal of the script's own
+        return file
+
+
+class _Block:
+    """Draws its parts on a terminal from :meth:`start` to :meth:`stop`, in a thread of its own.
+
+    Args:
+        file: the terminal.
+        part: draws the first part.
+
+    Attributes:
+        parts: draw the parts, from above to below.
+    """
+
+    def __init__(self, file: TextIO, part: _Draw) -> None:
+        self.parts = [part]
         self._text = PrintedText(self._show_text)
         self._console = Console(file=file)
         self._live = Live(
@@ -48,6 +106,14 @@ class TerminalBlock:
         self._live.start()
         self._undo.enter_context(printed_above(self._text))
         self._thread.start()
+
+    def leave(self, part: _Draw) -> None:
+        """Leave a part where it is, above the others, and draw it no more."""
+        with self._console:
+            self._show_text()
+            self.parts.remove(part)
+            self._console.print(part())
+            self._live.refresh()
 
     def stop(self) -> None:
         """Draw the block for the last time, and leave it there."""
@@ -76,7 +142,7 @@ class TerminalBlock:
                 self._console.print(_AsItIs(text), end="", crop=False, soft_wrap=True)
 
     def _block(self) -> RenderableType:
-        drawn = self._draw()
+        drawn = Group(*(part() for part in list(self.parts)))
         if line := self._text.last_line:
             beginning = Text.from_ansi(line, no_wrap=True, overflow="ellipsis")
             return Group(beginning, drawn)

@@ -119,6 +119,14 @@ def test_labels_are_whole_on_a_terminal_of_usual_width(width: int) -> None:
     assert labels == ["scoring", "tasks", "slaves"]
 
 
+def test_a_long_name_leaves_the_counts_their_room_on_a_narrow_terminal() -> None:
+    model = RunModel()
+    model.tell([ContextOpened(0.0, 1, "scoring of all models " * 9), TasksAdded(0.0, 1, 50, 50)])
+    lines = shown(model, 1.0, 40)
+    assert any("0 of 50" in line for line in lines)
+    assert any("50 waiting" in line for line in lines)
+
+
 def test_the_last_line_says_how_it_went() -> None:
     model = some_run()
     model.tell([ContextDone(41.0, 1), RunEnded(41.2)])
