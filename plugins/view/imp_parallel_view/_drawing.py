@@ -13,7 +13,8 @@ from rich.text import Text
 
 from imp_parallel_core import printable
 
-from ._model import ContextCounts, Doing, RunModel
+from ._model import ContextCounts, RunModel
+from ._slaves import Doing
 from ._words import counted, duration, most_of, rate
 
 CONTEXTS = 6

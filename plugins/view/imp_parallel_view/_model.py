@@ -6,7 +6,6 @@ holds is bounded by the numbers of contexts and slaves, and not by that of tasks
 
 from __future__ import annotations
 
-import enum
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -28,74 +27,8 @@ from imp_parallel_core import (
     TasksSent,
 )
 
-_WINDOW_S = 60.0
-_SAMPLE_S = 0.5
-_LEAST_S = 2.0  # of work, before anything can be said of what is left
-_LEAST_DONE = 2
-_NOT_NEEDED = "not needed"  # what the detail of a slave begins with that was withdrawn
-
-
-class Doing(enum.Enum):
-    """What a slave is at, in the words that people see; the order is that of the display."""
-
-    WORKING = "working"
-    SETTING_UP = "setting up"
-    IDLE = "idle"
-    STARTING = "starting"
-    QUEUED = "queued"
-    PAUSED = "paused"
-    SET_ASIDE = "set aside"
-    SILENT = "not heard"
-    LEAVING = "leaving"
-    NOT_NEEDED = "not needed"
-    LOST = "lost"
-    ENDED = "ended"
-
-
-_DOING = {
-    "launching": Doing.STARTING,
-    "connected": Doing.STARTING,
-    "queued": Doing.QUEUED,
-    "idle": Doing.IDLE,
-    "setting up": Doing.SETTING_UP,
-    "working": Doing.WORKING,
-    "suspected": Doing.SILENT,
-    "reconnecting": Doing.SILENT,
-    "paused": Doing.PAUSED,
-    "set aside": Doing.SET_ASIDE,
-    "leaving": Doing.LEAVING,
-}
-
-
-class Pace:
-    """How many tasks end in a second, by the last minute."""
-
-    def __init__(self) -> None:
-        self._samples: deque[tuple[float, int]] = deque()  # when so many tasks had ended
-        self._ended = 0
-
-    def begin(self, at: float) -> None:
-        """Take note that the first tasks have been sent."""
-        if not self._samples:
-            self._samples.append((at, self._ended))
-
-    def count(self, at: float, ended: int) -> None:
-        """Take note that so many more tasks have ended."""
-        self._ended += ended
-        samples = self._samples
-        if not samples or at - samples[-1][0] >= _SAMPLE_S:
-            samples.append((at, self._ended))
-        while len(samples) > 2 and at - samples[1][0] > _WINDOW_S:
-            samples.popleft()
-
-    def per_s(self, now: float) -> float | None:
-        """Return the rate; None: too early to say."""
-        if not self._samples:
-            return None
-        at, ended = self._samples[0]
-        if now - at < _LEAST_S or self._ended - ended < _LEAST_DONE:
-            return None
-        return (self._ended - ended) / (now - at)
+from ._pace import Pace
+from ._slaves import Doing, SlaveNow
 
 
 @dataclass
@@ -131,31 +64,6 @@ class ContextCounts:
     def left(self) -> int:
         """How many tasks still get an outcome."""
         return max(self.added - self.ended, 0) if self.is_open else 0
-
-
-@dataclass
-class SlaveNow:
-    """One slave at this moment.
-
-    Attributes:
-        name: what messages call it.
-        doing: what it is at.
-        detail: more about that: a batch system's reason, how it was lost.
-        since: since when, in the events' seconds.
-        host: the name of its machine; "" before it has connected.
-        context: the number of the context that it works for; 0 for none.
-        tasks_done: how many have ended on it.
-        runners_lost: how many of its processes have died, other than by our own wish.
-    """
-
-    name: str
-    doing: Doing = Doing.STARTING
-    detail: str = ""
-    since: float = 0.0
-    host: str = ""
-    context: int = 0
-    tasks_done: int = 0
-    runners_lost: int = 0
 
 
 class RunModel:
@@ -197,9 +105,7 @@ class RunModel:
         """Return the counts of all contexts together; outcomes that nobody has seen are done."""
         total = ContextCounts(0, is_open=any(each.is_open for each in self.contexts.values()))
         for each in self.contexts.values():
-            total.added += (
-                each.ended + each.left
-            )  # what a closed context still had, nobody waits for
+            total.added += each.ended + each.left  # nobody waits for what a closed context had
             total.done += each.done
             total.failed += each.failed
             total.cancelled += each.cancelled
@@ -249,8 +155,7 @@ class RunModel:
     def _run_ended(self, event: RunEnded) -> None:
         self.ended_at = event.at
         for slave in self.slaves.values():
-            if slave.doing not in (Doing.LOST, Doing.NOT_NEEDED):
-                slave.doing, slave.detail = Doing.ENDED, ""
+            slave.end()
 
     def _events_missed(self, event: EventsMissed) -> None:
         self.missed += event.count
@@ -312,16 +217,8 @@ class RunModel:
         self.last_errors.append((event.at, f"{what}{event.cause}{at}"))
 
     def _slave_changed(self, event: SlaveChanged) -> None:
-        slave = self._slave(event.slave)
-        doing = _DOING.get(event.state)
-        if doing is None:  # gone
-            doing = Doing.NOT_NEEDED if event.detail.startswith(_NOT_NEEDED) else Doing.LOST
-        if doing is Doing.LOST and slave.doing is not Doing.LOST:
+        if self._slave(event.slave).change(event):
             self.last_errors.append((event.at, f"{event.slave} was lost: {event.detail}"))
-        if doing is not slave.doing:
-            slave.since = event.at
-        slave.doing, slave.detail, slave.context = doing, event.detail, event.context
-        slave.host = event.host or slave.host
 
 
 def _task_error(context: ContextCounts, event: TasksDone) -> str:

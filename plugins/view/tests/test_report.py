@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from imp_parallel_view._model import Doing
 from imp_parallel_view._record_lines import header, lines_of
 from imp_parallel_view._report import statistics
 from imp_parallel_view._report.history import History
@@ -22,6 +21,7 @@ from imp_parallel_view._report.idleness import Reason
 from imp_parallel_view._report.page import page
 from imp_parallel_view._report.perfetto import trace
 from imp_parallel_view._report.timeline import UNIT, timeline
+from imp_parallel_view._slaves import Doing
 from view_events import any_event
 
 from imp_parallel_core import (

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from imp_parallel_view._model import Doing, RunModel
+from imp_parallel_view._model import RunModel
+from imp_parallel_view._slaves import Doing
 
 from imp_parallel_core import (
     ContextDone,

@@ -14,7 +14,8 @@ from rich.text import Text
 from imp_parallel_core import printable
 
 from .._drawing import STYLES, Bar
-from .._model import ContextCounts, Doing
+from .._model import ContextCounts
+from .._slaves import Doing
 from .._words import duration, rate
 
 _ERRORS = 5

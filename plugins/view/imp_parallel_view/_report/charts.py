@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from .._model import Doing
+from .._slaves import Doing
 from .._words import counted, duration
 from .history import History
 from .statistics import BINS_PER_DECADE, Bin, SlaveTimes

@@ -21,7 +21,8 @@ from imp_parallel_core import (
     TasksSent,
 )
 
-from .._model import Doing, RunModel
+from .._model import RunModel
+from .._slaves import Doing
 
 OUTCOMES = ("value", "raised", "lost", "set-up failed", "cancelled", "another")
 VALUE, CANCELLED = OUTCOMES.index("value"), OUTCOMES.index("cancelled")

@@ -6,7 +6,7 @@ import enum
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from .._model import Doing
+from .._slaves import Doing
 from .history import History, Span
 
 

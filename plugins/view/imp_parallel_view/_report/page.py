@@ -9,7 +9,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import PurePath
 
-from .._model import Doing
+from .._slaves import Doing
 from .._words import counted, duration, rate
 from . import charts, statistics, tables
 from .history import History

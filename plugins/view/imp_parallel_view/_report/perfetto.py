@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from .._model import Doing
+from .._slaves import Doing
 from .history import OUTCOMES, VALUE, History
 from .idleness import Idleness
 

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from heapq import nlargest
 from typing import NamedTuple
 
-from .._model import Doing
+from .._slaves import Doing
 from .history import CANCELLED, VALUE, Failure, History
 from .idleness import Idleness, Reason
 

@@ -8,7 +8,7 @@ from html import escape
 
 from imp_parallel_core import printable
 
-from .._model import Doing
+from .._slaves import Doing
 from .._words import counted, duration, size
 from .charts import css_class
 from .history import OUTCOMES, History

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from .._model import Doing
+from .._slaves import Doing
 from .history import VALUE, History, Span
 from .idleness import Idleness
 
