@@ -74,11 +74,11 @@ def parent_of(pid: int) -> int:
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Processes]:
-    """Track the processes of a test; none may be left 2 s after it (what is left is killed)."""
+    """Track the processes of a test; none may be left 10 s after it (what is left is killed)."""
     found = Processes()
     monkeypatch.setenv(MARK, found.mark)
     yield found
-    left = found.gone_within(2.0)
+    left = found.gone_within(10.0)
     for pid in left:
         os.kill(pid, 9)
     assert not left, f"left behind: {left}"

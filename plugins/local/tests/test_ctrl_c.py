@@ -7,10 +7,10 @@ start of a function, after a call, before a jump back.
 from __future__ import annotations
 
 import dis
+import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -20,12 +20,13 @@ from imp_parallel_local import LocalSlave
 
 from imp_parallel_core import Context, Manager
 from tests.support.harness import Processes
-from tests.support.waiting import wait_until
 
 _CALLS = {
     dis.opmap[name] for name in ("CALL", "CALL_FUNCTION_EX", "JUMP_BACKWARD") if name in dis.opmap
 }
 LIMIT_S = 20.0
+LOADED = "IMP_PARALLEL_TESTS_LOADED"
+"""The variable that counts how often a result was loaded."""
 
 
 class Interrupter:
@@ -171,28 +172,27 @@ def test_an_interrupt_in_map_loses_no_item_and_no_result_and_nothing_hangs(
 
 
 def test_a_result_that_was_being_unpickled_at_a_ctrl_c_is_still_there(
-    processes: Processes,
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Slow:
+    class Interrupting:
         def __reduce__(self) -> tuple[Any, ...]:
-            return _load_slowly, ()
+            return _load_after_a_ctrl_c, ()
 
     with Manager() as manager:
         manager.add_slave(LocalSlave())
         context = manager.get_context()
-        context.add_task(Slow)
-        wait_until(lambda: manager.slaves[0].tasks_done == 1)
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
-        previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                list(context.get_results_unordered())
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, previous)
+        context.add_task(Interrupting)
+        monkeypatch.setenv(LOADED, "0")
+        with pytest.raises(KeyboardInterrupt):
+            list(context.get_results_unordered())
+        assert os.environ[LOADED] == "1"
         assert list(context.get_results_unordered()) == ["loaded"]
 
 
-def _load_slowly() -> str:
-    time.sleep(1.0)
+def _load_after_a_ctrl_c() -> str:
+    """Be interrupted when a master loads this for the first time."""
+    count = int(os.environ[LOADED])
+    os.environ[LOADED] = str(count + 1)
+    if not count:
+        signal.raise_signal(signal.SIGINT)
     return "loaded"

@@ -67,7 +67,7 @@ def test_a_script_may_end_in_any_way(
     result, out, err = finish(start_script(PRELUDE + ending))
     assert (result, out) == (code, "[1]\n")
     assert err == "" if not error else (error in err and err.count("Traceback") == 1)
-    assert not processes.gone_within(2.0)
+    assert not processes.gone_within(10.0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
@@ -84,7 +84,7 @@ def test_a_signal_ends_master_and_slaves(
     assert script.stdout.readline() == "[1]\n"
     script.send_signal(number)
     code, _, err = finish(script)
-    assert not processes.gone_within(2.0)
+    assert not processes.gone_within(10.0)
     assert code == -number
     if number == signal.SIGINT:
         assert err.count("Traceback") == 1
@@ -167,7 +167,7 @@ with Manager(output=None) as manager:
             else:
                 _, _, err = finish(script)
                 assert err == ""
-        assert not processes.gone_within(2.0)
+        assert not processes.gone_within(10.0)
 
 
 GLOBALS = """
@@ -262,7 +262,7 @@ while not any(slave.state == 'working' for slave in manager.slaves):
     time.sleep(0.01)
 """
     assert finish(start_script(PRELUDE + ending)) == (0, "[1]\nuses\n", "")
-    assert not processes.gone_within(2.0)
+    assert not processes.gone_within(10.0)
 
 
 def test_a_close_from_another_thread_ends_the_waiting_reader(one_slave: Manager) -> None:
@@ -379,7 +379,7 @@ signal.pause()
         pass
     script.kill()
     script.wait()
-    wait_until(lambda: not processes.supervisors() and not processes.runners(), 2.0)
+    wait_until(lambda: not processes.supervisors() and not processes.runners(), 10.0)
     for pid in processes.alive():  # the children are the script's own affair
         os.kill(pid, signal.SIGKILL)
     finish(script)
@@ -446,7 +446,7 @@ def test_managers_that_are_closed_at_once_leave_no_slave_and_no_thread(
         manager.add_slave(LocalSlave())
         manager.close()
         assert not launch_threads()
-        assert not processes.gone_within(5.0), "close() did not see to its end"
+        assert not processes.gone_within(10.0), "close() did not see to its end"
 
 
 def test_a_reader_of_a_context_that_another_thread_closes_first_is_told_so(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from imp_parallel_core import (
     LaunchState,
     LocalHost,
 )
+from tests.support.waiting import wait_until
 
 LOGGER = logging.getLogger("imp_parallel.sge")
 
@@ -67,6 +69,12 @@ class MadeUpHost(LocalHost):
         launch = launch_array(SGEQsubSlaveArray(count, options, via=self), bootstraps)
         assert isinstance(launch, BatchLaunch)
         return launch
+
+
+@pytest.fixture
+def asked_at_each_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have qstat asked again whenever a launch is polled."""
+    monkeypatch.setattr("imp_parallel_batch._queue_watch._FIRST_PAUSE_S", 0.0)
 
 
 @pytest.fixture
@@ -251,9 +259,12 @@ def test_a_submission_that_hangs_is_reported_ever_more_seldom(
     monkeypatch.setattr("imp_parallel_batch._submission._FIRST_S", 0.2)
     run = host.run
 
+    def said() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if "has not answered" in record.getMessage()]
+
     def slow(argv: Sequence[str], **more: object) -> CommandResult:
         if argv[0] == "qsub":
-            time.sleep(3.0)
+            wait_until(lambda: len(said()) == 3)
             raise TimeoutError("qsub did not end within 3 s")
         return run(argv, **more)  # type: ignore[arg-type]  # passed through
 
@@ -262,12 +273,13 @@ def test_a_submission_that_hangs_is_reported_ever_more_seldom(
     host.described = CommandResult(1, "", "")
     with pytest.raises(LaunchError, match="did not end within 3 s"):
         host.launch()
-    said = [record for record in caplog.records if "has not answered for" in record.getMessage()]
-    assert 2 <= len(said) <= 4  # after 0.2, 0.6 and 1.8 s
+    waited_s = [float(str(record.args[1])) for record in said() if isinstance(record.args, tuple)]
+    assert all(after >= 3 * before for before, after in itertools.pairwise(waited_s))
+    assert len(waited_s) >= 3
 
 
 def test_tasks_that_are_withdrawn_are_deleted_in_ranges_and_find_no_document(
-    host: MadeUpHost, tmp_path: Path
+    host: MadeUpHost, tmp_path: Path, asked_at_each_poll: None
 ) -> None:
     host.queue = listing((5, "qw", "", "1-9:1"))
     launch = host.launch(9)
@@ -277,26 +289,24 @@ def test_tasks_that_are_withdrawn_are_deleted_in_ranges_and_find_no_document(
     left = {path.name for path in tmp_path.glob(".imp_parallel-*/[0-9]*")}
     assert left == {"1", "2", "3", "5", "6"}
     host.queue = listing((5, "qw", "", "1-3:1,5,6"))
-    time.sleep(1.1)
     launch.poll()
     assert "qacct" not in host.asked, "nobody wants to know how they ended"
     host.queue = listing()
     launch.cancel(0.0)
 
 
-def test_a_failing_qstat_ends_no_slave(host: MadeUpHost) -> None:
+def test_a_failing_qstat_ends_no_slave(host: MadeUpHost, asked_at_each_poll: None) -> None:
     launch = host.launch()
     launch.poll()
     host.problem = TimeoutError("qstat did not end within 15 s")
     host.queue = ""
-    time.sleep(1.1)
     assert {state.phase for state in launch.poll().values()} == {LaunchPhase.RUNNING}
     host.problem, host.queue = None, listing()
     launch.cancel(0.0)
 
 
 def test_a_host_that_can_not_be_reached_ends_no_slave_and_the_documents_come_back_with_it(
-    host: MadeUpHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: MadeUpHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_at_each_poll: None
 ) -> None:
     launch = host.launch()
     launch.poll()
@@ -310,7 +320,6 @@ def test_a_host_that_can_not_be_reached_ends_no_slave_and_the_documents_come_bac
 
         for name in ("run", "remove_files", "write_files", "read_file"):
             broken.setattr(host, name, fail)
-        time.sleep(1.1)  # so that qstat is asked again
         assert {state.phase for state in launch.poll().values()} == {LaunchPhase.RUNNING}
         assert launch.log_tail(3) == ""
     launch.poll()

@@ -83,17 +83,17 @@ def test_bytes_arrive_as_they_were_sent_in_both_directions(connection: ParamikoC
     sender.join()
     assert hashlib.sha256(received).digest() == hashlib.sha256(sent).digest()
     talk.stream.close()
-    wait_until(lambda: talk.channel.exit_status() == 0, 5.0)
+    wait_until(lambda: talk.channel.exit_status() == 0, 15.0)
     talk.channel.close()
 
 
 def test_the_end_of_a_command_is_the_end_of_its_stream(connection: ParamikoConnection) -> None:
     talk = Talk(connection, "echo out; echo err >&2; exit 7")
     assert talk.receive_all() == b"out\n"
-    wait_until(lambda: talk.channel.exit_status() is not None, 5.0)
+    wait_until(lambda: talk.channel.exit_status() is not None, 15.0)
     assert talk.channel.exit_status() == 7
     assert talk.errors == b"err\n"
-    wait_until(lambda: talk.refuses(b"too late"), 5.0)
+    wait_until(lambda: talk.refuses(b"too late"), 15.0)
 
 
 def test_how_a_command_ends_is_not_known_while_it_runs_or_after_a_signal(
@@ -195,7 +195,7 @@ def test_a_killed_session_is_noticed_at_once_and_ends_the_streams(
     start = time.monotonic()
     sshd.kill_sessions()
     assert talk.receive_all() == b""
-    wait_until(lambda: lost, 5.0)
+    wait_until(lambda: lost, 15.0)
     assert time.monotonic() - start < 3.0
     assert "the connection to there" in lost[0]
     with pytest.raises(OSError, match="there"):
@@ -215,9 +215,9 @@ def test_closing_a_connection_is_no_loss_and_leaves_no_thread(person: Person, ss
     connection.close()
     connection.close()
     assert talk.receive_all() == b""
-    wait_until(lambda: not set(threading.enumerate()) - before, 5.0)
+    wait_until(lambda: not set(threading.enumerate()) - before, 15.0)
     assert not lost
-    wait_until(lambda: not sshd.started(), 5.0)
+    wait_until(lambda: not sshd.started(), 15.0)
 
 
 def test_a_forked_child_leaves_the_connection_alone(connection: ParamikoConnection) -> None:

@@ -292,7 +292,7 @@ def agent(person: Person, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     process = subprocess.Popen(
         ["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL, start_new_session=True
     )
-    wait_until(path.exists, 5.0)
+    wait_until(path.exists, 15.0)
     monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
     yield
     process.kill()

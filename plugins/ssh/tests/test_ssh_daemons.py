@@ -36,7 +36,7 @@ def test_what_a_session_starts_is_found_and_ends_with_the_daemon(
     ssh(person, "there", "sleep 300 </dev/null >/dev/null 2>&1 &")
     assert any("sleep 300" in line for line in sshd.started().values())
     sshd.stop()
-    wait_until(lambda: not sshd.started(), 5.0)
+    wait_until(lambda: not sshd.started(), 15.0)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_a_command_that_hangs_is_killed_with_what_it_started(there: OnHost) -> N
         there.host.run(["sh", "-c", line], timeout_s=1.0)
     assert time.monotonic() - begun < 15.0
     child = int((there.home / "pid").read_text())
-    wait_until(lambda: not is_alive(child), 5.0)
+    wait_until(lambda: not is_alive(child), 15.0)
 
 
 def test_a_command_that_goes_on_writing_is_killed_at_its_time_limit(there: OnHost) -> None:
@@ -256,7 +256,7 @@ def test_a_lost_connection_is_an_oserror_and_made_again(
         wait_until((person.home / "begun").exists, 20.0)
         sshd.kill_sessions()
         assert "the connection was lost while a command ran" in str(running.exception(20.0))
-    wait_until(lambda: host._shared.existing() is not connection, 5.0)
+    wait_until(lambda: host._shared.existing() is not connection, 15.0)
     assert host.run(["echo", "2"], timeout_s=20.0).stdout == "2\n"
     host.close()
 

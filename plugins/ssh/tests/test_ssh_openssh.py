@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -16,13 +18,14 @@ from imp_parallel_ssh import SSHHost, SSHSlave
 from imp_parallel_ssh._connection import Channel
 from imp_parallel_ssh._diagnosis import SshOutput
 from imp_parallel_ssh._login_node.forwarding import forwarder
+from imp_parallel_ssh._openssh.channel import OpenSSHChannel
 from imp_parallel_ssh._openssh.connection import OpenSSHConnection
 
 from imp_parallel_core import LaunchError, Manager
 from tests.support.batch import Batch, BatchArray
 from tests.support.checking import check_says_the_same
 from tests.support.sshd import ME, Person, Sshd, make_key
-from tests.support.waiting import wait_until
+from tests.support.waiting import is_alive, wait_until
 
 __all__ = ["client"]  # fixtures
 
@@ -85,6 +88,34 @@ def test_an_unknown_host_is_refused_with_its_fingerprint_and_what_to_do(
     assert f"Its host key is ssh-ed25519 {sshd.fingerprint}\n" in error
     assert str(person.known_hosts) in error
     assert error.endswith("Try it by hand: ssh there")
+
+
+@pytest.mark.parametrize("is_users", [False, True], ids=["its own", "the user's"])
+def test_an_ssh_that_does_not_heed_that_it_is_to_end_is_killed(
+    person: Person, sshd: Sshd, tmp_path: Path, is_users: bool
+) -> None:
+    path = tmp_path / "users"  # of the control socket of the user's own connection
+    person.name(sshd, "there", *([f"ControlPath {path}"] if is_users else []))
+    with ExitStack() as users:
+        if is_users:
+            command = ["ssh", "-M", "-N", "there"]
+            master = users.enter_context(subprocess.Popen(command))
+            users.callback(master.terminate)
+            wait_until(path.exists, what="the user's connection")
+        program = Path(os.environ["PATH"].partition(":")[0], "ssh")
+        program.write_text(program.read_text().replace("exec ", "trap '' TERM\nexec "))
+        connection = OpenSSHConnection("there", 10.0)
+        channel = connection.start("sleep 600", lambda data: None)
+        assert isinstance(channel, OpenSSHChannel)
+        pids = [connection._anchor.pid, channel._process.pid]
+        os.kill(pids[1], signal.SIGSTOP)  # it sets up a heeding of its own
+        begun_at = time.monotonic()
+        connection.close()
+        channel.close()
+        assert time.monotonic() - begun_at < 30.0
+        assert not [pid for pid in pids if is_alive(pid)]
+        assert not [*Path(tempfile.gettempdir()).iterdir()], "its control socket has gone, too"
+    wait_until(lambda: not sshd.started(), what="nothing goes on there")
 
 
 def test_a_quiet_configuration_does_not_hide_the_reason(person: Person, sshd: Sshd) -> None:

@@ -172,7 +172,7 @@ def test_it_ends_with_its_master_and_removes_its_folder(
     assert list(person.home.glob(".imp_parallel-*"))
     relay.close()
     relay.close()
-    wait_until(lambda: not sshd.started(), 5.0)
+    wait_until(lambda: not sshd.started(), 15.0)
     assert not list(person.home.glob(".imp_parallel-*"))
     with pytest.raises(ConnectionRefusedError):
         dial(relay)
@@ -274,7 +274,7 @@ def small_relay(sshd: Sshd, host: SSHHost, echo: Echo, person: Person) -> Iterat
     made = host.relay([echo.address], folder=folder, patience_s=30.0)
     yield made
     made.close()
-    wait_until(lambda: not sshd.started(), 5.0)
+    wait_until(lambda: not sshd.started(), 15.0)
     assert not list(person.home.glob(".imp_parallel-*"))
 
 
@@ -387,7 +387,7 @@ def test_out_of_descriptors_it_rests_and_still_goes_without_a_trace(
         assert cpu_s(pid) - spent_s < 0.3
         assert say(before, b"y") == b"y"
     small_relay.close()
-    wait_until(lambda: not sshd.started(), 5.0)
+    wait_until(lambda: not sshd.started(), 15.0)
     for each in idle:
         each.close()
 
@@ -453,7 +453,7 @@ def test_a_keeper_whose_relay_ends_says_so_in_a_line(user: OrdinaryUser) -> None
     assert keeper.wait(5.0) == 1
     assert keeper.communicate()[1] == b"the relay has ended\n"
     program, tmp = user.scratch / "relay.py", user.scratch / "tmp"
-    wait_until(lambda: sorted(user.scratch.glob("**/*")) == [program, tmp], 5.0)
+    wait_until(lambda: sorted(user.scratch.glob("**/*")) == [program, tmp], 15.0)
     again = subprocess.run(
         [sys.executable, program, "attach", socket_path],
         capture_output=True,
@@ -616,7 +616,7 @@ def test_a_relay_that_is_told_a_folder_of_somebody_elses_leaves_it(user: Ordinar
     keeper, socket_path = serve_as(user, mine)
     os.kill(child_of(keeper), signal.SIGTERM)
     keeper.communicate()
-    wait_until(lambda: not Path(socket_path).parent.exists(), 5.0)
+    wait_until(lambda: not Path(socket_path).parent.exists(), 15.0)
     assert (mine / "file").exists()
 
 

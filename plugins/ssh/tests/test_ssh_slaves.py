@@ -123,6 +123,7 @@ def test_a_host_without_the_package_is_sent_it_once_for_all_its_slaves(
     with Manager() as manager:
         manager.add_slave(SSHSlaveArray(["there"], 3, python=bare_python, client=client))
         context = manager.get_context(lambda: os.sep)
+        wait_until(lambda: [slave.state for slave in manager.slaves] == ["idle"] * 3, 60.0)
         for _ in range(12):
             context.add_task(lambda sep: time.sleep(0.2) or os.getpid())  # type: ignore[func-returns-value]  # it returns None
         pids = set(context.get_results_unordered())

@@ -141,7 +141,7 @@ def test_who_has_begun_a_hello_and_gone_is_forgotten(local: Manager) -> None:
     for length in (1, 5, 9):
         with connect(local) as stranger:
             stranger.sendall(HELLO[:length])
-    wait_until(lambda: newcomers_of(local) == 0, 5)
+    wait_until(lambda: newcomers_of(local) == 0, 15.0)
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16"], ids=["nothing", "a byte"])

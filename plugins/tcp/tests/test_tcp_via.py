@@ -93,7 +93,7 @@ def test_slaves_run_there_with_what_was_sent_and_their_output_comes_back(
         assert ".zip/imp_parallel_core" in str(results[1])
     assert gateway.relays == 1
     assert sum("hello from there" in p.read_text() for p in tmp_path.glob("slave*.output")) == 1
-    wait_until(lambda: not processes.alive(), 5.0)
+    wait_until(lambda: not processes.alive(), 15.0)
 
 
 def test_a_python_of_another_version_is_an_error_that_lists_what_was_tried(

@@ -14,6 +14,8 @@ from imp_parallel_core import SocketStream, Stream
 
 _CHUNK_BYTES = 1 << 16
 _LAST_WORDS_S = 1.0
+_TOLD_S = 0.5  # for an ssh to end by itself
+_KILLED_S = 1.0
 _CONNECTION_BROKE = 255
 
 
@@ -70,7 +72,7 @@ class OpenSSHChannel:
 
     def wait(self) -> None:
         """Wait for the end of its process, which has been told to end."""
-        self._process.wait()
+        wait_or_kill(self._process)
 
 
 def read_errors(
@@ -90,8 +92,22 @@ def read_errors(
     return thread
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> None:
     """End a process and what it started; not if it was reaped: its number may be another's."""
     if process.returncode is None:
         with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGTERM)
+            os.killpg(process.pid, number)
+
+
+def wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process that was told to end.
+
+    An ``ssh`` may be told so just before it waits for its host, and heeds that only when something
+    comes from there, so it is killed after a while.
+    """
+    try:
+        process.wait(_TOLD_S)
+    except subprocess.TimeoutExpired:
+        kill(process, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a file system hangs
+            process.wait(_KILLED_S)

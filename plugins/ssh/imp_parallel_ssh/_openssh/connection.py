@@ -28,7 +28,7 @@ from imp_parallel_core.private_folders import make_private_folder, remove_privat
 from .._connection import Channel, ForwardedStream
 from .._diagnosis import SshOutput, no_commands, was_dropped, why_not_connected
 from .._throttling import Dropped, connecting_slot
-from .channel import OpenSSHChannel, kill, read_errors
+from .channel import OpenSSHChannel, kill, read_errors, wait_or_kill
 from .forward import OpenSSHForward
 from .program import SshProgram
 
@@ -236,7 +236,7 @@ class OpenSSHConnection:
         for channel in channels:  # only now, so that they end at the same time
             channel.wait()
         if anchor is not None:
-            anchor.wait()
+            wait_or_kill(anchor)
             anchor.stdin.close()
             anchor.stdout.close()
         self._remove_folder()
