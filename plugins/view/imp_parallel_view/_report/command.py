@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from imp_parallel_core import printable
@@ -26,10 +28,11 @@ class Report:
             "failed."
         )
         parser.add_argument("record", type=Path, help="what Record has written, such as run.jsonl")
-        parser.add_argument(
+        target = parser.add_mutually_exclusive_group()
+        target.add_argument(
             "-o", "--output", type=Path, help="the HTML file; by default RECORD with .html"
         )
-        parser.add_argument(
+        target.add_argument(
             "--perfetto",
             type=Path,
             metavar="TRACE",
@@ -45,14 +48,13 @@ class Report:
 
             path = arguments.perfetto
             _check(path, arguments.record, START)
-            with path.open("w", encoding="utf-8") as file:
-                file.writelines(trace(history))
+            _write(path, trace(history))
         else:
             from .page import START, page
 
             path = arguments.output or _beside(arguments.record)
             _check(path, arguments.record, START)
-            path.write_text(page(history, reader.facts, _notes(history, reader)), encoding="utf-8")
+            _write(path, [page(history, reader.facts, _notes(history, reader))])
         print(printable(str(path)))
         return 0
 
@@ -75,6 +77,28 @@ def _check(path: Path, record: Path, start: str) -> None:
             f"{path} is nothing that this command has made, and is not overwritten: choose another "
             "name"
         )
+
+
+def _write(path: Path, pieces: Iterable[str]) -> None:
+    """Write a file as a whole: one that can't be written leaves what was there before.
+
+    Raises OSError, which names the file.
+    """
+    if path.exists() and not path.is_file():  # such as /dev/stdout
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(pieces)
+        return
+    there = path.resolve()  # a link stays one
+    part = there.with_name(f"{there.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.writelines(pieces)
+        part.replace(there)
+    except BaseException as problem:
+        part.unlink(missing_ok=True)
+        if isinstance(problem, OSError):
+            raise OSError(problem.errno, problem.strerror, str(path)) from problem
+        raise
 
 
 def _notes(history: History, reader: RecordReader) -> list[str]:
