@@ -132,3 +132,15 @@ def check(plugin: Any, name: str) -> None:
         raise PluginError(f"{problem} (the hooks are: {hooks})") from problem
     if not registry.get_hookcallers(plugin):
         raise PluginError("it implements no hook of imp_parallel (see docs/plugins.md)")
+
+
+def given_plugins(more: Any) -> list[Any]:
+    """Return the plugins that a Manager is given. Raises TypeError."""
+    try:
+        if not isinstance(more, str):
+            return list(more)
+    except TypeError:
+        pass
+    raise TypeError(
+        f"plugins={more!r}: it must be a list, also of one plugin: Manager(plugins=[…])"
+    ) from None

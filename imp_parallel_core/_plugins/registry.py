@@ -22,7 +22,7 @@ from .contract import (
     why_no_slave_type,
     why_no_transport,
 )
-from .found import DISABLE, Plugin, check, find_plugins, new_registry
+from .found import DISABLE, Plugin, check, find_plugins, given_plugins, new_registry
 
 if TYPE_CHECKING:
     from .._wire.stream import Accept
@@ -60,7 +60,7 @@ class Plugins:
         self._plugins: list[Plugin] = []  # in the order in which they are preferred
         for found in self._found.plugins:
             self._register(found)
-        for plugin in more:
+        for plugin in given_plugins(more):
             name = getattr(plugin, "__name__", type(plugin).__name__)
             try:
                 check(plugin, name)

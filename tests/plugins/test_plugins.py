@@ -531,3 +531,9 @@ def test_observers_of_a_run_see_slaves_and_failures(install: Any, tmp_path: Path
             next(context.get_results_unordered())
     states = [event.state for event in seen if isinstance(event, SlaveChanged)]
     assert states == ["launching", "gone"]
+
+
+@pytest.mark.parametrize("plugins", [object(), "imp_parallel_view", 3, None])
+def test_plugins_that_are_no_list_are_refused_with_what_to_write(plugins: Any) -> None:
+    with pytest.raises(TypeError, match=r"it must be a list, also of one plugin: Manager\(plugins"):
+        Manager(output=None, plugins=plugins)
