@@ -30,13 +30,13 @@ def words_of(page: Path) -> str:
     return html.unescape(re.sub(r"<[^>]+>", "", text))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_the_reference_describes_each_public_name(described: frozenset[str]) -> None:
     names = {f"{module}.{name}" for module in NAMES.keys() - {COMPAT} for name in NAMES[module]}
     assert sorted(names - described) == []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_the_reference_names_what_scripts_for_newer_versions_of_imp_parallel_use(
     site: Path,
 ) -> None:
@@ -45,7 +45,7 @@ def test_the_reference_names_what_scripts_for_newer_versions_of_imp_parallel_use
     assert [name for name in NAMES[COMPAT] if not re.search(rf"\b{name}\b", table)] == []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_the_reference_says_of_each_attribute_what_it_is(site: Path) -> None:
     for page in sorted((site / "reference").glob("*.html")):
         words = words_of(page)
@@ -54,7 +54,7 @@ def test_the_reference_says_of_each_attribute_what_it_is(site: Path) -> None:
         assert "(*args, **kwargs)¶" not in words, page.name
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_the_search_finds_pages_by_words_that_people_use(site: Path) -> None:
     head = (site / "how-to" / "stop-early.html").read_text(encoding="utf-8")
     index = (site / "searchindex.js").read_text(encoding="utf-8")

@@ -275,7 +275,7 @@ def test_a_system_that_takes_a_failure_for_an_empty_queue_is_found(
 
 def test_the_page_for_authors_shows_the_example_and_the_samples_as_they_are() -> None:
     page = (ROOT / "docs/batch-systems.md").read_text(encoding="utf-8")
-    system, samples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    system, samples = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     assert system in EXAMPLE.read_text(encoding="utf-8")
     assert "class Queue(BatchSystem):" in system
     assert "imp_parallel_launch" in system
