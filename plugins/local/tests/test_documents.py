@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.support.harness import Processes
 
 ROOT = Path(__file__).parents[3]
@@ -51,20 +49,6 @@ def test_the_example_of_an_optimiser_that_asks_and_is_told_finds_the_minimum(
     assert found is not None, printed
     assert abs(float(found[2]) - 0.3) < 0.11
     assert abs(float(found[3]) + 0.7) < 0.11
-
-
-DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/*.md")]
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_files_and_the_sections_that_a_document_links_to_exist(path: Path) -> None:
-    for file, section in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", path.read_text()):
-        target = path.parent / file if file else path
-        assert target.exists(), file
-        if section:
-            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
-            anchors = [re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in headings]
-            assert section in anchors, section
 
 
 def test_the_readme_names_each_promise_of_the_page_of_promises() -> None:
