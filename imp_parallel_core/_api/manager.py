@@ -152,7 +152,7 @@ class Manager:
                 can't be written.
             ClosedError: the Manager has been closed.
         """
-        self._engine.check_open()
+        self._engine.ending.check()
         if not isinstance(slave, Slave):
             raise TypeError(f"{slave!r} describes no slave (such as LocalSlave() does)")
         self._plugins.check(slave)
@@ -230,7 +230,7 @@ class Manager:
         from .context_options import checked_options
         from .open_context import OpenContext
 
-        self._engine.check_open()
+        self._engine.ending.check()
         if startup is not None and not callable(startup):
             raise TypeError(f"a set-up must be callable, and {startup!r} is not")
         options = checked_options(
@@ -278,8 +278,8 @@ class Manager:
 
         Once the Manager has been closed, all have gone. Raises ClosedError in a forked child.
         """
-        if self._engine.ending not in ("", "closed"):
-            self._engine.check_open()
+        if self._engine.ending.words not in ("", "closed"):
+            self._engine.ending.check()
         return self._engine.slaves()
 
     def close(self) -> None:
@@ -307,9 +307,9 @@ class Manager:
         engine = getattr(self, "_engine", None)  # a debugger may ask before there is one
         if engine is None:
             return "<Manager, not made yet>"
-        slaves = [] if engine.ending else engine.slaves()
-        if engine.ending:  # perhaps by now
-            return f"<Manager, {engine.ending}>"
+        slaves = [] if engine.ending.words else engine.slaves()
+        if engine.ending.words:  # perhaps by now
+            return f"<Manager, {engine.ending.words}>"
         if not slaves:
             return "<Manager of 0 slaves>"
         from .._fleet.slave_table import counted
@@ -319,7 +319,7 @@ class Manager:
 
 def _end(engine: Engine, transports: Transports, outputs: OutputFiles | LiveOutput) -> None:
     """Close the parts of a Manager that is forgotten, or that the interpreter's end finds open."""
-    engine.leave_readers()
+    engine.ending.leaves_readers = True
     _close(engine, transports, outputs)
 
 

@@ -60,7 +60,9 @@ class OpenContext:
     ) -> None:
         name = checked_name(name) or ("" if startup is None else name_of(startup))
         self.manager = manager
-        self._engine = engine
+        self._ending = engine.ending
+        self.count_slaves = engine.count_slaves
+        """Returns how many slaves there are, or are to come."""
         self._is_closed = False
         released = engine.released_parts
         book = DefinitionBook(
@@ -99,20 +101,20 @@ class OpenContext:
 
     def check(self) -> None:
         """Raise ClosedError if the Context or its Manager has been closed."""
-        if self._engine.closed_because:  # called for each task, so check_open() only if need be
-            self._engine.check_open()
+        if self._ending.why:  # called for each task, so check() only if need be
+            self._ending.check()
         if self._is_closed:
             raise ClosedError("this Context has been closed")
 
     def progress(self) -> Progress | None:
         """Return how far the tasks are; None if this or its Manager has been closed."""
-        is_closed = self._is_closed or self._engine.closed_because
+        is_closed = self._is_closed or self._ending.why
         return None if is_closed else self.requests.progress()
 
     @property
     def ending(self) -> str:
         """Why :meth:`check` raises, in the words of a ``repr``; "" while it does not."""
-        return self._engine.ending or ("closed" if self._is_closed else "")
+        return self._ending.words or ("closed" if self._is_closed else "")
 
     def close(self) -> None:
         """Forget the tasks, end those that run, and drop the set-up's values on the slaves."""
@@ -134,10 +136,6 @@ class OpenContext:
         if not 0 <= number < inbox.offered:
             raise ValueError(f"there is no task {number}: {inbox.offered} tasks have been added")
         return self.requests.cancel(inbox, number)
-
-    def count_slaves(self) -> int:
-        """Return how many slaves there are, or are to come."""
-        return self._engine.count_slaves()
 
     # ---- tasks
 

@@ -27,7 +27,7 @@ class Results:
     """
 
     def __init__(self, engine: Engine, served: ServedContext, setup_name: str) -> None:
-        self._engine = engine
+        self._ending = engine.ending
         self._served = served
         self._opener = Opener(engine.slave_names, served, setup_name)
 
@@ -38,7 +38,7 @@ class Results:
 
         An iterator claims the delivery before it hands the value to the user.
         """
-        self._engine.check_open()
+        self._ending.check()
         try:
             delivery = inbox.take(in_order=in_order, waits=waits, timeout_s=timeout_s)
         except Stopped:

@@ -17,7 +17,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from .._errors import ClosedError, Error, NoMoreSlavesError
+from .._errors import Error, NoMoreSlavesError
 from .._fleet.fleet import Fleet
 from .._fleet.record import SlaveRecord
 from .._fleet.state import SlaveState
@@ -28,6 +28,7 @@ from .._scheduler.policy import Policy
 from .._scheduler.scheduler import Scheduler
 from .._scheduler.tasks import Task
 from .._wire.link import close_quietly
+from .ending import Ending
 from .observers import Observers
 from .performer import Performer
 from .readers import Readers
@@ -46,8 +47,6 @@ _where_to = attrgetter("context", "inbox")
 
 _CLOSE_GRACE_S = 1.0
 _CLOSE_S = 5.0
-_CLOSED = "this Manager has been closed"
-_FORKED = "this Manager belongs to the process that made it; a forked child needs its own"
 
 
 class Engine:
@@ -59,7 +58,7 @@ class Engine:
     """
 
     def __init__(self, plugins: Plugins, policy: Policy) -> None:
-        self._is_forked = False
+        self.ending = Ending()
         self._observers = Observers(plugins.observers())
         self._witness: Witness | None = None
         if self._observers:
@@ -83,24 +82,11 @@ class Engine:
         self._withdrawals = Withdrawals(self._fleet, self._loop.call_at, self._readers.demand)
         self.released_parts: deque[tuple[int, int]] = deque()
         """Contexts and numbers of large parts that no task refers to any more; from any thread."""
-        self.closed_because = ""
-        """Why :meth:`check_open` raises; empty while it does not."""
-        self.ending = ""
-        """The same in the words of a ``repr``."""
-        self._ended_at: float | None = None
-        self._leaves_readers = False
         self._notice = WaitingNotice(self._has_joined, self.slaves)
         _all_engines.add(self)
         self._loop.start()
 
     # ---- called from the user's threads
-
-    def check_open(self) -> None:
-        """Raise ClosedError if it has been closed, or belongs to this process's parent."""
-        if self.closed_because:
-            if self._leaves_readers and threading.current_thread() is not threading.main_thread():
-                threading.Event().wait()  # until the process is gone
-            raise ClosedError(self.closed_because)
 
     def launch(self, records: Sequence[SlaveRecord]) -> None:
         """Launch slaves of one description."""
@@ -153,7 +139,7 @@ class Engine:
 
     def _check_reader(self) -> None:
         """Look, every second or so, after a thread that waits. Raises ClosedError."""
-        self.check_open()
+        self.ending.check()
         self._notice.look(time.monotonic())
 
     def close_context(self, id: int) -> None:
@@ -177,9 +163,9 @@ class Engine:
 
     def close(self) -> None:
         """End all slaves and the thread. Bounded; may be called twice, from any thread."""
-        if self._is_forked:
+        if self.ending.is_forked:
             return
-        self.closed_because, self.ending = _CLOSED, "closed"
+        self.ending.close()
         self._loop.stop()
         if threading.current_thread() is self._loop:
             return
@@ -192,18 +178,9 @@ class Engine:
             self._witness.telling.run_ended()
         self._observers.close()
 
-    def leave_readers(self) -> None:
-        """Let threads that read, or add tasks, stand still at the end of the interpreter.
-
-        None but daemon threads are left then. They are stopped wherever they are; an error, which
-        nobody would catch, would only put a traceback behind all that the script has printed.
-        """
-        self._leaves_readers = True
-
     def forked(self) -> None:
         """Give everything up: this process is a forked child, and the parent goes on."""
-        self._is_forked = True
-        self.closed_because, self.ending = _FORKED, "of another process"
+        self.ending.fork()
         self._abandon()
 
     def _abandon(self) -> None:
@@ -251,14 +228,12 @@ class Engine:
 
     def _end(self, problem: Exception | None) -> None:
         """Leave nobody waiting, and no slave behind."""
-        self._ended_at = time.monotonic()
-        error: Error = ClosedError(_CLOSED)
+        failure = None
         if problem is not None:  # a bug of ours
             _logger.error("the engine failed", exc_info=problem)
-            error = Error(f"the engine failed: {type(problem).__name__}: {problem}")
-        self.closed_because = str(error)
-        self.ending = "failed" if problem is not None else "closed"
-        self._readers.end(error, leaves_them=self._leaves_readers)
+            failure = Error(f"the engine failed: {type(problem).__name__}: {problem}")
+        error = self.ending.come(failure)
+        self._readers.end(error, leaves_them=self.ending.leaves_readers)
         try:
             self._fleet.close(_CLOSE_GRACE_S)
         finally:
@@ -287,7 +262,7 @@ class Engine:
     def _describe_slaves(self) -> list[SlaveInfo]:
         from .slave_list import slave_list  # most runs never ask
 
-        return slave_list(self._fleet.records, self._scheduler, self._ended_at)
+        return slave_list(self._fleet.records, self._scheduler, self.ending.at)
 
 
 _all_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
