@@ -292,7 +292,6 @@ def test_use_after_close_is_a_clear_error(one_slave: Manager) -> None:
         lambda: one_slave.get_context(),
         lambda: context.add_task(time.sleep, 0),
         lambda: context.get_results_unordered(),
-        lambda: one_slave.slaves,
     ):
         with pytest.raises(ClosedError, match="closed"):
             use()
