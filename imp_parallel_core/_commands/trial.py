@@ -18,7 +18,7 @@ from .._task_errors import RemoteError, SetupError
 from .._threads import VARIABLES
 from . import trial_tasks
 from .steps import Failed, Status, Step
-from .trial_leftovers import Leftovers
+from .trial_leftovers import Leftovers, is_of_the_end
 from .trial_report import (
     environment_step,
     modules_missing,
@@ -124,7 +124,7 @@ class Trial:
         finally:
             self._leftovers.begin_end()
             manager.close()
-            self._leftovers.wait_for(self._onlooker.thread)
+            self._leftovers.wait_for(self._onlooker.thread, self._report)
         for text in self._lost if succeeded else ():  # others of an array than the one that came
             self._report(Step("lost", Status.NEWS, text))
         step = self._leftovers.step(removes_output=succeeded)
@@ -289,7 +289,7 @@ class Trial:
             pass  # the check itself waits, and has said why
         elif message.startswith("lost "):  # if it matters, the error has all of it
             self._lost.append(message)  # also if those that were lost alike are told at the end
-        elif self._leftovers.is_ending:
+        elif self._leftovers.is_ending or is_of_the_end(message):
             self._leftovers.hear(message)
         else:
             if logger != "imp_parallel.launch":  # which only says that it lasts

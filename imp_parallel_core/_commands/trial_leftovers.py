@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 _NAME = "gone"
 _LAUNCH_END_S = 20.0  # a command that ends slaves, and hangs, is killed by then: it has words
 _OF_WAITING = re.compile(r"^still ending after | still \w+ after | has not connected")
+_OF_THE_END = re.compile(r"^could not end | may still be there ")
+_AFTER_ALL = re.compile(r"^(job \S+ )is deleted after all$")
 _STARTED_AT = 19  # the field of /proc/PID/stat behind the command's name
+
+
+def is_of_the_end(message: str) -> bool:
+    """Whether a warning says that something may be left, at whatever time it comes."""
+    return bool(_OF_THE_END.search(message) or _AFTER_ALL.match(message))
 
 
 class Leftovers:
@@ -50,19 +57,30 @@ class Leftovers:
         self._began_at = time.monotonic()
 
     def hear(self, message: str) -> None:
-        """Take a warning that came while they were ended.
+        """Take a warning that came while they were ended, or that something may be left.
 
         One may come late that they are waited for, and the core's of launches that have not come to
         their end comes before :meth:`wait_for` knows more.
         """
-        if not _OF_WAITING.search(message):
+        after_all = _AFTER_ALL.match(message)
+        if after_all:
+            self._said = [each for each in self._said if after_all[1] not in each]
+        elif not _OF_WAITING.search(message):
             self._said.append(message)
 
-    def wait_for(self, launch: threading.Thread | None) -> None:
-        """Wait for the end of the launch longer than a script would: it may say what is left."""
-        if launch is None:
+    def wait_for(self, launch: threading.Thread | None, tell: Callable[[Step], None]) -> None:
+        """Wait for the end of the launch longer than a script would: it may say what is left.
+
+        Args:
+            launch: its thread.
+            tell: is told that this takes long.
+        """
+        if launch is None or not launch.is_alive():
             return
-        launch.join(_LAUNCH_END_S)
+        limit_s = _LAUNCH_END_S
+        text = f"its launch takes long to end, and is given {limit_s:g} s for its last words"
+        tell(Step("waits", Status.NEWS, text))
+        launch.join(limit_s)
         if launch.is_alive():
             waited_s = time.monotonic() - self._began_at
             self._said.append(f"{launch.name} has not come to its end for {waited_s:.0f} s")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from .._plugins.hookspecs import hookimpl
@@ -47,15 +47,19 @@ class Onlooker:
         self.thread = threading.current_thread()
         launch = yield
         if launch is not None:
-            self.addresses = bootstraps[0].addresses
-            self.job = str(getattr(launch, "job", ""))
-            command = getattr(launch, "command", ())
-            if isinstance(command, Mapping):
-                command = command.get(bootstraps[0].index, ())
-            self.command = describe_command(list(map(str, command)))
+            with suppress(Exception):  # the plugin's: who only looks on must not lose the launch
+                self._note(launch, bootstraps)
             self.is_launched = True
             self._tell(self)
         return launch
+
+    def _note(self, launch: Launch, bootstraps: Sequence[Bootstrap]) -> None:
+        self.addresses = bootstraps[0].addresses
+        self.job = str(getattr(launch, "job", ""))
+        command = getattr(launch, "command", ())
+        if isinstance(command, Mapping):
+            command = command.get(bootstraps[0].index, ())
+        self.command = describe_command(list(map(str, command)))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from imp_parallel_core._commands.steps import Status
+from imp_parallel_core._commands.steps import Status, Step
 from imp_parallel_core._commands.trial_leftovers import Leftovers
 from tests.fleet.test_slave_table import INFO
 
@@ -78,12 +78,23 @@ def test_a_late_word_that_slaves_are_waited_for_is_no_failure(message: str) -> N
     assert after(leftovers)[0] is Status.OK
 
 
+def test_a_job_that_is_deleted_after_all_is_not_left() -> None:
+    leftovers = Leftovers()
+    leftovers.begin_end()
+    leftovers.hear("job 5 may still be there (qdel has not come to its end for 3 s). Delete it")
+    leftovers.hear("job 55 may still be there (Eqw). Delete it")
+    leftovers.hear("job 5 is deleted after all")
+    assert after(leftovers) == (Status.FAILED, "job 55 may still be there (Eqw). Delete it")
+
+
 def test_a_launch_is_waited_for_which_says_what_is_left_when_its_command_has_been_killed() -> None:
     leftovers = Leftovers()
     leftovers.begin_end()
     launch = threading.Timer(0.3, leftovers.hear, ["job 5 may be left"])
     launch.start()
-    leftovers.wait_for(launch)
+    told: list[Step] = []
+    leftovers.wait_for(launch, told.append)
+    assert "takes long to end" in told[0].text
     assert after(leftovers) == (Status.FAILED, "job 5 may be left")
 
 
@@ -94,7 +105,9 @@ def test_a_launch_that_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch) ->
     ends = threading.Event()
     launch = threading.Thread(target=ends.wait, name="imp_parallel launch of MySlave()")
     launch.start()
-    leftovers.wait_for(launch)
+    told: list[Step] = []
+    leftovers.wait_for(launch, told.append)
+    assert "takes long to end" in told[0].text
     ends.set()
     launch.join()
     status, text = after(leftovers)
