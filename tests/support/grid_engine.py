@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.as_root import as_root, can_be_root, run_as_root, signal_as_root
+from tests.support.batch_suite.running import check_that_nothing_is_left
 from tests.support.grid_engine_files import (
     BOOTSTRAP,
     ENVIRONMENT,
@@ -53,14 +54,6 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
-
-
-def _ends_soon(pid: int) -> bool:
-    try:
-        wait_until(lambda: not is_alive(pid), 5.0)
-    except AssertionError:
-        return False
-    return True
 
 
 class Cell:
@@ -192,10 +185,7 @@ class Cell:
         if self.jobs():
             self.try_run("qdel", "-f", "-u", "*")
             wait_until(lambda: not self.jobs(), what="an empty queue")
-        left = {pid: line for pid, line in self.processes().items() if not _ends_soon(pid)}
-        signal_as_root(signal.SIGKILL, *left)
-        assert not kept, f"left in the queue: {kept}"
-        assert not left, f"left running: {left}"
+        check_that_nothing_is_left(kept, self.processes())
 
     def processes(self) -> dict[int, str]:
         """Return pid and command line of each process of a job."""

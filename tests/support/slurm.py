@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.as_root import as_root, can_be_root, run_as_root, signal_as_root
+from tests.support.batch_suite.running import check_that_nothing_is_left
 from tests.support.grid_engine import SYSTEM_PATH, free_port
 from tests.support.packages import CanNotBeHad, need_programs
 from tests.support.slurm_files import CGROUP, CONFIGURATION, NODE
@@ -202,10 +203,7 @@ class Slurm:
         yield
         kept = self.kept_jobs()
         self._end_all_jobs()
-        left = {pid: words for pid, words in self.processes().items() if not _ends_soon(pid)}
-        signal_as_root(signal.SIGKILL, *left)
-        assert not kept, f"left in the queue: {kept}"
-        assert not left, f"left running: {left}"
+        check_that_nothing_is_left(kept, self.processes())
 
     def _end_all_jobs(self) -> None:
         if jobs := self.run("squeue", "-h", "-o", "%A").split():
@@ -285,11 +283,3 @@ def _parent_of(pid: int) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
         return 0
-
-
-def _ends_soon(pid: int) -> bool:
-    try:
-        wait_until(lambda: not is_alive(pid), 10.0)
-    except AssertionError:
-        return False
-    return True

@@ -9,6 +9,7 @@ import pytest
 from harness_sge import GridEngineBatch
 
 from tests.support.batch_suite.cluster import BatchCluster
+from tests.support.batch_suite.running import started, used_in
 from tests.support.cluster_network import LOGIN, ClusterNetwork, cluster_network
 from tests.support.grid_engine import Cell, install
 from tests.support.packages import need
@@ -21,21 +22,14 @@ __all__ = ["cluster_network"]  # a fixture
 def cell() -> Iterator[Cell]:
     """Start a Grid Engine for all tests that need one, and end it."""
     need("on Grid Engine", install)
-    made = Cell()
-    try:
-        made.start()
+    with started(Cell()) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture
-def cluster(cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cell]:
+def cluster(cell: Cell, tmp_path: Path) -> Iterator[Cell]:
     """Have the test run on a submit host; what it leaves there is its failure."""
-    for name, value in cell.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    with cell.in_use():
+    with used_in(tmp_path, cell):
         yield cell
 
 

@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,16 @@ import pytest
 from harness_sge import manager_of, start_in_environment, submissions_in
 from imp_parallel_sge import SGEQsubSlaveArray
 
-from imp_parallel_core import Context, Manager
-from tests.support.batch_suite.slaves import squared, squares, states, wait_for
+from imp_parallel_core import Manager
+from tests.support.batch_suite.slaves import (
+    Thrifty,
+    read_meanwhile,
+    squared,
+    squares,
+    states,
+    wait_for,
+    wait_for_file,
+)
 from tests.support.grid_engine import Cell
 from tests.support.scripts import Scripts, finish
 from tests.support.waiting import wait_until
@@ -286,16 +293,6 @@ def test_a_parallel_environment_removes_what_an_earlier_run_left(
     assert not left.exists()
 
 
-class Thrifty(Manager):
-    surplus_timeout = 1.0
-
-
-def wait_for_file(path: str) -> str:
-    while not Path(path).exists():
-        time.sleep(0.05)
-    return path
-
-
 @pytest.fixture
 def full(cluster: Cell) -> Iterator[Manager]:
     """A Manager with eight slaves that run, and twelve that wait."""
@@ -303,15 +300,6 @@ def full(cluster: Cell) -> Iterator[Manager]:
         manager.add_slave(SGEQsubSlaveArray(20))
         wait_for(manager, *["idle"] * 8, *["queued"] * 12)
         yield manager
-
-
-def read_meanwhile(context: Context) -> tuple[threading.Thread, list[str]]:
-    """Read all results in a thread."""
-    found: list[str] = []
-    results = context.get_results_unordered()
-    reader = threading.Thread(target=lambda: found.extend(results))
-    reader.start()
-    return reader, found
 
 
 def waiting_in(cluster: Cell) -> int:

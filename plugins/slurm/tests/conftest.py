@@ -9,6 +9,7 @@ import pytest
 from harness_slurm import Log, SlurmBatch
 
 from tests.support.batch_suite.cluster import BatchCluster
+from tests.support.batch_suite.running import started, used_in
 from tests.support.packages import need
 from tests.support.scripts import Scripts
 from tests.support.slurm import Slurm, install
@@ -18,21 +19,14 @@ from tests.support.slurm import Slurm, install
 def running_slurm() -> Iterator[Slurm]:
     """Start a Slurm for all tests that need one, and end it."""
     need("on Slurm", install)
-    made = Slurm()
-    try:
-        made.start()
+    with started(Slurm()) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture
-def slurm(running_slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
+def slurm(running_slurm: Slurm, tmp_path: Path) -> Iterator[Slurm]:
     """Have the test run where jobs are submitted; what it leaves there is its failure."""
-    for name, value in running_slurm.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    with running_slurm.in_use():
+    with used_in(tmp_path, running_slurm):
         yield running_slurm
 
 

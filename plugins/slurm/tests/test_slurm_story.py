@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from pathlib import Path
 
 import pytest
 from harness_slurm import Impatient, manager_of
 
-from imp_parallel_core import Manager
-from tests.support.batch_suite.slaves import squared, squares, wait_for
+from tests.support.batch_suite.slaves import (
+    Thrifty,
+    read_meanwhile,
+    squared,
+    squares,
+    wait_for,
+    wait_for_file,
+)
 from tests.support.slurm import NODES, SLOTS, Slurm
 from tests.support.waiting import wait_until
 
@@ -49,16 +53,6 @@ def test_a_suspended_slave_is_known_to_be_stopped_and_goes_on(slurm: Slurm) -> N
         wait_for(manager, "idle", "idle")
 
 
-class Thrifty(Manager):
-    surplus_timeout = 1.0
-
-
-def wait_for_file(path: str) -> str:
-    while not Path(path).exists():
-        time.sleep(0.05)
-    return path
-
-
 def test_jobs_that_wait_in_vain_are_deleted_one_is_kept_for_each_task(
     slurm: Slurm, tmp_path: Path
 ) -> None:
@@ -68,10 +62,7 @@ def test_jobs_that_wait_in_vain_are_deleted_one_is_kept_for_each_task(
         context = manager.get_context()
         for _ in range(2):
             context.add_task(wait_for_file, "go")
-        found: list[str] = []
-        results = context.get_results_unordered()
-        reader = threading.Thread(target=lambda: found.extend(results))
-        reader.start()
+        reader, found = read_meanwhile(context)
         wait_until(lambda: len(slurm.jobs("pending")) == 2, 60.0, "the deletion")
         assert [slave.state for slave in manager.slaves[slots + 2 :]] == ["gone"] * 4
         assert "not needed" in manager.slaves[-1].detail

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from imp_parallel_core import Context, Manager
 from tests.support.batch_suite.cluster import BatchCluster
@@ -29,6 +31,27 @@ def wait_for(manager: Manager, *expected: str) -> None:
     """Wait until the slaves' states are these."""
     what = f"{expected}: {manager.slaves}"
     wait_until(lambda: states(manager) == list(expected), 60.0, what)
+
+
+class Thrifty(Manager):
+    """A Manager that soon withdraws jobs that wait in vain."""
+
+    surplus_timeout = 1.0
+
+
+def wait_for_file(path: str) -> str:
+    """Return when a file is there: a task that lasts as long as a test wants."""
+    wait_until(Path(path).exists, 600.0)
+    return path
+
+
+def read_meanwhile(context: Context) -> tuple[threading.Thread, list[str]]:
+    """Read all results in a thread."""
+    found: list[str] = []
+    results = context.get_results_unordered()
+    reader = threading.Thread(target=lambda: found.extend(results))
+    reader.start()
+    return reader, found
 
 
 def squares(context: Context, count: int, seconds: float = 0.05) -> None:
