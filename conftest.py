@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from imp_parallel_core._explained import forget_what_was_said
+
 pytest.register_assert_rewrite("tests.support.batch_suite")
 
 # How long an example takes depends on what else the machine does; each test has a time limit.
@@ -22,6 +24,12 @@ for _number, _default in (
 ):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _default)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_has_been_explained_before() -> None:
+    """Let the first message of each test that is said again and again have its last line."""
+    forget_what_was_said()
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ResultTimeoutError,
         UnreadResultsWarning,
     )
+    from ._explained import explained
     from ._fleet.info import SlaveInfo
     from ._plugins.bootstrap import Bootstrap
     from ._plugins.command_host import CommandHost, CommandResult, LocalHost
@@ -109,6 +110,7 @@ _MODULES = {
         "TaskMemoryError",
         "TooManyFailuresError",
     ),
+    "_explained": ("explained",),
     "_plugins.events": (
         "ContextDone",
         "ContextOpened",
@@ -223,6 +225,7 @@ __all__ = [
     "WithdrawingLaunch",
     "__version__",
     "current_task",
+    "explained",
     "find_gpus",
     "hookimpl",
     "open_output",

@@ -26,17 +26,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ._explained import explained
 from ._printable import printable_lines
 
 
 class Error(Exception):
     """The base of all errors that this library raises on purpose.
 
-    A message may quote a slave or a server. It is always printable.
+    A message may quote a slave or a server. It is always printable. Its last line names what
+    ``imp-parallel explain`` says of it, if there is something.
     """
 
+    _explained_by: Sequence[str] = ()  # the keys of the sections that explain each error of a class
+
     def __init__(self, message: str = "") -> None:
-        super().__init__(printable_lines(message))
+        super().__init__(printable_lines(explained(message, *self._explained_by)))
 
 
 class PicklingError(Error):
@@ -45,6 +49,8 @@ class PicklingError(Error):
     Attributes:
         culprit: the path to the innermost part that can't be pickled, such as ``args[0].lock``.
     """
+
+    _explained_by = ("cant-be-pickled",)
 
     def __init__(self, message: str, *, culprit: str = "") -> None:
         super().__init__(message)
@@ -57,6 +63,8 @@ class ResultTimeoutError(Error, TimeoutError):
     Attributes:
         timeout_s: how long the reader has waited.
     """
+
+    _explained_by = ("no-result-in-time",)
 
     def __init__(self, message: str, *, timeout_s: float | None = None) -> None:
         super().__init__(message)
@@ -76,6 +84,8 @@ class NoMoreSlavesError(Error):
         failures: for each slave that failed, a text that says how, with the end of its output.
     """
 
+    _explained_by = ("no-slave-left",)
+
     def __init__(self, message: str, *, failures: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.failures = tuple(failures)
@@ -83,6 +93,8 @@ class NoMoreSlavesError(Error):
 
 class NoSlaveStartedError(NoMoreSlavesError, NetworkError):
     """No slave is left, and none has ever started."""
+
+    _explained_by = ("no-slave-started",)
 
 
 class LaunchError(Error):
@@ -119,6 +131,8 @@ class PluginError(Error):
 
 class ClosedError(Error):
     """The Manager or the Context has been closed, or belongs to the parent of this process."""
+
+    _explained_by = ("already-closed",)
 
 
 class UnreadResultsWarning(UserWarning):

@@ -127,6 +127,8 @@ class RemoteError(TaskError):
             of each item.
     """
 
+    _explained_by = ("task-raised",)
+
     def __init__(
         self,
         message: str,
@@ -177,6 +179,8 @@ class SetupError(RemoteError):
     Each task of the context ends with this error; other contexts go on.
     """
 
+    _explained_by = ("setup-failed",)
+
 
 class TaskLostError(TaskError):
     """A task ended its runner in each of its attempts, and was given up.
@@ -188,6 +192,8 @@ class TaskLostError(TaskError):
         number: as of a :class:`RemoteError`.
         args_of_task: as of a :class:`RemoteError`.
     """
+
+    _explained_by = ("task-given-up",)
 
     def __init__(
         self,
@@ -220,6 +226,8 @@ class TaskMemoryError(TaskError):
         args_of_task: as of a :class:`RemoteError`.
     """
 
+    _explained_by = ("too-much-memory",)
+
     def __init__(
         self,
         message: str,
@@ -248,6 +256,8 @@ class TooManyFailuresError(Error):
     Attributes:
         errors: the error of each of them, in the order in which they failed.
     """
+
+    _explained_by = ("too-many-failures",)
 
     def __init__(self, message: str, *, errors: Sequence[TaskError] = ()) -> None:
         super().__init__(message)

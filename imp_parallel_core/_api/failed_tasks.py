@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._code.exception_facts import ExceptionFacts, read_facts
 from .._code.references import resolving, unpickle_task
 from .._code.reprs import describe, describe_task, describe_text, join_bounded
+from .._explained import explained
 from .._light_typing import NamedTuple
 from .._printable import printable_lines
 from .._printed import Attempt, output_of, quote
@@ -121,6 +122,8 @@ def _remote_error(
         )
         if output:
             message += f"\n  the last lines that it printed:\n{quote(output)}"
+    if facts.type_name.endswith("ModuleNotFoundError"):
+        message = explained(message, "module-not-found")
     error = (SetupError if is_setup else RemoteError)(
         message,
         exc=exc,

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from .._errors import Error
+from .._explained import explained
 
 _IMPORTS = "importlib._bootstrap_external", "exec_module"
 
@@ -23,11 +24,12 @@ def check_no_slave_imports_this() -> None:
     while frame is not None:
         name = str(frame.f_globals.get("__name__"))
         if (name, frame.f_code.co_name) == _IMPORTS:
-            raise Error(
+            text = (
                 f"a slave imports the module {module}, since a task needs something of it, and the "
                 "module makes a Manager when it is imported. Let it do so only where it is run as "
                 'the script: if __name__ == "__main__": …, or in a function.'
             )
+            raise Error(explained(text, "manager-in-module"))
         if frame.f_code.co_name == "<module>":
             module = name
         frame = frame.f_back

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._errors import ClosedError, UnreadResultsWarning
+from .._explained import explained
 from .open_context import OpenContext
 
 _INTERRUPTED = -1
@@ -37,12 +38,12 @@ class Readings:
         if left_when == _last_shown():
             self.left_when = left_when
         elif self._open.inbox.has_unread:
-            warnings.warn(
+            text = (
                 "reading the results of this context was cut short, and what it left unread will "
-                "come among the results of the new tasks; context.clear() forgets it",
-                UnreadResultsWarning,
-                stacklevel=3,
+                "come among the results of the new tasks; context.clear() forgets it"
             )
+            text = explained(text, "unread-results")
+            warnings.warn(text, UnreadResultsWarning, stacklevel=3)
 
     def iterate(
         self,

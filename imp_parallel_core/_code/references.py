@@ -18,6 +18,7 @@ from functools import cached_property, lru_cache
 from importlib import import_module
 from types import CellType, CodeType, FunctionType, new_class
 
+from .._explained import explained
 from .._light_typing import Any, Protocol
 from .._wire.shared_memory import open_segment
 
@@ -115,6 +116,7 @@ def change_path(
     used, refusals = usable(new, facts, cwd)
     for entry, reason in refusals.items():
         text = f"{entry} is not imported from, since somebody else may be behind it: {reason}"
+        text = explained(text, "untrusted-file", once=True)
         print(f"imp_parallel: {text}", file=sys.stderr)
     path, new = [entry for entry in path if entry not in refusals], used
     here = [entry for entry in sys.path if entry not in new and entry not in old]

@@ -2,7 +2,9 @@
 
 Nothing else imports this room: it uses Managers as scripts do. Read :mod:`.main` first, which
 runs the subcommand that is chosen; :mod:`.brought` finds those of plugins. The core's own are
-:mod:`.rerun`; :mod:`.plugins`, which prints what :mod:`.inventory` has found; and :mod:`.check`.
+:mod:`.rerun`; :mod:`.plugins`, which prints what :mod:`.inventory` has found; :mod:`.check`; and
+:mod:`.explain`, which finds the :mod:`.explanations` that are :mod:`.matching`, and shows their
+Markdown as :mod:`.plain_text`.
 
 A check reads its :mod:`.expression` and makes a :mod:`.trial`, which tells :mod:`.steps`. It runs
 :mod:`.trial_tasks`, sees :mod:`.trial_signs` of what happens, looks for :mod:`.trial_leftovers`,

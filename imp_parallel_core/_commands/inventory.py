@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import imp_parallel_core
 
 from .._plugins.contract import shown, why_no_slave_type, why_no_subcommand, why_no_transport
+from .._plugins.explanations import read_explanations
 from .._plugins.found import DISABLE, Found, Plugin, find_plugins
 from .._plugins.registry import Answer, Plugins
 from .._plugins.slaves import Slave
@@ -32,6 +33,7 @@ class Brought(NamedTuple):
         transports: the names of its transports, as far as slave classes that are installed use
             them.
         commands: the names of its subcommands of ``imp-parallel``.
+        explanations: the keys of its sections for ``imp-parallel explain``.
         observers: the names of its classes for ``Manager(plugins=[…])``: those with an
             ``imp_parallel_observe`` that the plugin's package names in ``__all__``.
         hooks: the hooks that it implements.
@@ -46,6 +48,7 @@ class Brought(NamedTuple):
     hosts: Sequence[str] = ()
     transports: Sequence[str] = ()
     commands: Sequence[str] = ()
+    explanations: Sequence[str] = ()
     observers: Sequence[str] = ()
     hooks: Sequence[str] = ()
     problem: str = ""
@@ -123,6 +126,7 @@ class _Gathered:
         self.hosts: list[str] = []
         self.transports: list[str] = []
         self.commands: list[str] = []
+        self.explanations: list[str] = []
         self.problems: list[str] = []
 
 
@@ -157,6 +161,13 @@ def _ask_all(found: Found, plugins: Plugins, commands: Sequence[str]) -> list[Br
                 one.problems.append(f"its command {shown(command)} can't be used: {why}")
             else:
                 bring(one.commands, "command", command.name, answer)
+    for answer in _valid(plugins, "imp_parallel_explanations", str, gathered):
+        one = gathered[answer.found.label]
+        try:
+            for explanation in read_explanations(answer.value):
+                bring(one.explanations, "explanation", explanation.key, answer)
+        except ValueError as problem:
+            one.problems.append(f"its explanations can't be used: {problem}")
     for name in filter(None, used_transports):
         for answer in _valid(plugins, "imp_parallel_transport", object, gathered, name=name):
             one = gathered[answer.found.label]
@@ -198,6 +209,7 @@ def _brought(plugin: Plugin, gathered: _Gathered, plugins: Plugins) -> Brought:
         sorted(gathered.hosts),
         sorted(gathered.transports),
         sorted(gathered.commands),
+        sorted(gathered.explanations),
         _observers_in(plugin.module),
         plugins.hooks_of(plugin),
         problems=gathered.problems,

@@ -14,6 +14,7 @@ from .._plugins.registry import Plugins
 from .._printable import printable, printable_lines
 from .brought import BroughtSubcommand, find_subcommands
 from .check import Check
+from .explain import Explain
 from .plugins import ListPlugins
 from .rerun import Rerun
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from .._plugins.subcommand import Subcommand
 
 PROGRAM = "imp-parallel"
-_NAMES = ["check", "plugins", "rerun"]
-_OURS: Sequence[Subcommand] = [Check(), ListPlugins(_NAMES), Rerun()]
+_NAMES = ["check", "explain", "plugins", "rerun"]
+_OURS: Sequence[Subcommand] = [Check(), Explain(), ListPlugins(_NAMES), Rerun()]
 _INTERRUPTED = 130  # what a shell returns for a program that Ctrl-C has ended
 
 

@@ -64,6 +64,7 @@ def _lines(inventory: Inventory) -> Iterator[str]:
             "hosts": brought.hosts,
             "transports": brought.transports,
             "commands": brought.commands,
+            "explains": brought.explanations,
             "observers": brought.observers,
         }
         for what, names in rows.items():

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from .._explained import explained
 from ..reminder import Reminder
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class WaitingNotice:
         if self._reminder.remind(waited_s):
             slaves = self._slaves()
             if slaves:  # else an error says so
-                _logger.warning("%s", notice(slaves, waited_s))
+                text = explained(notice(slaves, waited_s), "no-slave-has-worked", once=True)
+                _logger.warning("%s", text)
 
 
 def notice(slaves: Sequence[SlaveInfo], waited_s: float) -> str:

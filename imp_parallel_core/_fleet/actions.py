@@ -28,9 +28,10 @@ class Lost(NamedTuple):
 
 
 class Warn(NamedTuple):
-    """Tell people of what is out of the ordinary."""
+    """Tell people of what is out of the ordinary; ``key`` is of the section that explains it."""
 
     text: str
+    key: str = ""
 
 
 class Inform(NamedTuple):

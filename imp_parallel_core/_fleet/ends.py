@@ -6,6 +6,7 @@ an answer that does not come in time counts as one that says nothing.
 
 from __future__ import annotations
 
+from .._explained import explained
 from .._scheduler.scheduler import Scheduler
 from .actions import Ask, Close, ForgetRunner, Lost, Tell, TellLaunch
 from .evidence import Evidence
@@ -107,6 +108,7 @@ def lost(life: LifeState, text: str, *, is_charged: bool) -> None:
         return
     life.stage = Stage.GONE
     life.question = None
+    text = explained(text)  # it may quote errors
     life.how_it_went = text.partition("\n")[0]
     close_newcomers(life)
     life.end_session()

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._explained import explained
 from .._plugins.registry import Plugins
 from .._scheduler.actions import Action
 from .._wire import protocol
@@ -212,8 +213,9 @@ class Fleet:
                     self._changed(record)
                 case Ping():
                     _ping(record.link)
-                case Warn(text):
-                    _logger.warning("%s", text)
+                case Warn(text, key):
+                    said = explained(text, key, once=True) if key else text
+                    _logger.warning("%s", said)
                 case Listen() | Close() | Refuse() | Welcome() | Resume():
                     self._perform_on_stream(record, action)
                 case ForgetRunner():

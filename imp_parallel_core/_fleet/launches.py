@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from .._errors import Error, LaunchError
+from .._explained import explained
 from .._launch.queued import waiting
 from .._launch.reports import LaunchReports
 from .._launch.watch import LaunchWatch
@@ -72,10 +73,11 @@ class Launches:
         try:
             watch.start()
         except RuntimeError as problem:  # there can't be another thread
-            error = LaunchError(
+            text = (
                 f"{problem}: the master has reached a limit of processes and threads (ulimit -u). "
                 "Raise the limit, or add fewer slaves."
             )
+            error = LaunchError(explained(text, "process-limit"))
             reports.launch_failed([record.index for record in records], error)
             return
         self._watches = [earlier for earlier in self._watches if earlier.is_alive()]
@@ -108,7 +110,8 @@ class Launches:
 
         def look() -> None:
             if not self._is_over and reports.is_awaited:
-                _logger.warning("%s has not come to its end for %.0f s", watch.name, waited_s)
+                text = f"{watch.name} has not come to its end for {waited_s:.0f} s"
+                _logger.warning("%s", explained(text, "plugin-hangs", once=True))
                 self._await_launched(watch, reports, 2 * waited_s, begun_at)
 
         self._loop.call_at(begun_at + waited_s, look)

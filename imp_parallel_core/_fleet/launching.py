@@ -5,6 +5,7 @@ It is part of the slave's life, and as pure: times come in with the events.
 
 from __future__ import annotations
 
+from .._explained import explained
 from .._light_typing import NamedTuple
 from .._plugins.launch import LaunchPhase, LaunchState
 
@@ -60,7 +61,8 @@ class Launching:
         """Return what should have come by now."""
         limit = f"within {self._connect_s:g} s (connect_timeout)"
         if self._connect_by <= now:
-            return Overdue(f"it was started, but did not connect {limit}", is_of_launch=False)
+            text = f"it was started, but did not connect {limit}"
+            return Overdue(explained(text, "slave-not-connected"), is_of_launch=False)
         if self._states_by <= now:
             return Overdue(f"its launch has not said how it is {limit}", is_of_launch=True)
         return None

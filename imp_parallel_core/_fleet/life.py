@@ -46,6 +46,7 @@ of an earlier launch never strikes a later one.
 
 from __future__ import annotations
 
+from .._explained import explained
 from .._plugins.launch import LaunchPhase, LaunchState
 from .._scheduler.scheduler import Scheduler
 from . import ends, sessions, silence
@@ -291,7 +292,7 @@ class SlaveLife(LifeState):
         if self.session is not None:
             self.session.is_leaving = True
             self.session.leaves_because = reason
-            self.warn(f" leaves: it {reason}")
+            self.warn(f" leaves: it {reason}", "slave-leaves")
             self.actions.append(Tell(Scheduler.slave_leaving))
         return self.flush(now)
 
@@ -300,7 +301,7 @@ class SlaveLife(LifeState):
         if self.session is not None:
             self.session.is_paused = True
             self.session.paused_because = reason
-            self.warn(f" gets no tasks for a while: it {reason}")
+            self.warn(f" gets no tasks for a while: it {reason}", "slave-set-aside")
             self.actions.append(Tell(Scheduler.slave_away))
         return self.flush(now)
 
@@ -350,7 +351,7 @@ class SlaveLife(LifeState):
     def set_aside(self, deaths: int, now: float) -> Actions:
         """It gets no tasks for a while: so many have died on it, one after the other."""
         self.aside = f"{deaths} tasks in a row have died here, while other slaves work"
-        self.warn(f" gets no tasks for a while: {self.aside}")
+        self.warn(f" gets no tasks for a while: {self.aside}", "slave-set-aside")
         return self.flush(now)
 
     def take_up(self, now: float) -> Actions:

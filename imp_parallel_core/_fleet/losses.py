@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from .._errors import NoMoreSlavesError, NoSlaveStartedError
+from .._explained import explained
 from .record import SlaveRecord
 
 _logger = logging.getLogger("imp_parallel.slaves")
@@ -43,7 +44,7 @@ class LossLog:
             more.append(record.index)
             return
         self._more[kind] = []
-        _logger.warning("lost %s", record.failure)
+        _logger.warning("lost %s", explained(record.failure))  # (it may quote errors)
         self._call_at(time.monotonic() + _GATHER_S, lambda: self._tell(kind))
 
     def tell_all(self) -> None:

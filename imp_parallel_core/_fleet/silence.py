@@ -57,7 +57,7 @@ def hear(life: LifeState, session: SessionState) -> None:
 
 def _suspect(life: LifeState, session: SessionState, silent_s: float) -> None:
     """A slave has not been heard for long: its tasks may begin elsewhere."""
-    life.warn(f" has not been heard for {silent_s:.1f} s")
+    life.warn(f" has not been heard for {silent_s:.1f} s", "slave-not-heard")
     session.is_suspected = True
     session.silence = f"not heard for {silent_s:.0f} s"
     session.silence_told.note_told(silent_s)

@@ -246,9 +246,9 @@ class LifeState:
     def __str__(self) -> str:
         return f"{self.name} ({self.host})" if self.host else self.name
 
-    def warn(self, text: str) -> None:
-        """Have people told of something about this slave."""
-        self.actions.append(Warn(f"{self}{text}"))
+    def warn(self, text: str, key: str = "") -> None:
+        """Have people told of something about this slave; the key is of what explains it."""
+        self.actions.append(Warn(f"{self}{text}", key))
 
     def end_session(self) -> None:
         """Have the session forgotten, if there is one."""

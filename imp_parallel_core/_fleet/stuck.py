@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from .._explained import explained
 from ..reminder import SharedReminder
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ class StuckLaunches:
             alike = self._shared.remind(watch, (watch.plugin, call.method), call.since, now)
             if alike:
                 more = f" (and {len(alike) - 1} more launches likewise)" if len(alike) > 1 else ""
-                _logger.warning(
-                    "plugin %s: %s() of the launch of %s has not returned for %.0f s%s; meanwhile "
-                    "nobody knows how its slaves are that have not connected",
-                    *(watch.plugin, call.method, watch.what, max(alike.values()), more),
+                text = (
+                    f"plugin {watch.plugin}: {call.method}() of the launch of {watch.what} has not "
+                    f"returned for {max(alike.values()):.0f} s{more}; meanwhile nobody knows how "
+                    "its slaves are that have not connected"
                 )
+                _logger.warning("%s", explained(text, "plugin-hangs", once=True))

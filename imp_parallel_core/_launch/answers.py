@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+from .._explained import without_keys
 from .._plugins.contract import (
     checked_states,
     checked_text,
@@ -66,7 +67,8 @@ class Answers:
                 answer = ask()
         except BaseException as problem:  # the plugin's, perhaps a SystemExit
             failures = self._failures[question] = self._failures.get(question, 0) + 1
-            text = printable(described(problem, package_of(type(launch).__module__)))
+            words, _ = without_keys(described(problem, package_of(type(launch).__module__)))
+            text = printable(words)
             if question == "poll":
                 self.trouble = f"poll failed: {text}"
             if self._reminders.setdefault(question, Reminder()).remind(failures):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from .._errors import LaunchError
+from .._explained import explained
 from .._plugins.bootstrap import Bootstrap
 from .._plugins.gateway import Gateway, Relay
 from .._plugins.launch import EndingLaunch, InformedLaunch, Launch, LaunchState, WithdrawingLaunch
@@ -108,7 +109,7 @@ def _find_python(gateway: Gateway) -> str:
             text = (
                 f"{path} is not used on {gateway!r}, since somebody else may be behind it: {reason}"
             )
-            _logger.warning("%s", text)
+            _logger.warning("%s", explained(text, "untrusted-file"))
             tried.append(text)
             continue
         done = gateway.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from .._explained import explained
 from .._plugins.bootstrap import Bootstrap
 from .._plugins.launch import quoted_output
 from ..reminder import Reminder
@@ -65,10 +66,9 @@ class Delays:
         for index in late:
             self._reminders[index].note_told(now - self._since[index])
         others = f" ({len(late) - 1} more likewise)" if len(late) > 1 else ""
-        _logger.warning(
-            "slave %d has been running for %.0f s, and has not connected%s%s",
-            first,
-            waited_s,
-            others,
-            quoted_output(self._output_paths[first], output),
+        quoted = quoted_output(self._output_paths[first], output)
+        text = (
+            f"slave {first} has been running for {waited_s:.0f} s, and has not connected{others}"
+            f"{quoted}"
         )
+        _logger.warning("%s", explained(text, "slave-not-connected", once=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 
+from .._explained import explained
 from .._plugins.launch import LaunchPhase, LaunchState
 from ..reminder import SharedReminder
 
@@ -80,7 +81,8 @@ class QueuedSlaves:
             reason = f"slave {first}: {reason}"
         else:
             who = f"slave {first} of {self._what} is"
-        _logger.warning("%s still %s after %.0f s: %s", who, phase, max(alike.values()), reason)
+        text = f"{who} still {phase} after {max(alike.values()):.0f} s: {reason}"
+        _logger.warning("%s", explained(text, "still-queued", once=True))
 
     def forget(self) -> None:
         """Take note that its slaves wait no more."""

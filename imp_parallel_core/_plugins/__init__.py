@@ -5,7 +5,8 @@ guide. The user's thread, the fleet and the threads of launches call into this r
 
 Read :mod:`.hookspecs` first, then :mod:`.slaves` (descriptions), :mod:`.bootstrap` and
 :mod:`.launch` (what a launcher gets, and what it returns), :mod:`.transport`, :mod:`.command_host`,
-:mod:`.gateway`, :mod:`.events` and :mod:`.subcommand` (of the command ``imp-parallel``).
+:mod:`.gateway`, :mod:`.events`, :mod:`.subcommand` (of the command ``imp-parallel``) and
+:mod:`.explanations` (of errors).
 :mod:`.entry_points` and :mod:`.found` find plugins, :mod:`.registry` calls the hooks of those of a
 Manager, :mod:`.contract` checks what these answer, and :mod:`.transports` keeps its transports. The
 rest helps launchers: :mod:`.processes`, :mod:`.output_files`, :mod:`.start_failure`,

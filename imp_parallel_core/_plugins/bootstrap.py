@@ -185,14 +185,15 @@ _PROGRAM = """\
 import sys
 if sys.version_info[:2] != {version!r}:
     sys.exit("imp_parallel: this is Python %d.%d (%s), but the master runs Python %d.%d. "
-        "Let python= name one of the same version."
+        "Let python= name one of the same version.\\nMore: imp-parallel explain python-version"
         % (tuple(sys.version_info[:2]) + (sys.executable,) + {version!r}))
 sys.path[:] = [{code_path!r}] + [entry for entry in sys.path if entry]
 try:
     from imp_parallel_core._slave.program import main
 except ImportError as problem:
     sys.exit("imp_parallel: %s. Install imp-parallel-core for %s, or let this machine see the "
-        "master's files in %s." % (problem, sys.executable, {code_path!r}))
+        "master's files in %s.\\nMore: imp-parallel explain core-not-installed"
+        % (problem, sys.executable, {code_path!r}))
 main({threads!r}, {masters_choice!r})
 """
 

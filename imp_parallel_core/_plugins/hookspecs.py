@@ -68,6 +68,16 @@ def imp_parallel_observe(events: Sequence[Event]) -> None:
 
 
 @hookspec
+def imp_parallel_explanations() -> str:
+    """Return sections, in Markdown, that explain the errors and warnings of this plugin.
+
+    Each begins with its key and its heading, ``(my-error)=`` and ``### words of the message``. The
+    messages name it by :func:`~imp_parallel_core.explained`. Called by ``imp-parallel explain``.
+    """
+    raise NotImplementedError
+
+
+@hookspec
 def imp_parallel_commands() -> Sequence[Subcommand]:
     """Return the subcommands that this plugin brings to the command ``imp-parallel``.
 

@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .._errors import Error, PluginError
+from .._explained import explained
 from .._light_typing import NamedTuple
 from .contract import (
     checked_launch,
@@ -100,18 +101,17 @@ class Plugins:
                     return checked_launch(answer)
             except PluginError as problem:
                 place = place_in(problem, _package(asked.plugin))
-                raise PluginError(
-                    f"plugin {self._label(asked.plugin)}: {problem}{place}"
-                ) from problem
+                text = f"plugin {self._label(asked.plugin)}: {problem}{place}"
+                raise PluginError(explained(text, "plugin-fails")) from problem
             except (Error, KeyboardInterrupt):
                 raise
             except BaseException as problem:  # a stranger's code
                 what = described(problem, _package(asked.plugin))
                 label = self._label(asked.plugin)
-                raise PluginError(
-                    f"plugin {label} failed in imp_parallel_launch: {what}"
-                ) from problem
-        raise PluginError(f"no installed plugin launches {slaves!r}; {self._describe()}")
+                text = f"plugin {label} failed in imp_parallel_launch: {what}"
+                raise PluginError(explained(text, "plugin-fails")) from problem
+        text = f"no installed plugin launches {slaves!r}; {self._describe()}"
+        raise PluginError(explained(text, "no-plugin"))
 
     def check(self, slaves: Slave) -> None:
         """Have a description checked, in the user's thread.
@@ -125,9 +125,8 @@ class Plugins:
         except BaseException as problem:  # a stranger's code
             kind = type(slaves)
             what = described(problem, package_of(kind.__module__))
-            raise PluginError(
-                f"plugin {self.label_of(kind)} failed in {kind.__name__}.check(): {what}"
-            ) from problem
+            text = f"plugin {self.label_of(kind)} failed in {kind.__name__}.check(): {what}"
+            raise PluginError(explained(text, "plugin-fails")) from problem
 
     def label_of(self, kind: type) -> str:
         """Return what messages call the plugin that a slave class is from."""
@@ -154,7 +153,8 @@ class Plugins:
                 f"{each.found.label} failed: {each.problem}" for each in answers if each.problem
             ]
             reasons = "; ".join([*failed, self._describe()])
-            raise PluginError(f"no installed plugin brings the transport {name!r}; {reasons}")
+            text = f"no installed plugin brings the transport {name!r}; {reasons}"
+            raise PluginError(explained(text, "no-plugin"))
         for unused in brought[1:]:
             with suppress(Exception, SystemExit):  # nobody uses it
                 unused.value.close()
@@ -294,7 +294,9 @@ def find_slave_type(name: str, reserved: Sequence[str] = ()) -> type:
     found = find_plugins()
     why = found.broken.get(distribution)
     if why is not None:
-        raise ImportError(f"{name} is in {distribution}, which is installed but broken: {why}")
+        text = f"{name} is in {distribution}, which is installed but broken: {why}"
+        raise ImportError(explained(text, "no-plugin"))
     if distribution in found.left_out:
         raise ImportError(f"{name} is in {distribution}, which {DISABLE} leaves out")
-    raise ImportError(f"{name} is in a plugin that is not installed: pip install {distribution}")
+    text = f"{name} is in a plugin that is not installed: pip install {distribution}"
+    raise ImportError(explained(text, "no-plugin"))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .._errors import LaunchError
+from .._explained import explained
 from .exit_code import exit_code
 from .folder_guardian import FolderGuardian
 from .kept_slave import ARCHIVE, WARNED_S, start_slave
@@ -119,12 +120,13 @@ class SentLaunch(SentStates, abc.ABC):
         for machine in machines:
             if not self.slaves.trusted_network and not self.is_private(machine):
                 slaves = self.slaves
-                raise LaunchError(
+                text = (
                     f"{slaves.system} sends what slaves need to prove who they are to {machine}, "
                     f"and others may read it on the way. {slaves.privacy_advice} Or give "
                     f"{type(slaves).__name__} trusted_network=True, if nobody else can read that "
                     "network, or reach this cluster."
                 )
+                raise LaunchError(explained(text, "untrusted-network"))
 
     def keep_asking(self, ask: Callable[[], bool]) -> None:
         """Call a function in a thread, again and again, until it returns False.

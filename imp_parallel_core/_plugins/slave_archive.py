@@ -15,6 +15,7 @@ from importlib.machinery import SourceFileLoader
 _MODULES = (
     "",
     "._errors",
+    "._explained",
     "._light_typing",
     "._printable",
     "._task_errors",  # which a task may name

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from .._errors import LaunchError
+from .._explained import explained
 
 _ADVICE = {
     errno.EMFILE: "Close some files, or raise the limit of open files (ulimit -n).",
@@ -17,6 +18,13 @@ _ADVICE = {
     errno.ENOSPC: "The disk is full: make room there.",
     errno.EDQUOT: "Your quota there is used up: make room.",
 }
+
+_LIMITS = {
+    errno.EMFILE: "open-file-limit",
+    errno.ENFILE: "open-file-limit",
+    errno.EAGAIN: "process-limit",
+}
+"""The keys of the sections about limits."""
 
 
 def advice_for(problem: OSError, otherwise: str) -> str:
@@ -41,7 +49,6 @@ def start_failure(
     program = command[0]
     if problem.errno == errno.ENOENT and os.path.exists(program):
         advice = f"Look for the interpreter that the first line of {program} names."
-    return LaunchError(
-        f"{program} can't be started: {problem.strerror or problem}. {advice_for(problem, advice)}",
-        command=command,
-    )
+    text = f"{program} can't be started: {problem.strerror or problem}."
+    key = _LIMITS.get(problem.errno or 0, "cant-be-started")
+    return LaunchError(explained(f"{text} {advice_for(problem, advice)}", key), command=command)

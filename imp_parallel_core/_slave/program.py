@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 
+from .._explained import explained
 from .._light_typing import TYPE_CHECKING
 from .._threads import set_threads
 from .outlet import kind_of_outlet
@@ -214,7 +215,8 @@ def _is_trusted(path: str) -> bool:
 def _say_untrusted(path: str, reason: str) -> None:
     from .output import say
 
-    say(f"{path} is not imported from, since somebody else may be behind it: {reason}")
+    text = f"{path} is not imported from, since somebody else may be behind it: {reason}"
+    say(explained(text, "untrusted-file", once=True))
 
 
 def _go_to(document: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 
+from .._explained import explained
 from .._light_typing import Any, NamedTuple
 from .._printable import printable
 from .._version import __version__
@@ -122,10 +123,11 @@ def refusal_of(master: dict[str, Any], slave: dict[str, Any]) -> str | None:
     ]
     if not differences:
         return None
-    return (
+    text = (
         f"master and slave don't fit together: {'; '.join(differences)}. "
         "Run both with the same versions (the slave's Python is the one that python= names)."
     )
+    return explained(text, "versions-differ")
 
 
 def _version(value: Any) -> str:

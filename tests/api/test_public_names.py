@@ -130,6 +130,7 @@ PUBLIC = {
         "WithdrawingLaunch",
         "__version__",
         "current_task",
+        "explained",
         "find_gpus",
         "hookimpl",
         "open_output",

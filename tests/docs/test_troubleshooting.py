@@ -1,4 +1,4 @@
-"""The troubleshooting page is headed by the words that the library really says."""
+"""Each message that names a section has it, and each section is of words that the library says."""
 
 from __future__ import annotations
 
@@ -7,10 +7,25 @@ from pathlib import Path
 
 import pytest
 
+import imp_parallel_core
+from imp_parallel_core import Error
+from imp_parallel_core._commands.explanations import find_explanations
+from imp_parallel_core._explained import BEGINNING, KEY
+from imp_parallel_core._plugins.registry import Plugins
+
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-HEADINGS = re.findall(r"^### (.*)$", PAGE, re.MULTILINE)
-NO_WORDS_OF_OURS = {"Memory grows while results are read"}
+PAGE = ROOT / "docs" / "troubleshooting.md"
+FOUND = find_explanations(Plugins())
+SECTIONS = {key: each.explanation for key, each in FOUND.items()}
+
+# What no message of the library says, or names.
+NO_WORDS_OF_OURS = {
+    "memory-grows": "nothing is said: the system ends a script that holds too much",
+    "module-not-found": "Python's own words",
+}
+NAMED_BY_NO_MESSAGE = {"memory-grows": NO_WORDS_OF_OURS["memory-grows"]}
+
+IN_AN_EXAMPLE = "no-car-started"
 
 
 def source() -> str:
@@ -26,6 +41,69 @@ def source() -> str:
 SOURCE = source()
 
 
-@pytest.mark.parametrize("words", sorted(set(HEADINGS) - NO_WORDS_OF_OURS))
-def test_the_words_of_a_heading_are_said_by_the_library(words: str) -> None:
-    assert words in SOURCE
+def keys_in_source() -> set[str]:
+    """Return the keys that messages name: by a call of explained() and the like, or as text."""
+    literals = set(re.findall(rf'"({KEY})"', SOURCE))
+    lines = re.findall(rf"{BEGINNING}((?: {KEY})+)", SOURCE)
+    in_calls = re.findall(
+        rf"(?:explained\(|self\.warn\(|life\.warn\()(?:[^()]|\((?:[^()]|\([^()]*\))*\))*?\"({KEY})\"",
+        SOURCE,
+    )
+    assert set(in_calls) <= literals
+    of_lines = {key for line in lines for key in line.split()}
+    return {*in_calls, *of_lines, *keys_of_classes()} - {IN_AN_EXAMPLE}
+
+
+def keys_of_classes() -> set[str]:
+    kinds = [getattr(imp_parallel_core, name) for name in imp_parallel_core.__all__]
+    errors = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Error)]
+    return {key for kind in errors for key in kind._explained_by}
+
+
+KEYS = sorted(keys_in_source())
+
+
+def test_the_keys_are_found_in_the_source() -> None:
+    assert {"no-slave-started", "still-queued", "host-key-changed", "python-version"} <= set(KEYS)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_each_key_that_a_message_names_has_a_section(key: str) -> None:
+    assert key in SECTIONS
+
+
+@pytest.mark.parametrize("key", sorted(SECTIONS.keys() - NAMED_BY_NO_MESSAGE.keys()))
+def test_each_section_is_named_by_a_message(key: str) -> None:
+    assert re.search(rf'"{key}"|explain {key}\b', SOURCE)
+
+
+@pytest.mark.parametrize("key", sorted(SECTIONS.keys() - NO_WORDS_OF_OURS.keys()))
+def test_the_words_of_a_heading_are_said_by_the_library(key: str) -> None:
+    assert SECTIONS[key].words in SOURCE
+
+
+@pytest.mark.parametrize("key", sorted(NO_WORDS_OF_OURS))
+def test_what_is_said_to_be_no_words_of_ours_is_none(key: str) -> None:
+    assert SECTIONS[key].words not in SOURCE
+
+
+def test_the_page_includes_each_file_of_explanations_once() -> None:
+    included = re.findall(r"^```\{include\} (.*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    paths = [(PAGE.parent / name).resolve() for name in included]
+    assert sorted(paths) == sorted(
+        [
+            *(ROOT / "imp_parallel_core/_commands/explanations").glob("*.md"),
+            *ROOT.glob("plugins/*/imp_parallel_*/explanations.md"),
+        ]
+    )
+
+
+def test_no_two_sections_have_the_same_words() -> None:
+    words = [explanation.words for explanation in SECTIONS.values()]
+    assert len(set(words)) == len(words)
+
+
+@pytest.mark.parametrize("key", sorted(SECTIONS))
+def test_a_link_of_a_section_leads_to_a_page(key: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", SECTIONS[key].text):
+        assert (PAGE.parent / target).exists(), target

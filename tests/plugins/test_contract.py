@@ -109,7 +109,7 @@ def test_a_launcher_that_fails_is_named_with_the_line_and_an_error_of_the_librar
         assert str(caught.value) == (
             "plugin Answers (given to Manager) failed in imp_parallel_launch: "
             f"{type(problem).__name__}: {problem} (test_contract.py, line {line}, "
-            "in imp_parallel_launch)"
+            "in imp_parallel_launch)\nMore: imp-parallel explain plugin-fails"
         )
     with pytest.raises(LaunchError, match=r"^out of order$"):
         launch(Answers(LaunchError("out of order")))

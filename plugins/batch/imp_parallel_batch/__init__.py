@@ -8,25 +8,37 @@ twice, one job is deleted (_repeats). Read the life of an array in the queue fir
 asks for the queue (_queue_watch) through the system's commands (_cluster). What a job does is its
 script (_job_script), and how a task has ended is found out by _task_ends. At the end the job is
 deleted (_array_end). A plugin's own mistakes are caught where its methods are called
-(_plugin_calls).
+(_plugin_calls). The kit is a plugin itself, since its messages are explained (_plugin).
+
+Every script loads this package if it is installed, also a script that does not use it; so its names
+are loaded when they are first used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from ._array import BatchSlaveArray
-from ._ranges import parse_ranges
-from ._reading import output_of, understood
-from ._records import Array, BatchEnd, BatchTask, Command, Description, Submitted
-from ._system import BatchSystem
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imp_parallel_core import Bootstrap
 
+    from ._array import BatchSlaveArray
     from ._launch import BatchLaunch
     from ._pending_launch import PendingLaunch
+    from ._ranges import parse_ranges
+    from ._reading import output_of, understood
+    from ._records import Array, BatchEnd, BatchTask, Command, Description, Submitted
+    from ._system import BatchSystem
+
+_MODULES = {
+    "_array": ("BatchSlaveArray",),
+    "_ranges": ("parse_ranges",),
+    "_reading": ("output_of", "understood"),
+    "_records": ("Array", "BatchEnd", "BatchTask", "Command", "Description", "Submitted"),
+    "_system": ("BatchSystem",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Array",
@@ -42,6 +54,14 @@ __all__ = [
     "parse_ranges",
     "understood",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
 
 
 def launch_array(

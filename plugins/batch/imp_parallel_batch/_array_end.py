@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from imp_parallel_core import LaunchError, LaunchPhase, printable
+from imp_parallel_core import LaunchError, LaunchPhase, explained, printable
 
 from ._cluster import UNKNOWN, Cluster, Deletion, has_ended
 from ._documents import Documents
@@ -134,8 +134,8 @@ class ArrayEnd:
             what = f"{self._program} has not come to its end for {now - pending.begun_at:.0f} s"
         else:
             what = self._watch.problem
-        text = "job %s may still be there (%s). %s"
-        self._cluster.logger.warning(text, self._job, printable(what), _advice(command))
+        text = f"job {self._job} may still be there ({printable(what)}). {_advice(command)}"
+        self._cluster.logger.warning("%s", explained(text, "job-left"))
 
     def _give_up(
         self, tasks: Mapping[int, BatchTask], deletion: Deletion, *, has_spoken: bool
@@ -157,8 +157,9 @@ class ArrayEnd:
         command = self._cluster.how_to_delete(self._job)
         said = f"{self._program} said {deletion.words!r}" if deletion.words else ""
         answer = deletion.failure or said or f"{self._program} was run, and said nothing"
+        text = f"job {self._job} may still be there ({text}): {answer}. {_advice(command)}"
         raise LaunchError(
-            f"job {self._job} may still be there ({text}): {answer}. {_advice(command)}",
+            explained(text, "job-left"),
             command=command,
             output=deletion.words,
         )

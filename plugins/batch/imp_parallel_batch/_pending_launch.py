@@ -15,6 +15,7 @@ from imp_parallel_core import (
     LaunchPhase,
     LaunchState,
     WithdrawingLaunch,
+    explained,
     printable,
 )
 from imp_parallel_core.reminder import SharedReminder
@@ -89,9 +90,13 @@ class PendingLaunch:
         pending.remind(self, _KIND, self._begun_at, self._begun_at)
         self._logger.log(
             logging.INFO if is_known else logging.WARNING,
-            "%s\n    All %d slaves wait until it can be reached: the array is submitted again and "
-            "again, for %.0f s at most (connect_timeout)",
-            *(self._problem, len(self._indices), self._limit_s),
+            "%s",
+            explained(
+                f"{self._problem}\n    All {len(self._indices)} slaves wait until it can be "
+                "reached: the array is submitted again and again, for "
+                f"{self._limit_s:.0f} s at most (connect_timeout)",
+                once=True,
+            ),
         )
         thread = threading.Thread(target=self._go_on, name="imp_parallel submit again", daemon=True)
         thread.start()
@@ -151,11 +156,11 @@ class PendingLaunch:
     def _remind(self, problem: str) -> None:
         """Tell people that it still waits, if it is time to."""
         if alike := self._pending.remind(self, _KIND, self._begun_at, time.monotonic()):
-            self._logger.warning(
-                "%d slaves of %d arrays that can't be submitted still wait after %.0f s: %s",
-                sum(len(launch._indices) for launch in alike),
-                *(len(alike), max(alike.values()), problem),
+            text = (
+                f"{sum(len(launch._indices) for launch in alike)} slaves of {len(alike)} arrays "
+                f"that can't be submitted still wait after {max(alike.values()):.0f} s: {problem}"
             )
+            self._logger.warning("%s", explained(text, once=True))
 
     def _end(self, problem: str) -> None:
         self._is_over.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from imp_parallel_core import printable
+from imp_parallel_core import explained, printable
 from imp_parallel_core.reminder import SharedReminder
 
 from ._cluster import Cluster
@@ -76,10 +76,6 @@ class QueueReminder:
         count, waited_s = sum(reminder._count for reminder in alike), max(alike.values())
         reason = reason or f"the scheduler gives no reason ({hint} may)"
         logger = self._cluster.logger
-        if count > 1:
-            text = "all %d slaves of %s are still queued after %.0f s: %s"
-            logger.warning(text, count, named, waited_s, reason)
-        else:
-            logger.warning(
-                "the slave of %s is still queued after %.0f s: %s", named, waited_s, reason
-            )
+        who = f"all {count} slaves of {named} are" if count > 1 else f"the slave of {named} is"
+        text = f"{who} still queued after {waited_s:.0f} s: {reason}"
+        logger.warning("%s", explained(text, "still-queued", once=True))

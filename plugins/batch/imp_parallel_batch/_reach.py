@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
+from imp_parallel_core import explained
+
 from ._system import Starter, logger_of
 
 
@@ -17,10 +19,10 @@ def warn_if_only_here(system: Starter, addresses: Sequence[str]) -> None:
     """
     hosts = [address.rpartition(":")[0].strip("[]") for address in addresses]
     if hosts and all(ipaddress.ip_address(host).is_loopback for host in hosts):
-        logger_of(system).warning(
-            "slaves are told to connect to %s, which only jobs on this machine can reach. Does "
-            "Manager's host= hold this machine's name, and /etc/hosts an address such as 127.0.1.1 "
-            "for it? Leave host= out, or give it an address that the execution hosts reach "
-            "(hostname -I lists this machine's).",
-            " and ".join(addresses),
+        text = (
+            f"slaves are told to connect to {' and '.join(addresses)}, which only jobs on this "
+            "machine can reach. Does Manager's host= hold this machine's name, and /etc/hosts an "
+            "address such as 127.0.1.1 for it? Leave host= out, or give it an address that the "
+            "execution hosts reach (hostname -I lists this machine's)."
         )
+        logger_of(system).warning("%s", explained(text, "only-this-machine"))

@@ -42,6 +42,7 @@ check() {{
     echo "imp_parallel: $1 is not used on $HOSTNAME: it is another file than the script's," \\
         "and somebody else may be behind it: $why. Put the script's Python and its packages on a" \\
         'file system that the execution hosts share, or name a Python there with python='
+    echo 'More: imp-parallel explain untrusted-file'
     exit 1
 }}
 {checks}

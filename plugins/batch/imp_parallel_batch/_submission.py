@@ -7,7 +7,7 @@ import shlex
 import threading
 import time
 
-from imp_parallel_core import CommandResult, LaunchError
+from imp_parallel_core import CommandResult, LaunchError, explained
 
 from ._cluster import UNKNOWN, Cluster
 from ._plugin_calls import call_for
@@ -216,10 +216,13 @@ class Submission:
         found = f"No job {self.name} was found"
         if trouble:
             found = f"The job {self.name} could not be looked for ({trouble})"
-        raise LaunchError(
+        text = (
             f"it is not known whether the array was submitted: {problem}\n"
             f"    command: {shlex.join(self.argv)}{said}\n"
-            f"    {found}, but it may come to be there: {self._cluster.how_to_look(self.name)}",
+            f"    {found}, but it may come to be there: {self._cluster.how_to_look(self.name)}"
+        )
+        raise LaunchError(
+            explained(text, "submission-unknown"),
             command=self.argv,
             exit_code=answer.exit_code if answer is not None else None,
             output=_shortened(answer.words) if answer is not None else "",

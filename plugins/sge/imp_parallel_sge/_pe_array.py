@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imp_parallel_batch.allocation import check_programs
 
-from imp_parallel_core import LaunchError, LocalHost, SlaveArray
+from imp_parallel_core import LaunchError, LocalHost, SlaveArray, explained
 
 from ._hostfile import Grant, parse_hostfile
 from ._system import GRID_ENGINE
@@ -54,11 +54,12 @@ def granted_slots() -> list[Grant]:
     """Return which slots the parallel environment of this job has granted. Raises LaunchError."""
     path = os.environ.get("PE_HOSTFILE")
     if path is None:
-        raise LaunchError(
+        text = (
             "PE_HOSTFILE is not set: this script does not run in a Grid Engine parallel "
             "environment. Submit it with qsub -pe NAME SLOTS (qconf -spl lists the names), or "
             "use SGEQsubSlaveArray."
         )
+        raise LaunchError(explained(text, "pe-hostfile"))
     try:
         return parse_hostfile(Path(path).read_text())
     except (OSError, ValueError) as problem:

@@ -31,3 +31,11 @@ def imp_parallel_slave_types() -> Mapping[str, type]:
     from . import SGEPESlaveArray, SGEQsubSlaveArray
 
     return {"SGEPESlaveArray": SGEPESlaveArray, "SGEQsubSlaveArray": SGEQsubSlaveArray}
+
+
+@hookimpl
+def imp_parallel_explanations() -> str:
+    """Return what explains the errors and warnings of this plugin."""
+    from pathlib import Path
+
+    return Path(__file__).with_name("explanations.md").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from imp_parallel_batch import (
     understood,
 )
 
-from imp_parallel_core import CommandResult
+from imp_parallel_core import CommandResult, explained
 
 from ._qsub_words import refuse_plain_words
 from ._queue_list import (
@@ -125,7 +125,8 @@ class GridEngine(BatchSystem):
         told = understood(done, arrays, program="qsub", advice=advice)
         if told.refusal and self.is_temporary(done):
             how = f"qsub could not reach sge_qmaster: exit code {done.exit_code}"
-            told = Submitted(refusal=how, advice=_ADVICE_ON_QMASTER)
+            refusal = explained(how, "qmaster-unreachable")
+            told = Submitted(refusal=refusal, advice=_ADVICE_ON_QMASTER)
         return told
 
     def is_temporary(self, done: CommandResult) -> bool:

@@ -17,7 +17,7 @@ from imp_parallel_batch import (
     understood,
 )
 
-from imp_parallel_core import CommandResult, LaunchPhase
+from imp_parallel_core import CommandResult, LaunchPhase, explained
 
 from ._sbatch_options import check_options, options_for_scripts, values_of
 from ._squeue import END, ENDS, LIST, ends_in, rows_in, task_of
@@ -128,7 +128,8 @@ class Slurm(BatchSystem):
         told = understood(done, jobs, program="sbatch", advice=advice)
         if told.refusal and self.is_temporary(done):
             how = f"sbatch could not reach slurmctld, the controller: exit code {done.exit_code}"
-            told = Submitted(refusal=how, advice=_ADVICE_ON_CONTROLLER)
+            refusal = explained(how, "slurmctld-unreachable")
+            told = Submitted(refusal=refusal, advice=_ADVICE_ON_CONTROLLER)
         return told
 
     def is_temporary(self, done: CommandResult) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 
-from imp_parallel_core import LaunchError
+from imp_parallel_core import LaunchError, explained
 
 from ._connection import Connect, Connection
 from ._target import parse_target
@@ -43,6 +43,5 @@ def check_client(name: str) -> None:
 def check_client_is_installed(name: str) -> None:
     """Raise LaunchError if a client needs a program that is not there."""
     if name == "openssh" and shutil.which("ssh") is None:
-        raise LaunchError(
-            'there is no ssh in the PATH. Install OpenSSH\'s client, or say client="paramiko"'
-        )
+        text = 'there is no ssh in the PATH. Install OpenSSH\'s client, or say client="paramiko"'
+        raise LaunchError(explained(text, "no-ssh"))

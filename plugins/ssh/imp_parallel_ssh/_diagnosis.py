@@ -6,7 +6,7 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from imp_parallel_core import LaunchError, printable
+from imp_parallel_core import LaunchError, explained, printable
 
 _DETAIL = "debug1: "
 _COUNTED = ("Transferred: ", "Bytes per second: ")  # said at the end, beside such details
@@ -16,6 +16,7 @@ _QUOTED_LINES = 16  # as many as ssh takes to say that a host's key has changed
 _KEY = re.compile(r"Server host key: (\S+ \S+)")
 _OFFERED = re.compile(r"Offering public key: (.*)")
 _HOST_KEY_REFUSED = "Host key verification failed"
+_HOST_KEY_CHANGED = "IDENTIFICATION HAS CHANGED"
 _REFUSED = "Permission denied"
 _DROPPED = re.compile(
     r"(kex|ssh)_exchange_identification|banner exchange|Exceeded MaxStartups"
@@ -105,7 +106,7 @@ def why_not_connected(
     if len(said) > 1:
         text += ["ssh said:", *(f"    {line}" for line in said[-_QUOTED_LINES:])]
     text.append(f"Try it by hand: {by_hand}")
-    return "\n    ".join(text)
+    return explained("\n    ".join(text), *_keys(said))
 
 
 def no_commands(name: str, exit_code: int | None, words: str, by_hand: str) -> LaunchError:
@@ -117,14 +118,28 @@ def no_commands(name: str, exit_code: int | None, words: str, by_hand: str) -> L
         words: what it said.
         by_hand: the command by which a person would connect.
     """
-    return LaunchError(
+    text = (
         f"{name}: the login shell runs no commands (exit code {exit_code}):\n"
         f"    {words}\n"
-        f"    Is that account for logging in? Try it by hand: {by_hand} echo hello",
+        f"    Is that account for logging in? Try it by hand: {by_hand} echo hello"
+    )
+    return LaunchError(
+        explained(text, "login-shell"),
         command=[*by_hand.split(), "echo", "hello"],
         exit_code=exit_code,
         output=words,
     )
+
+
+def _keys(said: Sequence[str]) -> Sequence[str]:
+    """Return the key of the section that explains what ssh said, if there is one."""
+    if any(_HOST_KEY_CHANGED in line for line in said):
+        return ["host-key-changed"]
+    if any(_HOST_KEY_REFUSED in line for line in said):
+        return ["host-key-unknown"]
+    if any(_REFUSED in line for line in said):
+        return ["ssh-login-refused"]
+    return ["ssh-hangs-up"] if was_dropped(said) else ["ssh-unreachable"]
 
 
 def _reason(words: SshOutput) -> str:

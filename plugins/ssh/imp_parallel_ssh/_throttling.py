@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
-from imp_parallel_core import LaunchError
+from imp_parallel_core import LaunchError, explained
 from imp_parallel_core.reminder import Reminder
 
 _Made = TypeVar("_Made")
@@ -73,9 +73,8 @@ def connect_patiently(
             if is_over or (tries >= _TRIES and not problem.is_sshd) or cancelled.wait(wait_s):
                 raise
             if reminder.remind(now - began_at):
-                _logger.warning(
-                    "%s\n    It is tried for %.0f s more.", problem, began_at + patience_s - now
-                )
+                text = f"{problem}\n    It is tried for {began_at + patience_s - now:.0f} s more."
+                _logger.warning("%s", explained(text, once=True))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 

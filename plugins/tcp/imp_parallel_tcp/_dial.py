@@ -120,7 +120,7 @@ def _give_up(routes: list[Route], waited_s: float) -> None:
     sys.exit(
         f"imp_parallel: the master can't be reached, tried for {waited_s:.0f} s:\n{_list(routes)}\n"
         "  Is it on another network, or behind a firewall? Manager's host= and port= say where "
-        "slaves reach it."
+        "slaves reach it.\nMore: imp-parallel explain master-unreachable"
     )
 
 

@@ -13,3 +13,11 @@ def imp_parallel_transport(name: str) -> Transport | None:
     from ._transport import TcpTransport
 
     return TcpTransport()
+
+
+@hookimpl
+def imp_parallel_explanations() -> str:
+    """Return what explains the errors and warnings of this plugin."""
+    from pathlib import Path
+
+    return Path(__file__).with_name("explanations.md").read_text(encoding="utf-8")

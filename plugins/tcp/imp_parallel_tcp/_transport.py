@@ -6,7 +6,7 @@ import errno
 import socket
 from collections.abc import Callable, Sequence
 
-from imp_parallel_core import ClosedError, LaunchError, Stream
+from imp_parallel_core import ClosedError, LaunchError, Stream, explained
 
 from ._addresses import addresses_of, join_address, own_addresses
 from ._credentials import RunCredentials
@@ -39,11 +39,12 @@ class TcpTransport:
             hosts = None if host is None else addresses_of(host)
             sockets = _bind_one_of(hosts, _ports(port))
         except OSError as problem:
-            raise LaunchError(
+            text = (
                 f"can't listen for slaves at {host or 'any address'}, port {_describe(port)}: "
                 f"{problem.strerror or problem}. Manager's host= must be a name or address of this "
                 "machine, port= a port that is free, or a range with one."
-            ) from problem
+            )
+            raise LaunchError(explained(text, "cant-listen")) from problem
         self._credentials = RunCredentials()
         self._listener = Listener(sockets, self._credentials, accept)
         self._listener.start()

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_identity,
 )
 
+from imp_parallel_core import explained
+
 from .._user_config.settings import HostSettings, Strictness
 from .known_hosts import KnownKey, add_known_key, fingerprint, known_keys, name_of
 
@@ -87,7 +89,7 @@ class HostKeys:
         print_of = f"{kind} {fingerprint(blob)}"
         strictness, settings = self._settings.strictness, self._settings
         if strictness is Strictness.REFUSE:
-            raise HostKeyRefused(
+            text = (
                 f"its host key is not known: {print_of}\n"
                 f"    {self._name} is in none of: {', '.join(settings.known_hosts)}\n"
                 f"    Compare this with what its administrator says, or on the host itself:\n"
@@ -95,6 +97,7 @@ class HostKeys:
                 f"    If it is the same, connect once by hand, and it will be noted:\n"
                 f"        {ssh_command(settings)}"
             )
+            raise HostKeyRefused(explained(text, "host-key-unknown"))
         _logger.warning("%s: its host key %s is believed unseen", settings, print_of)
         if strictness is Strictness.ADD_NEW and settings.known_hosts:
             try:
@@ -114,7 +117,7 @@ class HostKeys:
         lines = "".join(
             f"        {key.kind} {key.fingerprint} ({key.path}, line {key.line})\n" for key in known
         )
-        raise HostKeyRefused(
+        text = (
             f"its host key has changed, or somebody else answers: {kind} {fingerprint(blob)}\n"
             f"    Known are:\n{lines}"
             "    Ask its administrator, or compare on the host itself:\n"
@@ -123,6 +126,7 @@ class HostKeys:
             f"        ssh-keygen -R '{self._name}' -f {known[0].path}\n"
             f"        {ssh_command(self._settings)}"
         )
+        raise HostKeyRefused(explained(text, "host-key-changed"))
 
     # ---- certificates
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from imp_parallel_core import Error, LaunchError
+from imp_parallel_core import Error, LaunchError, explained
 
 from .._channel_wait import StreamWait
 from .._programs.joiner import joined_program
@@ -127,11 +127,12 @@ class SSHRelay:
         try:
             return connection.forward(self._connected)
         except PermissionError as problem:
-            raise LaunchError(
+            text = (
                 f"{self._host!r} does not forward connections to this machine: {problem}. Slaves "
                 "beyond it can't reach the script then: its sshd would need AllowTcpForwarding "
                 "yes (or remote)."
-            ) from problem
+            )
+            raise LaunchError(explained(text, "no-forwarding")) from problem
         except OSError as problem:
             raise LaunchError(
                 f"{self._host!r} could not be asked to forward connections: {problem}"

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Hashable, Sequence
 
-from imp_parallel_core import LaunchError, printable
+from imp_parallel_core import LaunchError, explained, printable
 
 _ALIVE_S = 5  # how often a host that says nothing is asked whether it is there …
 _ALIVE_COUNT = 3  # … and how often in vain
@@ -35,10 +35,11 @@ class SshProgram:
     def __init__(self, target: str, timeout_s: float, options: Sequence[str] = ()) -> None:
         program = shutil.which("ssh")
         if program is None:
-            raise LaunchError(
+            text = (
                 "there is no ssh in the PATH. Install OpenSSH's client, or leave it "
                 'to paramiko: client="paramiko"'
             )
+            raise LaunchError(explained(text, "no-ssh"))
         self._target = target
         self._where = _words_for(target)
         self._program = program

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import paramiko
 
-from imp_parallel_core import LaunchError
+from imp_parallel_core import LaunchError, explained
 
 from .._deadline import Deadline
 from .._diagnosis import was_dropped
@@ -132,7 +132,8 @@ class _Attempt:
             self._tried = authenticate(transport, hop, self._deadline)
         except AuthenticationRefused as problem:
             self._tried = problem.tried
-            raise self._error(str(problem), problem.hint) from problem
+            what = explained(str(problem), "ssh-login-refused")
+            raise self._error(what, problem.hint) from problem
 
     def _hung_up(self, problem: Exception) -> LaunchError:
         said = self._proxy.ending(_SAID_S) if self._proxy is not None else ""
@@ -146,14 +147,15 @@ class _Attempt:
             )
         if self._deadline.left_s() <= 0:
             return self._error(
-                f"something answers, but did not exchange keys within {self._deadline.limit_s:g} s",
+                "something answers, but did not exchange keys within "
+                + explained(f"{self._deadline.limit_s:g} s", "ssh-hangs-up"),
                 "Is it an sshd? Is it overloaded?",
             )
         words = str(problem) or type(problem).__name__
         if not isinstance(problem, (EOFError, ConnectionError)) and "banner" not in words:
             return self._error(words, f"Is {self._hop.port} the port of an sshd?")
         return self._error(
-            f"it hung up, or does not speak SSH ({words})",
+            explained(f"it hung up, or does not speak SSH ({words})", "ssh-hangs-up"),
             f"Is {self._hop.port} the port of an sshd? Does it drop connections when there are "
             "many (MaxStartups)?",
             is_dropped=True,
@@ -183,6 +185,7 @@ class _Attempt:
             what = f"{jump} does not let it be reached: {problem}"
             if "administratively" in str(problem).lower():
                 hint = f"sshd of {jump.host} would need AllowTcpForwarding yes"
+                what = explained(what, "no-forwarding")
             else:
                 hint = f"Can {jump.host} reach {hop.host}, port {hop.port}? Try: {_reach_by(jump)}"
             raise self._error(what, hint) from problem
@@ -193,7 +196,7 @@ class _Attempt:
             found = socket.getaddrinfo(hop.host, hop.port, type=socket.SOCK_STREAM)
         except (socket.gaierror, UnicodeError) as problem:
             raise self._error(
-                f"its name is not known: {problem}",
+                explained(f"its name is not known: {problem}", "ssh-unreachable"),
                 "Is it spelt right? Is it a Host of ~/.ssh/config?",
             ) from problem
         failures = []
@@ -219,17 +222,19 @@ class _Attempt:
         )
         if all(isinstance(problem, ConnectionRefusedError) for _, problem in failures):
             return self._error(
-                f"nothing listens at its port {hop.port} ({words})",
+                explained(f"nothing listens at its port {hop.port} ({words})", "ssh-unreachable"),
                 "Does sshd run there? Is it at another port (host:port, or Port in ~/.ssh/config)?",
             )
         if all(isinstance(problem, TimeoutError) for _, problem in failures):
             limit_s = min(self._deadline.limit_s, hop.timeout_s or self._deadline.limit_s)
+            what = f"it did not answer at port {hop.port} within {limit_s:g} s ({words})"
             return self._error(
-                f"it did not answer at port {hop.port} within {limit_s:g} s ({words})",
+                explained(what, "ssh-unreachable"),
                 "Is it switched on? Is a firewall in between, or must it be reached through "
                 "another host (ProxyJump in ~/.ssh/config)?",
             )
-        return self._error(f"it can't be reached: {words}", "Is this machine's network up?")
+        what = explained(f"it can't be reached: {words}", "ssh-unreachable")
+        return self._error(what, "Is this machine's network up?")
 
     def _limit_s(self, hop: HostSettings) -> float:
         left_s = self._deadline.left_s()

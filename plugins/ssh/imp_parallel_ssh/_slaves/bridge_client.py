@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from imp_parallel_core import explained
+
 from .._channel_wait import StreamWait
 from .._connection import Channel
 from .command_line import VERSION
@@ -86,10 +88,11 @@ class BridgeClient:
         self._skip_to(mark.encode(), host)
         version = self._read_number(3), self._read_number(3)
         if version != VERSION:
-            raise WrongPython(
+            text = (
                 "the Python there is {}.{}, but the master runs Python {}.{}. Let python= name one "
                 "of the same version".format(*version, *VERSION)
             )
+            raise WrongPython(explained(text, "python-version"))
         self._write(program)
         order, *words = self.hear()
         if order != "here" or len(words) < len(There._fields):
@@ -139,10 +142,9 @@ class BridgeClient:
         skipped = bytearray()
 
         def warn() -> None:
-            _logger.warning(
-                "%s: logged in, and Python has not begun yet; %s. %s",
-                *(host, _quoted(skipped), _START_UP_FILES),
-            )
+            text = f"{host}: logged in, and Python has not begun yet; {_quoted(skipped)}."
+            text = explained(f"{text} {_START_UP_FILES}", "start-up-files", once=True)
+            _logger.warning("%s", text)
 
         self._reminder = (time.monotonic() + _SLOW_S, warn)
         try:
@@ -156,7 +158,8 @@ class BridgeClient:
                 skipped += data
         except TimeoutError:
             text = f"Python has not begun in time after the login; {_quoted(skipped)}"
-            raise TimeoutError(f"{text}. {_START_UP_FILES}") from None
+            text = explained(f"{text}. {_START_UP_FILES}", "start-up-files")
+            raise TimeoutError(text) from None
         finally:
             self._reminder = None
 

@@ -28,7 +28,8 @@ _BOOT = (
 _LOOK_FOR = (
     f"{SHELL_FUNCTION}; "
     'if test -x "$1"; then w=$(why_not "$1"); if test -z "$w"; then exec "$1" -c "$0"; fi; '
-    'echo "imp_parallel: $1 is not used here, since somebody else may be behind it: $w" >&2; fi; '
+    'echo "imp_parallel: $1 is not used here, since somebody else may be behind it: $w" >&2; '
+    'echo "More: imp-parallel explain untrusted-file" >&2; fi; '
     "shift; "
     'for p in "$@"; do if command -v "$p" >/dev/null 2>&1; then exec "$p" -c "$0"; fi; done; '
     'echo "imp_parallel: there is no Python here by any of these names: $@. '
