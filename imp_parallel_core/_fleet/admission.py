@@ -12,6 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ProtocolError
+from .._explained import explained
 from .._wire import protocol
 from .._wire.handshake import (
     PYTHON,
@@ -95,7 +96,8 @@ class Admission:
         own = {"protocol": VERSION, "python": PYTHON, "cloudpickle": cloudpickle.__version__}
         misfit = refusal_of(master=own, slave=hello.versions)
         if misfit is not None:
-            self._perform(record, life.not_introduced(number, misfit, misfit, now))
+            why = explained(misfit, "versions-differ")
+            self._perform(record, life.not_introduced(number, why, misfit, now))
             return
         if hello.passes_descriptors and link.can_pass_descriptors:
             # what relays the bytes on the way drops descriptors

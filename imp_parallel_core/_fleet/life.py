@@ -46,7 +46,6 @@ of an earlier launch never strikes a later one.
 
 from __future__ import annotations
 
-from .._explained import explained
 from .._plugins.launch import LaunchPhase, LaunchState
 from .._scheduler.scheduler import Scheduler
 from . import ends, sessions, silence

@@ -7,7 +7,6 @@ import os
 import socket
 import sys
 
-from .._explained import explained
 from .._light_typing import Any, NamedTuple
 from .._printable import printable
 from .._version import __version__
@@ -123,11 +122,10 @@ def refusal_of(master: dict[str, Any], slave: dict[str, Any]) -> str | None:
     ]
     if not differences:
         return None
-    text = (
+    return (
         f"master and slave don't fit together: {'; '.join(differences)}. "
         "Run both with the same versions (the slave's Python is the one that python= names)."
     )
-    return explained(text, "versions-differ")
 
 
 def _version(value: Any) -> str:

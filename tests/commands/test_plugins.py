@@ -62,6 +62,17 @@ class Everything:
         return [Greet()]
 
 
+class Explaining:
+    """A plugin that explains what it was given."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @hookimpl
+    def imp_parallel_explanations(self) -> str:
+        return self.text
+
+
 class Wrong:
     """A plugin whose hooks answer what can't be used."""
 
@@ -143,6 +154,19 @@ def test_of_two_plugins_that_bring_the_same_the_second_says_that_it_is_not_used(
     assert block_of("dist-one", said) == [["commands", "greet"]]
     ((_, problem),) = block_of("dist-two", said)
     assert "dist-one brings one of that name" in problem
+
+
+def test_the_keys_of_what_a_plugin_explains_are_listed_with_it(listed: Any) -> None:
+    said = listed(
+        rain=Explaining("(wet-feet)=\n### it rains\n\nTake boots."),
+        snow=Explaining("(wet-feet)=\n### it snows\n\nTake boots."),
+        sun=Explaining("Wear a hat."),
+        exit_code=1,
+    )
+    assert block_of("dist-rain", said) == [["explains", "wet-feet"]]
+    ((_, snow),), ((_, sun),) = block_of("dist-snow", said), block_of("dist-sun", said)
+    assert "dist-rain brings one of that name" in snow
+    assert "its explanations can't be used: the explanations must begin with the key" in sun
 
 
 def test_a_plugin_that_is_left_out_is_listed_as_disabled(

@@ -24,7 +24,7 @@ from .conftest import (
 # the first of these tests builds the wheels and makes an environment, over the network
 pytestmark = pytest.mark.timeout(300)
 
-WITHOUT_HOOKS = {"batch", "joblib"}  # which other plugins build on, and which joblib calls
+WITHOUT_HOOKS = {"joblib"}  # which joblib calls
 DISTRIBUTIONS = tuple(name.replace("_", "-") for name in PROJECTS)
 
 
@@ -81,6 +81,14 @@ def test_the_plugins_are_found_by_their_entry_points(installed: Installed) -> No
 def test_the_command_is_installed(installed: Installed, tmp_path: Path) -> None:
     output = run([installed.python.with_name("imp-parallel"), "rerun", "--help"], tmp_path)
     assert "--pdb" in output
+
+
+def test_what_the_core_and_its_plugins_explain_is_installed_with_them(
+    installed: Installed, tmp_path: Path
+) -> None:
+    listed = run([installed.python.with_name("imp-parallel"), "explain"], tmp_path)
+    for key in ("no-slave-started", "job-left", "pe-hostfile", "slurmctld-unreachable", "no-ssh"):
+        assert f"\n{key} " in f"\n{listed}"
 
 
 def test_the_slave_class_can_be_imported_from_either_package(installed: Installed) -> None:

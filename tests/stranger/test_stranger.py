@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(300)  # the first of these tests builds wheels 
 
 STRANGER = Path(__file__).with_name("distribution")
 SHOWN = ["pyproject.toml", "pinned_slaves/__init__.py", "pinned_slaves/progress.py"]
-SHOWN += ["tests/test_pinned_slaves.py"]
+SHOWN += ["pinned_slaves/explanations.md", "tests/test_pinned_slaves.py"]
 NEEDED = ["cloudpickle", "pluggy"]
 OF_PYTEST = ["iniconfig", "packaging", "pygments", "pytest"]
 
@@ -104,6 +104,28 @@ def test_imp_parallel_lists_the_strangers_plugin_and_checks_its_slave_by_name(
     assert "taskset --cpu-list 0" in said
     assert "no process of it is left" in said
     assert said.endswith('All of it works: PinnedSlave("0")\n')
+
+
+def test_an_error_of_the_strangers_names_its_explanation_which_imp_parallel_prints(
+    environment: Path, tmp_path: Path
+) -> None:
+    bin = tmp_path / "bin"
+    bin.mkdir()  # has no taskset
+    script = "from imp_parallel_core import PinnedSlave; PinnedSlave('0').check()"
+    done = subprocess.run(
+        [environment, "-c", script],
+        env={**clean_environment(), "PATH": str(bin)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr.endswith(
+        "LaunchError: there is no taskset in the PATH\nMore: imp-parallel explain no-taskset\n"
+    )
+    command = environment.with_name("imp-parallel")
+    assert "util-linux" in run([command, *done.stderr.splitlines()[-1].split()[2:]], tmp_path)
+    assert "no-taskset" in run([command, "explain"], tmp_path)
+    assert "    explains    no-taskset\n" in run([command, "plugins"], tmp_path)
 
 
 @pytest.mark.parametrize("name", SHOWN)

@@ -79,10 +79,12 @@ def check_that_errors_hold_what_their_attempts_printed(manager: Manager) -> None
 
     assert isinstance(spoke, RemoteError)
     assert spoke.output == _spoken("it") + "the end of C"
-    assert str(spoke).endswith("\n    | it complains\n    | the end of C")
+    assert str(spoke).endswith(
+        "\n    | it complains\n    | the end of C\nMore: imp-parallel explain task-raised"
+    )
     assert isinstance(silent, RemoteError)
     assert silent.output == ""
-    assert str(silent).endswith("ValueError: it fails")
+    assert str(silent).endswith("ValueError: it fails\nMore: imp-parallel explain task-raised")
     assert isinstance(much, RemoteError)
     lines = [f"line {number}" for number in range(100_000)]
     count = much.output.count("\n")

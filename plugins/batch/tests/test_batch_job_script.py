@@ -196,7 +196,8 @@ def test_another_file_at_the_path_of_the_masters_python_is_not_run_if_others_may
     facts[at] = str(int(facts[at]) + 1)
     done = run(render(SYSTEM, starting(python, ",".join(facts))), 1, tmp_path)
     assert done.returncode == 1
-    (line,) = said_in(tmp_path).splitlines()
+    line, more = said_in(tmp_path).splitlines()
+    assert more == "More: imp-parallel explain untrusted-file"
     assert f"{python} is not used on " in line
     assert f"everybody can write to {python.parent}. Put the script's Python" in line
 

@@ -33,7 +33,8 @@ def test_fifty_slaves_of_fifty_jobs_are_told_of_in_one_line_and_one_of_them_is_a
             for job in jobs:
                 job.remind(1000.0 + second, (), why)
     line = "all 50 slaves of 50 jobs (0, 1, 2 and 47 more) are still queued after {} s: {}"
-    assert caplog.messages == [line.format(s, "no free place") for s in (5, 15)]
+    first, later = [line.format(s, "no free place") for s in (5, 15)]
+    assert caplog.messages == [f"{first}\nMore: imp-parallel explain still-queued", later]
     assert len(asked) == 2
     assert {job.reason for job in jobs} == {"no free place"}
 
@@ -50,6 +51,7 @@ def test_what_waits_for_another_reason_has_a_line_of_its_own_and_what_runs_has_n
             other.remind(1000.0 + second, "room", lambda: "no room")
             third.remind(1000.0 + second, "licence", lambda: "")
     assert caplog.messages == [
-        "all 2 slaves of 2 jobs (0, 1) are still queued after 5 s: no room",
+        "all 2 slaves of 2 jobs (0, 1) are still queued after 5 s: no room\n"
+        "More: imp-parallel explain still-queued",
         "the slave of job 2 is still queued after 5 s: the scheduler gives no reason (list may)",
     ]

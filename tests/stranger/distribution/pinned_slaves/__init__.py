@@ -1,6 +1,9 @@
 """Slaves of this machine that stay on certain processors, by Linux's ``taskset``."""
 
-from imp_parallel_core import Slave, hookimpl, start_processes
+import shutil
+from pathlib import Path
+
+from imp_parallel_core import LaunchError, Slave, explained, hookimpl, start_processes
 
 
 class PinnedSlave(Slave):
@@ -8,6 +11,10 @@ class PinnedSlave(Slave):
 
     def __init__(self, processors):
         self.processors = processors
+
+    def check(self):
+        if shutil.which("taskset") is None:
+            raise LaunchError(explained("there is no taskset in the PATH", "no-taskset"))
 
 
 @hookimpl
@@ -21,3 +28,8 @@ def imp_parallel_launch(slaves, bootstraps, accept):
 @hookimpl
 def imp_parallel_slave_types():
     return {"PinnedSlave": PinnedSlave}
+
+
+@hookimpl
+def imp_parallel_explanations():
+    return Path(__file__).with_name("explanations.md").read_text(encoding="utf-8")
