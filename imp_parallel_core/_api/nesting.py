@@ -37,11 +37,12 @@ def check_no_slave_imports_this() -> None:
 
 def refuse_to_run_without_a_lock() -> NoReturn:
     """Raise Error: this Python is free-threaded, and works without its interpreter lock."""
-    raise Error(
+    text = (
         f"{sys.executable} is a free-threaded Python that works without the interpreter lock, on "
         "which this library relies. Set PYTHON_GIL=1 in the script's environment, or use the "
         "ordinary Python of this version"
     )
+    raise Error(explained(text, "free-threaded"))
 
 
 def refuse_to_be_pickled(thing: Any) -> NoReturn:

@@ -101,9 +101,3 @@ def test_the_page_includes_each_file_of_explanations_once() -> None:
 def test_no_two_sections_have_the_same_words() -> None:
     words = [explanation.words for explanation in SECTIONS.values()]
     assert len(set(words)) == len(words)
-
-
-@pytest.mark.parametrize("key", sorted(SECTIONS))
-def test_a_link_of_a_section_leads_to_a_page(key: str) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", SECTIONS[key].text):
-        assert (PAGE.parent / target).exists(), target

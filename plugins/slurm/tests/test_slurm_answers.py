@@ -165,7 +165,10 @@ def test_sbatchs_refusal_is_certain_and_its_doubt_is_none() -> None:
     assert not refused.job
     words = "sbatch: error: Unable to contact slurm controller (connect failure)\n"
     not_reached = SLURM.submitted(answer("", words, 1), array())
-    assert not_reached.refusal == "sbatch could not reach slurmctld, the controller: exit code 1"
+    assert not_reached.refusal == (
+        "sbatch could not reach slurmctld, the controller: exit code 1\n"
+        "More: imp-parallel explain slurmctld-unreachable"
+    )
     assert "scontrol ping" in not_reached.advice
     assert SLURM.submitted(answer("", "", 255), array()).refusal
     assert SLURM.submitted(answer("44\n", "", 1), array()).doubt

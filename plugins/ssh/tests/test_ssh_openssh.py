@@ -87,7 +87,7 @@ def test_an_unknown_host_is_refused_with_its_fingerprint_and_what_to_do(
     assert "Host key verification failed\n" in error
     assert f"Its host key is ssh-ed25519 {sshd.fingerprint}\n" in error
     assert str(person.known_hosts) in error
-    assert error.endswith("Try it by hand: ssh there")
+    assert error.endswith("Try it by hand: ssh there\nMore: imp-parallel explain host-key-unknown")
 
 
 @pytest.mark.parametrize("is_users", [False, True], ids=["its own", "the user's"])
