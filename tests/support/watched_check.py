@@ -41,7 +41,8 @@ class WatchedCheck:
         code = self._process.wait(limit_s)
         self._reader.join(limit_s)
         assert self._process.stderr is not None
-        assert self._process.stderr.read() == "", self.text
+        said = self._process.stderr.read()
+        assert said == "", f"{said}\n{self.text}"
         return code
 
     def found(self, step: str) -> str:
