@@ -138,10 +138,11 @@ class Submission:
             self._tell_of_silence("the script ends before that is known")
 
     def _tell_of_silence(self, why: str) -> None:
-        self._cluster.logger.warning(
-            "it is not known whether %s has submitted job %s (%s), which may come to be there: %s",
-            *(self._program, self.name, why, self._cluster.how_to_look(self.name)),
+        text = (
+            f"it is not known whether {self._program} has submitted job {self.name} ({why}), which "
+            f"may come to be there: {self._cluster.how_to_look(self.name)}"
         )
+        self._cluster.logger.warning("%s", explained(text, "submission-unknown", once=True))
 
     def _write_files(self) -> None:
         files = {name: text.encode() for name, text in self._command.files.items()}
