@@ -7,6 +7,7 @@ Debian lie beside it, and nobody else sees it.
 from __future__ import annotations
 
 import fcntl
+import os
 import shlex
 import subprocess
 import sys
@@ -51,23 +52,27 @@ def _unpack(tree: Path, python: AnotherPython) -> None:
     options = ("--quiet", "--mode=chrootless", "--variant=extract", f"--include={name}")
     # a copy of the archive may be older than the archive promises
     ages = "--aptopt=Acquire::Check-Valid-Until 'false'"
-    _run("mmdebstrap", *options, ages, _SUITES[python.version], str(tree))
+    _run("mmdebstrap", *options, ages, _SUITES[python.version], str(tree), home=tree.parent)
     # the system's loader would find the system's libraries, which may be too old
-    (loader,) = tree.glob("usr/lib*/ld-linux*")
-    (libraries,) = tree.glob("usr/lib/*-linux-gnu")
-    begin = [str(loader), "--argv0", str(python.path), "--library-path", str(libraries)]
+    libraries = [*tree.glob("lib/*-linux-gnu"), *tree.glob("usr/lib/*-linux-gnu")]
+    loader = next(found for folder in libraries for found in folder.glob("ld-linux*"))
+    path = ":".join(map(str, libraries))
+    begin = [str(loader), "--argv0", str(python.path), "--library-path", path]
     begun = python.path.with_name("begun")
     begun.write_text(
         f'#!/bin/sh\nexec {shlex.join(begin)} {shlex.quote(f"{tree}/usr/bin/{name}")} "$@"\n'
     )
     begun.chmod(0o755)
-    _run(str(begun), "-c", "import json, ssl")
+    _run(str(begun), "-c", "import json, ssl", home=tree.parent)
     begun.rename(python.path)
 
 
-def _run(*command: str) -> None:
+def _run(*command: str, home: Path) -> None:
+    env = {**os.environ, "HOME": str(home)}  # apt would leave a folder in the user's
     try:
-        subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=True)
+        subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=_LIMIT_S, check=True
+        )
     except subprocess.CalledProcessError as problem:
         raise CanNotBeHad(f"{command[0]}: {problem.stdout}{problem.stderr}") from None
     except (OSError, subprocess.TimeoutExpired) as problem:

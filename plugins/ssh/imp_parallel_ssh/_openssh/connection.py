@@ -98,7 +98,8 @@ class OpenSSHConnection:
         while not self._is_connected():
             if self._anchor.poll() is not None:
                 self._reader.join(_LAST_WORDS_S)
-                raise self._refused(self._anchor.returncode)
+                # (a login shell may end before the socket is there)
+                raise self._no_commands() or self._refused(self._anchor.returncode)
             if time.monotonic() > deadline:
                 self._said.hear(f"\nno answer within {timeout_s:g} s\n".encode())
                 raise self._refused(None)
