@@ -9,7 +9,7 @@ from heapq import nlargest
 from typing import NamedTuple
 
 from .._slaves import Doing
-from .history import CANCELLED, VALUE, Failure, History
+from .history import VALUE, Failure, History
 from .idleness import Idleness, Reason
 
 SLOWEST = 20
@@ -145,12 +145,3 @@ def without_outcome(history: History) -> int:
     total = sum(each.added for each in history.model.contexts.values())
     forgotten = sum(each.ended for each in history.model.contexts.values())
     return max(total - forgotten, 0)
-
-
-def retried(history: History) -> int:
-    """Return how many tasks needed more than one attempt."""
-    tasks = history.tasks
-    return sum(
-        attempt > 1 and outcome != CANCELLED
-        for attempt, outcome in zip(tasks.attempt, tasks.outcome, strict=True)
-    )
