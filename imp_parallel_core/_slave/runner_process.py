@@ -17,15 +17,13 @@ from . import process
 from .go_ahead import GoAhead
 from .runner_output import output_of
 from .runner_start import StartedRunner, Surroundings
+from .value_pipe import ValuePipe
 
 if TYPE_CHECKING:
     from .memory import MemoryWatch
     from .output_pipe import Sink
 
 _NEVER = float("inf")
-_VALUES_BYTES = 1 << 16  # the pipe never holds more
-_ITEM_S = 1e-5  # the time that a runner needs around an item, at least
-_RECORD_BYTES = heads.VALUE_RECORD.size
 _LINGER_S = 0.2  # a runner whose wire has ended is killed after this
 _RETIRE_S = 5.0  # so is one that shall exit, and may have handlers to run
 
@@ -83,14 +81,11 @@ class RunnerProcess:
         self._became_ready = became_ready
         self._reported = reported
         self._go_ahead = GoAhead(started.go_ahead, started.taken_tokens, selector)
-        self._values = started.values
-        self._value_begun = b""  # the beginning of a record
-        self._work_left_s = 0.0  # see take_work_left_s()
-        self._selector = selector
         self._items: dict[int, Limits] = {}  # given, without an outcome yet
+        self.values = ValuePipe(started.values, selector, self._items, self._values_came)
         self._memory: MemoryWatch | None = None  # as soon as an item has such a limit
         self._deadline = _NEVER  # of the item that runs, or of a runner whose wire has ended
-        self._timed_item = 0
+        self._timed_item = 0  # the item that runs, if it has a time limit
         self._overdue = ""  # why the runner is killed at the deadline
         self._killed_because = ""
         self._was_asked = False
@@ -105,7 +100,6 @@ class RunnerProcess:
         self._output = output_of(started, selector, sink, self._wire.read_rest)
         # the runner has the same package, on the same system
         self._wire.session.passes_descriptors = self._wire.can_pass_descriptors
-        selector.register(self._values, selectors.EVENT_READ, self._values_ready)
         # no JSON, so that the runner starts faster
         words = str(surroundings.slave_index), surroundings.folder, *surroundings.sys_path
         welcome = b"\0".join(map(os.fsencode, words))
@@ -178,7 +172,7 @@ class RunnerProcess:
             item, status = heads.unpack_outcome(message.head)[:2]
             self._items.pop(item, None)
             if item == self._timed_item:
-                self._deadline = _NEVER
+                self._timed_item_ended()
             if status == heads.RAISED:
                 message = self._output.completed(message)
             self._reported(message)
@@ -193,47 +187,15 @@ class RunnerProcess:
             self._deadline = time.monotonic() + limit_s
             self._overdue = f"overran its time limit of {limit_s:g} s"
 
-    def _values_ready(self, events: int) -> None:
-        self._read_values()
+    def _values_came(self, message: Message) -> None:
+        if self._timed_item not in self._items:
+            self._timed_item_ended()
+        self._reported(message)
 
-    def _read_values(self) -> bool:
-        """Pass on the records that came by the pipe, in one message; return whether bytes came."""
-        try:
-            data = os.read(self._values, _VALUES_BYTES)
-        except BlockingIOError:
-            return False
-        if not data:
-            self._listen_no_more()  # the wire has ended, too
-            return False
-        data = self._value_begun + data
-        items, unpack, size = self._items, heads.VALUE_RECORD.unpack_from, _RECORD_BYTES
-        at, end, timed_item = 0, len(data), self._timed_item
-        count, busy_s = 0, 0.0
-        while at + size <= end:
-            item, duration_s, _, length = unpack(data, at)
-            record_end = at + size + length
-            if record_end > end:
-                break
-            at = record_end
-            items.pop(item, None)
-            count += 1
-            busy_s += duration_s
-            if item == timed_item:
-                self._deadline = _NEVER
-        self._value_begun = data[at:]
-        if count:
-            self._work_left_s = len(items) * (busy_s / count + _ITEM_S)
-            self._reported(Message(protocol.VALUES, b"", (data[:at],)))
-        return True
-
-    def _listen_no_more(self) -> None:
-        if self._values in self._selector.get_map():
-            self._selector.unregister(self._values)
-
-    def take_work_left_s(self) -> float:
-        """Return for how long the runner has work; 0 if no value came since the last call."""
-        left_s, self._work_left_s = self._work_left_s, 0.0
-        return left_s
+    def _timed_item_ended(self) -> None:
+        if self._timed_item:
+            self._timed_item = 0
+            self._deadline = _NEVER
 
     def _wire_ended(self, link: Link, how: str) -> None:
         """Let the runner live for a moment: it has died, as SIGCHLD will tell, or it is killed."""
@@ -256,7 +218,7 @@ class RunnerProcess:
             self._look_at(self._memory, now)
 
     def _look_at(self, memory: MemoryWatch, now: float) -> None:
-        self._read_values()  # the runner may be at the next item already, which has its own limit
+        self.values.read()  # the runner may be at the next item already, which has its own limit
         item, limits = next(iter(self._items.items()), (0, _NO_LIMITS))
         if not item or self._killed_because:
             memory.end()
@@ -272,7 +234,7 @@ class RunnerProcess:
         """Kill the runner if this item runs: nobody needs its outcome any more."""
         if self.has_ended:
             return
-        self._read_values()  # the runner may be at the next item already, which shall go on
+        self.values.read()  # the runner may be at the next item already, which shall go on
         if next(iter(self._items), None) == item:
             self._was_asked = True
             self.kill("was ended by the master")
@@ -306,7 +268,7 @@ class RunnerProcess:
             peak_memory_bytes: the most memory that it has used.
         """
         self._wire.read_rest()
-        while self._read_values():
+        while self.values.read():
             pass
         not_begun = set(self._go_ahead.take_back())
         begun = [item for item in self._items if item not in not_begun]
@@ -323,9 +285,8 @@ class RunnerProcess:
         self._deadline = _NEVER
         self._memory = None
         self._wire.close()
-        self._listen_no_more()
         self._go_ahead.close()
-        os.close(self._values)
+        self.values.close()
         asked = self._was_asked
         if not item:
             return RunnerEnd(blamed, description, peak_memory_bytes, asked, output)

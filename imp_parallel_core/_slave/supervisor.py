@@ -116,7 +116,7 @@ class Supervisor:
             self._master.flush()
             self._runner.flush()
             self._leave_if_done()
-            pause_s = min(self._runner.take_work_left_s() / 4, _PAUSE_S)
+            pause_s = min(self._runner.values.take_work_left_s() / 4, _PAUSE_S)
             if pause_s > _SHORTEST_PAUSE_S:
                 time.sleep(pause_s)  # meanwhile more values arrive, which travel in one message
         self._master.finish()
