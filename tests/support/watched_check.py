@@ -36,13 +36,19 @@ class WatchedCheck:
         """Wait until it has said all these words."""
         wait_until(lambda: all(each in self.text for each in words), limit_s, f"{words}")
 
-    def finish(self, limit_s: float = 120.0) -> int:
-        """Wait for its end; return its exit code. It must have written no error of its own."""
+    def finish(self, limit_s: float = 120.0, *, last_words: str = "") -> int:
+        """Wait for its end; return its exit code.
+
+        Args:
+            limit_s: for how long to wait.
+            last_words: what it must have written to standard error at its end; by default nothing.
+        """
         code = self._process.wait(limit_s)
         self._reader.join(limit_s)
         assert self._process.stderr is not None
         said = self._process.stderr.read()
-        assert said == "", f"{said}\n{self.text}"
+        assert said.startswith(last_words), f"{said}\n{self.text}"
+        assert bool(said) == bool(last_words), f"{said}\n{self.text}"
         return code
 
     def found(self, step: str) -> str:
