@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import io
 import marshal
 import pkgutil
+import threading
 import zipfile
 from collections.abc import Iterable, Iterator
 from importlib import import_module
@@ -26,6 +28,7 @@ _MODULES = (
 _PACKAGES = ("._wire", "._code", "._slave")
 _OTHERS = ("cloudpickle", "cloudpickle.cloudpickle")
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
+_making = threading.Lock()
 _NEVER_CHECKED = (1).to_bytes(4, "little") + bytes(8)  # of compiled code: no source to compare with
 
 
@@ -41,6 +44,16 @@ def slave_archive(modules: Iterable[str] = (), *, has_sources: bool = True) -> b
             whose ``sys.implementation.cache_tag`` is this one's; another finds no modules.
 
     Raises ImportError for a module that can't be found, or has no source.
+    """
+    with _making:
+        return _made(tuple(dict.fromkeys(modules)), has_sources)
+
+
+@functools.lru_cache(maxsize=8)
+def _made(modules: tuple[str, ...], has_sources: bool) -> bytes:
+    """Make an archive, once in a process: marshal writes equal code in more ways than one.
+
+    So a host would be sent the same code again, under another digest.
     """
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cloudpickle
@@ -183,3 +184,9 @@ def test_what_the_supervisor_says_waits_for_nobody(archive: Path) -> None:
     assert process.returncode == 0
     os.close(read)
     os.close(written)
+
+
+def test_threads_that_need_an_archive_at_once_get_the_same() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: slave_archive(["pluggy"]), range(8)))
+    assert all(each is made[0] for each in made)
