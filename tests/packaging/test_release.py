@@ -162,3 +162,22 @@ def test_who_builds_the_same_sources_gets_the_same_bytes(kind: str, tmp_path: Pa
         (file,) = folder.iterdir()
         built.append((file.name, file.read_bytes()))
     assert built[0] == built[1]
+
+
+def test_all_distributions_name_the_same_pythons_which_are_those_that_are_tested() -> None:
+    named = {
+        project: _pythons_of(folder / "pyproject.toml") for project, folder in PROJECTS.items()
+    }
+    required, versions = named["imp_parallel_core"]
+    assert named == dict.fromkeys(PROJECTS, (required, versions))
+    assert required == f">={versions[0]}"  # an upper bound would keep people from trying
+    text = (ROOT / "RELEASING.md").read_text(encoding="utf-8")
+    assert versions == re.findall(r"^ *\| (3\.\d+) \|", text, re.MULTILINE)
+
+
+def _pythons_of(path: Path) -> tuple[str, list[str]]:
+    """Return what a distribution requires, and the versions that its classifiers name."""
+    project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+    begin = "Programming Language :: Python :: 3."
+    minors = [each.removeprefix(begin) for each in project["classifiers"] if each.startswith(begin)]
+    return project["requires-python"], [f"3.{minor}" for minor in minors]
