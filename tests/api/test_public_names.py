@@ -221,7 +221,7 @@ MEMBERS = {
     "CurrentTask": list(CurrentTask._fields),
     "Description": list(Description._fields),
     "DaskSlaveArray": SENT_ARRAY,
-    "Documents": ["exit_code", "forget", "remove", "restore", "tail", "token"],
+    "Documents": ["exit_code", "forget", "remove", "restore", "tail", "token", "write"],
     "EndingLaunch": [*LAUNCH, "end_slave"],
     "Event": ["at"],
     "EventsMissed": ["count", "tasks"],

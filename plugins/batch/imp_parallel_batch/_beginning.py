@@ -30,13 +30,14 @@ def begin(array: BatchSlaveArray, bootstraps: Sequence[Bootstrap]) -> BatchLaunc
     cluster = Cluster(system, array.host)
     warn_if_only_here(system, bootstraps[0].addresses)
     numbered = dict(enumerate(bootstraps, system.first_task))
-    documents = Documents(system, array.host, bootstraps[0].cwd, numbered)
+    documents = Documents(system, array.host, bootstraps[0].cwd, numbered, writes=False)
 
     remove = documents.remove  # one object, by which it can be unregistered
     atexit.register(remove)  # the script may end while the submission hangs
 
     try:
         submission = _submission(cluster, array, bootstraps, documents)
+        documents.write()
     except BaseException:
         atexit.unregister(remove)
         remove()

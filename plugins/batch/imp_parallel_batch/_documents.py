@@ -30,6 +30,7 @@ class Documents:
         host: whose files the jobs can read.
         cwd: the master's working directory, there.
         bootstraps: of each task that needs a document, by its number.
+        writes: whether to write the documents now; otherwise :meth:`write` does.
 
     Raises LaunchError if there is no place for it.
     """
@@ -40,18 +41,33 @@ class Documents:
         host: CommandHost,
         cwd: str,
         bootstraps: Mapping[int, Bootstrap],
+        *,
+        writes: bool = True,
     ) -> None:
         self._host = host
         self._content = {str(number): each.document() for number, each in bootstraps.items()}
-        self._there = set(self._content)  # the names of the documents that are written
+        self._there: set[str] = set()  # the names of the documents that are written
         self.folder, reached_by = self._make_folder(cwd if call(system.can_use, cwd) else None)
         self.early_output = f"{reached_by}/{system.task_pattern}.early"
         """Where the output of a job goes until its script has opened the slave's."""
+        if writes:
+            try:
+                self.write()
+            except LaunchError:
+                self.remove()
+                raise
+
+    def write(self) -> None:
+        """Write the documents. Raises LaunchError.
+
+        It is best to note before which job will need them: another run can remove them then, if
+        this one is killed.
+        """
         try:
-            host.write_files(self.folder, self._content, mode=0o600)
+            self._host.write_files(self.folder, self._content, mode=0o600)
         except OSError as problem:
-            self.remove()
             raise LaunchError(f"can't write the slaves' documents: {problem}") from problem
+        self._there = set(self._content)
 
     def _make_folder(self, cwd: str | None) -> tuple[str, str]:
         """Return the path of the folder, and how the batch system is told of it."""

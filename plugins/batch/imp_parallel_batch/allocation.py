@@ -50,10 +50,16 @@ def documents_of_job(
     Raises LaunchError if there is no place for them.
     """
     cluster = Cluster(system, LocalHost())
-    documents = Documents(system, cluster.host, cwd, bootstraps)
+    documents = Documents(system, cluster.host, cwd, bootstraps, writes=False)
     if job:
         note_name(cluster, documents.folder, name or job)
         note_number(cluster, documents.folder, job)
+    try:
+        documents.write()
+    except BaseException:
+        documents.remove()
+        raise
+    if job:
         sweep(cluster, documents.folder)
     return documents
 

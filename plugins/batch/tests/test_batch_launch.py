@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +17,6 @@ from imp_parallel_batch import (
 )
 from imp_parallel_batch._cluster import Cluster
 from imp_parallel_batch._launch import BatchLaunch
-from imp_parallel_batch._leftovers import note_name, note_number, sweep
 from made_up_host import MadeUpHost
 
 from imp_parallel_core import (
@@ -280,34 +277,3 @@ def test_a_job_all_of_whose_tasks_are_listed_as_ended_is_not_there(host: MadeUpH
     host.lines = ["7 NAME 1 failed 1", "7 NAME 2 failed 1"]
     assert cluster.describe("7") == []
     assert cluster.is_there("7") is False
-
-
-def test_what_a_run_left_is_removed_by_one_for_the_same_cluster_alone_once_its_job_has_gone(
-    host: MadeUpHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    system = type("Other", (type(host.queue),), {"cluster_variables": ("CLUSTER", "CELL")})()
-    cluster = Cluster(system, host)
-    host.lines = ["7 NAME 1 runs"]
-    folders = {}
-    for name, where, job in (
-        ("own", "here", "5"),
-        ("others", "there", "6"),
-        ("waits", "here", "7"),
-        ("gone", "here", "8"),
-    ):
-        monkeypatch.setenv("CLUSTER", where)
-        folders[name] = Path(host.make_private_folder(str(host.folder), ".imp_parallel-"))
-        note_name(cluster, str(folders[name]), "it's $HOME")
-        note_number(cluster, str(folders[name]), job)
-        assert (folders[name] / "job").read_text() == f"it's $HOME\nqueue\n{where}\n\n"
-        if name != "own":
-            os.utime(folders[name], (0.0, 0.0))
-    sweep(cluster, str(folders["own"]))
-    wait_until(lambda: not folders["gone"].exists(), what="the removal")
-    wait_until(lambda: "imp_parallel leftovers" not in map(_name, threading.enumerate()))
-    left = {name for name, folder in folders.items() if folder.exists()}
-    assert left == {"own", "others", "waits"}
-
-
-def _name(thread: threading.Thread) -> str:
-    return thread.name
