@@ -15,7 +15,7 @@ from imp_parallel_core import printable
 
 from ._model import ContextCounts, RunModel
 from ._slaves import Doing
-from ._words import counted, duration, most_of, rate
+from ._words import counted, duration, most_of, rate, shortened
 
 CONTEXTS = 6
 """How many contexts have a line of their own."""
@@ -80,7 +80,8 @@ def block(model: RunModel, now: float) -> Table:
     table.add_column(overflow="ellipsis")
     shown, folded = shown_contexts(model)
     for counts in shown:
-        label = Text(printable(counts.name), no_wrap=True, overflow="ellipsis")
+        label = Text(shortened(printable(counts.name), _NAME_WIDTH))
+        label.no_wrap, label.overflow = True, "ellipsis"
         table.add_row(label, _bar_line(counts))
     if folded:
         table.add_row(Text(f"{folded} more" if shown else "tasks"), Text("contexts", "dim"))

@@ -82,3 +82,14 @@ def most_of(texts: Iterable[tuple[str, int]], limit: int = 2) -> str:
     shown = [f"{count:,} {text}" for text, count in all_texts[:limit]]
     more = sum(count for _, count in all_texts[limit:])
     return ", ".join([*shown, *([f"{more:,} for other reasons"] if more else [])])
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a text of at most so many characters; one that is longer has dots in its middle.
+
+    Names that begin alike, such as those of contexts that differ in a parameter, stay apart so.
+    """
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"

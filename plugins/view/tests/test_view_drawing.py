@@ -11,6 +11,7 @@ from imp_parallel_view import _words
 from imp_parallel_view._drawing import CONTEXTS, Bar, block, last_line
 from imp_parallel_view._model import ContextCounts, RunModel
 from imp_parallel_view._notebook import block_as_html
+from imp_parallel_view._words import shortened
 from rich.console import Console
 
 from imp_parallel_core import (
@@ -125,6 +126,26 @@ def test_a_long_name_leaves_the_counts_their_room_on_a_narrow_terminal() -> None
     lines = shown(model, 1.0, 40)
     assert any("0 of 50" in line for line in lines)
     assert any("50 waiting" in line for line in lines)
+
+
+def test_long_names_that_begin_alike_stay_apart() -> None:
+    model = RunModel()
+    for number in (1, 2):
+        name = f"scoring of all models with alpha=0.{number}"
+        model.tell([ContextOpened(0.0, number, name), TasksAdded(0.0, number, 50, 50)])
+    lines = shown(model, 1.0, 80)
+    for number in (1, 2):
+        assert any(line.startswith(f"scoring of a…h alpha=0.{number} ") for line in lines), lines
+
+
+@given(st.text(), st.integers(1, 40))
+def test_a_shortened_text_has_its_beginning_and_its_end(text: str, width: int) -> None:
+    short = shortened(text, width)
+    assert len(short) <= width
+    middle = width // 2
+    assert short[:middle] == text[:middle]
+    assert short[middle + 1 :] == text[len(text) - len(short) + middle + 1 :]
+    assert (short == text) == (len(text) <= width) or short[middle] == "…" == text[middle]
 
 
 def test_the_last_line_says_how_it_went() -> None:

@@ -16,11 +16,12 @@ from imp_parallel_core import printable
 from .._drawing import STYLES, Bar
 from .._model import ContextCounts
 from .._slaves import Doing
-from .._words import duration, rate
+from .._words import duration, rate, shortened
 
 _ERRORS = 5
 _CONTEXTS = 8
 _WIDTH = 80  # names may have any length, and must leave the other columns their room on this
+_WIDEST_CONTEXT = 24
 _WIDEST_SCRIPT = 16
 _WIDEST_SLAVE = 12
 _WIDEST_HOST = 18
@@ -136,7 +137,7 @@ def _heading(run: Mapping[str, Any]) -> Text:
 
 def _contexts(contexts: Sequence[Mapping[str, Any]]) -> Table:
     table = Table.grid(padding=(0, 2), expand=True)
-    table.add_column(no_wrap=True, max_width=24, style="bold")
+    table.add_column(no_wrap=True, max_width=_WIDEST_CONTEXT, style="bold")
     table.add_column(ratio=1)
     table.add_column(no_wrap=True, justify="right")
     for each in contexts:
@@ -145,7 +146,9 @@ def _contexts(contexts: Sequence[Mapping[str, Any]]) -> Table:
             0, "", ended + each["left"], each["done"], each["failed"], each["dropped"]
         )
         table.add_row(
-            Text(printable(each["name"])), Bar(counts), f"{ended:,} of {ended + each['left']:,}"
+            Text(shortened(printable(each["name"]), _WIDEST_CONTEXT)),
+            Bar(counts),
+            f"{ended:,} of {ended + each['left']:,}",
         )
     return table
 
