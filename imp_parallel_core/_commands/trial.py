@@ -124,7 +124,7 @@ class Trial:
         finally:
             self._leftovers.begin_end()
             manager.close()
-            self._leftovers.wait_for(self._onlooker.thread, self._report)
+        self._leftovers.wait_for(self._onlooker.thread, self._report)  # not after a Ctrl-C
         for text in self._lost if succeeded else ():  # others of an array than the one that came
             self._report(Step("lost", Status.NEWS, text))
         step = self._leftovers.step(removes_output=succeeded)

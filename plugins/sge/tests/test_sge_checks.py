@@ -55,6 +55,7 @@ def test_a_ctrl_c_ends_a_check_that_a_qmaster_lets_hang(
         checking.wait_for("qsub has not answered for ", limit_s=20.0)
         process.send_signal(signal.SIGINT)
         assert checking.finish(last_words=UNKNOWN) == 130
+        assert "takes long to end" not in checking.text  # who types that waits for no last words
         wait_until(lambda: not submissions_in(tmp_path), what="the end of qsub")
         assert list(tmp_path.glob(".imp_parallel-*")) == []
     wait_until(lambda: not cluster.jobs(), 60.0, "an empty queue")
