@@ -133,8 +133,9 @@ def test_a_client_that_can_not_wait_or_is_closed_is_refused(client: Client) -> N
     from distributed import Client
 
     with Manager() as manager:
-        with pytest.raises(LaunchError, match=r"str is no client .* a distributed\.Client"):
-            manager.add_slave(DaskSlaveArray("tcp://127.0.0.1:1", 1))
+        no_client: Any = 8786
+        with pytest.raises(LaunchError, match=r"int is no client .* a distributed\.Client"):
+            manager.add_slave(DaskSlaveArray(no_client, 1))
         other = Client(client.scheduler.address)
         other.close()
         with pytest.raises(LaunchError, match="the Dask client is closed"):
