@@ -77,7 +77,8 @@ def test_a_script_in_the_manner_of_imp_parallel_runs(
         "slave",
     ]
     name = "worker" if module.endswith("compat") else "slave"
-    assert (tmp_path / f"{name}1.output").exists()
+    # (one slave may do all, before the other has begun)
+    assert {*tmp_path.glob("*.output")} & {tmp_path / f"{name}{n}.output" for n in range(2)}
 
 
 def test_both_spellings_name_the_same_things() -> None:
