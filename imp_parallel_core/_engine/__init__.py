@@ -12,5 +12,5 @@ threads ask of it for one context), :mod:`.performer` (how each action is perfor
 knows of a context), :mod:`.observers` (the thread that calls observers) and :mod:`.witness` (what
 these are told; :mod:`.telling` tells it, with :mod:`.first_lines` of errors). :mod:`.progress` is
 what the ``repr`` of a context shows, :mod:`.slave_list` what ``Manager.slaves`` returns, and
-:mod:`.waiting` tells those who wait in vain why.
+:mod:`.vain_waits` tells those who wait in vain why.
 """

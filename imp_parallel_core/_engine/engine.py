@@ -32,7 +32,7 @@ from .ending import Ending
 from .observers import Observers
 from .performer import Performer
 from .readers import Readers
-from .waiting import WaitingNotice
+from .vain_waits import WaitingNotice
 
 if TYPE_CHECKING:
     from .._fleet.info import SlaveInfo

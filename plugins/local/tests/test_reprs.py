@@ -10,7 +10,7 @@ import pytest
 from imp_parallel_local import LocalSlave
 
 from imp_parallel_core import ClosedError, Context, Manager, TooManyFailuresError
-from imp_parallel_core._engine import waiting
+from imp_parallel_core._engine import vain_waits
 from tests.support.harness import RunScript
 from tests.support.waiting import wait_until
 
@@ -147,10 +147,10 @@ def test_a_manager_that_could_not_be_made_has_a_repr() -> None:
 SLOW_START = """
 import logging
 from imp_parallel_core import Manager, ResultTimeoutError
-from imp_parallel_core._engine import waiting
+from imp_parallel_core._engine import vain_waits
 from imp_parallel_local import LocalSlave
 
-waiting._FIRST_S = 1.5  # the test need not take 10 s
+vain_waits._FIRST_S = 1.5  # the test need not take 10 s
 with Manager(python="sleep 600; exec python3") as manager:
     manager.add_slave(LocalSlave())
     context = manager.get_context()
@@ -173,7 +173,7 @@ def test_a_script_without_any_logging_is_told_that_no_slave_works(start_script: 
 def test_a_slave_that_works_is_no_reason_to_say_that_none_does(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(waiting, "_FIRST_S", 0.5)
+    monkeypatch.setattr(vain_waits, "_FIRST_S", 0.5)
     with Manager(output=str(tmp_path / "slave%d.output")) as manager:
         manager.add_slave(LocalSlave())
         context = manager.get_context()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from imp_parallel_core._engine.waiting import WaitingNotice, notice
+from imp_parallel_core._engine.vain_waits import WaitingNotice, notice
 from tests.fleet.test_slave_table import INFO
 
 QUEUED = replace(INFO, state="queued", detail="job 5: no slots", host="")
