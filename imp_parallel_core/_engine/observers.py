@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from .._errors import Error
+from .._printable import printable
+
 if TYPE_CHECKING:
     from .._plugins.events import Event
 
@@ -96,6 +99,10 @@ class Observers:
         for name, observe in list(self._observers):
             try:
                 observe(events=events)
+            except (OSError, Error) as problem:  # such as a full disk; a traceback says no more
+                text = "observer %s failed, and is not called again; the run goes on: %s"
+                _logger.error(text, name, printable(str(problem)))  # noqa: TRY400 - as said above
+                self._observers.remove((name, observe))
             except BaseException:  # a plugin's
                 _logger.exception("observer %s failed, and is not called again", name)
                 self._observers.remove((name, observe))

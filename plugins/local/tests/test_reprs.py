@@ -135,7 +135,8 @@ def test_a_forked_child_is_told_whose_manager_it_is(one_slave: Manager, tmp_path
     os.waitpid(pid, 0)
     assert said.read_text() == (
         "<Manager, of another process> <Context scores, of another process> "
-        "this Manager belongs to the process that made it; a forked child needs its own"
+        "this Manager belongs to the process that made it; a forked child needs its own\n"
+        "More: imp-parallel explain already-closed"
     )
     assert repr(context) == "<Context scores: 1 of 1 done>"
 

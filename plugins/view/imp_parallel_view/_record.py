@@ -13,7 +13,7 @@ import sys
 import threading
 import weakref
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from imp_parallel_core import Event, RunBegan, RunEnded, __version__, hookimpl
@@ -23,6 +23,7 @@ from ._record_lines import header, is_header, lines_of
 _FLUSH_S = 1.0
 _LEVEL = 3  # of compression: higher ones cost the run more than they save
 _MAGIC = b"\x1f\x8b"
+_File = gzip.GzipFile | io.BufferedWriter
 
 
 class Record:
@@ -35,6 +36,8 @@ class Record:
         path: of the file; it is compressed if the name ends in ``.gz``. A record that is there is
             overwritten.
 
+    A record whose disk is full ends there, which is told once; the run goes on.
+
     Raises FileExistsError if the file is no record, BlockingIOError if another run is writing it,
     and any other OSError if it can't be written.
 
@@ -42,11 +45,13 @@ class Record:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"Record({path!r}): it needs the path of a file, such as 'run.jsonl'")
         self._path = Path(path).absolute()
         self._is_compressed = self._path.name.endswith(".gz")
         self._raw = _opened(self._path)
         weakref.finalize(self, self._raw.close)
-        self._file: gzip.GzipFile | io.BufferedWriter | None = None
+        self._file: _File | None = None
         self._lock = threading.Lock()
         self._problem: OSError | None = None
         self._is_ending = threading.Event()
@@ -61,18 +66,18 @@ class Record:
             self._begin()
         text = lines_of(events).encode("ascii")
         with self._lock:
-            if self._problem is not None:
-                raise self._problem
-            if self._file is not None:
-                self._file.write(text)
-        if any(type(event) is RunEnded for event in events):
+            if self._file is not None and self._problem is None:
+                self._attempt(lambda file: file.write(text))
+        if self._problem is not None or any(type(event) is RunEnded for event in events):
             self._end()
+        if self._problem is not None:
+            raise OSError(f"{self._path} ends here: {self._problem.strerror or self._problem}")
 
     def _begin(self) -> None:
         if self._file is not None or self._is_ending.is_set():
             raise RuntimeError(f"{self._path} is the record of another Manager: give each its own")
         self._raw.truncate(0)
-        file: gzip.GzipFile | io.BufferedWriter
+        file: _File
         if self._is_compressed:
             file = gzip.GzipFile("", "wb", _LEVEL, self._raw, mtime=0)
         else:
@@ -87,33 +92,37 @@ class Record:
         file.write(header(facts).encode("ascii"))
         with self._lock:
             self._file = file
-            self._flush()
+            self._attempt(_flush)
         self._flusher.start()
+
+    def _attempt(self, write: Callable[[_File], object]) -> None:
+        """Write something, unless the disk is full, say; the next event tells that."""
+        if self._file is not None:
+            try:
+                write(self._file)
+            except OSError as problem:
+                self._problem = problem
 
     def _end(self) -> None:
         self._is_ending.set()
         if self._flusher.is_alive():
             self._flusher.join()
         with self._lock:
-            file, self._file = self._file, None
-            if file is not None:
-                file.close()
+            self._attempt(lambda file: file.close())
+            self._file = None
             self._raw.close()
 
     def _flush_each_second(self) -> None:
-        while not self._is_ending.wait(_FLUSH_S):
+        while self._problem is None and not self._is_ending.wait(_FLUSH_S):
             with self._lock:
-                try:
-                    self._flush()
-                except OSError as problem:  # the next event tells it
-                    self._problem = problem
-                    return
+                self._attempt(_flush)
 
-    def _flush(self) -> None:
-        if isinstance(self._file, gzip.GzipFile):
-            self._file.flush(zlib.Z_SYNC_FLUSH)  # what has been written so far can be unpacked
-        elif self._file is not None:
-            self._file.flush()
+
+def _flush(file: _File) -> None:
+    if isinstance(file, gzip.GzipFile):
+        file.flush(zlib.Z_SYNC_FLUSH)  # what has been written so far can be unpacked
+    else:
+        file.flush()
 
 
 def _opened(path: Path) -> io.FileIO:

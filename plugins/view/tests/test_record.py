@@ -112,6 +112,42 @@ def test_a_record_of_a_script_that_was_killed_is_complete_to_the_last_second(
     assert outcomes_in(tmp_path / name) == 100
 
 
+@pytest.mark.parametrize("name", ["run.jsonl", "run.jsonl.gz"])
+def test_a_full_disk_ends_the_record_and_not_the_run(
+    name: str, tmp_path: Path, write_script: Callable[[str], list[str]]
+) -> None:
+    source = f"""
+        import resource, signal, time
+        from imp_parallel_core import Manager
+        from imp_parallel_local import LocalSlave
+        from imp_parallel_view import Record
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        with Manager(output=None, plugins=[Record({name!r})]) as manager:
+            manager.add_slave(LocalSlave())
+            context = manager.get_context()
+            context.add_task(abs, -1)
+            list(context.get_results())
+            time.sleep(1.5)  # so that what there is has been written
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+            for number in range(30_000):
+                context.add_task(str, number)
+            print(len(list(context.get_results())), flush=True)
+    """
+    done = subprocess.run(write_script(source), capture_output=True, text=True, timeout=100)
+    assert done.stdout == "30000\n"
+    assert "Traceback" not in done.stderr
+    assert f"{name} ends here: File too large" in done.stderr
+    assert done.stderr.count("is not called again") == 1
+    assert 1 <= outcomes_in(tmp_path / name) < 30_000
+
+
+@pytest.mark.parametrize("path", [None, 3, b"run.jsonl"])
+def test_a_path_that_is_none_is_refused(path: object) -> None:
+    with pytest.raises(TypeError, match="it needs the path of a file"):
+        Record(path)  # type: ignore[arg-type]  # which is the test
+
+
 def outcomes_in(path: Path) -> int:
     """Return how many outcomes a record holds that may still be written."""
     return sum(len(event) for event in RecordReader(path) if isinstance(event, TasksDone))
