@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._code.calls import as_arguments
+from .._code.calls import as_arguments, call_behind_setup, spread_of
 from .._code.references import resolving, unpickle_task
 from .._definitions.import_path import absolute_path
 from .._errors import Error, PicklingError
@@ -49,9 +49,15 @@ class FailedCall(NamedTuple):
         """Run the set-up and then the task, as a slave does; return what the task returns."""
         setup_seed, task_seed = self.seeds or (None, None)
         with self._described(None, setup_seed):
-            values = as_arguments(self.setup())
+            value = self.setup()
         with self._described(self.number, task_seed):
-            return self.function(*values, *self.arguments, **self.keywords)
+            return call_behind_setup(
+                self.function,
+                spread_of(value),
+                as_arguments(value),
+                self.arguments,
+                self.keywords,
+            )
 
     @contextmanager
     def _described(self, number: int | None, seed: list[int] | None) -> Iterator[None]:

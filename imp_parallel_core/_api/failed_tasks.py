@@ -46,7 +46,7 @@ class _Described(NamedTuple):
 def error_of(delivery: Deliver, opener: Opener) -> TaskError:
     """Return the error of a delivery that is no value."""
     rebuild = partial(_rebuild, delivery.task.payload, opener.served.book)
-    described = _describe(rebuild)
+    described = _describe(rebuild, opener)
     kind = delivery.outcome.kind
     error: TaskError
     if kind is OutcomeKind.CANCELLED:
@@ -63,7 +63,7 @@ def error_of(delivery: Deliver, opener: Opener) -> TaskError:
 def error_of_value(delivery: Deliver, problem: BaseException, opener: Opener) -> RemoteError:
     """Return the error of a task whose value can't be unpickled."""
     rebuild = partial(_rebuild, delivery.task.payload, opener.served.book)
-    described = _describe(rebuild)
+    described = _describe(rebuild, opener)
     name, host = opener.slave_names(delivery.outcome.slave)
     error = RemoteError(
         f"the value of task {delivery.task.number}, which ran on {place(name, host)}, can't be "
@@ -103,7 +103,11 @@ def _remote_error(
     outcome, number = delivery.outcome, delivery.task.number
     name, host = opener.slave_names(outcome.slave)
     is_setup = outcome.kind is OutcomeKind.SETUP_FAILED
-    what = f"the set-up of its context ({opener.setup_name})" if is_setup else f"task {number}"
+    what = (
+        f"the set-up of its context ({opener.setup_name or 'none'})"
+        if is_setup
+        else f"task {number}"
+    )
     exc, traceback, facts = None, "", ExceptionFacts()
     if isinstance(outcome.content[0], str):  # the set-up did not raise: it took its runner down
         attempt = _as_attempt(outcome.content[0])
@@ -178,7 +182,7 @@ def _rebuild(
     return function, arguments, keywords
 
 
-def _describe(rebuild: Rebuild) -> _Described:
+def _describe(rebuild: Rebuild, opener: Opener) -> _Described:
     """Return a task in words; the copy that serves for that may be large, and is not kept."""
     function, arguments, keywords = rebuild()
     if function is None:
@@ -187,7 +191,8 @@ def _describe(rebuild: Rebuild) -> _Described:
     shown = (*map(describe, arguments), *named)
     words = f"\n  the task: {describe_task(function)}"
     if shown:
-        words += f"\n  called, after what the set-up returned, with: {join_bounded(shown)}"
+        behind = ", after what the set-up returned," if opener.setup_name else ""
+        words += f"\n  called{behind} with: {join_bounded(shown)}"
     return _Described(shown, words)
 
 

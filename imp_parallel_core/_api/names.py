@@ -33,9 +33,9 @@ def name_of(called: Any) -> str:
 
 
 def name_of_setup(startup: Any) -> str:
-    """Return what errors call a set-up; None is that of a context without one."""
-    name: str = getattr(startup, "__qualname__", "") or ("none" if startup is None else "")
-    if name:
+    """Return what errors call a set-up; "" for None, which is that of a context without one."""
+    name: str = getattr(startup, "__qualname__", "")
+    if name or startup is None:
         return name
     from .._code.reprs import describe
 

@@ -21,7 +21,7 @@ class Opener:
     Args:
         slave_names: returns the names of a slave and its host.
         served: holds the definitions that pickles refer to.
-        setup_name: the name of the set-up, for errors.
+        setup_name: the name of the set-up, for errors; "" if the context has none.
     """
 
     def __init__(

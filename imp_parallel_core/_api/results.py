@@ -23,7 +23,7 @@ class Results:
     Args:
         engine: the Manager's.
         served: the context.
-        setup_name: the name of the set-up, for errors.
+        setup_name: the name of the set-up, for errors; "" if the context has none.
     """
 
     def __init__(self, engine: Engine, served: ServedContext, setup_name: str) -> None:

@@ -45,7 +45,8 @@ def describe_task(task: Any) -> str:
     """Return a description that tells a task from others of its kind.
 
     It has the attributes of an object without a ``__repr__`` of its own, and the default values of
-    a function's arguments, since many tasks are written as ``lambda n=n: …``.
+    a function's arguments, since many tasks are written as ``lambda n=n: …``. A function without
+    default values is its name alone, which nobody takes for a call without arguments.
     """
     try:
         kind: Any = type(task)
@@ -53,7 +54,9 @@ def describe_task(task: Any) -> str:
             values = task.__defaults__ or ()
             names = task.__code__.co_varnames[: task.__code__.co_argcount][-len(values) :]
             named = dict(zip(names, values, strict=False)) if values else {}
-            return _with_values(task.__qualname__, named | (task.__kwdefaults__ or {}))
+            values = named | (task.__kwdefaults__ or {})
+            name = task.__qualname__
+            return _with_values(name, values) if values else _on_one_line(name)
         if kind.__repr__ is object.__repr__:
             return _with_values(kind.__qualname__, vars(task))
     except KeyboardInterrupt:

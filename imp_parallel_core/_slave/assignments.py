@@ -40,6 +40,8 @@ class RunnerContext:
         self.arrived: list[tuple[int, Sequence[Segment]]] = []
         """Bundles that have not been loaded, by number."""
         self.values: tuple[Any, ...] = ()
+        self.spread = ""
+        """What the set-up returned, if its values were in that: ``"list"`` or ``"tuple"``."""
         self.seed: int | None = None
         """What the random numbers of its items come from."""
         self.prepared_for = -1

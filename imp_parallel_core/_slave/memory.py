@@ -31,11 +31,22 @@ class Usage(NamedTuple):
     is_certain: bool = True
     """Whether these were the processes all the time that it took to ask."""
 
-    def described(self) -> str:
-        """Return in words how much a runner holds."""
+    def described(self, limit_bytes: int) -> str:
+        """Return in words how much a runner holds, and how much it may hold."""
+        decimals = _decimals_that_differ(self.total_bytes, limit_bytes)
         others = self.processes - 1
         started = f" with {others} process{'es' if others > 1 else ''} that it has started"
-        return f"{self.total_bytes / 1e6:,.0f} MB of memory{started if others else ''}"
+        return (
+            f"{self.total_bytes / 1e6:,.{decimals}f} MB of memory{started if others else ''}, "
+            f"more than the {limit_bytes / 1e6:,.{decimals}f} MB"
+        )
+
+
+def _decimals_that_differ(first_bytes: int, second_bytes: int) -> int:
+    """Return with how many decimals two different sizes differ when they are shown in MB."""
+    return next(
+        (n for n in range(6) if f"{first_bytes / 1e6:.{n}f}" != f"{second_bytes / 1e6:.{n}f}"), 6
+    )
 
 
 class MemoryWatch:
@@ -95,8 +106,8 @@ class MemoryWatch:
         self.end()
         self.exceeded = item, usage.total_bytes
         return (
-            f"held {usage.described()}, more than the {limit_bytes / 1e6:,.0f} MB that its "
-            "context's task_memory_bytes allows, and was ended"
+            f"held {usage.described(limit_bytes)} that its context's task_memory_bytes allows, and "
+            "was ended"
         )
 
 

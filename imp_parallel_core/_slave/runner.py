@@ -36,7 +36,7 @@ import time
 from collections.abc import Callable, Sequence
 from struct import Struct
 
-from .._code.calls import as_arguments
+from .._code.calls import as_arguments, call_behind_setup, spread_of
 from .._code.cloudpickle_version import version_of_cloudpickle
 from .._code.loaded import LoadedDefinitions
 from .._code.references import unpickle_task
@@ -235,7 +235,7 @@ class Runner:
         try:
             value = self._call(context, item, bundle, segments, is_setup)
             if is_setup:
-                context.values = as_arguments(value)
+                context.values, context.spread = as_arguments(value), spread_of(value)
                 value = None
             status = heads.VALUE
             if type(value) in PLAIN:
@@ -292,6 +292,8 @@ class Runner:
             self._seed_generators(item, context.seed)
         if is_setup:
             return function(*arguments)
+        if context.spread:
+            return call_behind_setup(function, context.spread, context.values, arguments)
         return function(*context.values, *arguments)
 
     def _seed_generators(self, item: Item, seed: int | None) -> None:

@@ -113,15 +113,27 @@ def test_processes_that_end_meanwhile_are_looked_at_again_but_not_for_ever(
     answers += [doubtful, Usage(5, 2), *[doubtful] * 5]
     *seen, why = [watch.look(5, LIMIT, 7.0) for _ in range(7)]
     assert not any(seen)
-    assert why.startswith("held 1,000 MB of memory with 2 processes that it has started, more than")
+    assert why.startswith("held 1,000.000001 MB of memory with 2 processes that it has started, ")
     assert watch.exceeded == (5, LIMIT + 1)
     assert watch.look_at == NEVER
 
 
 def test_a_usage_is_told_with_the_processes_that_were_started() -> None:
-    assert Usage(2_345_678_901, 1).described() == "2,346 MB of memory"
-    assert Usage(5_000_000, 2).described().endswith("with 1 process that it has started")
-    assert Usage(5_000_000, 4).described().endswith("with 3 processes that it has started")
+    alone = Usage(2_345_678_901, 1).described(10**9)
+    assert alone == "2,346 MB of memory, more than the 1,000 MB"
+    assert "MB of memory with 1 process that it has started," in Usage(5, 2).described(1)
+    assert "MB of memory with 3 processes that it has started," in Usage(5, 4).described(1)
+
+
+@pytest.mark.parametrize(
+    ("held", "shown"), [(1, "200.000001"), (4_096, "200.004"), (49_000, "200.05"), (10**6, "201")]
+)
+def test_a_usage_is_shown_with_as_many_digits_as_tell_it_from_the_limit(
+    held: int, shown: str
+) -> None:
+    words = Usage(200_000_000 + held, 1).described(200_000_000)
+    decimals = len(shown.partition(".")[2])
+    assert words == f"{shown} MB of memory, more than the {200:.{decimals}f} MB"
 
 
 def test_children_of_all_threads_and_their_children_are_descendants(

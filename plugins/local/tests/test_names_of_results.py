@@ -119,7 +119,29 @@ def test_an_error_shows_keywords_and_holds_the_task_as_it_was_given(one_slave: M
     (error,) = context.get_results(on_error="return")
     assert error.args_of_task == ("'12'", "base='x'")
     assert error.task is int
-    assert "called, after what the set-up returned, with: '12', base='x'" in str(error)
+    assert "\n  called with: '12', base='x'" in str(error)
+    assert "set-up" not in str(error)
+
+
+def test_an_error_says_that_the_arguments_come_behind_what_the_setup_returned(
+    one_slave: Manager,
+) -> None:
+    context = one_slave.get_context(lambda: ("12",))
+    context.add_task(int, base="x")
+    (error,) = context.get_results(on_error="return")
+    assert "\n  called, after what the set-up returned, with: base='x'" in str(error)
+
+
+def test_an_error_shows_a_function_by_its_name_and_not_as_a_call_without_arguments(
+    one_slave: Manager,
+) -> None:
+    def task(number: int) -> float:
+        return 1 / number
+
+    context = one_slave.get_context()
+    context.add_task(task, 0)
+    (error,) = context.get_results(on_error="return")
+    assert f"\n  the task: {task.__qualname__}\n  called with: 0\n" in str(error)
 
 
 def test_a_keyword_that_can_not_be_pickled_is_named(one_slave: Manager) -> None:
