@@ -20,6 +20,7 @@ from .._explained import explained
 from .._plugins.registry import Plugins
 from .._scheduler.actions import Action
 from .._wire import protocol
+from .._wire.handshake import RUN_IS_OVER
 from .._wire.link import Link, close_quietly
 from .actions import (
     Ask,
@@ -138,7 +139,7 @@ class Fleet:
             if record.link is not None:
                 record.link.send(protocol.LEAVE)
                 record.link.flush()
-            self._admission.turn_away(record, "the run is over")
+            self._admission.turn_away(record, RUN_IS_OVER)
         if self._losses is not None:
             self._losses.tell_all()
         self._is_closed = True

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from .._errors import ProtocolError
 from .._light_typing import TYPE_CHECKING, Any
 from .._wire import protocol, shared_memory
-from .._wire.handshake import UNREADABLE, hello_of, refusal_of
+from .._wire.handshake import RUN_IS_OVER, UNREADABLE, hello_of, refusal_of
 from .._wire.link import Link
 from .._wire.protocol import Message
 from .._wire.session import Session
@@ -152,7 +152,9 @@ class MasterLink:
     def _answered(self, link: Link, kind: int, body: bytes) -> None:
         try:
             answer = json.loads(body)
-            if kind == protocol.REFUSE:
+            if kind == protocol.REFUSE and answer["reason"] == RUN_IS_OVER:
+                self._over(EXIT_OK)  # nothing is wrong, so its output gets no word of that
+            elif kind == protocol.REFUSE:
                 self._refused(f"the master refused this slave: {answer['reason']}")
             else:
                 self._take_welcome(link, answer)

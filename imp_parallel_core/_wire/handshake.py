@@ -17,6 +17,9 @@ UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, Re
 
 PYTHON = [sys.version_info[0], sys.version_info[1]]
 
+RUN_IS_OVER = "the run is over"
+"""Why a REFUSE turns away a slave that has just started when the script ends."""
+
 _COMPARED = {"protocol": "protocol", "python": "Python", "cloudpickle": "cloudpickle"}
 _TEXT_LIMIT = 255  # characters of a peer's text that people are shown
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from imp_parallel_core import SocketStream, Stream
-from imp_parallel_core._slave.master_link import EXIT_REFUSED, MasterLink
+from imp_parallel_core._slave.master_link import EXIT_OK, EXIT_REFUSED, MasterLink
 from imp_parallel_core._wire import protocol
-from imp_parallel_core._wire.handshake import slave_identity, welcome
+from imp_parallel_core._wire.handshake import RUN_IS_OVER, refusal, slave_identity, welcome
 from imp_parallel_core._wire.session import Session
 
 
@@ -130,6 +130,22 @@ def test_a_slave_leaves_a_master_that_begins_another_session(
     master.turn_until(lambda: master.exit_codes)
     assert master.exit_codes == [EXIT_REFUSED]
     assert "began another session" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("reason", "exit_code", "said"),
+    [
+        (RUN_IS_OVER, EXIT_OK, ""),
+        ("no", EXIT_REFUSED, "imp_parallel: the master refused this slave: no\n"),
+    ],
+)
+def test_a_slave_that_is_refused_says_why_unless_the_run_is_just_over(
+    master: Master, capfd: pytest.CaptureFixture[str], reason: str, exit_code: int, said: str
+) -> None:
+    master.socket.sendall(protocol.encode_frame(protocol.REFUSE, refusal(reason)))
+    master.turn_until(lambda: master.exit_codes)
+    assert master.exit_codes == [exit_code]
+    assert capfd.readouterr().err == said
 
 
 def test_streams_that_end_at_once_are_followed_by_others_after_growing_pauses(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from imp_parallel_local import LocalSlave
+from imp_parallel_local import LocalSlave, LocalSlaves
 
 from imp_parallel_core import LaunchError, Manager, open_output, read_tail
 from tests.support.as_root import can_be_root, run_as_root
@@ -166,6 +166,17 @@ def test_files_that_are_empty_do_not_stay(processes: Processes) -> None:
         (said,) = [s.output_path for s in manager.slaves if s.pid == speaker]
         assert len(list(Path().glob("slave*.output"))) == 3
     assert [str(path.absolute()) for path in Path().glob("slave*.output")] == [said]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_slaves_that_still_start_when_the_run_ends_leave_no_file(
+    processes: Processes, count: int
+) -> None:
+    for _ in range(3):
+        with Manager() as manager:
+            manager.add_slave(LocalSlaves(4))
+            wait_until(lambda: sum(slave.state == "idle" for slave in manager.slaves) >= count)
+        assert [path.read_text() for path in Path().glob("slave*.output")] == []
 
 
 def test_a_file_that_somebody_put_in_the_place_of_an_empty_one_stays(
