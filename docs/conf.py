@@ -5,6 +5,7 @@ from importlib.metadata import version as version_of
 
 from docutils import nodes
 from sphinx.domains.python import PyObject
+from sphinx.util.osutil import relative_uri
 
 project = "imp-parallel"
 author = "the authors of imp-parallel"
@@ -126,9 +127,22 @@ def _add_keywords(app, doctree) -> None:
         doctree.insert(0, nodes.meta(name="keywords", content=words))
 
 
+def _link_pictures(app, doctree, page) -> None:
+    """Let each picture be opened by itself, since a narrow screen shows it too small to be read."""
+    if app.builder.format != "html":
+        return
+    for picture in list(doctree.findall(nodes.image)):
+        if picture["uri"] in app.env.images and not isinstance(picture.parent, nodes.reference):
+            path = f"{app.builder.imagedir}/{app.env.images[picture['uri']][1]}"
+            target = relative_uri(app.builder.get_target_uri(page), path)
+            link = nodes.reference("", "", picture.deepcopy(), refuri=target, internal=True)
+            picture.replace_self(link)
+
+
 def setup(app):
     """Turn links when a page is read, and when a document that it includes is read."""
     app.connect("doctree-read", _add_keywords)
+    app.connect("doctree-resolved", _link_pictures)
     app.connect("source-read", lambda app, page, text: _turn_links(text))
     app.connect("autodoc-process-docstring", _keep_first_line, priority=1)  # before napoleon
     app.connect("autodoc-process-docstring", _restore_first_line, priority=999)

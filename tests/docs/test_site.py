@@ -62,6 +62,17 @@ def test_the_search_finds_pages_by_words_that_people_use(site: Path) -> None:
     assert '"walltim"' in index  # the stem
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", ["index.html", "how-to/watch-a-run.html"])
+def test_a_picture_can_be_opened_by_itself(site: Path, page: str) -> None:
+    text = (site / page).read_text(encoding="utf-8")
+    pictures = re.findall(r'<img alt="[^"]*" src="([^"]*_images/[^"]*)"', text)
+    opened = re.findall(r'<a class="[^"]*" href="([^"]*)"><img ', text)
+    assert pictures
+    assert opened == pictures
+    assert [name for name in opened if not (site / page).parent.joinpath(name).is_file()] == []
+
+
 @pytest.mark.parametrize("page", ["how-to", "reference", "explanation"])
 def test_an_overview_has_a_link_to_each_of_its_pages(page: str) -> None:
     text = (ROOT / "docs" / page / "index.md").read_text(encoding="utf-8")
