@@ -201,6 +201,9 @@ class MasterLink:
             return
         if self._link.session.resumable:
             self._dial_again(how)
+        elif not self.is_welcome and how.startswith("its connection"):
+            self._link.close()
+            self._over(EXIT_OK)  # the script has ended before it took this slave: nothing is wrong
         else:
             self.give_up(how)
 

@@ -148,6 +148,26 @@ def test_a_slave_that_is_refused_says_why_unless_the_run_is_just_over(
     assert capfd.readouterr().err == said
 
 
+@pytest.mark.parametrize(("is_welcome", "said"), [(False, ""), (True, "the master has gone (its ")])
+def test_a_slave_whose_only_stream_ends_says_so_only_if_it_was_welcome(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    is_welcome: bool,
+    said: str,
+) -> None:
+    monkeypatch.setattr(ResumableStream, "resumable", False)
+    master = Master()
+    if is_welcome:
+        master.welcome("first")
+        master.turn_until(lambda: master.link.is_welcome)
+    master.cut()
+    master.turn_until(lambda: master.exit_codes)
+    assert master.exit_codes == [EXIT_OK]
+    assert said in (told := capfd.readouterr().err)
+    assert bool(said) == bool(told)
+    master.close()
+
+
 def test_streams_that_end_at_once_are_followed_by_others_after_growing_pauses(
     master: Master,
 ) -> None:
