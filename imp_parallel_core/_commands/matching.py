@@ -32,20 +32,26 @@ def matching(
     text = _plain(said)
     if (key := text.replace(" ", "-")) in by_key:
         return [by_key[key]]
-    found = [each for each in explanations if _plain(each.words) in text]
-    found.sort(key=lambda each: -len(each.words))
+    lengths = {
+        each: max((len(words) for words in each.all_words if _plain(words) in text), default=0)
+        for each in explanations
+    }
+    found = sorted(filter(lengths.__getitem__, explanations), key=lambda each: -lengths[each])
     of_classes = [key for name in re.findall(r"\w+", said) for key in classes.get(name, ())]
     found += [by_key[key] for key in of_classes if key in by_key]
     if not found and len(text) >= _LEAST_CHARACTERS:
-        found = [each for each in explanations if text in _plain(f"{each.words}\n{each.text}")]
-        found.sort(key=lambda each: text not in _plain(each.words))
+        said_by = {each: _plain("\n".join(each.all_words)) for each in explanations}
+        found = [each for each in explanations if text in f"{said_by[each]} {_plain(each.text)}"]
+        found.sort(key=lambda each: text not in said_by[each])
     return list(dict.fromkeys(found))[:_MOST]
 
 
 def near(said: str, explanations: Sequence[Explanation]) -> list[Explanation]:
     """Return the sections whose keys or words are like what somebody has typed, the best first."""
     text = _plain(said)
-    by_name = {name: each for each in explanations for name in (each.key, _plain(each.words))}
+    by_name = {
+        name: each for each in explanations for name in (each.key, *map(_plain, each.all_words))
+    }
     alike = difflib.get_close_matches(text, by_name, n=_NEAR, cutoff=0.5)
     words = {word for word in re.findall(r"\w+", text) if len(word) >= _LEAST_CHARACTERS}
     shared = {name: len(words & set(re.findall(r"\w+", name))) for name in by_name}

@@ -7,6 +7,11 @@ They are written in Markdown, each below its key and its heading, which is what 
 
     The lines below it say why …
 
+Other words that the section explains, too, may follow the heading at once, each on a line of its
+own, which Markdown of Sphinx takes for a comment:
+
+    % also said: nothing has started
+
 So a page of the site can include the text, and ``imp-parallel explain no-slave-started`` prints it.
 """
 
@@ -21,6 +26,7 @@ from .contract import shown
 
 _KEY_LINE = re.compile(r"^\(([^()\n]*)\)=[ \t]*$", re.MULTILINE)
 _HEADING = "### "
+_ALSO = "% also said:"
 
 
 class Explanation(NamedTuple):
@@ -30,11 +36,18 @@ class Explanation(NamedTuple):
         key: what messages call it, and ``imp-parallel explain``.
         words: the words of a message that it explains.
         text: what it says, in Markdown.
+        others: other words that it explains, of messages or of programs.
     """
 
     key: str
     words: str
     text: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def all_words(self) -> tuple[str, ...]:
+        """All words that it explains."""
+        return self.words, *self.others
 
 
 def read_explanations(answer: Any) -> list[Explanation]:
@@ -59,6 +72,13 @@ def _read(key: str, text: str) -> Explanation:
     heading, _, below = text.strip().partition("\n")
     if not heading.startswith(_HEADING):
         raise ValueError(f"the explanation {key} must have a heading: {_HEADING}words of the error")
+    others: list[str] = []
+    while below.startswith(_ALSO):
+        line, _, below = below.partition("\n")
+        others.append(line.removeprefix(_ALSO).strip())
+    if not all(others):
+        raise ValueError(f"the explanation {key} has a line {_ALSO!r} without words")
     if not below.strip():
         raise ValueError(f"the explanation {key} has no text below its heading")
-    return Explanation(key, heading.removeprefix(_HEADING).strip(), below.strip())
+    words = heading.removeprefix(_HEADING).strip()
+    return Explanation(key, words, below.strip(), tuple(others))

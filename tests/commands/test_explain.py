@@ -83,10 +83,29 @@ def test_without_a_key_all_are_listed_with_the_plugins_that_bring_them(said: Any
         ("task 7 was given up after 3 attempts, each of which", "task-given-up"),
         ("| imp_parallel: this is Python 3.9 (/usr/bin/python3), but", "python-version"),
         ("AllowTcpForwarding", "no-forwarding"),
+        ("slave 0 (vm): its runner was killed by SIGSEGV", "task-given-up"),
+        ("its runner exited with code 139", "task-given-up"),
+        ("segfault", "task-given-up"),
+        ("Segmentation fault (core dumped)", "task-given-up"),
+        ("tasks are waiting, but this Manager has no slaves", "no-slave-left"),
+        ("slave 0: its connection ended", "no-slave-left"),
+        ("bash: line 3: module: command not found", "cant-be-started"),
     ],
 )
 def test_words_of_a_message_find_its_section(said: Any, words: str, key: str) -> None:
     assert keys_in(said(words)) == [key]
+
+
+def test_of_sections_for_one_message_the_one_of_the_longest_words_comes_first(said: Any) -> None:
+    assert keys_in(said("its connection ended; exit code 127"))[0] == "cant-be-started"
+
+
+def test_other_words_of_a_plugins_section_find_it_and_are_not_printed(said: Any) -> None:
+    text = RAIN.replace("%s\n", "%s\n% also said: drops fall\n% also said: it pours\n")
+    for words in "drops fall on me", "it POURS", "pours":
+        shown = said(words, rain=Explaining(text))
+        assert shown == 'wet-feet: it rains on %s\n\nTake "boots".\n'
+    assert "wet-feet" in said("drops fell", exit_code=1, rain=Explaining(text))
 
 
 def test_a_message_that_is_pasted_finds_the_sections_that_its_last_line_names(

@@ -72,6 +72,23 @@ def test_the_words_of_a_heading_are_said_by_the_library(key: str) -> None:
     assert SECTIONS[key].words in SOURCE
 
 
+# Words by which sections are found, and that are no words of ours, but of shells and systems.
+OTHERS_WORDS = re.compile(
+    r"(?i).*\bexit code -?\d+|command not found|segmentation fault|segfault|core dumped"
+)
+
+
+@pytest.mark.parametrize(
+    "words", sorted({words for section in SECTIONS.values() for words in section.others})
+)
+def test_other_words_are_said_by_the_library_or_known_to_be_of_others(words: str) -> None:
+    pieces = {
+        "its runner was killed by": "was killed by",
+        "its runner exited with code": "exited with code",
+    }
+    assert OTHERS_WORDS.fullmatch(words) or pieces.get(words, words) in SOURCE
+
+
 @pytest.mark.parametrize("key", sorted(NO_WORDS_OF_OURS))
 def test_what_is_said_to_be_no_words_of_ours_is_none(key: str) -> None:
     assert SECTIONS[key].words not in SOURCE

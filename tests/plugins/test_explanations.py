@@ -42,6 +42,8 @@ def test_sections_are_read_with_their_keys_and_words() -> None:
         ("(rain)=\n### it rains\n\nTake boots.", "'rain' can't be the key"),
         ("(Wet-Feet)=\n### it rains\n\nTake boots.", "'Wet-Feet' can't be the key"),
         ("(wet-feet)=\nTake boots.", "wet-feet must have a heading"),
+        ("(wet-feet)=\n### it rains\n% also said:\n\nTake boots.", "line '% also said:' without"),
+        ("(wet-feet)=\n### it rains\n% also said: drops", "wet-feet has no text"),
         ("(wet-feet)=\n### it rains\n(no-sun)=\n### no sun\nWait.", "wet-feet has no text"),
     ],
 )
