@@ -110,6 +110,7 @@ _KEYWORDS = {
     "how-to/allocations": "hpc supercomputer torque pbs lsf openmpi mpich mpirun srun salloc cray",
     "how-to/check-that-slaves-start": "test hang stuck pending nothing happens diagnose doctor",
     "plugins": "launcher extension backend custom hook entry point kubernetes docker container",
+    "observers": "monitor events callback hook log prometheus",
     "batch-systems": "pbs torque lsf htcondor condor scheduler oar cobalt moab scheduler plugin",
     "alternatives": "comparison versus celery luigi airflow multiprocessing benchmark",
     "coming-from": "migrate migration porting replace equivalent worker",

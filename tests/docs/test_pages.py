@@ -29,7 +29,8 @@ def blocks_of(page: str) -> list[tuple[str, str | None]]:
     return blocks
 
 
-PAGES = [DOCS / "index.md", DOCS / "tutorial.md", *sorted((DOCS / "how-to").glob("*.md"))]
+WITH_SCRIPTS = ("index.md", "tutorial.md", "observers.md")
+PAGES = [*(DOCS / name for name in WITH_SCRIPTS), *sorted((DOCS / "how-to").glob("*.md"))]
 SCRIPTS = {
     str(path.relative_to(DOCS)): blocks
     for path in PAGES

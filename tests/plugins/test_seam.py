@@ -13,7 +13,8 @@ from imp_parallel_core import Error, testing
 from imp_parallel_core._plugins import hookspecs
 
 ROOT = Path(__file__).parents[2]
-PAGES = "".join((ROOT / "docs" / f"{name}plugins.md").read_text() for name in ("", "checking-"))
+NAMES_OF_PAGES = ("plugins", "checking-plugins", "observers")
+PAGES = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in NAMES_OF_PAGES)
 
 # What scripts use, and plugins need not know.
 FOR_SCRIPTS = {
