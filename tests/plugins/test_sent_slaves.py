@@ -244,13 +244,17 @@ def altered(archive: bytes) -> bytes:
 
 @pytest.mark.parametrize("is_same", [True, False], ids=["the same", "another version"])
 def test_a_slave_runs_what_is_installed_there_only_if_it_is_the_same(
-    bootstrap: Bootstrap, started: list[KeptSlave], is_same: bool
+    bootstrap: Bootstrap, started: list[KeptSlave], tmp_path: Path, is_same: bool
 ) -> None:
+    waiting = "import time\n\ndef dial(*arguments):\n    time.sleep(600)\n"
+    (tmp_path / "waiting.py").write_text(waiting)  # or the slave would soon have ended
+    waits = bootstrap._replace(dial="waiting:dial", sys_path=[str(tmp_path)])
     archive = slave_archive()
-    slave = sent_slave(bootstrap)(archive if is_same else altered(archive))
+    slave = sent_slave(waits)(archive if is_same else altered(archive))
     started.append(slave)
-    command = Path(f"/proc/{slave.report()['pid']}/cmdline").read_text()
-    assert ("slave.zip" in command) != is_same
+    line = Path(f"/proc/{slave.report()['pid']}/cmdline")
+    wait_until(lambda: "_slave.program" in line.read_text(), what="the slave's program")
+    assert ("slave.zip" in line.read_text()) != is_same
 
 
 class Array(SentSlaveArray):
