@@ -43,6 +43,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wheels.mkdir()
     shutil.copytree(STRANGER, folder / "distribution")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    pip.append("--no-cache-dir")  # a test run leaves nothing behind
     build = [*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(wheels)]
     run([*build, ROOT, folder / "distribution"], folder)
     for name in (*NEEDED, *OF_PYTEST):
