@@ -9,6 +9,7 @@ import concurrent.futures
 from collections.abc import Callable, Sequence
 
 from ._light_typing import Any
+from ._errors import name_as_imported
 from ._task_errors import TaskError
 
 
@@ -31,3 +32,6 @@ class CancelledError(TaskError, concurrent.futures.CancelledError):
         args_of_task: Sequence[str] = (),
     ) -> None:
         super().__init__(message, task, rebuild_task, number, args_of_task)
+
+
+name_as_imported(globals())

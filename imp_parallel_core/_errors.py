@@ -140,3 +140,19 @@ class UnreadResultsWarning(UserWarning):
 
     The results that were left will be among those of the new tasks. ``Context.clear`` drops them.
     """
+
+
+def name_as_imported(names: dict[str, object]) -> None:
+    """Let the classes that a module defines be called what users import them by.
+
+    A traceback shows this name, and pickles hold it.
+
+    Args:
+        names: the module's names.
+    """
+    for kind in names.values():
+        if isinstance(kind, type) and kind.__module__ == names["__name__"]:
+            kind.__module__ = __package__
+
+
+name_as_imported(globals())

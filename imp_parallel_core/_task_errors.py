@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ._errors import Error
+from ._errors import Error, name_as_imported
 from ._light_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -262,3 +262,6 @@ class TooManyFailuresError(Error):
     def __init__(self, message: str, *, errors: Sequence[TaskError] = ()) -> None:
         super().__init__(message)
         self.errors = tuple(errors)
+
+
+name_as_imported(globals())

@@ -144,8 +144,8 @@ class Manager:
             slave: its description, such as ``LocalSlave()``.
 
         Raises:
-            TypeError: it is no description of slaves; or its ``threads`` or ``environment`` is of a
-                wrong type.
+            TypeError: it is no description of slaves; or its ``threads``, ``environment`` or
+                ``via`` is of a wrong type.
             ValueError: it is an array without a slave; or its ``threads`` or ``environment`` can't
                 be used.
             LaunchError: it is known at once that the slave can't be launched; or its output file
@@ -155,6 +155,10 @@ class Manager:
         self._engine.ending.check()
         if not isinstance(slave, Slave):
             raise TypeError(f"{slave!r} describes no slave (such as LocalSlave() does)")
+        if slave.via is not None:
+            from ..arguments import checked_host  # few slaves are launched through a host
+
+            checked_host(slave, "via", slave.via)
         self._plugins.check(slave)
         timeouts = Timeouts(
             self.heartbeat_timeout,

@@ -13,6 +13,7 @@ import cloudpickle
 
 from .._api.manager import Manager
 from .._errors import Error, NoMoreSlavesError, ResultTimeoutError
+from .._plugins.contract import described
 from .._plugins.slaves import describe
 from .._task_errors import RemoteError, SetupError
 from .._threads import VARIABLES
@@ -155,6 +156,8 @@ class Trial:
             self._ok("checked", f"{describe(self._slaves)}: {slaves}", {"slaves": count})
         except (Error, TypeError, ValueError, OSError) as problem:
             raise Failed("checked", str(problem)) from problem
+        except Exception as problem:  # a fault of a plugin's
+            raise Failed("checked", described(problem)) from problem
         finally:
             self._is_checked.set()
 

@@ -33,8 +33,12 @@ class GPU(NamedTuple):
 
     @classmethod
     def of(cls, gpu: int | str | GPU) -> GPU:
-        """Return a card that a user has given, by default one of CUDA's."""
-        return gpu if isinstance(gpu, GPU) else cls(_CUDA, str(gpu))
+        """Return a card that a user has given, by default one of CUDA's. Raises TypeError."""
+        if isinstance(gpu, GPU):
+            return gpu
+        if isinstance(gpu, bool) or not isinstance(gpu, (int, str)):
+            raise TypeError(f"{gpu!r} is no graphics card: it must be a number, a name or a GPU")
+        return cls(_CUDA, str(gpu))
 
 
 def find_gpus(host: CommandHost | None = None) -> list[GPU]:
@@ -47,7 +51,7 @@ def find_gpus(host: CommandHost | None = None) -> list[GPU]:
     Args:
         host: the machine, such as an ``SSHHost``; by default this one.
 
-    Raises LaunchError if there is none, or if the command fails.
+    Raises LaunchError if there is none, or if the command fails; TypeError for what is no host.
     """
     if host is None:
         chosen = _chosen(os.environ)
@@ -56,6 +60,10 @@ def find_gpus(host: CommandHost | None = None) -> list[GPU]:
         from .command_host import LocalHost
 
         host = LocalHost()
+    else:
+        from ..arguments import checked_host
+
+        checked_host("find_gpus", "host", host)
     for variable, (program, option) in _COMMANDS.items():
         path = host.find_program(program)
         if path is not None:

@@ -37,13 +37,17 @@ _logger = logging.getLogger("imp_parallel.plugins")
 KNOWN_DISTRIBUTIONS = {
     "DaskSlaveArray": "imp-parallel-dask",
     "LocalSlave": "imp-parallel-local",
+    "LocalSlaves": "imp-parallel-local",
     "RaySlaveArray": "imp-parallel-ray",
     "SGEQsubSlaveArray": "imp-parallel-sge",
     "SGEPESlaveArray": "imp-parallel-sge",
+    "SSHHost": "imp-parallel-ssh",
     "SSHSlave": "imp-parallel-ssh",
     "SSHSlaveArray": "imp-parallel-ssh",
+    "SlurmSlaveArray": "imp-parallel-slurm",
+    "SlurmStepSlaveArray": "imp-parallel-slurm",
 }
-"""Which distribution brings which slave class, for hints only."""
+"""Which distribution brings which class of slaves, or of hosts for ``via``; for hints only."""
 
 
 class Plugins:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from .._errors import LaunchError
+from ..arguments import checked_environment, checked_flag
 from .launch import Launch
 from .slaves import SlaveArray
 
@@ -63,9 +64,9 @@ class SentSlaveArray(SlaveArray, abc.ABC):
     ) -> None:
         super().__init__(count)
         self.needs = dict(needs)
-        self.trusted_network = trusted_network
+        self.trusted_network = checked_flag(self, "trusted_network", trusted_network)
         self.threads = threads
-        self.environment = dict(environment or {})
+        self.environment = checked_environment(self, environment)
 
     @abc.abstractmethod
     def launch_type(self) -> Callable[[Any], _Startable]:

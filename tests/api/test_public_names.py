@@ -318,6 +318,16 @@ MEMBERS = {
 # Modules of the core for authors of plugins, and what they offer. They have no __all__: some of
 # them are sent to hosts as text, where nothing would read it.
 FOR_PLUGINS = {
+    "imp_parallel_core.arguments": [
+        "checked_environment",
+        "checked_flag",
+        "checked_host",
+        "checked_list",
+        "checked_mapping",
+        "checked_number",
+        "checked_seconds",
+        "checked_text",
+    ],
     "imp_parallel_core.private_folders": [
         "MARK",
         "make_private_folder",

@@ -17,6 +17,8 @@ from imp_parallel_core._commands.main import main
 COMMAND = str(Path(sys.executable).with_name("imp-parallel"))
 RAIN = "(wet-feet)=\n### it rains on %s\n\nTake *boots*.\n"
 
+DROPS = RAIN.replace("%s\n", "%s\n% also said: drops fall\n% also said: it pours\n")
+
 
 class Explaining:
     """A plugin that brings explanations, or what it was given instead."""
@@ -100,12 +102,16 @@ def test_of_sections_for_one_message_the_one_of_the_longest_words_comes_first(sa
     assert keys_in(said("its connection ended; exit code 127"))[0] == "cant-be-started"
 
 
-def test_other_words_of_a_plugins_section_find_it_and_are_not_printed(said: Any) -> None:
-    text = RAIN.replace("%s\n", "%s\n% also said: drops fall\n% also said: it pours\n")
-    for words in "drops fall on me", "it POURS", "pours":
-        shown = said(words, rain=Explaining(text))
-        assert shown == 'wet-feet: it rains on %s\n\nTake "boots".\n'
-    assert "wet-feet" in said("drops fell", exit_code=1, rain=Explaining(text))
+@pytest.mark.parametrize("words", ["drops fall on me", "it POURS", "pours"])
+def test_other_words_of_a_plugins_section_find_it_and_are_not_printed(
+    said: Any, words: str
+) -> None:
+    shown = said(words, rain=Explaining(DROPS))
+    assert shown == 'wet-feet: it rains on %s\n\nTake "boots".\n'
+
+
+def test_a_section_is_near_to_what_is_like_its_other_words(said: Any) -> None:
+    assert "wet-feet" in said("drops fell", exit_code=1, rain=Explaining(DROPS))
 
 
 def test_a_message_that_is_pasted_finds_the_sections_that_its_last_line_names(

@@ -74,7 +74,8 @@ def test_the_words_of_a_heading_are_said_by_the_library(key: str) -> None:
 
 # Words by which sections are found, and that are no words of ours, but of shells and systems.
 OTHERS_WORDS = re.compile(
-    r"(?i).*\bexit code -?\d+|command not found|segmentation fault|segfault|core dumped"
+    r"(?i).*\bexit code -?\d+|command not found|segmentation fault|segfault|core dumped|"
+    r"unable to initialize environment|unable to read qmaster name"
 )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from imp_parallel_core import Bootstrap, CommandHost, LaunchError, LocalHost, SlaveArray
+from imp_parallel_core.arguments import checked_environment, checked_host
 
 from ._system import BatchSystem
 
@@ -34,8 +35,9 @@ class BatchSlaveArray(SlaveArray):
             the job script, which batch systems show, and in messages.
 
     Raises ValueError for fewer than one slave, and for options that can't be read or that the
-    plugin sets itself; TypeError for a count that is no whole number, and for
-    options that are no text.
+    plugin sets itself; TypeError for a count that is no whole number, for
+    options that are no text, for a ``via`` that is no host, and for an environment that is no
+    dictionary.
     """
 
     transport = "tcp"
@@ -59,10 +61,10 @@ class BatchSlaveArray(SlaveArray):
         super().__init__(count)
         if threads != "granted":
             self.threads = threads
-        self.environment = dict(environment or {})
+        self.environment = checked_environment(self, environment)
         self._options = options
         self._words = self._split(options)
-        self.via = via
+        self.via = checked_host(self, "via", via)
         self.host = via or _HERE
 
     def _split(self, options: str) -> list[str]:

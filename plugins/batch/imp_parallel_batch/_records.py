@@ -78,12 +78,15 @@ class Submitted(NamedTuple):
             was taken.
         doubt: the job may be there or not: why that is not certain.
         advice: what to do about a refusal: a sentence or two.
+        is_untold: whether the refusal is such that nothing was ever said to the batch system, as
+            when the command finds no settings: no job is looked for then.
     """
 
     job: str = ""
     refusal: str = ""
     doubt: str = ""
     advice: str = ""
+    is_untold: bool = False
 
 
 class BatchTask(NamedTuple):

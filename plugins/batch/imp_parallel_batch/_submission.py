@@ -181,8 +181,11 @@ class Submission:
     def _check_refusal(self, told: Submitted, answer: CommandResult, took_s: float) -> str:
         """Return the job that is there all the same. Raises LaunchError, as there usually is none.
 
-        A command may fail after the batch system has taken the job, as when a connection breaks.
+        A command may fail after the batch system has taken the job, as when a connection breaks;
+        but not if it has told the batch system nothing.
         """
+        if told.is_untold:
+            raise self._refusal(told, answer, "", LaunchError)
         job, trouble = self._find()
         if job is not None:
             return self._found(job, told.refusal, answer)
@@ -216,7 +219,7 @@ class Submission:
                 return self._found(job, problem, answer)
         found = f"No job {self.name} was found"
         if trouble:
-            found = f"The job {self.name} could not be looked for ({trouble})"
+            found = f"The job {self.name} could not be looked for ({_indented(trouble)})"
         text = (
             f"it is not known whether the array was submitted: {problem}\n"
             f"    command: {shlex.join(self.argv)}{said}\n"
@@ -236,7 +239,7 @@ class Submission:
         if trouble and kind is not OutOfReach:
             advice += (
                 f"\n    Whether job {self.name} is there all the same could not be found out "
-                f"({trouble}): {self._cluster.how_to_look(self.name)}"
+                f"({_indented(trouble)}): {self._cluster.how_to_look(self.name)}"
             )
         return kind(
             f"{told.refusal}\n    command: {shlex.join(self.argv)}\n{_quoted(answer)}{advice}",
@@ -244,6 +247,11 @@ class Submission:
             exit_code=answer.exit_code,
             output=_shortened(answer.words),
         )
+
+
+def _indented(words: str) -> str:
+    """Return what a command has said, to be quoted within a line: more lines are below that."""
+    return _shortened(words).replace("\n", "\n    | ")
 
 
 def _quoted(answer: CommandResult) -> str:

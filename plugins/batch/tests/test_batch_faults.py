@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from imp_parallel_batch import BatchTask
+from imp_parallel_batch import Array, BatchTask, Submitted
 from imp_parallel_batch._launch import BatchLaunch
 from made_up_host import MadeUpHost
 
@@ -205,6 +205,27 @@ def test_a_job_that_was_taken_although_the_command_failed_is_not_taken_for_refus
     assert "put refused the array: exit code 1; but job 7 (imp_parallel-" in caplog.text
     assert "| no answer from the stable" in caplog.text
     host.end(launch)
+
+
+def test_nothing_is_looked_for_if_the_batch_system_was_told_nothing(host: MadeUpHost) -> None:
+    def untold(self: Any, done: CommandResult, array: Array) -> Submitted:
+        return Submitted(refusal="there is no stable here", advice="Go to one.", is_untold=True)
+
+    host.submitted = NO_ANSWER
+    with pytest.raises(LaunchError, match="there is no stable here") as caught:
+        host.launch(submitted=untold)
+    assert str(caught.value).endswith("| no answer from the stable\n    Go to one.")
+    assert {argv[0] for argv in host.commands} == {"put"}
+
+
+def test_lines_of_a_command_that_can_not_look_for_a_job_are_indented(host: MadeUpHost) -> None:
+    def cut_off(self: Any, done: CommandResult) -> Mapping[str, Mapping[int, BatchTask]]:
+        raise ValueError("cut\nsomewhere\nelse")
+
+    host.submitted = NO_ANSWER
+    with pytest.raises(LaunchError) as caught:
+        host.launch(tasks_in=cut_off)
+    assert "cut\n    | somewhere\n    | else): look for it" in str(caught.value)
 
 
 def test_a_refusal_that_could_not_be_checked_says_how_to_look_for_the_job(

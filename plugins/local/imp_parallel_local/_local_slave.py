@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from imp_parallel_core import Slave
+from imp_parallel_core.arguments import checked_environment
 
 
 class LocalSlave(Slave):
@@ -22,14 +23,15 @@ class LocalSlave(Slave):
         environment: variables to add to the slave's environment; they come before the script's.
             Never a secret, since messages show the description.
 
-    ``add_slave`` raises TypeError or ValueError for what can't be used.
+    Raises TypeError for an environment that is no dictionary. ``add_slave`` raises TypeError or
+    ValueError for what can't be used.
     """
 
     def __init__(
         self, *, threads: int | None = 1, environment: Mapping[str, str] | None = None
     ) -> None:
         self.threads = threads
-        self.environment = dict(environment or {})
+        self.environment = checked_environment(self, environment)
 
     def __repr__(self) -> str:
         words = [] if self.threads == 1 else [f"threads={self.threads!r}"]

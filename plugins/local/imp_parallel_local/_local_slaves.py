@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from operator import index
 
 from imp_parallel_core import GPU, LaunchError, SlaveArray, find_gpus
+from imp_parallel_core.arguments import checked_environment, checked_flag, checked_list
 
 from ._cores import affinity, nodes, shares, usable_cores
 
@@ -25,8 +26,8 @@ class LocalSlaves(SlaveArray):
         pin: whether each slave has cores of its own, on which alone its tasks run: ``threads`` of
             them, next to each other on one NUMA node where possible. Linux only.
 
-    Raises ValueError for a bad number. ``add_slave`` raises LaunchError if the slaves can't be
-    pinned.
+    Raises ValueError for a bad number, TypeError for another kind of value. ``add_slave`` raises
+    LaunchError if the slaves can't be pinned.
     """
 
     is_relaunchable = True
@@ -42,8 +43,8 @@ class LocalSlaves(SlaveArray):
         size = _size_of(threads)
         super().__init__(max(1, usable_cores() // size) if count is None else count)
         self.threads = threads
-        self.environment = dict(environment or {})
-        self.pin = pin
+        self.environment = checked_environment(self, environment)
+        self.pin = checked_flag(self, "pin", pin)
         self._gpus: list[GPU] = []
         self._size = size
         self._positions: dict[int, int] = {}
@@ -66,7 +67,12 @@ class LocalSlaves(SlaveArray):
 
         Raises LaunchError if there is none, or if they can't be found.
         """
-        cards = find_gpus() if gpus is None else [GPU.of(gpu) for gpu in gpus]
+        if gpus is None:
+            cards = find_gpus()
+        else:
+            cards = [
+                GPU.of(gpu) for gpu in checked_list(cls, "gpus", gpus, "a list, such as [0, 1]")
+            ]
         made = cls(len(cards), threads=threads, environment=environment, pin=pin)
         made._gpus = cards
         return made

@@ -9,6 +9,7 @@ from pathlib import Path
 from imp_parallel_batch.allocation import check_programs
 
 from imp_parallel_core import LaunchError, LocalHost, SlaveArray, explained
+from imp_parallel_core.arguments import checked_environment
 
 from ._hostfile import Grant, parse_hostfile
 from ._system import GRID_ENGINE
@@ -35,7 +36,7 @@ class SGEPESlaveArray(SlaveArray):
     ) -> None:
         super().__init__(1)  # how many there are is known when they are added
         self.threads = threads
-        self.environment = dict(environment or {})
+        self.environment = checked_environment(self, environment)
 
     def check(self) -> None:
         """Raise LaunchError if this is no parallel environment, or has no qrsh."""

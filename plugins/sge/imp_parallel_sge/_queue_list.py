@@ -101,6 +101,15 @@ def says_that_qmaster_is_out_of_reach(words: str) -> bool:
     return re.search(pattern, words) is not None
 
 
+def says_that_it_is_not_set_up(words: str) -> bool:
+    """Return whether a command says that it does not find the settings of any cluster."""
+    pattern = (
+        r"can't open \S*act_qmaster|set the environment variable SGE_ROOT|"
+        r"SGE_ROOT directory \S+ doesn't exist|[Cc]ell directory \S+ doesn't exist"
+    )
+    return re.search(pattern, words) is not None
+
+
 def parse_descriptions(text: str) -> list[Description]:
     """Return what ``qstat -j`` says of each job."""
     blocks = re.split(r"^=+$", text, flags=re.MULTILINE)

@@ -27,6 +27,7 @@ from ._queue_list import (
     parse_submission,
     parse_verification,
     says_that_it_is_gone,
+    says_that_it_is_not_set_up,
     says_that_it_verifies,
     says_that_qmaster_is_out_of_reach,
 )
@@ -40,6 +41,11 @@ _ONLY_VERIFIED = (
 _ADVICE_ON_QMASTER = (
     "This says nothing about the options. Try again when qstat answers, or ask the administrators "
     "of the cluster."
+)
+
+_ADVICE_ON_SETTINGS = (
+    "Nothing was submitted. Run the script on a submit host of the cluster, with Grid Engine's "
+    "settings loaded (often: source $SGE_ROOT/default/common/settings.sh, or module load sge)."
 )
 
 # How long after a warning the job is stopped or ended, in s; 0 if it is not warned.
@@ -123,6 +129,10 @@ class GridEngine(BatchSystem):
             "qconf -sc what -l may ask for)."
         )
         told = understood(done, arrays, program="qsub", advice=advice)
+        if told.refusal and says_that_it_is_not_set_up(f"{done.stdout}\n{done.stderr}"):
+            how = f"Grid Engine is not set up where qsub was run: exit code {done.exit_code}"
+            refusal = explained(how, "sge-not-set-up")
+            return Submitted(refusal=refusal, advice=_ADVICE_ON_SETTINGS, is_untold=True)
         if told.refusal and self.is_temporary(done):
             how = f"qsub could not reach sge_qmaster: exit code {done.exit_code}"
             refusal = explained(how, "qmaster-unreachable")

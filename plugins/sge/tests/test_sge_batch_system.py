@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from imp_parallel_batch import Array
 from imp_parallel_batch.testing import Samples, check_batch_system
 from imp_parallel_sge._system import GRID_ENGINE
@@ -155,3 +156,41 @@ SAMPLES = Samples(
 
 def test_grid_engine_is_a_batch_system_of_the_kit() -> None:
     check_batch_system(GRID_ENGINE, SAMPLES)
+
+
+ROOT = "/var/lib/gridengine"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f'error: fopen("{ROOT}/default/common/act_qmaster") failed: No such file or directory\n\n'
+        "Unable to initialize environment because of error: unable to read qmaster name: can't "
+        f'open "{ROOT}/default/common/act_qmaster" for reading\nExiting.\n',
+        "Unable to initialize environment because of error: SGE_ROOT directory "
+        '"/nonexistent" doesn\'t exist\nExiting.\n',
+        "Unable to initialize environment because of error: Please set the environment variable "
+        "SGE_ROOT.\nExiting.\n",
+    ],
+)
+def test_a_qsub_without_settings_is_not_taken_for_wrong_options(words: str) -> None:
+    array = Array(NAME, 2, [], "#!/bin/bash\n", "$TASK_ID.early", "/data/folder", "/data")
+    told = GRID_ENGINE.submitted(CommandResult(1, "", words), array)
+    assert told.refusal == (
+        "Grid Engine is not set up where qsub was run: exit code 1\n"
+        "More: imp-parallel explain sge-not-set-up"
+    )
+    assert told.is_untold
+    assert "settings.sh" in told.advice
+    assert "options" not in told.advice
+
+
+def test_a_qmaster_that_is_away_is_not_taken_for_missing_settings() -> None:
+    words = (
+        "error: commlib error: got select error (Connection refused)\nUnable to run job: unable to "
+        'send message to qmaster using port 6444 on host "vm": got send error.\nExiting.\n'
+    )
+    array = Array(NAME, 2, [], "#!/bin/bash\n", "$TASK_ID.early", "/data/folder", "/data")
+    told = GRID_ENGINE.submitted(CommandResult(1, "", words), array)
+    assert "qmaster-unreachable" in told.refusal
+    assert not told.is_untold

@@ -61,6 +61,15 @@ _NOT_REACHED = (
     "Slurm temporarily unable to accept job",
     "Slurm backup controller in standby mode",
 )
+_NOT_SET_UP = (  # sbatch finds no slurm.conf, or none that it can read
+    "Could not establish a configuration source",
+    "Unable to process configuration file",
+)
+_ADVICE_ON_SETTINGS = (
+    "Nothing was submitted. Run the script on a machine that submits to the cluster, such as its "
+    "login node, with Slurm's settings loaded (often: module load slurm; SLURM_CONF names the "
+    "file)."
+)
 _ADVICE_ON_CONTROLLER = (
     "This says nothing about the options. Try again when scontrol ping says that the controller is "
     "UP, or ask the administrators of the cluster."
@@ -126,6 +135,10 @@ class Slurm(BatchSystem):
         words = f"{done.stdout}\n{done.stderr}"
         advice = _ADVICE_ON_SIZE if _TOO_LARGE in words else _ADVICE
         told = understood(done, jobs, program="sbatch", advice=advice)
+        if told.refusal and any(each in words for each in _NOT_SET_UP):
+            how = f"Slurm is not set up where sbatch was run: exit code {done.exit_code}"
+            refusal = explained(how, "slurm-not-set-up")
+            return Submitted(refusal=refusal, advice=_ADVICE_ON_SETTINGS, is_untold=True)
         if told.refusal and self.is_temporary(done):
             how = f"sbatch could not reach slurmctld, the controller: exit code {done.exit_code}"
             refusal = explained(how, "slurmctld-unreachable")

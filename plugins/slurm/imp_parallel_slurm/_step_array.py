@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from imp_parallel_batch.allocation import check_programs
 
 from imp_parallel_core import LaunchError, LocalHost, SlaveArray
+from imp_parallel_core.arguments import checked_environment
 
 from ._slots import slots_in
 
@@ -41,7 +42,7 @@ class SlurmStepSlaveArray(SlaveArray):
         super().__init__(1)  # how many there are is known when they are added
         if threads != "granted":
             self.threads = threads
-        self.environment = dict(environment or {})
+        self.environment = checked_environment(self, environment)
 
     def check(self) -> None:
         """Raise LaunchError if this is no allocation, or has no srun."""

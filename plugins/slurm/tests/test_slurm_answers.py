@@ -175,6 +175,26 @@ def test_sbatchs_refusal_is_certain_and_its_doubt_is_none() -> None:
     assert SLURM.submitted(answer("what?\n"), array()).doubt
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sbatch: error: _establish_config_source: failed to fetch config\n"
+        "sbatch: fatal: Could not establish a configuration source\n",
+        "sbatch: error: ClusterName needs to be specified\n"
+        "sbatch: fatal: Unable to process configuration file\n",
+    ],
+)
+def test_an_sbatch_without_settings_is_not_taken_for_wrong_options(words: str) -> None:
+    told = SLURM.submitted(answer("", words, 1), array())
+    assert told.refusal == (
+        "Slurm is not set up where sbatch was run: exit code 1\n"
+        "More: imp-parallel explain slurm-not-set-up"
+    )
+    assert told.is_untold
+    assert "module load slurm" in told.advice
+    assert "options" not in told.advice
+
+
 def words_of(*options: str, **more: object) -> list[str]:
     command = SLURM.submission(array(*options, **more))  # type: ignore[arg-type]  # passed through
     return list(command.argv)[list(command.argv).index("sbatch") :]

@@ -35,7 +35,7 @@ CLIENTS: Mapping[str, Connect] = {
 
 def check_client(name: str) -> None:
     """Raise ValueError if there is no such client."""
-    if name not in CLIENTS:
+    if not isinstance(name, str) or name not in CLIENTS:
         known = " or ".join(f'"{each}"' for each in CLIENTS)
         raise ValueError(f"client={name!r}: it must be {known}")
 

@@ -13,7 +13,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from imp_parallel_core.arguments import checked_list
 
 _logger = logging.getLogger("imp_parallel.ssh")
 
@@ -24,6 +26,17 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 Modules = Sequence[str | ModuleType | Path]
 """What a user may ask to be sent: modules, their names, or their paths."""
+
+
+def checked_modules(owner: object, wanted: Any) -> Modules | None:
+    """Return modules as a user has given them. Raises TypeError if they are something else."""
+    if wanted is None:
+        return None
+    such_as = "a list of modules, of their names or of their paths"
+    modules = checked_list(owner, "ship_modules", wanted, such_as)
+    if not all(isinstance(each, (str, ModuleType, os.PathLike)) for each in modules):
+        raise TypeError(f"{type(owner).__name__}: ship_modules={wanted!r}: it must be {such_as}")
+    return modules
 
 
 class Archive(NamedTuple):

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from imp_parallel_core import CommandResult, LaunchError, printable_lines
+from imp_parallel_core.arguments import checked_seconds, checked_text
 from imp_parallel_core.private_folders import MARK
 
 from .._clients import CLIENTS, check_client
 from .._diagnosis import no_commands
 from .._shared_connection import SharedConnection
-from .._shipped_modules import pack_modules
+from .._shipped_modules import checked_modules, pack_modules
 from .._target import parse_target
 from .commands import Done, NotStarted, Redirected, new_mark, output_of, run
 from .file_scripts import (
@@ -73,7 +74,8 @@ class SSHHost:
         client: what speaks SSH: ``"paramiko"``, or ``"openssh"`` for the program ``ssh``, which
             uses a connection that the user has open.
 
-    Raises ValueError if the target can't be read, or for an unknown client.
+    Raises ValueError if the target can't be read, or for an unknown client; TypeError for a value
+    of another kind.
     """
 
     def __init__(
@@ -87,14 +89,16 @@ class SSHHost:
         client: str = "paramiko",
     ) -> None:
         check_client(client)
-        if isinstance(ship_modules, str):
-            raise TypeError(f"ship_modules={ship_modules!r}: it must be a list of modules")
         self._target = parse_target(target)
         self._name = target
         self._client = client
-        self._timeout_s = timeout_s
+        self._timeout_s = checked_seconds(self, "timeout_s", timeout_s)
+        if folder is not None:
+            checked_text(self, "folder", folder, "a path there, as text")
+        if relay_host is not None:
+            checked_text(self, "relay_host", relay_host, "an address of that machine, as text")
         self._folder = folder
-        self._modules = ship_modules
+        self._modules = checked_modules(self, ship_modules)
         self._relay_host = relay_host
         self._shared = SharedConnection(target, CLIENTS[client])
         self._lock = threading.Lock()  # of what follows

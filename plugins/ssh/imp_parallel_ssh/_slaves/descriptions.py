@@ -6,21 +6,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from imp_parallel_core import GPU, LaunchError, Slave, SlaveArray
+from imp_parallel_core.arguments import (
+    checked_environment,
+    checked_list,
+    checked_mapping,
+    checked_number,
+    checked_text,
+)
 
 from .._clients import check_client, check_client_is_installed
-from .._shipped_modules import Modules, pack_modules
+from .._shipped_modules import Modules, checked_modules, pack_modules
 from .._target import parse_target
 
 
 class _Options:
     """What slaves by SSH have in common; see :class:`SSHSlave`."""
 
-    def __init__(self, python: str | None, ship_modules: Modules | None, client: str) -> None:
+    def __init__(
+        self, owner: Slave, python: str | None, ship_modules: Modules | None, client: str
+    ) -> None:
         check_client(client)
-        if isinstance(ship_modules, str):
-            raise TypeError(f"ship_modules={ship_modules!r}: it must be a list of modules")
+        if python is not None:
+            checked_text(owner, "python", python, "a path or a line for a shell, as text")
         self.python = python
-        self.ship_modules = ship_modules
+        self.ship_modules = checked_modules(owner, ship_modules)
         self.client = client
 
     def check(self) -> None:
@@ -68,7 +77,8 @@ class SSHSlave(Slave):
         environment: variables to add to the slave's environment. Never a secret, since messages
             show the description.
 
-    Raises ValueError for a host that can't be read or an unknown client.
+    Raises ValueError for a host that can't be read or an unknown client, TypeError for a value of
+    another kind.
     """
 
     def __init__(
@@ -83,9 +93,9 @@ class SSHSlave(Slave):
     ) -> None:
         parse_target(host)
         self.hosts = [host]
-        self.options = _Options(python, ship_modules, client)
+        self.options = _Options(self, python, ship_modules, client)
         self.threads = threads
-        self.environment = dict(environment or {})
+        self.environment = checked_environment(self, environment)
 
     def check(self) -> None:
         """Raise LaunchError if it can be known at once that it can't be launched."""
@@ -103,7 +113,7 @@ class SSHSlaveArray(SlaveArray):
         slaves_per_host: how many slaves to start on each.
         python: as for SSHSlave, and so are the others.
 
-    Raises ValueError for hosts that can't be read, or none.
+    Raises ValueError for hosts that can't be read, or none; TypeError for a value of another kind.
     """
 
     is_relaunchable = True
@@ -119,16 +129,14 @@ class SSHSlaveArray(SlaveArray):
         threads: int | None = 1,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        if isinstance(hosts, str):
-            raise TypeError(f"hosts={hosts!r}: it must be a list of hosts")
-        if slaves_per_host < 1:
-            raise ValueError(f"slaves_per_host={slaves_per_host}: it must be at least 1")
-        for host in hosts:
+        names = checked_list(self, "hosts", hosts, "a list of hosts, such as ['user@host']")
+        count = checked_number(self, "slaves_per_host", slaves_per_host)
+        for host in names:
             parse_target(host)
-        self._init(list(hosts), [slaves_per_host] * len(hosts))
-        self.options = _Options(python, ship_modules, client)
+        self._init(names, [count] * len(names))
+        self.options = _Options(self, python, ship_modules, client)
         self.threads = threads
-        self.environment = dict(environment or {})
+        self.environment = checked_environment(self, environment)
 
     def _init(self, hosts: Sequence[str], counts: Sequence[int]) -> None:
         if not hosts:
@@ -160,7 +168,12 @@ class SSHSlaveArray(SlaveArray):
 
         Raises ValueError for hosts that can't be read, or no card.
         """
-        cards = {host: [GPU.of(gpu) for gpu in found] for host, found in gpus.items() if found}
+        such_as = "a dictionary, such as {'host': [0, 1]}"
+        cards = {
+            host: [GPU.of(gpu) for gpu in checked_list(cls, "gpus", found, such_as)]
+            for host, found in checked_mapping(cls, "gpus", gpus, such_as).items()
+            if found
+        }
         made = cls(
             list(cards),
             python=python,
@@ -202,6 +215,7 @@ class SSHSlaveArray(SlaveArray):
 
         Raises OSError if it can't be read, ValueError for a line that can't.
         """
+        checked_number(cls, "slaves_per_host", slaves_per_host)
         entries = []
         for number, line in enumerate(Path(path).read_text().splitlines(), 1):
             words = line.partition("#")[0].split()
