@@ -8,8 +8,8 @@ from __future__ import annotations
 import concurrent.futures
 from collections.abc import Callable, Sequence
 
-from ._light_typing import Any
 from ._errors import name_as_imported
+from ._light_typing import Any
 from ._task_errors import TaskError
 
 

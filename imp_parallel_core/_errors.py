@@ -142,16 +142,17 @@ class UnreadResultsWarning(UserWarning):
     """
 
 
-def name_as_imported(names: dict[str, object]) -> None:
-    """Let the classes that a module defines be called what users import them by.
+def name_as_imported(names: dict[str, object], *, but: str = "") -> None:
+    """Let the public classes that a module defines be called what users import them by.
 
     A traceback shows this name, and pickles hold it.
 
     Args:
         names: the module's names.
+        but: a class that users don't import.
     """
-    for kind in names.values():
-        if isinstance(kind, type) and kind.__module__ == names["__name__"]:
+    for name, kind in names.items():
+        if isinstance(kind, type) and kind.__module__ == names["__name__"] and name != but:
             kind.__module__ = __package__
 
 

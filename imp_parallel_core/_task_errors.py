@@ -264,4 +264,4 @@ class TooManyFailuresError(Error):
         self.errors = tuple(errors)
 
 
-name_as_imported(globals())
+name_as_imported(globals(), but="TaskError")

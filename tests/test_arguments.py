@@ -64,9 +64,7 @@ def test_a_via_that_is_no_host_is_refused_by_an_error_that_names_one(
 
 def test_the_name_of_a_host_is_shown_as_the_host_that_was_meant() -> None:
     said = refused(lambda: users.SlurmSlaveArray(1, via="login"))
-    assert said == (
-        "SlurmSlaveArray: via='login': it must be a host, such as SSHHost('login')"
-    )
+    assert said == ("SlurmSlaveArray: via='login': it must be a host, such as SSHHost('login')")
 
 
 def test_a_host_that_lacks_a_method_is_refused_with_the_name_of_that() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -431,6 +432,35 @@ def test_a_public_class_shows_only_what_users_call(kind: type) -> None:
         if not name.startswith("_")
     }
     assert sorted(shown - set(MEMBERS.get(kind.__name__, ()))) == []
+
+
+ERRORS = [kind for kind in PUBLIC_CLASSES if issubclass(kind, (Exception, Warning))]
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_a_traceback_names_an_error_as_it_is_imported(kind: type) -> None:
+    home = kind.__module__
+    assert not any(part.startswith("_") for part in home.split("."))
+    assert getattr(importlib.import_module(home), kind.__name__) is kind
+
+
+def test_an_error_that_was_pickled_is_found_by_a_process_that_has_imported_nothing() -> None:
+    kinds = [kind for kind in ERRORS if kind.__module__ == "imp_parallel_core"]
+    assert len(kinds) > 10
+    hidden = imp_parallel_core.RemoteError.__base__  # the base of all errors of tasks is not public
+    pickled = [pickle.dumps(kind) for kind in [*kinds, hidden]]
+    error = imp_parallel_core.NoSlaveStartedError("none", failures=["a"])
+    script = (
+        "import pickle, sys; "
+        f"print(*(pickle.loads(one).__name__ for one in {pickled!r})); "
+        f"error = pickle.loads({pickle.dumps(error)!r}); "
+        "print(type(error), error.failures, 'imp_parallel_core._api.manager' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stderr == ""
+    names, instance = done.stdout.splitlines()
+    assert names.split() == [*(kind.__name__ for kind in kinds), "TaskError"]
+    assert instance == "<class 'imp_parallel_core.NoSlaveStartedError'> ('a',) False"
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

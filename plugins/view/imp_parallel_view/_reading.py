@@ -19,6 +19,9 @@ class RecordError(Error):
     """A file is no record, or can't be read."""
 
 
+RecordError.__module__ = "imp_parallel_view"  # as users import it, and tracebacks show it
+
+
 class RecordReader:
     """Iterates over the events of a record, once.
 
