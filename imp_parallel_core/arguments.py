@@ -64,7 +64,8 @@ def checked_text(owner: object, name: str, text: Any, such_as: str) -> str:
     """Return a text.
 
     Args:
-        owner, name: as for :func:`checked_host`.
+        owner: what has the argument, as for :func:`checked_host`.
+        name: the argument's name.
         text: what was given.
         such_as: what it should be, such as ``"a path, as text"``.
     """
