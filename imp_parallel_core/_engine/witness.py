@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import groupby, islice
+from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _NEVER = float("inf")
 _item_of, _outcome_of, _duration_of = map(itemgetter, range(3))
+_first_of = _item_of  # of an action: a Deliver's task, or the number of a slave or context
 _size_of = itemgetter(Outcome._fields.index("size_bytes"))  # half as long as by attribute
 _peak_of = itemgetter(Outcome._fields.index("peak_memory_bytes"))
 _RAN = frozenset({OutcomeKind.VALUE, OutcomeKind.RAISED})
@@ -60,18 +61,13 @@ class Witness(Scheduler):
     def items_ended(self, slave: int, ended: Sequence[Ended], now: float) -> list[Action]:
         """See Scheduler."""
         held = self._slaves[slave].items
-        count, items = len(ended), list(map(_item_of, ended))
-        first_held = list(islice(held.values(), count))
-        had_first = list(islice(held, count)) == items  # nearly always: a slave goes by the order
-        before = {} if had_first else {item: held[item] for item in items if item in held}
+        whats = list(map(held.get, map(_item_of, ended)))
         actions = super().items_ended(slave, ended, now)
-        have_outcomes = list(map(type, actions[:count])).count(Deliver) == count
-        if had_first and have_outcomes and len(self._contexts) == 1 and count > 1:
-            self._tell_ended(slave, ended, first_held, now)  # type: ignore[arg-type]  # all are Tasks
+        # nearly always: each item is a task, and has its outcome now
+        if list(map(_first_of, actions[: len(ended)])) == whats and len(self._contexts) == 1:
+            self._tell_ended(slave, ended, whats, now)  # type: ignore[arg-type]  # all are Tasks
         else:
-            if had_first:
-                before = dict(zip(items, first_held, strict=True))
-            self._tell_mixed(slave, ended, before, actions, now)
+            self._tell_mixed(slave, ended, whats, actions, now)
         if not held:
             self.tell_state(slave)
         return actions
@@ -205,16 +201,15 @@ class Witness(Scheduler):
         self,
         slave: int,
         ended: Sequence[Ended],
-        before: dict[int, Task | SetupItem],
+        whats: Sequence[Task | SetupItem | None],
         actions: Sequence[Action],
         now: float,
     ) -> None:
-        """Tell of each item that has ended, of those that the slave had ``before``."""
+        """Tell of each item that has ended: what it was, or None if the slave had it no more."""
         with_outcome = {id(action.task) for action in actions if type(action) is Deliver}
         end = now - sum([duration_s for _, _, duration_s in ended])
-        for one in ended:
+        for one, what in zip(ended, whats, strict=True):
             item, outcome, duration_s = one
-            what = before.get(item)
             end += duration_s
             if isinstance(what, SetupItem):
                 if self.telling.knows(what.context):
