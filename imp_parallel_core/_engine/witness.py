@@ -146,8 +146,11 @@ class Witness(Scheduler):
     def tell_sent(self, action: SendTasks) -> None:
         """Tasks are sent to a slave."""
         slave, sent, are_fresh = action
-        tasks = tuple([task.id for _, task in sent])
-        attempts: Sequence[int] = (1,) * len(tasks)
+        first, last, count = sent[0][1].id, sent[-1][1].id, len(sent)
+        tasks: Sequence[int] = range(first, last + 1)  # ids grow in the order of adding
+        if not are_fresh or len(tasks) != count:
+            tasks = tuple([task.id for _, task in sent])
+        attempts: Sequence[int] = (1,) * count
         if not are_fresh:
             attempts = tuple([task.attempt for _, task in sent])
             self._later_attempts.update(
@@ -158,7 +161,7 @@ class Witness(Scheduler):
         context = sent[0][1].context
         now, name = time.monotonic(), self.telling.records[slave].name
         event = TasksSent(now, context, name, tasks, attempts)
-        self.telling.say(event, len(tasks))
+        self.telling.say(event, count)
         self.tell_state(slave)
 
     def tell_delivered(self, arrived: Sequence[Deliver]) -> None:

@@ -30,7 +30,9 @@ def written_numbers(column: Sequence[int]) -> str:
     count = len(column)
     if PACKED <= count <= LONGEST:
         first = column[0]
-        if column[-1] - first == count - 1 and tuple(column) == tuple(range(first, first + count)):
+        if column[-1] - first == count - 1 and (
+            type(column) is range or tuple(column) == tuple(range(first, first + count))
+        ):
             return f'{{"from":{first},"count":{count}}}'
     return str(list(column)).replace(" ", "")
 
