@@ -12,7 +12,14 @@ from .._errors import LaunchError
 from .._explained import explained
 from .._plugins.bootstrap import Bootstrap
 from .._plugins.gateway import Gateway, Relay
-from .._plugins.launch import EndingLaunch, InformedLaunch, Launch, LaunchState, WithdrawingLaunch
+from .._plugins.launch import (
+    Launch,
+    LaunchState,
+    WithdrawingLaunch,
+    can_end_slave,
+    can_withdraw,
+    is_informed,
+)
 from .._plugins.output_files import open_output
 from .._plugins.slave_archive import slave_archive
 from ..trusted_paths import SHELL_FUNCTION
@@ -52,7 +59,7 @@ def launch_via(
         )
         adapted = _adapted(gateway, bootstraps, folder, relay.addresses)
         launched = launch(adapted)
-        if isinstance(launched, WithdrawingLaunch):
+        if can_withdraw(launched):
             return _WithdrawingLaunchVia(gateway, launched, bootstraps, adapted, relay)
         return _LaunchVia(gateway, launched, bootstraps, adapted, relay)
     except BaseException as problem:
@@ -167,12 +174,12 @@ class _LaunchVia:
 
     def end_slave(self, index: int) -> None:
         """End one slave by force, if that can be done."""
-        if isinstance(self._launch, EndingLaunch):
+        if can_end_slave(self._launch):
             self._launch.end_slave(index)
 
     def note_connections(self, connected: Collection[int], parted: Collection[int]) -> None:
         """Tell the launch which slaves are connected, if it is to be told."""
-        if isinstance(self._launch, InformedLaunch):
+        if is_informed(self._launch):
             self._launch.note_connections(connected, parted)
 
     def cancel(self, grace_s: float) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from .._plugins.contract import described, package_of
 from .._plugins.launch import (
-    EndingLaunch,
-    InformedLaunch,
     LaunchPhase,
     LaunchState,
-    WithdrawingLaunch,
+    can_end_slave,
+    can_withdraw,
+    is_informed,
 )
 from .._plugins.registry import Plugins
 from .._plugins.slaves import describe
@@ -206,7 +206,7 @@ class LaunchWatch(threading.Thread):
         self._reports.stream_made(index, stream)
 
     def _watch(self, launch: Launch) -> None:
-        self.can_withdraw = isinstance(launch, WithdrawingLaunch)
+        self.can_withdraw = can_withdraw(launch)
         while not self._is_cancelled.is_set():
             pause_s = min(self._pause_s, self._delays.longest_pause_s)
             try:
@@ -229,7 +229,7 @@ class LaunchWatch(threading.Thread):
             self._forget(index)
         if connected:
             self._queued.forget()
-        if isinstance(launch, InformedLaunch):
+        if is_informed(launch):
             what = "tell of the connections of slaves to"
             with self._calls.to("note_connections"):
                 self._try(
@@ -268,13 +268,13 @@ class LaunchWatch(threading.Thread):
     def _withdraw(self, launch: Launch, indices: Sequence[int]) -> None:
         for index in indices:
             self._forget(index)
-        if isinstance(launch, WithdrawingLaunch):
+        if can_withdraw(launch):
             with self._calls.to("withdraw"):
                 self._try(launch, lambda: launch.withdraw(indices), "withdraw slaves of")
 
     def _end_slave(self, launch: Launch, index: int) -> None:
         self._forget(index)
-        if isinstance(launch, EndingLaunch):
+        if can_end_slave(launch):
             with self._calls.to("end_slave"):
                 self._try(launch, lambda: launch.end_slave(index), f"end slave {index} of")
 

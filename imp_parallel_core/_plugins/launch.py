@@ -15,7 +15,10 @@ import stat
 from collections.abc import Collection, Mapping, Sequence
 from typing import BinaryIO, Protocol, runtime_checkable
 
-from .._light_typing import NamedTuple
+from .._light_typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
 
 _TAIL_BYTES = 8192
 _TAIL_LINES = 20
@@ -131,6 +134,21 @@ class InformedLaunch(Launch, Protocol):
             parted: those whose connection has broken, that are not heard, or that were lost. Each
                 may connect again, or be started anew by its batch system.
         """
+
+
+def can_withdraw(launch: Launch) -> TypeGuard[WithdrawingLaunch]:
+    """Whether a launch is a WithdrawingLaunch; no property of it is asked, which may raise."""
+    return callable(getattr(launch, "withdraw", None))
+
+
+def can_end_slave(launch: Launch) -> TypeGuard[EndingLaunch]:
+    """Whether a launch is an EndingLaunch, likewise."""
+    return callable(getattr(launch, "end_slave", None))
+
+
+def is_informed(launch: Launch) -> TypeGuard[InformedLaunch]:
+    """Whether a launch is an InformedLaunch, likewise."""
+    return callable(getattr(launch, "note_connections", None))
 
 
 def read_tail(path: str | os.PathLike[str] | None) -> str:
