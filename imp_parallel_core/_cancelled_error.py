@@ -6,10 +6,8 @@ It is apart from the other errors since ``concurrent.futures`` takes long to imp
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Callable, Sequence
 
 from ._errors import name_as_imported
-from ._light_typing import Any
 from ._task_errors import TaskError
 
 
@@ -21,17 +19,6 @@ class CancelledError(TaskError, concurrent.futures.CancelledError):
         number: as of a :class:`RemoteError`.
         args_of_task: as of a :class:`RemoteError`.
     """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        task: Any = None,
-        rebuild_task: Callable[[], Any] | None = None,
-        number: int | None = None,
-        args_of_task: Sequence[str] = (),
-    ) -> None:
-        super().__init__(message, task, rebuild_task, number, args_of_task)
 
 
 name_as_imported(globals())

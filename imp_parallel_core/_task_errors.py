@@ -27,10 +27,10 @@ class TaskError(Error):
     def __init__(
         self,
         message: str,
-        task: Any,
-        rebuild_task: Callable[[], Any] | None,
-        number: int | None,
-        args_of_task: Sequence[str],
+        task: Any = None,
+        rebuild_task: Callable[[], Any] | None = None,
+        number: int | None = None,
+        args_of_task: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self._task = task
