@@ -21,7 +21,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 HELPER = "IMP_PARALLEL_TEST_ROOT"
 """The environment variable that names the helper's socket."""
@@ -87,6 +88,16 @@ def signal_as_root(number: int, *pids: int) -> None:
     if pids:
         command = as_root("kill", f"-{int(number)}", *map(str, pids))
         subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
+
+
+@contextmanager
+def stopped_as_root(*pids: int) -> Iterator[None]:
+    """Have processes stand still, whosesoever they are: daemons that answer nobody."""
+    signal_as_root(signal.SIGSTOP, *pids)
+    try:
+        yield
+    finally:
+        signal_as_root(signal.SIGCONT, *pids)
 
 
 def _take_its_place(command: Sequence[str]) -> None:

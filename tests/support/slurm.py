@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.support.as_root import as_root, can_be_root, run_as_root, signal_as_root
+from tests.support.as_root import as_root, can_be_root, run_as_root, signal_as_root, stopped_as_root
 from tests.support.batch_suite.running import check_that_nothing_is_left
 from tests.support.grid_engine import SYSTEM_PATH, free_port
 from tests.support.packages import CanNotBeHad, need_programs
@@ -92,11 +92,8 @@ class Slurm:
     def silent_controller(self) -> Iterator[None]:
         """Have slurmctld hang: the system takes what it is sent, and it answers nobody."""
         (pid,) = self._pids("slurmctld")
-        signal_as_root(signal.SIGSTOP, pid)
-        try:
+        with stopped_as_root(pid):
             yield
-        finally:
-            signal_as_root(signal.SIGCONT, pid)
 
     def start_node(self, node: str) -> None:
         """Start a node's slurmd, and wait until the node can take jobs."""

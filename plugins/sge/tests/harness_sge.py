@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from imp_parallel_batch import BatchSlaveArray
 from imp_parallel_sge import SGEQsubSlaveArray
 
 from imp_parallel_core import Manager
-from tests.support.as_root import signal_as_root
+from tests.support.as_root import stopped_as_root
 from tests.support.batch_suite.cluster import Refusal
 from tests.support.grid_engine import Cell
 
@@ -157,11 +156,8 @@ def start_in_environment(
 def hanging_qmaster(cell: Cell) -> Iterator[None]:
     """Have the qmaster answer nobody."""
     (pid,) = cell.pids("qmaster")
-    signal_as_root(signal.SIGSTOP, pid)
-    try:
+    with stopped_as_root(pid):
         yield
-    finally:
-        signal_as_root(signal.SIGCONT, pid)
 
 
 @pytest.fixture
