@@ -28,7 +28,9 @@ FORMAT = 1
 """The number of the record's format; it is raised when old readers would misunderstand a record."""
 _KINDS = tuple(Event.__subclasses__())  # all that the core tells
 _BY_NAME = {kind.__name__: kind for kind in _KINDS}
-_FIELDS = {kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in _KINDS}
+_FIELDS = {
+    kind: {field.name: str(field.type) for field in dataclasses.fields(kind)} for kind in _KINDS
+}
 _DIGITS = 7  # of seconds
 _LONGEST = 1 << 53  # integers beyond that are not the same in all readers of JSON
 
@@ -110,8 +112,8 @@ def _plan_of(kind: type[Event]) -> list[tuple[str, Callable[[Any], str]]]:
     columns = _COLUMNS.get(kind, {})
     plan = []
     for field in dataclasses.fields(kind):
-        annotation = kind.__annotations__.get(field.name, "float")  # the base class has ``at``
-        plan.append((field.name, columns.get(field.name) or _WRITERS.get(annotation, _encode)))
+        write = columns.get(field.name) or _WRITERS.get(str(field.type), _encode)
+        plan.append((field.name, write))
     return plan
 
 
@@ -130,11 +132,12 @@ def event_of(line: str) -> Event | None:
     kind = _BY_NAME.get(fields["event"])
     if kind is None:
         return None
-    known = {name: fields[name] for name in _FIELDS[kind] if name in fields}
+    types = _FIELDS[kind]
+    known = {name: fields[name] for name in types if name in fields}
     if kind in _COLUMNS:
         _unpack(known)
     for name, value in known.items():
-        if not _CHECKS[kind.__annotations__.get(name, "float")](value):
+        if not _CHECKS[types[name]](value):
             raise NotARecord(f"{kind.__name__}.{name} can't be {value!r}"[:200])
     try:
         event = kind(**known)
