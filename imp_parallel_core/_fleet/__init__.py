@@ -5,9 +5,10 @@ What follows from what happens to a slave is decided by its life, a pure state m
 it brings what happens into the lives of slaves, and performs what they decide.
 
 Read :mod:`.life` first, with :mod:`.actions` (what it decides) and :mod:`.state` (what it knows).
-Behind it are the rules for what is expected of a launch (:mod:`.launching`), for who gets a session
-(:mod:`.sessions`), for what is expected of a connected slave (:mod:`.silence`), and for how a slave
-ends (:mod:`.ends`, :mod:`.evidence`).
+Behind it are the rules for what is expected of a launch (:mod:`.launching`), for whose streams are
+listened to (:mod:`.newcomers`), for who gets a session (:mod:`.sessions`, which change its
+:mod:`.session_state`), for what is expected of a connected slave (:mod:`.silence`), and for how a
+slave ends (:mod:`.ends`, :mod:`.evidence`).
 
 Then read :mod:`.fleet`, which performs the actions. What happens comes from launches
 (:mod:`.launches`), from streams whose peers claim to be slaves (:mod:`.admission`), and from the

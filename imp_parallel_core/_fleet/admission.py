@@ -28,7 +28,7 @@ from .._wire.session import Session
 from .._wire.shared_memory import adopt
 from .actions import LifeAction
 from .record import SlaveRecord
-from .state import Greeting
+from .session_state import Greeting
 
 if TYPE_CHECKING:
     from .._loop import Loop

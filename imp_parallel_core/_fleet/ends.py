@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from .._explained import explained
 from .._scheduler.scheduler import Scheduler
-from .actions import Ask, Close, ForgetRunner, Lost, Tell, TellLaunch
+from . import newcomers
+from .actions import Ask, ForgetRunner, Lost, Tell, TellLaunch
 from .evidence import Evidence
+from .session_state import SessionState
 from .state import LifeState, Purpose, Question, Stage
 
 _ANSWER_S = 1.0  # how long the scheduler waits to be told; then it goes on without
@@ -60,7 +62,7 @@ def answer(life: LifeState, number: int, evidence: Evidence, now: float) -> None
             lost(life, _of_end(life, evidence, how), is_charged=question.is_charged)
         case Purpose.RUNNER:
             cause = question.how + _of_output(life, evidence)
-            tell_runner_lost(life, question.blamed, cause, question.exceeded_bytes)
+            _tell_runner_lost(life, question.blamed, cause, question.exceeded_bytes)
             life.releases_messages = True
         case Purpose.RETURN:
             if life.stage is Stage.ABSENT and evidence.has_ended:
@@ -110,18 +112,42 @@ def lost(life: LifeState, text: str, *, is_charged: bool) -> None:
     life.question = None
     text = explained(text)  # it may quote errors
     life.how_it_went = text.partition("\n")[0]
-    close_newcomers(life)
+    newcomers.close_all(life)
     life.end_session()
     life.actions += [TellLaunch(is_connected=False), Lost(text, is_charged)]
 
 
-def close_newcomers(life: LifeState) -> None:
-    """Close the streams whose peers have not introduced themselves."""
-    life.actions += [Close(stream) for stream in life.newcomers]
-    life.newcomers.clear()
+def lose_runner(
+    life: LifeState,
+    session: SessionState,
+    blamed: int,
+    how: str,
+    cause: str,
+    exceeded_bytes: int,
+    now: float,
+) -> None:
+    """A runner has ended: ask what it wrote last, if an item is to blame and that is not known."""
+    session.runner_pid = None
+    session.without_runner_since = now
+    session.runner_end = f"its runner {how}"
+    if blamed:
+        life.warn(f": its runner {how}")
+    if blamed and type(cause) is str:  # no Attempt, of which the output is known
+        session.is_explaining = True
+        ask(
+            life,
+            Purpose.RUNNER,
+            now,
+            how=cause,
+            has_ended=False,
+            blamed=blamed,
+            exceeded_bytes=exceeded_bytes,
+        )
+    else:
+        _tell_runner_lost(life, blamed, cause, exceeded_bytes)
 
 
-def tell_runner_lost(life: LifeState, blamed: int, cause: str, exceeded_bytes: int = 0) -> None:
+def _tell_runner_lost(life: LifeState, blamed: int, cause: str, exceeded_bytes: int) -> None:
     """The loss of a runner has been explained. What was sent meanwhile, the slave has dropped."""
     if life.session is not None:
         life.session.is_explaining = False

@@ -49,7 +49,8 @@ from .admission import Admission
 from .inbound import Inbound
 from .launches import Launches
 from .record import SlaveRecord
-from .state import SlaveState, StreamSigns
+from .session_state import StreamSigns
+from .state import SlaveState
 
 if TYPE_CHECKING:
     from .._launch.watch import LaunchWatch

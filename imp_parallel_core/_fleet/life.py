@@ -48,33 +48,12 @@ from __future__ import annotations
 
 from .._plugins.launch import LaunchPhase, LaunchState
 from .._scheduler.scheduler import Scheduler
-from . import ends, sessions, silence
-from .actions import (
-    Close,
-    Inform,
-    LaunchAgain,
-    LetGo,
-    LifeAction,
-    Listen,
-    Refuse,
-    Resume,
-    Tell,
-    TellLaunch,
-    Warn,
-)
+from . import ends, newcomers, sessions, silence
+from .actions import Close, Inform, LaunchAgain, LetGo, LifeAction, Refuse, Tell, Warn
 from .evidence import Evidence
-from .state import (
-    NEVER,
-    NO_LAUNCH,
-    Greeting,
-    LifeState,
-    Purpose,
-    SlaveState,
-    Stage,
-    StreamSigns,
-)
+from .session_state import NEVER, Greeting, StreamSigns
+from .state import NO_LAUNCH, LifeState, SlaveState, Stage
 
-_NEWCOMERS = 4  # a new one takes the place of the oldest
 _LEAVING_S = 1.0  # for what is left of a slave that was lost, before it is ended by force
 
 Actions = list[LifeAction]
@@ -130,17 +109,7 @@ class SlaveLife(LifeState):
         self, stream: int, *, resumable: bool, now: float, launch: int | None = None
     ) -> Actions:
         """A stream is there whose peer claims to be this slave; perhaps a launch has made it."""
-        is_taken = self.newcomers or self.session is not None or self.stage is Stage.GONE
-        is_of_another = launch is not None and launch != self.launching.number
-        if is_of_another or (is_taken and not resumable):
-            self.actions.append(Close(stream))  # too late, or another that claims to be this slave
-            return self.flush(now)
-        self.newcomers[stream] = resumable
-        self.actions.append(Listen(stream))
-        if len(self.newcomers) > _NEWCOMERS:
-            oldest = next(iter(self.newcomers))
-            del self.newcomers[oldest]
-            self.actions.append(Close(oldest))
+        newcomers.add(self, stream, resumable=resumable, launch=launch)
         return self.flush(now)
 
     def stream_unusable(self, stream: int, why: str, now: float) -> Actions:
@@ -171,39 +140,16 @@ class SlaveLife(LifeState):
             is_fresh: whether nothing has been received in the session that there is, if any.
             now: the time.
         """
-        resumable = self.newcomers.pop(stream, None)
-        if resumable is None:
-            return self.flush(now)
-        is_new = not self.has_connected and self.stage is not Stage.GONE
-        if is_new and greeting.session is None:
-            sessions.begin(self, stream, resumable, greeting, token, now)
-        elif sessions.may_take_the_place(self, greeting):
-            sessions.restart(self)
-            sessions.begin(self, stream, resumable, greeting, token, now)
-        elif reason := sessions.reason_to_refuse(self, greeting, is_fresh):
-            self.actions.append(Refuse(stream, reason))
-        elif self.session is not None:
-            self.session.stream = stream
-            self.actions.append(Resume(stream, greeting.received))
+        if (resumable := self.newcomers.pop(stream, None)) is not None:
+            sessions.greet(
+                self, stream, greeting, token, resumable=resumable, is_fresh=is_fresh, now=now
+            )
         return self.flush(now)
 
     def resumed(self, stream: int, now: float) -> Actions:
         """It has come back to its session, and goes on where it was."""
-        session = self.session
-        if session is None or session.stream != stream:
-            return self.flush(now)
-        self.stage = Stage.PRESENT
-        session.is_open, session.ended_how, session.has_left = True, "", False
-        session.shown_absence = ""
-        session.ask_at = NEVER
-        session.heard_at = max(session.heard_at, now)
-        self.warn(" is back")
-        ends.drop_question(self, Purpose.RETURN, Purpose.SILENCE)
-        self.actions.append(TellLaunch(is_connected=True))
-        if not session.is_paused:
-            self.actions.append(Tell(Scheduler.slave_back))
-        if session.is_suspected:
-            silence.hear(self, session)
+        if self.session is not None and self.session.stream == stream:
+            sessions.resumed(self, self.session, now)
         return self.flush(now)
 
     def stream_ended(self, stream: int, how: str, *, holds_items: bool, now: float) -> Actions:
@@ -256,27 +202,8 @@ class SlaveLife(LifeState):
             now: the time.
             exceeded_bytes: how much memory that item held, if it was ended for that.
         """
-        session = self.session
-        if session is None:
-            return self.flush(now)
-        session.runner_pid = None
-        session.without_runner_since = now
-        session.runner_end = f"its runner {how}"
-        if blamed:
-            self.warn(f": its runner {how}")
-        if blamed and type(cause) is str:  # no Attempt, of which the output is known
-            session.is_explaining = True
-            ends.ask(
-                self,
-                Purpose.RUNNER,
-                now,
-                how=cause,
-                has_ended=False,
-                blamed=blamed,
-                exceeded_bytes=exceeded_bytes,
-            )
-        else:
-            ends.tell_runner_lost(self, blamed, cause, exceeded_bytes)
+        if self.session is not None:
+            ends.lose_runner(self, self.session, blamed, how, cause, exceeded_bytes, now)
         return self.flush(now)
 
     def released(self, *, holds_items: bool, now: float) -> Actions:
@@ -327,7 +254,10 @@ class SlaveLife(LifeState):
         if late_s >= 0.0:
             self.look_at = NEVER
         if late_s > self.check_s:  # this process did not run, and could hear nobody
-            self._excuse(late_s, signs.heard_at, now)
+            soon = now + self.check_s  # the slave may have been about to do what was waited for
+            self.launching.excuse(late_s, soon)
+            if self.session is not None:
+                self.session.excuse(late_s, signs.heard_at, now)
         if self.question is not None and self.question.answer_by <= now:
             ends.answer(self, self.question.number, Evidence(), now)
         if self.stage is Stage.LAUNCHING and (overdue := self.launching.overdue(now)):
@@ -378,13 +308,3 @@ class SlaveLife(LifeState):
     def _lose_unconnected(self, how: str, now: float) -> None:
         if not self.has_connected:
             ends.lose(self, how, now, is_charged=False)
-
-    def _excuse(self, late_s: float, heard_at: float, now: float) -> None:
-        """Hold nothing against the slave for a time in which this process did not run."""
-        soon = now + self.check_s  # it may have been about to do what was waited for
-        self.launching.excuse(late_s, soon)
-        session = self.session
-        if session is not None:
-            session.heard_at = min(now, max(session.heard_at, heard_at) + late_s)
-            session.absent_since = min(now, session.absent_since + late_s)
-            session.without_runner_since = min(now, session.without_runner_since + late_s)

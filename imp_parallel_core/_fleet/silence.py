@@ -11,7 +11,8 @@ from .._scheduler.scheduler import Scheduler
 from . import ends
 from .actions import Ping, Tell, TellLaunch
 from .evidence import Evidence
-from .state import NEVER, LifeState, Purpose, SessionState, Stage, StreamSigns
+from .session_state import NEVER, SessionState, StreamSigns
+from .state import LifeState, Purpose, Stage
 
 _FIRST_PAUSE_S = 1.0  # between the questions whether a slave without a stream has ended; …
 _LAST_PAUSE_S = 4.0  # … they double, and then follow the looks

@@ -27,15 +27,8 @@ from imp_parallel_core._fleet.actions import (
 )
 from imp_parallel_core._fleet.evidence import Evidence
 from imp_parallel_core._fleet.life import SlaveLife
-from imp_parallel_core._fleet.state import (
-    Greeting,
-    Purpose,
-    SessionState,
-    SlaveState,
-    Stage,
-    StreamSigns,
-    Timeouts,
-)
+from imp_parallel_core._fleet.session_state import Greeting, SessionState, StreamSigns
+from imp_parallel_core._fleet.state import Purpose, SlaveState, Stage, Timeouts
 
 HEARTBEAT_S, CONNECT_S, RECONNECT_S = 8.0, 10.0, 20.0
 TIMEOUTS = Timeouts(HEARTBEAT_S, CONNECT_S, RECONNECT_S, surplus_s=30.0)

@@ -11,7 +11,8 @@ from imp_parallel_core._fleet.actions import EndSession, LifeAction, Release, Te
 from imp_parallel_core._fleet.evidence import Evidence
 from imp_parallel_core._fleet.inbound import Inbound
 from imp_parallel_core._fleet.record import SlaveRecord
-from imp_parallel_core._fleet.state import Greeting, Stage, Timeouts
+from imp_parallel_core._fleet.session_state import Greeting
+from imp_parallel_core._fleet.state import Stage, Timeouts
 from imp_parallel_core._scheduler.actions import Action, Deliver
 from imp_parallel_core._scheduler.scheduler import Scheduler
 from imp_parallel_core._scheduler.tasks import Task

@@ -22,7 +22,8 @@ from imp_parallel_core._fleet.actions import (
     Welcome,
 )
 from imp_parallel_core._fleet.evidence import Evidence
-from imp_parallel_core._fleet.state import SlaveState, Stage, StreamSigns, Timeouts
+from imp_parallel_core._fleet.session_state import StreamSigns
+from imp_parallel_core._fleet.state import SlaveState, Stage, Timeouts
 from imp_parallel_core._scheduler.patience import LOOKS
 from imp_parallel_core._scheduler.scheduler import Scheduler
 

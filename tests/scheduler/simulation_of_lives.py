@@ -23,7 +23,8 @@ from imp_parallel_core._fleet.actions import (
 )
 from imp_parallel_core._fleet.evidence import Evidence
 from imp_parallel_core._fleet.life import SlaveLife
-from imp_parallel_core._fleet.state import Greeting, StreamSigns, Timeouts
+from imp_parallel_core._fleet.session_state import Greeting, StreamSigns
+from imp_parallel_core._fleet.state import Timeouts
 from imp_parallel_core._scheduler.actions import (
     Action,
     EndAttempt,

@@ -21,7 +21,8 @@ from imp_parallel_tcp._dial import dial
 
 from imp_parallel_core import LaunchPhase, LaunchState, Manager, Stream
 from imp_parallel_core._fleet.record import SlaveRecord
-from imp_parallel_core._fleet.state import SessionState, SlaveState
+from imp_parallel_core._fleet.session_state import SessionState
+from imp_parallel_core._fleet.state import SlaveState
 from imp_parallel_core._slave.process import kill_quietly
 from imp_parallel_core._wire import protocol
 from imp_parallel_core._wire.decoder import Decoder
