@@ -30,7 +30,6 @@ what the room is for, who calls it, and in which order to read it.
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 import weakref
 from collections.abc import Callable, Iterable
@@ -44,7 +43,7 @@ from .._plugins.registry import Plugins
 from .._plugins.slaves import Slave
 from .._plugins.transports import Transports
 from .._scheduler.policy import Policy
-from .slave_records import SlaveRecords, working_folder
+from .slave_records import SlaveRecords, outputs_of
 
 if TYPE_CHECKING:
     from .._fleet.info import SlaveInfo
@@ -123,7 +122,7 @@ class Manager:
             raise ValueError("max_relaunches must be at least 0, credit at least 1")
         if python is not None and not isinstance(python, str):
             raise TypeError(f"python={python!r}: it must be a path or a line for a shell, as text")
-        outputs = _outputs_of(output)
+        outputs = outputs_of(output)
         policy = Policy(max_relaunches=max_relaunches, credit_outcomes=credit)
         self._plugins = Plugins(plugins)
         self._engine = Engine(self._plugins, policy)
@@ -335,18 +334,3 @@ def _close(engine: Engine, transports: Transports, outputs: OutputFiles | LiveOu
             engine.close()
         finally:
             outputs.close()
-
-
-def _outputs_of(output: str | Callable[[OutputLine], object] | None) -> OutputFiles | LiveOutput:
-    """Return where the output of slaves goes. Raises TypeError, ValueError, LaunchError."""
-    if output == "-" or callable(output):
-        from .live_output import LiveOutput  # most scripts leave the output in files
-
-        return LiveOutput(output, working_folder())
-    if output is not None and not isinstance(output, str):
-        raise TypeError(
-            f"output={output!r}: it must be a path as text with %d for the slave's number, '-' "
-            "for where the script prints, a function, or None"
-        )
-    is_relative = output is not None and not os.path.isabs(output)
-    return OutputFiles(output, working_folder() if is_relative else "")

@@ -12,14 +12,17 @@ from .._errors import LaunchError
 from .._fleet.record import SlaveRecord
 from .._plugins.bootstrap import Bootstrap, script_arguments
 from .._plugins.contract import checked_secret
+from .._plugins.output_files import OutputFiles
 from .._plugins.slaves import Slave, checked_count, checked_environment, checked_threads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._fleet.state import Timeouts
-    from .._plugins.output_files import OutputFiles
     from .._plugins.transport import Transport
     from .._plugins.transports import Transports
     from .live_output import LiveOutput
+    from .output_lines import OutputLine
 
 
 class SlaveRecords:
@@ -48,7 +51,7 @@ class SlaveRecords:
         addresses: tuple[str, ...] = ()
         if slave.transport:
             transport, addresses = self._transports.get(slave.transport)
-        argv, sys_path, cwd = script_arguments(), absolute_path(), working_folder()
+        argv, sys_path, cwd = script_arguments(), absolute_path(), _working_folder()
         masters_environment = dict(os.environ)
         records = []
         for environment in environments:
@@ -77,7 +80,22 @@ class SlaveRecords:
         return records
 
 
-def working_folder() -> str:
+def outputs_of(output: str | Callable[[OutputLine], object] | None) -> OutputFiles | LiveOutput:
+    """Return where the output of slaves goes. Raises TypeError, ValueError, LaunchError."""
+    if output == "-" or callable(output):
+        from .live_output import LiveOutput  # most scripts leave the output in files
+
+        return LiveOutput(output, _working_folder())
+    if output is not None and not isinstance(output, str):
+        raise TypeError(
+            f"output={output!r}: it must be a path as text with %d for the slave's number, '-' "
+            "for where the script prints, a function, or None"
+        )
+    is_relative = output is not None and not os.path.isabs(output)
+    return OutputFiles(output, _working_folder() if is_relative else "")
+
+
+def _working_folder() -> str:
     """Return where the script works. Raises LaunchError."""
     try:
         return os.getcwd()
