@@ -3,9 +3,10 @@
 This room imports only :mod:`.._code`, :mod:`.._wire` and a few modules at the top of the package,
 so that an archive of these is all that a bare machine needs.
 
-Read :mod:`.program` first. The supervisor's process is :mod:`.supervisor` with :mod:`.availability`
-(whether the slave takes tasks), :mod:`.master_link` (the session with the master), :mod:`.redial`
-and :mod:`.listening_stdin` (other streams for that session), and :mod:`.signals`.
+Read :mod:`.program` first. The supervisor's process is :mod:`.supervisor` with :mod:`.master_link`
+(the session with the master), :mod:`.redial` and :mod:`.listening_stdin` (other streams for that
+session), :mod:`.signals`, :mod:`.batch_warnings` (some of these) and :mod:`.availability` (whether
+the slave takes tasks).
 :mod:`.runner_start` starts the runner's process, and :mod:`.runner_process` is the supervisor's end
 of it, with :mod:`.go_ahead` (which items the runner may begin) and :mod:`.value_pipe` (small
 values). The runner is :mod:`.runner` with :mod:`.assignments` (its items and contexts),

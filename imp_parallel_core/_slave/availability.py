@@ -1,4 +1,4 @@
-"""Whether a slave takes tasks, and how long it stays. Pure: the supervisor acts on it.
+"""Whether a slave takes tasks, and how long it stays. Pure: :mod:`.batch_warnings` acts on it.
 
 A batch system warns a slave before it ends or stops it, and does not say which of the two.
 

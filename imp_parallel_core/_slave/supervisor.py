@@ -30,6 +30,7 @@ from .._wire.protocol import Message
 from .._wire.stream import Stream
 from . import process
 from .availability import Availability
+from .batch_warnings import WARNINGS, BatchWarnings
 from .master_link import EXIT_NO_RUNNER, EXIT_OK, MasterLink
 from .outlet import PIPE
 from .output import say
@@ -44,7 +45,6 @@ _START_LIMIT = 2  # so many runners in a row that die before they are ready are 
 _IDLE_LOSS_LIMIT = 10  # so many runners in a row may die while they have no item
 _EXIT_GRACE_S = 0.5
 _PAUSE_S, _SHORTEST_PAUSE_S = 0.001, 0.0001  # between two readings of small values
-_WARNINGS = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU, signal.SIGHUP}
 
 
 class Supervisor:
@@ -68,7 +68,6 @@ class Supervisor:
         runner: StartedRunner,
         notify_s: float | None = None,
     ) -> None:
-        self._notify_s = notify_s
         self._surroundings = surroundings
         self._selector = selectors.DefaultSelector()
         self._exit_code: int | None = None
@@ -85,7 +84,7 @@ class Supervisor:
         self._runner = self._hold(runner)
         process.adopt_orphans()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the master's
-        caught = {signal.SIGCHLD, signal.SIGCONT, *_WARNINGS}
+        caught = {signal.SIGCHLD, signal.SIGCONT, *WARNINGS}
         self._signals = Signals(caught, self._selector, self._signalled)
         self._master = MasterLink(
             stream,
@@ -96,6 +95,7 @@ class Supervisor:
             received=self._read,
             over=self._leave,
         )
+        self._warnings = BatchWarnings(self._master, self._availability, self._take_back, notify_s)
         self._reap()  # the runner may have died before SIGCHLD was caught
 
     def run(self) -> int:
@@ -111,11 +111,11 @@ class Supervisor:
             now = self._turned_at = time.monotonic()
             self._runner.kill_if_overdue(now)
             self._master.by_the_clock(now)
-            if self._availability.is_pause_over(now):
-                self._begin_to_leave(_warned_by(signal.SIGUSR1))
+            self._warnings.by_the_clock(now)
             self._master.flush()
             self._runner.flush()
-            self._leave_if_done()
+            if self._availability.is_leaving:
+                self._leave_if_done()
             pause_s = min(self._runner.values.take_work_left_s() / 4, _PAUSE_S)
             if pause_s > _SHORTEST_PAUSE_S:
                 time.sleep(pause_s)  # meanwhile more values arrive, which travel in one message
@@ -169,7 +169,7 @@ class Supervisor:
         elif kind in (protocol.CLOSE_CONTEXT, protocol.FORGET):
             self._runner.give(message, [])
         elif kind == protocol.TAKE_BACK:
-            self._hand_back(self._runner.take_back())
+            self._take_back()
         elif kind == protocol.END_ATTEMPT:
             self._runner.end_item(heads.unpack_item(head))
         elif kind == protocol.RENEW_RUNNER:
@@ -182,6 +182,9 @@ class Supervisor:
             self._runner.give(message, items, limits)
         else:
             self._hand_back(items)  # the master sent them before it knew
+
+    def _take_back(self) -> None:
+        self._hand_back(self._runner.take_back())
 
     def _hand_back(self, items: Sequence[int]) -> None:
         self._master.send(protocol.TAKEN_BACK, heads.pack_items(items))
@@ -217,53 +220,17 @@ class Supervisor:
     # ---- from the system
 
     def _signalled(self, numbers: set[int]) -> None:
-        for number in numbers & _WARNINGS:
-            if number == signal.SIGUSR1 and self._notify_s and self._master.is_welcome:
-                self._pause(self._notify_s)
-            else:
-                self._begin_to_leave(_warned_by(number))
+        self._warnings.received(numbers)
         if signal.SIGCONT in numbers:
-            self._go_on()
+            self._runner.was_stopped(time.monotonic() - self._turned_at)
+            self._warnings.go_on()
         self._reap()
 
-    def _pause(self, notify_s: float) -> None:
-        """Hand tasks back: the slave will be stopped or ended soon, and nobody knows which."""
-        if not self._availability.pause(time.monotonic(), notify_s):
-            return
-        reason = _warned_by(signal.SIGUSR1)
-        say(f"{reason}; this slave takes no tasks until it is known what for")
-        self._master.send(protocol.PAUSED, b"", [reason.encode()])
-        self._hand_back(self._runner.take_back())
-
-    def _go_on(self) -> None:
-        """Take tasks again: the slave was stopped, and has been continued."""
-        self._runner.was_stopped(time.monotonic() - self._turned_at)
-        if self._availability.go_on():
-            say("this slave was stopped, and goes on")
-            self._master.send(protocol.RESUMED)
-
-    def _begin_to_leave(self, reason: str) -> None:
-        """Hand back what has not begun, and take no more tasks: the slave will be ended."""
-        if not self._availability.leave():
-            return
-        say(f"{reason}; this slave takes no more tasks")
-        if self._master.is_welcome:
-            self._master.send(protocol.LEAVING, b"", [reason.encode()])
-            self._hand_back(self._runner.take_back())
-
     def _leave_if_done(self) -> None:
-        """Leave without the master's LEAVE, if the slave is leaving and LEAVE has not come in time.
-
-        A stream that is closed before the master has received everything may lose the rest.
-        """
-        stay = self._availability
-        if not stay.is_leaving or (self._runner.is_busy and not self._runner.has_ended):
-            return
-        now = time.monotonic()
-        if not self._master.is_welcome or stay.is_farewell_over(now):
+        """Leave without the master's LEAVE, if the runner is at nothing, and LEAVE is overdue."""
+        is_done = self._runner.has_ended or not self._runner.is_busy
+        if is_done and self._warnings.may_leave(time.monotonic()):
             self._leave(EXIT_OK)
-        elif self._master.has_sent_everything:
-            stay.has_sent_everything(now)
 
     def _reap(self) -> None:
         """Wait for children that have ended: the runner, or orphans of its tasks."""
@@ -322,7 +289,3 @@ class Supervisor:
             for key, events in self._selector.select(0.02):
                 key.data(events)
             self._reap()
-
-
-def _warned_by(number: int) -> str:
-    return f"received {signal.Signals(number).name}"

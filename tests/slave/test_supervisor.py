@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from imp_parallel_core._wire import heads, protocol
-from imp_parallel_core._wire.shared_memory import open_segment
 
-from ..support.false_master import FalseMaster
+from ..support.false_master import GivingMaster
 from ..support.waiting import wait_until
 
 
-class Master(FalseMaster):
-    """A master that gives its slave plain tasks."""
-
-    def begin(self) -> None:
-        """Let the slave in."""
-        self.supervisor = int(str(self.welcome()["pid"]))
-        self.runner = self.next_runner()
-
-    def next_runner(self) -> int:
-        """Wait until a runner is ready; return its pid."""
-        return heads.unpack_runner_ready(self.next(protocol.RUNNER_READY).head).pid
-
-    def give(self, item: int, task: Any = None) -> None:
-        """Give the slave a task, by default one that returns the item's number."""
-        head = heads.pack_tasks(heads.TasksHead(item, 1, 0, 0.0, 0, 0, 0, [1]))
-        self.send(protocol.TASKS, head, [pickle.dumps(task or (abs, (-item,)))])
-
-    def next_value(self) -> tuple[int, Any]:
-        """Return the next item with a value, and the value."""
-        (records,) = self.next(protocol.VALUES).segments
-        ((item, *_, pickled),) = heads.unpack_values(bytes(open_segment(records)))
-        return item, pickle.loads(pickled)
+class Master(GivingMaster):
+    """A master that kills its slave's runners."""
 
     def kill_runner(self) -> heads.RunnerLostHead:
         """Kill the runner; return what the supervisor says of it."""
@@ -133,13 +110,3 @@ def test_what_was_sent_for_a_dead_runner_is_not_done_by_the_next(master: Master)
     master.go_on()
     master.give(8)
     assert master.next_value() == (8, 8)
-
-
-def test_a_slave_that_leaves_hands_back_tasks_that_still_arrive(master: Master) -> None:
-    os.kill(master.supervisor, signal.SIGTERM)
-    master.next(protocol.LEAVING)
-    assert heads.unpack_items(master.next(protocol.TAKEN_BACK).head) == []
-    master.give(5)
-    assert heads.unpack_items(master.next(protocol.TAKEN_BACK).head) == [5]
-    master.send(protocol.LEAVE)
-    assert "received SIGTERM; this slave takes no more tasks" in master.last_words()

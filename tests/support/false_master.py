@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from imp_parallel_core import Bootstrap, LaunchPhase, SocketStream, Stream, start_processes
-from imp_parallel_core._wire import protocol
+from imp_parallel_core._wire import heads, protocol
 from imp_parallel_core._wire.protocol import Message
 from imp_parallel_core._wire.session import Session
+from imp_parallel_core._wire.shared_memory import open_segment
 
 from .waiting import wait_until
 
 
 class FalseMaster:
-    """The master's end of a real slave's stream."""
+    """The master's end of a real slave's stream.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where the slave works, and writes its output.
+        arguments: more arguments of the slave program.
+    """
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
         self.output = folder / "output"
         self.pending: list[Message] = []
         self.session = Session()
@@ -29,7 +37,9 @@ class FalseMaster:
             output_path=str(self.output),
             sys_path=sys.path,
         )
-        self.launch = start_processes([bootstrap], self._accept)
+        self.launch = start_processes(
+            [bootstrap], self._accept, lambda argv, _: [*argv, *arguments]
+        )
 
     def _accept(self, index: int, stream: Stream) -> None:
         assert isinstance(stream, SocketStream)
@@ -89,3 +99,31 @@ class FalseMaster:
         """End the slave."""
         self.launch.cancel(0.0)
         self.socket.close()
+
+
+class GivingMaster(FalseMaster):
+    """A master that gives its slave plain tasks."""
+
+    def begin(self) -> None:
+        """Let the slave in."""
+        self.supervisor = int(str(self.welcome()["pid"]))
+        self.runner = self.next_runner()
+
+    def next_runner(self) -> int:
+        """Wait until a runner is ready; return its pid."""
+        return heads.unpack_runner_ready(self.next(protocol.RUNNER_READY).head).pid
+
+    def give(self, item: int, task: Any = None) -> None:
+        """Give the slave a task, by default one that returns the item's number."""
+        head = heads.pack_tasks(heads.TasksHead(item, 1, 0, 0.0, 0, 0, 0, [1]))
+        self.send(protocol.TASKS, head, [pickle.dumps(task or (abs, (-item,)))])
+
+    def next_value(self) -> tuple[int, Any]:
+        """Return the next item with a value, and the value."""
+        (records,) = self.next(protocol.VALUES).segments
+        ((item, *_, pickled),) = heads.unpack_values(bytes(open_segment(records)))
+        return item, pickle.loads(pickled)
+
+    def next_taken_back(self) -> list[int]:
+        """Return the items that the slave hands back next."""
+        return list(heads.unpack_items(self.next(protocol.TAKEN_BACK).head))
