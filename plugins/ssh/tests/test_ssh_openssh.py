@@ -105,9 +105,11 @@ def test_an_ssh_that_does_not_heed_that_it_is_to_end_is_killed(
         program = Path(os.environ["PATH"].partition(":")[0], "ssh")
         program.write_text(program.read_text().replace("exec ", "trap '' TERM\nexec "))
         connection = OpenSSHConnection("there", 10.0)
-        channel = connection.start("sleep 600", lambda data: None)
+        # (cat ends with its input, as slaves do; sshd ends nothing when a connection ends)
+        channel = connection.start("cat", lambda data: None)
         assert isinstance(channel, OpenSSHChannel)
         pids = [connection._anchor.pid, channel._process.pid]
+        wait_until(lambda: "cat " in sshd.started().values(), what="the command")
         os.kill(pids[1], signal.SIGSTOP)  # it sets up a heeding of its own
         begun_at = time.monotonic()
         connection.close()

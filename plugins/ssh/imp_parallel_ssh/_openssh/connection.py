@@ -58,6 +58,7 @@ class OpenSSHConnection:
         self._target = target
         self._ssh = SshProgram(target, timeout_s, options)
         self._folder = ""
+        self._removing = threading.Lock()
         self._callback: Callable[[str], None] = lambda how: None
         self._lock = threading.Lock()
         self._lost: str | None = None
@@ -254,7 +255,8 @@ class OpenSSHConnection:
         if not self._folder:
             return
         deadline = time.monotonic() + _REMOVED_S
-        with contextlib.suppress(OSError):
+        # (two threads want this at the end: whoever comes second waits until the folder has gone)
+        with self._removing, contextlib.suppress(OSError):
             # an ssh that is ending may still have made something in it
             while not remove_private_folder(self._folder, _PREFIX) and time.monotonic() < deadline:
                 time.sleep(_REMOVED_S / 20)
