@@ -89,12 +89,12 @@ def test_a_qstat_that_hangs_hinders_neither_the_tasks_nor_the_end(
 ) -> None:
     with Watchful() as manager:
         manager.add_slave(SGEQsubSlaveArray(3))
+        wait_for(manager, "idle", "idle", "idle")
         context = manager.get_context()
+        hanging("qstat")
         squares(context, 60, 0.1)
         results = context.get_results_unordered()
         found = [next(results)]
-        wait_for(manager, "working", "working", "working")
-        hanging("qstat")
         for pid in pids_of_task(cluster, 2):  # now qstat is asked
             with contextlib.suppress(ProcessLookupError):  # one may end with another
                 os.kill(pid, signal.SIGKILL)

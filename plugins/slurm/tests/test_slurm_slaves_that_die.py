@@ -20,6 +20,7 @@ def test_a_warning_reaches_the_slave_although_slurm_sends_it_to_the_script_alone
     slurm: Slurm, tmp_path: Path, log: Log
 ) -> None:
     with manager_of(2) as manager:
+        wait_for(manager, "idle", "idle")  # a late one would find all tasks done
         context = manager.get_context(max_attempts=1)
         log.add_tasks(context, 40, 0.1)
         results = context.get_results_unordered()
@@ -38,13 +39,13 @@ def test_slaves_work_on_while_slurmctld_is_away(
     slurm: Slurm, caplog: pytest.LogCaptureFixture
 ) -> None:
     with manager_of(3, kind=Impatient) as manager:
+        wait_for(manager, "idle", "idle", "idle")
         context = manager.get_context()
-        squares(context, 60, 0.1)
-        results = context.get_results_unordered()
-        found = [next(results)]
-        wait_for(manager, "working", "working", "working")
         slurm.stop_controller()
         try:
+            squares(context, 60, 0.1)
+            results = context.get_results_unordered()
+            found = [next(results)]
             signal_as_root(signal.SIGKILL, *slurm.pids_of_task(2))  # now squeue is asked
             found += results
             assert sorted(found) == squared(60)

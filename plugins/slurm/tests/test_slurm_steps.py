@@ -251,6 +251,7 @@ def test_a_warning_before_the_limit_lets_slaves_finish_what_they_are_at(
 
         with Manager() as manager:
             manager.add_slave(SlurmStepSlaveArray())
+            wait_until(lambda: all(slave.state == "idle" for slave in manager.slaves))
             context = manager.get_context(max_attempts=1)
             for number in range(200):
                 context.add_task(slow, number)

@@ -61,6 +61,7 @@ def test_a_slave_that_is_ended_with_notice_hands_back_and_finishes_what_it_is_at
     # the wrapper dies of a signal that is not ignored
     python = "bash -c '\"$@\"; exit $?' wrapper python3"
     with manager_of(batch, 2, batch.notice, python=python) as manager:
+        wait_for(manager, "idle", "idle")  # a late one would find all tasks done
         context = manager.get_context(max_attempts=1)
         for number in range(60):
             context.add_task(task, number)
