@@ -20,7 +20,7 @@ from .._plugins.events import RunnerLost, SetupDone, SlaveChanged, TasksSent
 from .._scheduler.actions import Deliver
 from .._scheduler.scheduler import Scheduler
 from .._scheduler.slaves import Phase, SetupItem
-from .._scheduler.tasks import Outcome, OutcomeKind, Task
+from .._scheduler.tasks import Ended, OutcomeKind, Task
 from .first_lines import first_line, first_line_of
 
 if TYPE_CHECKING:
@@ -30,13 +30,8 @@ if TYPE_CHECKING:
     from .._scheduler.policy import Policy
     from .telling import Telling
 
-    Ended = tuple[int, Outcome, float]
-
 _NEVER = float("inf")
-_item_of, _outcome_of, _duration_of = map(itemgetter, range(3))
-_first_of = _item_of  # of an action: a Deliver's task, or the number of a slave or context
-_size_of = itemgetter(Outcome._fields.index("size_bytes"))  # half as long as by attribute
-_peak_of = itemgetter(Outcome._fields.index("peak_memory_bytes"))
+_first_of = itemgetter(0)  # of an action: a Deliver's task, or the number of a slave or context
 _RAN = frozenset({OutcomeKind.VALUE, OutcomeKind.RAISED})
 _DIED = frozenset({OutcomeKind.LOST, OutcomeKind.MEMORY_EXCEEDED})
 
@@ -58,16 +53,18 @@ class Witness(Scheduler):
 
     # ---- what the scheduler hears
 
-    def items_ended(self, slave: int, ended: Sequence[Ended], now: float) -> list[Action]:
+    def items_ended(self, slave: int, ended: Ended, now: float) -> list[Action]:
         """See Scheduler."""
         held = self._slaves[slave].items
-        whats = list(map(held.get, map(_item_of, ended)))
+        whats = list(map(held.get, ended.items))
         actions = super().items_ended(slave, ended, now)
         # nearly always: each item is a task, and has its outcome now
-        if list(map(_first_of, actions[: len(ended)])) == whats and len(self._contexts) == 1:
+        delivered = list(map(_first_of, actions[: len(whats)]))
+        if delivered == whats and whats and len(self._contexts) == 1:
             self._tell_ended(slave, ended, whats, now)  # type: ignore[arg-type]  # all are Tasks
         else:
-            self._tell_mixed(slave, ended, whats, actions, now)
+            were = dict(zip(ended.items, whats, strict=True))
+            self._tell_mixed(slave, ended, were, actions, now)
         if not held:
             self.tell_state(slave)
         return actions
@@ -188,39 +185,36 @@ class Witness(Scheduler):
 
     # ---- how items end
 
-    def _tell_ended(
-        self, slave: int, ended: Sequence[Ended], tasks: Sequence[Task], now: float
-    ) -> None:
+    def _tell_ended(self, slave: int, ended: Ended, tasks: Sequence[Task], now: float) -> None:
         """Tell of tasks of one context that have ended in the same way."""
-        attempts: Sequence[int] = (1,) * len(ended)
+        attempts: Sequence[int] = (1,) * len(tasks)
         if self._later_attempts:
-            attempts = tuple([self._attempt(slave, item) for item, _, _ in ended])
-        outcomes = list(map(_outcome_of, ended))
-        durations_s = tuple(map(_duration_of, ended))
-        sizes, peaks = tuple(map(_size_of, outcomes)), tuple(map(_peak_of, outcomes))
-        self.telling.done(now, outcomes[0], tasks, attempts, durations_s, sizes, peaks)
+            attempts = tuple([self._attempt(slave, item) for item in ended.items])
+        durations_s, sizes_bytes = tuple(ended.durations_s), tuple(ended.sizes_bytes)
+        outcome, peaks_bytes = ended.outcomes[0], tuple(ended.peaks_bytes)
+        self.telling.done(now, outcome, tasks, attempts, durations_s, sizes_bytes, peaks_bytes)
 
     def _tell_mixed(
         self,
         slave: int,
-        ended: Sequence[Ended],
-        whats: Sequence[Task | SetupItem | None],
+        ended: Ended,
+        were: dict[int, Task | SetupItem | None],
         actions: Sequence[Action],
         now: float,
     ) -> None:
         """Tell of each item that has ended: what it was, or None if the slave had it no more."""
         with_outcome = {id(action.task) for action in actions if type(action) is Deliver}
-        end = now - sum([duration_s for _, _, duration_s in ended])
-        for one, what in zip(ended, whats, strict=True):
-            item, outcome, duration_s = one
+        end = now - sum(ended.durations_s)
+        for item, outcome, duration_s in zip(*ended[:3], strict=True):
             end += duration_s
+            what = were.pop(item, None)  # an item ends once, whatever the slave says
             if isinstance(what, SetupItem):
                 if self.telling.knows(what.context):
                     name, error = self.telling.records[slave].name, first_line_of(outcome)
                     event = SetupDone(end, what.context, name, end - duration_s, duration_s, error)
                     self.telling.say(event)
             elif isinstance(what, Task) and id(what) in with_outcome:
-                self._tell_ended(slave, [one], [what], end)
+                self._tell_ended(slave, Ended.of((item, outcome, duration_s)), [what], end)
             elif what is not None:
                 self.telling.returned(slave, [what], end)
                 self._later_attempts.pop((slave, item), None)

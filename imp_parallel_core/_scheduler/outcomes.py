@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from .actions import CloseContext, Deliver, EndAttempt, TooManyFailures
 from .board import Board
 from .contexts import ContextState
 from .health import trust
 from .slaves import Phase, ScheduledSlave, SetupItem
-from .tasks import FAILURES, Outcome, OutcomeKind, Task
+from .tasks import FAILURES, Ended, Outcome, OutcomeKind, Task
 
 
-def items_ended(
-    board: Board,
-    slave: ScheduledSlave,
-    ended: Sequence[tuple[int, Outcome, float]],
-    now: float,
-) -> None:
-    """A slave has written outcomes: for each its item, and how long that took (s)."""
+def items_ended(board: Board, slave: ScheduledSlave, ended: Ended, now: float) -> None:
+    """A slave has written the outcomes of items."""
     held = len(slave.items)
     has_worked = False
-    for item, outcome, duration_s in ended:
+    for item, outcome, duration_s in zip(*ended[:3], strict=True):
         what = slave.items.pop(item, None)
         if what is None:
             continue  # of an attempt that has been given up already

@@ -22,7 +22,7 @@ from .board import Board
 from .contexts import ContextState
 from .policy import Policy
 from .slaves import Phase, ScheduledSlave, SetupItem
-from .tasks import Outcome, Task
+from .tasks import Ended, Outcome, Task
 
 _NEVER = float("inf")
 
@@ -326,12 +326,10 @@ class Scheduler:
         self, slave: int, item: int, outcome: Outcome, duration_s: float, now: float
     ) -> list[Action]:
         """A runner has written the outcome of an item: a task's, or a set-up's."""
-        return self.items_ended(slave, [(item, outcome, duration_s)], now)
+        return self.items_ended(slave, Ended.of((item, outcome, duration_s)), now)
 
-    def items_ended(
-        self, slave: int, ended: Sequence[tuple[int, Outcome, float]], now: float
-    ) -> list[Action]:
-        """A runner has written outcomes: for each its item, and how long that took (s)."""
+    def items_ended(self, slave: int, ended: Ended, now: float) -> list[Action]:
+        """A runner has written the outcomes of items."""
         state = self._slaves[slave]
         outcomes.items_ended(self._board, state, ended, now)
         return self._decide(now, state)

@@ -41,6 +41,28 @@ class Outcome(NamedTuple):
     """The most memory that the task's process has held; 0 if that is not known."""
 
 
+class Ended(NamedTuple):
+    """Items that one slave has ended, in this order: each column has an entry for each item.
+
+    Sizes and peaks are those of the outcomes, for who looks at many at once.
+    """
+
+    items: Sequence[int]
+    outcomes: Sequence[Outcome]
+    durations_s: Sequence[float]
+    """How long each took (s)."""
+    sizes_bytes: Sequence[int]
+    peaks_bytes: Sequence[int]
+
+    @classmethod
+    def of(cls, *ended: tuple[int, Outcome, float]) -> Ended:
+        """Return items that have ended, each given with its outcome and how long it took (s)."""
+        items, outcomes, durations_s = zip(*ended, strict=True)
+        sizes_bytes = tuple([outcome.size_bytes for outcome in outcomes])
+        peaks_bytes = tuple([outcome.peak_memory_bytes for outcome in outcomes])
+        return cls(items, outcomes, durations_s, sizes_bytes, peaks_bytes)
+
+
 class Part(Protocol):
     """A segment of a payload that several tasks may share; each runner is sent it once."""
 

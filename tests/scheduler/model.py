@@ -33,7 +33,7 @@ from imp_parallel_core._scheduler.actions import (
 )
 from imp_parallel_core._scheduler.policy import Policy
 from imp_parallel_core._scheduler.scheduler import Scheduler
-from imp_parallel_core._scheduler.tasks import Outcome, OutcomeKind, Task
+from imp_parallel_core._scheduler.tasks import Ended, Outcome, OutcomeKind, Task
 
 from .ledger import Ledger
 
@@ -387,8 +387,26 @@ class FakeCluster:
         """The oldest message of a slave reaches the scheduler."""
         known = self.ledger.slaves[slave.id]
         if slave.outbox and not (known.is_suspected or known.is_away):
-            name, *arguments = slave.outbox.popleft()
-            self._tell(slave, name, *arguments)
+            if values := self._take_values(slave):
+                for item, outcome, duration_s in values:
+                    self.ledger.item_ended(slave.id, item, outcome, duration_s)
+                ended = Ended.of(*values)
+                self._perform(self.scheduler.items_ended(slave.id, ended, self.now))
+            else:
+                name, *arguments = slave.outbox.popleft()
+                self._tell(slave, name, *arguments)
+
+    def _take_values(self, slave: FakeSlave) -> list[tuple[int, Outcome, float]]:
+        """Take the values of tasks that a slave sends next: they come in one message."""
+        values: list[tuple[int, Outcome, float]] = []
+        held = self.ledger.slaves[slave.id].items
+        while slave.outbox and slave.outbox[0][0] == "item_ended":
+            item, outcome, duration_s = slave.outbox[0][1:]
+            if outcome.kind is not OutcomeKind.VALUE or not isinstance(held[item], Task):
+                break
+            values.append((item, outcome, duration_s))
+            slave.outbox.popleft()
+        return values
 
     def tick(self) -> None:
         """The clock moves to when the scheduler wanted to be called."""

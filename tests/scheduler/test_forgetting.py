@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imp_parallel_core._scheduler.actions import Deliver, EndAttempt, SendSetup, SendTasks, TakeBack
 from imp_parallel_core._scheduler.scheduler import Scheduler
-from imp_parallel_core._scheduler.tasks import Outcome, OutcomeKind, Task
+from imp_parallel_core._scheduler.tasks import Ended, Outcome, OutcomeKind, Task
 
 from .model import unstarted
 
@@ -49,7 +49,7 @@ def test_the_others_go_on() -> None:
     assert all(task.id % 2 == 0 for _, task in again.tasks)
     assert {task for _, task in sent[1:] if task.id % 2 == 0} <= {task for _, task in again.tasks}
     delivered = scheduler.items_ended(
-        1, [(item, value(), 0.0001) for item, _ in (sent[0], *again.tasks)], 0.0
+        1, Ended.of(*((item, value(), 0.0001) for item, _ in (sent[0], *again.tasks))), 0.0
     )
     ids = [action.task.id for action in delivered if isinstance(action, Deliver)]
     assert ids[-len(again.tasks) :] == [task.id for _, task in again.tasks]

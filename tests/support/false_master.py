@@ -121,7 +121,7 @@ class GivingMaster(FalseMaster):
     def next_value(self) -> tuple[int, Any]:
         """Return the next item with a value, and the value."""
         (records,) = self.next(protocol.VALUES).segments
-        ((item, *_, pickled),) = heads.unpack_values(bytes(open_segment(records)))
+        (item,), _, _, (pickled,) = heads.unpack_values(bytes(open_segment(records)))
         return item, pickle.loads(pickled)
 
     def next_taken_back(self) -> list[int]:

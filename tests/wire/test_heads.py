@@ -120,7 +120,7 @@ def test_value_records_are_read_as_they_were_written_and_refused_if_one_is_cut(
         heads.VALUE_RECORD.pack(item, duration_s, peak_kib, len(pickled)) + pickled
         for item, duration_s, peak_kib, pickled in values
     )
-    assert heads.unpack_values(records) == values
+    assert list(zip(*heads.unpack_values(records), strict=True)) == values
     ends = {0}
     for *_, pickled in values:
         ends.add(max(ends) + heads.VALUE_RECORD.size + len(pickled))

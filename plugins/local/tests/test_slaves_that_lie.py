@@ -32,6 +32,7 @@ from imp_parallel_core._wire.handshake import hello_of, slave_identity
 from tests.support import liar
 from tests.support.harness import Processes
 from tests.support.liar import RUNNING, Liar, Peer
+from tests.support.rebuilt_run import RebuiltRun
 from tests.support.waiting import wait_until
 
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -155,6 +156,37 @@ def test_a_slave_that_breaks_the_protocol_is_lost_and_nothing_else_is(
     wait_until(lambda: manager.slaves[0].state == "gone")
     manager.add_slave(LocalSlave())
     assert list(context.get_results()) == [1]
+
+
+ODD_VALUES: dict[str, Callable[[bytes], list[bytes]]] = {
+    "none": lambda value: [],
+    "an empty segment": lambda value: [b""],
+    "one of another item": lambda value: [heads.VALUE_RECORD.pack(1 << 60, 0.0, 0, 3) + b"K\2."],
+    "one twice": lambda value: [value + value],
+    "one in each of two segments": lambda value: [value, value],
+}
+
+
+@pytest.mark.parametrize("odd", ODD_VALUES)
+@pytest.mark.parametrize("is_observed", [False, True])
+def test_values_that_end_no_item_change_nothing_and_observers_are_told_of_none(
+    odd: str, is_observed: bool, processes: Processes
+) -> None:
+    def behave(peer: Peer) -> None:
+        peer.greet()
+        item = peer.begin()
+        value = heads.VALUE_RECORD.pack(item, 0.0, 0, 3) + b"K\1."
+        peer.send(protocol.VALUES, segments=ODD_VALUES[odd](value))
+        peer.send(protocol.VALUES, segments=[value])
+        peer.stay()
+
+    run = RebuiltRun()
+    with Manager(output=None, plugins=[liar, run] if is_observed else [liar]) as manager:
+        assert outcomes(manager, behave, tasks=1) == [1]
+        check_that_another_slave_works(manager)
+    if is_observed:
+        run.check()
+        assert len(run.done) == 2
 
 
 def test_an_error_without_its_text_is_its_tasks_error_once(manager: Manager) -> None:
