@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -137,7 +139,7 @@ def test_a_warning_that_reaches_the_script_alone_is_passed_on_to_the_slave(
     queue: Path, plugin: ModuleType, warning: signal.Signals
 ) -> None:
     kind = system_with(plugin, warns_children=False)
-    behind_a_shell = 'run() { python3 "$@"; return $?; }; run'
+    behind_a_shell = f'run() {{ {shlex.quote(sys.executable)} "$@"; return $?; }}; run'
     with Manager(plugins=[plugin], python=behind_a_shell) as manager:
         manager.add_slave(kind(1))
         wait_until(lambda: manager.slaves[0].state == "idle", what="the slave")

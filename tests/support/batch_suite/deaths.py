@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -59,7 +61,7 @@ def test_a_slave_that_is_ended_with_notice_hands_back_and_finishes_what_it_is_at
         return number
 
     # the wrapper dies of a signal that is not ignored
-    python = "bash -c '\"$@\"; exit $?' wrapper python3"
+    python = f"bash -c '\"$@\"; exit $?' wrapper {shlex.quote(sys.executable)}"
     with manager_of(batch, 2, batch.notice, python=python) as manager:
         wait_for(manager, "idle", "idle")  # a late one would find all tasks done
         context = manager.get_context(max_attempts=1)
