@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,4 +81,5 @@ def test_the_example_of_a_launcher_runs_as_it_says(
     example = load(EXAMPLE)
     monkeypatch.setitem(sys.modules, "nice_launcher", example)
     example.main()
-    assert capsys.readouterr().out == "niceness: 7\n"
+    of_slave = min(os.nice(0) + 7, 19)  # the tests themselves may be nice
+    assert capsys.readouterr().out == f"niceness: {of_slave}\n"
