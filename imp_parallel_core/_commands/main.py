@@ -41,8 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:  # the output went to a program that has ended, such as head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_unwritten_output()
         return 1
+
+
+def _drop_unwritten_output() -> None:
+    """Keep Python from trying once more, at its end, to write what the output does not take."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(commands: Mapping[str, BroughtSubcommand], chosen: str, words: Sequence[str]) -> int:
@@ -66,6 +74,8 @@ def _run(commands: Mapping[str, BroughtSubcommand], chosen: str, words: Sequence
         if isinstance(problem, BrokenPipeError):
             raise
         print(f"{PROGRAM}: {printable_lines(str(problem))}", file=sys.stderr)
+        if isinstance(problem, OSError):  # the output may be on a disk that is full
+            _drop_unwritten_output()
         return 1
     except Exception:
         if not label:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -170,6 +171,17 @@ def test_a_reader_that_stops_reading_is_no_error() -> None:
         flood.stdout.close()
         assert flood.wait(30) == 1
         assert flood.stderr.read() == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_told_once(unbuffered: str) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}  # "": as if there were none
+    with Path("/dev/full").open("w") as full:
+        command = [COMMAND, "plugins"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment)
+    assert done.returncode == 1
+    assert done.stderr == b"imp-parallel: [Errno 28] No space left on device\n"
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "nan", "soon"])
