@@ -9,11 +9,12 @@ session), :mod:`.signals`, :mod:`.batch_warnings` (some of these) and :mod:`.ava
 the slave takes tasks).
 :mod:`.runner_start` starts the runner's process, and :mod:`.runner_process` is the supervisor's end
 of it, with :mod:`.go_ahead` (which items the runner may begin) and :mod:`.value_pipe` (small
-values). The runner is :mod:`.runner` with :mod:`.assignments` (its items and contexts),
-:mod:`.current_task` (what a task can learn of itself), :mod:`.seeds` (random numbers),
-:mod:`.flushing` (with :mod:`.c_library`) and :mod:`.task_signals`. :mod:`.outlet` says how the
-output of a failed item is found: with :mod:`.item_output` in the runner, and :mod:`.runner_output`
-and :mod:`.output_pipe` in the supervisor. :mod:`.announced` marks where a task's output begins, for
-scripts that ask for that. Both processes use :mod:`.process` (the operating system). The supervisor
-sees to limits of memory with :mod:`.memory`, and writes lines for people with :mod:`.output`.
+values). The runner is :mod:`.runner` with :mod:`.supervisor_link` (the session with the
+supervisor), :mod:`.assignments` (its items and contexts), :mod:`.current_task` (what a task can
+learn of itself), :mod:`.seeds` (random numbers), :mod:`.flushing` (with :mod:`.c_library`) and
+:mod:`.task_signals`. :mod:`.outlet` says how the output of a failed item is found: with
+:mod:`.item_output` in the runner, and :mod:`.runner_output` and :mod:`.output_pipe` in the
+supervisor. :mod:`.announced` marks where a task's output begins, for scripts that ask for that.
+Both processes use :mod:`.process` (the operating system). The supervisor sees to limits of memory
+with :mod:`.memory`, and writes lines for people with :mod:`.output`.
 """

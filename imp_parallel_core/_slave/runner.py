@@ -42,18 +42,16 @@ from .._code.loaded import LoadedDefinitions
 from .._code.references import unpickle_task
 from .._code.results import PLAIN, describe_exception, pickle_value
 from .._light_typing import TYPE_CHECKING, Any
-from .._wire import descriptors, heads, protocol
-from .._wire.session import LARGE_READ_BYTES, READ_BYTES, Session
-from .._wire.shared_memory import IS_AVAILABLE, checked
+from .._wire import heads, protocol
 from . import current_task, process
 from .assignments import Assignments, RunnerContext
 from .flushing import output_flusher
 from .item_output import ItemOutput
 from .outlet import BEGIN, ITEM, Register
+from .supervisor_link import SupervisorLink
 from .task_signals import pass_over_warnings
 
 if TYPE_CHECKING:
-    from .._wire.shared_memory import Segment
     from .assignments import Item
     from .current_task import CurrentTask
     from .seeds import Generators
@@ -131,10 +129,7 @@ class Runner:
     def __init__(
         self, wire: socket.socket, go_ahead: int, values: int, printed: ItemOutput
     ) -> None:
-        self._wire = wire
         self._go_ahead = go_ahead
-        self._session = Session(adopt=checked)
-        self._session.passes_descriptors = IS_AVAILABLE
         self._values = values
         self._printed = printed
         self._position = printed.position
@@ -142,7 +137,7 @@ class Runner:
         self._flush_output: Callable[[], None] = lambda: None
         self._given = Assignments()
         self._contexts = self._given.contexts
-        self._read_bytes = READ_BYTES
+        self._supervisor = SupervisorLink(wire, self._given.take)
         self._own = process.own_memory()
         self._slave_index = 0
         self._running: Item | None = None
@@ -152,15 +147,12 @@ class Runner:
 
     def introduce(self) -> None:
         """Wait for the supervisor's WELCOME, and answer that this runner is ready."""
-        while not (frames := self._session.take_handshake()):
-            self._read()
-        ((_, welcome),) = frames
+        welcome = self._supervisor.wait_for_welcome()
         index, folder, *sys.path[:] = map(os.fsdecode, welcome.split(b"\0"))
         self._slave_index = int(index)
         with contextlib.suppress(OSError):
             os.chdir(folder)  # a forked runner was made before the slave knew its folder
-        self._session.send_control(protocol.HELLO, version_of_cloudpickle().encode())
-        self._write()
+        self._supervisor.answer_welcome(version_of_cloudpickle().encode())
 
     def run(self) -> None:
         """Work until the supervisor closes the go-ahead."""
@@ -180,53 +172,24 @@ class Runner:
             (number,) = _TOKEN.unpack(token)
             if number:  # the item is nearly always there, and the first one
                 run_item(items.popleft() if items and items[0][0] == number else fetch(number))
-            else:
-                self._read_what_is_there()
-
-    # ---- messages
+            else:  # a message without an item; an earlier read may have brought it already
+                self._supervisor.read_what_is_there()
 
     def _fetch(self, number: int) -> Item:
         """Read until the item is there; drop the items before it, which were taken back."""
         items = self._given.items
         while True:
             while not items:
-                self._read()
+                self._supervisor.read()
             item = items.popleft()
             if item[0] == number:
                 return item
-
-    def _read_what_is_there(self) -> None:
-        # an earlier read may have brought this message already: each message has a token
-        with contextlib.suppress(BlockingIOError):
-            self._read(socket.MSG_DONTWAIT)
-
-    def _read(self, flags: int = 0) -> None:
-        data, passed = descriptors.receive(self._wire, self._read_bytes, flags)
-        if not data:
-            raise SystemExit
-        self._read_bytes = LARGE_READ_BYTES if len(data) >= READ_BYTES else READ_BYTES
-        for message in self._session.receive(data, passed):
-            self._given.take(message)
-
-    def _send(self, kind: int, head: bytes, segments: Sequence[Segment] = ()) -> None:
-        self._session.send(kind, head, segments)
-        self._write()
-
-    def _write(self) -> None:
-        session = self._session
-        while session.has_unsent:
-            buffers = session.unsent()
-            with contextlib.suppress(BlockingIOError):  # too many descriptors are in flight
-                count = descriptors.send(self._wire, buffers, session.unsent_descriptors)
-                session.wrote(count)
-
-    # ---- items
 
     def _run_item(self, item: Item) -> None:
         self._running = item
         number, (id, bundle, timeout_s, is_setup, _), segments = item
         if timeout_s:
-            self._send(protocol.BEGAN, heads.pack_item(number))
+            self._supervisor.send(protocol.BEGAN, heads.pack_item(number))
         context = self._contexts.get(id) or self._given.context(id)
         words = self._words
         words[BEGIN] = self._position()
@@ -261,7 +224,7 @@ class Runner:
             if status == heads.RAISED:
                 content.insert(heads.OUTPUT_SEGMENT, self._printed.of_failed())
             head = heads.pack_outcome(heads.OutcomeHead(number, status, duration_s, peak_kib))
-            self._send(protocol.OUTCOME, head, content)
+            self._supervisor.send(protocol.OUTCOME, head, content)
 
     def _call(
         self,
