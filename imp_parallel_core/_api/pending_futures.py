@@ -211,9 +211,18 @@ class PendingFutures:
             if isinstance(problem, NoMoreSlavesError):  # slaves that are added must not run these
                 with contextlib.suppress(ClosedError):
                     self._open.clear()
-        for future in popped:
-            if future is not None:  # else it has just been cancelled
-                future._settle(future.set_exception, _one_more(problem))
+        failed = [future for future in popped if future is not None]  # others were just cancelled
+        if failed and isinstance(problem, NoMoreSlavesError):
+            _tell_how_many(len(failed), problem)
+        for future in failed:
+            future._settle(future.set_exception, _one_more(problem))
+
+
+def _tell_how_many(failed: int, problem: NoMoreSlavesError) -> None:
+    """Tell in the log that futures fail, and why, in a line: nobody may ever look at them."""
+    first_line = f": {problem.failures[0]}".partition("\n")[0] if problem.failures else ""
+    calls = f"{failed} call{'' if failed == 1 else 's'}"
+    _logger.warning("no slave is left for %s, whose futures say why%s", calls, first_line)
 
 
 def _one_more(problem: BaseException) -> BaseException:

@@ -17,7 +17,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from .._errors import Error, NoMoreSlavesError
+from .._errors import Error
 from .._fleet.fleet import Fleet
 from .._fleet.record import SlaveRecord
 from .._fleet.state import SlaveState
@@ -78,7 +78,7 @@ class Engine:
         self._performer.fleet = self._fleet
         if self._witness is not None:
             self._witness.telling.records = self._fleet.records
-        self._readers = Readers(self._scheduler, self._performer, self._hopeless)
+        self._readers = Readers(self._scheduler, self._performer, self._fleet)
         self._withdrawals = Withdrawals(self._fleet, self._loop.call_at, self._readers.demand)
         self.released_parts: deque[tuple[int, int]] = deque()
         """Contexts and numbers of large parts that no task refers to any more; from any thread."""
@@ -240,11 +240,6 @@ class Engine:
             self._abandon()
 
     # ---- telling
-
-    def _hopeless(self) -> NoMoreSlavesError:
-        from .._fleet.losses import hopeless  # most runs keep a slave
-
-        return hopeless(self._fleet.records.values())
 
     def _has_joined(self) -> bool:
         """Return whether any slave has ever worked; in any thread."""

@@ -148,11 +148,12 @@ class Inbox:
         """Take :meth:`stop` back."""
         self._is_stopped = False
 
-    def give_up(self, error: Error) -> None:
-        """Answer all waiters with an error: what they wait for won't come."""
-        for waiter in self._waiters:
+    def give_up(self, error: Error) -> bool:
+        """Answer all waiters with an error; return whether one of them still waits to raise it."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
             waiter.answer(error)
-        self._waiters.clear()
+        return not all(waiter.is_gone for waiter in waiters)
 
     def close(self, error: Error) -> None:
         """Answer all waiters, now and from now on, with an error; what has come counts as read."""

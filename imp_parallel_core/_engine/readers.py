@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from .._errors import ClosedError, Error, NoMoreSlavesError
+from .._errors import ClosedError, Error
 from .._fleet.withdrawals import Demand
 from .._scheduler.scheduler import Scheduler
 
 if TYPE_CHECKING:
+    from .._fleet.fleet import Fleet
     from .inbox import Inbox
     from .performer import Performer
     from .served_context import ServedContext
@@ -25,20 +26,20 @@ class Readers:
     Args:
         scheduler: what to tell of them.
         performer: performs the scheduler's actions, and delivers outcomes to inboxes.
-        hopeless: returns the error for those who wait when no slave is left.
+        fleet: knows why no slave is left, when those who wait are to be told.
     """
 
     def __init__(
         self,
         scheduler: Scheduler,
         performer: Performer,
-        hopeless: Callable[[], NoMoreSlavesError],
+        fleet: Fleet,
     ) -> None:
         self._scheduler = scheduler
         self._perform = performer.perform
         self._contexts = performer.contexts
         self._delivered_to = performer.delivered_to
-        self._hopeless = hopeless
+        self._fleet = fleet
         self._read_at = float("-inf")  # when a reader last came, or took something
         self._ended_with: Error | None = None
         self._are_left = False
@@ -75,7 +76,7 @@ class Readers:
         if self._scheduler.has_hope:
             self._perform(self._scheduler.reader_waits(context.id, time.monotonic()))
         else:
-            inbox.give_up(self._hopeless())
+            self._give_up([inbox])
 
     def tell(self) -> None:
         """Answer the readers for whom outcomes have come."""
@@ -140,9 +141,16 @@ class Readers:
     def give_up_if_hopeless(self) -> None:
         """Tell all that wait, if no slave is left that could bring what they wait for."""
         if not self._scheduler.has_hope:
-            error = self._hopeless()
-            for inbox in self._inboxes():
-                inbox.give_up(error)
+            self._give_up(self._inboxes())
+
+    def _give_up(self, inboxes: Iterable[Inbox]) -> None:
+        """Tell those that wait at inboxes that no slave is left, and why; none may wait there."""
+        inboxes = [inbox for inbox in inboxes if inbox.has_waiters]
+        if inboxes:
+            error = self._fleet.hopeless_error()
+            is_given = [inbox.give_up(error) for inbox in inboxes]
+            if any(is_given):
+                self._fleet.error_given()
 
     def context_closed(self, id: int) -> None:
         """Forget a context, its tasks and its values."""

@@ -71,9 +71,13 @@ class Waiter:
         while True:
             if until is not None:
                 wait_s = min(_CHECK_S, max(0.0, until - time.monotonic()))
-            with contextlib.suppress(Empty):
-                return self._answers.get(timeout=wait_s)
-            check()  # a Ctrl-C here is not to be shown as one that happened in a handler
+            try:
+                with contextlib.suppress(Empty):
+                    return self._answers.get(timeout=wait_s)
+                check()  # a Ctrl-C here is not to be shown as one that happened in a handler
+            except BaseException:
+                self.is_gone = True
+                raise
             if wait_s < _CHECK_S:
                 self.is_gone = True
                 return None

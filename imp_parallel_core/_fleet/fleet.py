@@ -53,6 +53,7 @@ from .session_state import StreamSigns
 from .state import SlaveState
 
 if TYPE_CHECKING:
+    from .._errors import NoMoreSlavesError
     from .._launch.watch import LaunchWatch
     from .._loop import Loop
     from .._scheduler.scheduler import Scheduler
@@ -145,6 +146,17 @@ class Fleet:
             self._losses.tell_all()
         self._is_closed = True
         self._launches.cancel(grace_s)
+
+    def hopeless_error(self) -> NoMoreSlavesError:
+        """Return the error for whoever waits now, when no slave runs or will come."""
+        from .losses import hopeless  # most runs keep a slave
+
+        return hopeless(self.records.values())
+
+    def error_given(self) -> None:
+        """Take note that somebody has been given that error: the log need not say the same."""
+        if self._losses is not None:
+            self._losses.error_given(self.records.values())
 
     def join(self, deadline: float) -> list[str]:
         """Wait for the launches' threads; return those that are still busy."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imp_parallel_core import ClosedError, NoMoreSlavesError
+from imp_parallel_core import ClosedError
 from imp_parallel_core._engine.readers import Readers
 
 
@@ -31,7 +31,7 @@ def test_a_thread_that_comes_to_read_after_the_end_is_told_so_unless_the_interpr
 ) -> None:
     performer: Any = SimpleNamespace(perform=None, contexts={}, delivered_to={})
     unused: Any = None
-    readers = Readers(unused, performer, lambda: NoMoreSlavesError("none"))
+    readers = Readers(unused, performer, unused)
     error = ClosedError("closed")
     readers.end(error, leaves_them=are_left)
     inbox: Any = Inbox()

@@ -81,14 +81,50 @@ def test_the_log_tells_one_and_then_how_many_more(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING, "imp_parallel"):
         for index in range(100):
             log.note(lost(index, HOW))
+        assert caplog.messages == []  # an error may tell it
+        tell_all(due)
         log.note(lost(100, "another way"))
-        assert len(caplog.messages) == 2
-        for then in due:
-            then()
-    first, other, more = caplog.messages
-    assert "no licence" in first
-    assert "another way" in other
-    assert more == "lost 99 slaves (1-99) in the same way: its connection ended; exit code 3 on "
-    log.tell_all()
-    log.note(lost(0, HOW))  # later: it is told anew
+        for index in range(101, 200):
+            log.note(lost(index, HOW))
+        tell_all(due)
+        alike, more, other = caplog.messages
+        assert "lost 100 slaves (0-99), all alike. slave 0: its connection ended" in alike
+        assert alike.count("no licence") == 1
+        how = "its connection ended; exit code 3 on "
+        assert more == f"lost 99 slaves (101-199) in the same way: {how}"
+        assert "another way" in other
+        tell_all(due)
+        log.note(lost(0, HOW))  # later: it is told anew
+        log.tell_all()
+        assert len(caplog.messages) == 4
+        assert "no licence" in caplog.messages[3]
+    for then in due:  # at the end
+        then()
     assert len(caplog.messages) == 4
+
+
+def test_the_log_warns_of_nothing_that_the_error_says(caplog: pytest.LogCaptureFixture) -> None:
+    due: list[Callable[[], None]] = []
+    log = LossLog(lambda _when, then: due.append(then))
+    with caplog.at_level(logging.INFO, "imp_parallel"):
+        again = lost(0, "exit code 1")
+        log.note(again)
+        again.failure += "\n    it had been launched again 3 times (the Manager's max_relaunches)"
+        log.note(again)
+        other = lost(1, "its host is down")
+        log.note(other)
+        other.failure = f"{other}: its host is unknown"  # when it was launched again
+        log.note(other)
+        log.error_given([again, other])
+        assert [record.levelname for record in caplog.records] == ["INFO", "INFO"]
+        tell_all(due)
+        log.tell_all()
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == ["lost slave 1: its host is down"]
+
+
+def tell_all(due: list[Callable[[], None]]) -> None:
+    """Let the time pass for which losses are held back that have been noted so far."""
+    for then in due.copy():
+        due.remove(then)
+        then()

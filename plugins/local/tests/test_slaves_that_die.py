@@ -522,7 +522,7 @@ def test_when_memory_runs_out_the_system_kills_the_runner_and_not_the_slave(
 def test_slaves_that_fail_alike_are_reported_once(
     processes: Processes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_losses, "_GATHER_S", 50.0)  # on a busy machine 12 starts take long
+    monkeypatch.setattr(_losses, "_HOLD_S", 50.0)  # on a busy machine 12 starts take long
     with Manager(python="echo no licence; false") as manager:
         for _ in range(12):
             manager.add_slave(LocalSlave())
@@ -533,8 +533,48 @@ def test_slaves_that_fail_alike_are_reported_once(
     assert str(caught.value).count("| no licence") == 1
     assert "12 slaves (0-11), all alike" in str(caught.value)
     assert len(caught.value.failures) == 12
+    assert "no licence" not in caplog.text  # the error has said it
+
+
+def test_a_slave_that_does_not_start_is_told_of_while_others_work(
+    processes: Processes, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    used_up = tmp_path / "used-up"
+    fails = f"test -e {used_up} && echo no licence && exit 1;"
+    with Manager(python=f"{fails} {sys.executable}") as manager:
+        manager.add_slave(LocalSlave())
+        wait_until(lambda: manager.slaves[0].state == "idle")
+        used_up.touch()
+        manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        context.add_task(int)
+        assert results_of(context) == [0]
+        wait_until(lambda: "| no licence" in caplog.text)
     assert caplog.text.count("| no licence") == 1
-    assert "lost 11 slaves" in caplog.text
+
+
+def test_no_slave_starts_and_nobody_asks_but_the_log_says_why(
+    processes: Processes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Manager(python="echo no licence; false") as manager:
+        manager.add_slave(LocalSlave())
+        manager.get_context().add_task(int)
+        wait_until(lambda: manager.slaves[0].state == "gone")
+    assert caplog.text.count("| no licence") == 1
+
+
+def test_futures_that_nobody_looks_at_are_told_of_in_a_line(
+    processes: Processes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_losses, "_HOLD_S", 50.0)
+    with Manager(python="echo no licence; false") as manager:
+        manager.add_slave(LocalSlave())
+        with manager.get_executor() as executor:
+            future = executor.submit(int)
+    assert "| no licence" in str(future.exception())
+    (told,) = caplog.messages
+    assert "no slave is left for 1 call, whose futures say why: slave 0: " in told
+    assert "\n" not in told
 
 
 def test_a_slave_that_is_lost_for_good_leaves_no_thread(

@@ -161,6 +161,7 @@ def test_the_tasks_of_a_slave_that_is_heard_and_does_nothing_go_to_others(
         context.add_task(one, bytes(20_000_000) if lie == "takes nothing" else b"")
     wait_until(lambda: manager.slaves[0].state == "gone", 60)
     assert reason in manager.slaves[0].detail
+    wait_until(lambda: reason in caplog.text)
     assert caplog.text.count(reason) == 1
     manager.add_slave(LocalSlave())
     assert list(context.get_results()) == [1] * tasks
