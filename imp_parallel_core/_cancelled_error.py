@@ -20,5 +20,7 @@ class CancelledError(TaskError, concurrent.futures.CancelledError):
         args_of_task: as of a :class:`RemoteError`.
     """
 
+    _explained_by = ("task-cancelled",)
+
 
 name_as_imported(globals())

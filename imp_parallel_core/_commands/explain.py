@@ -73,9 +73,9 @@ def _meant(said: str, found: Mapping[str, Found]) -> list[Found]:
 
 def _keys_of_classes() -> Mapping[str, Sequence[str]]:
     """Return the keys of the sections that explain each error of a class, by the class's name."""
-    from .. import _errors, _task_errors
+    from .. import _cancelled_error, _errors, _task_errors
 
-    names = {**vars(_errors), **vars(_task_errors)}
+    names = {**vars(_errors), **vars(_task_errors), **vars(_cancelled_error)}
     kinds = [kind for kind in names.values() if isinstance(kind, type)]
     keys = {kind.__name__: kind._explained_by for kind in kinds if issubclass(kind, Error)}
     return {**keys, _errors.UnreadResultsWarning.__name__: ("unread-results",)}

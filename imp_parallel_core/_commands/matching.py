@@ -39,7 +39,9 @@ def matching(
     found = sorted(filter(lengths.__getitem__, explanations), key=lambda each: -lengths[each])
     of_classes = [key for name in re.findall(r"\w+", said) for key in classes.get(name, ())]
     found += [by_key[key] for key in of_classes if key in by_key]
-    if not found and len(text) >= _LEAST_CHARACTERS:
+    if not found and len(text) < _LEAST_CHARACTERS:
+        found = [each for each in explanations if text in each.key.split("-")]
+    elif not found:
         said_by = {each: _plain("\n".join(each.all_words)) for each in explanations}
         found = [each for each in explanations if text in f"{said_by[each]} {_plain(each.text)}"]
         found.sort(key=lambda each: text not in said_by[each])

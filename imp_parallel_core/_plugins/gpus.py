@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._errors import LaunchError
+from .._explained import explained
 from .launch import describe_command
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def find_gpus(host: CommandHost | None = None) -> list[GPU]:
 
     Raises LaunchError if there is none, or if the command fails; TypeError for what is no host.
     """
+    is_here = host is None
     if host is None:
         chosen = _chosen(os.environ)
         if chosen is not None:
@@ -70,11 +72,12 @@ def find_gpus(host: CommandHost | None = None) -> list[GPU]:
             names = _names(variable, _output(host, [path, option]))
             if names:
                 return [GPU(variable, name) for name in names]
-    raise LaunchError(
-        f"no graphics card was found on {'this machine' if host is None else host}: neither "
-        "nvidia-smi nor rocm-smi is in the search path and lists one. Give a list of cards, or let "
-        "the PATH have the program"
+    text = (
+        f"no graphics card was found on {'this machine' if is_here else host}: neither nvidia-smi "
+        "nor rocm-smi is in the search path and lists one. Give a list of cards, or let the PATH "
+        "have the program"
     )
+    raise LaunchError(explained(text, "gpu-not-found"))
 
 
 def _chosen(environment: Mapping[str, str]) -> list[GPU] | None:
@@ -83,7 +86,8 @@ def _chosen(environment: Mapping[str, str]) -> list[GPU] | None:
         if variable in environment:
             names = [name.strip() for name in environment[variable].split(",")]
             if not any(names):
-                raise LaunchError(f"{variable} is empty: this script is to use no graphics card")
+                text = f"{variable} is empty: this script is to use no graphics card"
+                raise LaunchError(explained(text, "gpu-not-found"))
             return [GPU(variable, name) for name in names if name]
     return None
 
@@ -92,14 +96,15 @@ def _output(host: CommandHost, command: Sequence[str]) -> str:
     try:
         result = host.run(command, timeout_s=_LIMIT_S)
     except OSError as problem:
-        raise LaunchError(
-            f"can't ask for graphics cards: {describe_command(command)}: {problem}",
-            command=command,
-        ) from problem
+        text = f"can't ask for graphics cards: {describe_command(command)}: {problem}"
+        raise LaunchError(explained(text, "gpu-not-found"), command=command) from problem
     if result.exit_code:
-        raise LaunchError(
+        text = (
             f"can't ask for graphics cards: {describe_command(command)} exited with code "
-            f"{result.exit_code}: {result.words}",
+            f"{result.exit_code}: {result.words}"
+        )
+        raise LaunchError(
+            explained(text, "gpu-not-found"),
             command=command,
             exit_code=result.exit_code,
             output=result.words,

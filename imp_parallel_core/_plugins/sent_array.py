@@ -50,6 +50,8 @@ class SentSlaveArray(SlaveArray, abc.ABC):
     """What keeps a slave there, as people know it, such as ``"Dask task"``."""
     requirement: ClassVar[str]
     """What pip installs the system's client by."""
+    explained_by: ClassVar[Sequence[str]] = ()
+    """The keys of the sections that explain it if what keeps a slave fails; see ``explained``."""
     privacy_advice: ClassVar[str]
     """How the user lets nobody else read the system's messages, in one sentence."""
 

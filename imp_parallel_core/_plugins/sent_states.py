@@ -6,6 +6,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._explained import explained
 from .launch import LaunchPhase, LaunchState
 from .output_files import open_output
 
@@ -66,7 +67,8 @@ class SentStates:
         """Take note that what should keep a slave failed there, if the slave has not ended."""
         words = " ".join(str(problem).split())
         kind = type(problem).__name__
-        self.ended(index, f"its {self.slaves.kept_by} failed: {kind}: {words}")
+        text = f"its {self.slaves.kept_by} failed: {kind}: {words}"
+        self.ended(index, explained(text, *self.slaves.explained_by))
 
     def restarted_unless_at(self, places: Collection[str]) -> None:
         """Take note that the system starts slaves anew that ran at a place that it has no more.

@@ -187,7 +187,16 @@ SLAVE = [
     *("check", "environment", "environment_of", "is_relaunchable", "threads", "transport", "via"),
 ]
 SENT_ARRAY = [
-    *(*SLAVE, "kept_by", "launch", "launch_type", "privacy_advice", "requirement", "system"),
+    *(
+        *SLAVE,
+        "explained_by",
+        "kept_by",
+        "launch",
+        "launch_type",
+        "privacy_advice",
+        "requirement",
+        "system",
+    ),
 ]
 TASK_ERROR = ["rerun", "save", "task"]
 STREAM = ["close", "fileno", "on_wake_up", "receive", "resumable", "send"]

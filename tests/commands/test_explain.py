@@ -92,10 +92,21 @@ def test_without_a_key_all_are_listed_with_the_plugins_that_bring_them(said: Any
         ("tasks are waiting, but this Manager has no slaves", "no-slave-left"),
         ("slave 0: its connection ended", "no-slave-left"),
         ("bash: line 3: module: command not found", "cant-be-started"),
+        ("gpu", "gpu-not-found"),
+        ("CUDA_VISIBLE_DEVICES is empty", "gpu-not-found"),
+        ("imp_parallel_core.CancelledError: task 3 was cancelled: f(1)", "task-cancelled"),
+        ("slave 0: queued: the Dask cluster at tls://a:1 has no workers yet", "dask-no-room"),
+        ("of the Ray cluster, 0 of 2 CPU are free", "ray-no-room"),
+        ("run.jsonl: its format is 2, and this version reads 1", "no-record"),
+        ("others can enter /tmp/imp-parallel-7: chmod 700", "runs-not-seen"),
     ],
 )
 def test_words_of_a_message_find_its_section(said: Any, words: str, key: str) -> None:
     assert keys_in(said(words)) == [key]
+
+
+def test_a_short_word_finds_the_sections_whose_keys_have_it(said: Any) -> None:
+    assert keys_in(said("ray")) == ["ray-unreachable", "ray-not-joined", "ray-actor-failed"]
 
 
 def test_of_sections_for_one_message_the_one_of_the_longest_words_comes_first(said: Any) -> None:

@@ -20,11 +20,18 @@ SECTIONS = {key: each.explanation for key, each in FOUND.items()}
 NO_WORDS_OF_OURS = {
     "memory-grows": "nothing is said: the system ends a script that holds too much",
     "module-not-found": "Python's own words",
+    "dask-task-failed": "put together: its {kept_by} failed",
+    "ray-actor-failed": "put together: its {kept_by} failed",
+    "ray-no-room": "put together of what is free",
 }
-NAMED_BY_NO_MESSAGE = {"memory-grows": NO_WORDS_OF_OURS["memory-grows"]}
+NAMED_BY_NO_MESSAGE = {
+    "memory-grows": NO_WORDS_OF_OURS["memory-grows"],
+    "dask-no-room": "why a slave is queued, which is shown in tables",
+    "ray-no-room": "why a slave is queued, which is shown in tables",
+}
 
 # What looks like a key in modules that name keys.
-NO_KEYS = re.compile(r"imp-.*|utf-8|direct-tcpip|ssh-rsa|no-car-started")
+NO_KEYS = re.compile(r"imp-.*|utf-8|direct-tcpip|nvidia-smi|rocm-smi|ssh-rsa|no-car-started")
 
 
 def modules() -> list[str]:
@@ -43,7 +50,7 @@ SOURCE = "\n".join(MODULES)
 
 def keys_in_source() -> set[str]:
     """Return the keys that messages name: as literals, or in a line that is written out."""
-    naming = [text for text in MODULES if re.search(r"\bexplained\b|_explained_by|\.warn\(", text)]
+    naming = [text for text in MODULES if re.search(r"\bexplained\b|explained_by|\.warn\(", text)]
     literals = {key for text in naming for key in re.findall(rf'"({KEY})"', text)}
     lines = re.findall(rf"{BEGINNING}((?: {KEY})+)", SOURCE)
     keys = literals | {key for line in lines for key in line.split()}

@@ -262,6 +262,7 @@ class Array(SentSlaveArray):
 
     system = "Made-up"
     kept_by = "made-up task"
+    explained_by = ("made-up-failed",)
     requirement = "made-up"
     privacy_advice = "Whisper."
 
@@ -341,7 +342,8 @@ def test_a_launch_knows_how_slaves_are_from_their_reports(launch: Launch) -> Non
     launch.ended(0, "its task was cancelled")  # the slave itself has said more
     launch.failed(1, OSError("no\nmemory"))
     assert launch.poll()[0].exit_code == 43
-    failed = "its made-up task failed: OSError: no memory"
+    more = "\nMore: imp-parallel explain made-up-failed"
+    failed = f"its made-up task failed: OSError: no memory{more}"
     assert launch.poll()[1] == LaunchState(LaunchPhase.ENDED, failed)
     assert launch.log_tail(0) == "last words"
     assert launch.log_tail(1) == ""
@@ -412,7 +414,10 @@ def test_slaves_of_a_system_that_can_not_be_asked_have_ended(launch: Launch) -> 
     launch.answers = [True, RuntimeError("it is on fire")]
     launch.submit({}, b"")
     wait_until(lambda: len(launch._in_phase(LaunchPhase.ENDED)) == 2)
-    assert launch.poll()[0].detail == "its made-up task failed: RuntimeError: it is on fire"
+    assert launch.poll()[0].detail == (
+        "its made-up task failed: RuntimeError: it is on fire"
+        "\nMore: imp-parallel explain made-up-failed"
+    )
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ class DaskSlaveArray(SentSlaveArray):
     system = "Dask"
     kept_by = "Dask task"
     requirement = "distributed"
+    explained_by = ("dask-task-failed",)
     privacy_advice = "Let Dask use TLS (Client(…, security=…), and the same for its cluster)."
 
     def __init__(
@@ -87,3 +88,11 @@ def imp_parallel_launch(slaves: Slave, bootstraps: Sequence[Bootstrap]) -> Launc
 def imp_parallel_slave_types() -> Mapping[str, type]:
     """Name the slave class of this plugin."""
     return {"DaskSlaveArray": DaskSlaveArray}
+
+
+@hookimpl
+def imp_parallel_explanations() -> str:
+    """Return what explains the errors of this plugin."""
+    from pathlib import Path
+
+    return Path(__file__).with_name("explanations.md").read_text(encoding="utf-8")

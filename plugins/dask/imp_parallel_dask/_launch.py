@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import Client, Future
 
-from imp_parallel_core import Bootstrap, Sent, SentLaunch
+from imp_parallel_core import Bootstrap, Sent, SentLaunch, explained
 
 from ._keep import keep
 from ._own_client import connected_to
@@ -66,13 +66,16 @@ class DaskLaunch(SentLaunch):
         """Return why the client can't be used."""
         client = self._client
         if not isinstance(client, Client) or client.asynchronous:
-            return (
+            text = (
                 f"{type(client).__name__} is no client that waits for Dask's answers. Give "
                 "DaskSlaveArray a distributed.Client(…) that was made without asynchronous=True, "
                 "or the address of the cluster."
             )
-        is_open = client.status == "running"
-        return "" if is_open else f"the Dask client is {client.status}. Make a new one: Client(…)."
+            return explained(text, "dask-client")
+        if client.status == "running":
+            return ""
+        text = f"the Dask client is {client.status}. Make a new one: Client(…)."
+        return explained(text, "dask-client")
 
     def cluster(self) -> str:
         """Return the cluster's name, which is its scheduler's address."""

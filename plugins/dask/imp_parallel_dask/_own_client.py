@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from distributed import Client
 
-from imp_parallel_core import LaunchError, printable
+from imp_parallel_core import LaunchError, explained, printable
 
 _CONNECT_S = 10.0
 
@@ -19,8 +19,9 @@ def connected_to(address: str) -> Client:
         return Client(address, timeout=_CONNECT_S, set_as_default=False)
     except Exception as problem:  # Dask has many kinds
         why = printable(f"{type(problem).__name__}: {problem}")
-        raise LaunchError(
-            f"the Dask cluster at {printable(address)} can't be reached: {why}. Does its scheduler "
-            "run there? It says its address when it starts. If it uses TLS, Dask's configuration "
-            "must name the certificates, or give DaskSlaveArray a distributed.Client(…) with them."
-        ) from problem
+        text = (
+            f"can't reach the Dask cluster at {printable(address)}: {why}. Does its scheduler run "
+            "there? It says its address when it starts. If it uses TLS, Dask's configuration must "
+            "name the certificates, or give DaskSlaveArray a distributed.Client(…) with them."
+        )
+        raise LaunchError(explained(text, "dask-unreachable")) from problem

@@ -47,6 +47,7 @@ class RaySlaveArray(SentSlaveArray):
     system = "Ray"
     kept_by = "Ray actor"
     requirement = "ray"
+    explained_by = ("ray-actor-failed",)
     privacy_advice = "Let Ray use TLS (RAY_USE_TLS=1, on all nodes and here)."
 
     def __init__(
@@ -91,3 +92,11 @@ def imp_parallel_launch(slaves: Slave, bootstraps: Sequence[Bootstrap]) -> Launc
 def imp_parallel_slave_types() -> Mapping[str, type]:
     """Name the slave class of this plugin."""
     return {"RaySlaveArray": RaySlaveArray}
+
+
+@hookimpl
+def imp_parallel_explanations() -> str:
+    """Return what explains the errors of this plugin."""
+    from pathlib import Path
+
+    return Path(__file__).with_name("explanations.md").read_text(encoding="utf-8")

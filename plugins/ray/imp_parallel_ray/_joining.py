@@ -8,7 +8,7 @@ import threading
 
 import ray
 
-from imp_parallel_core import LaunchError, printable
+from imp_parallel_core import LaunchError, explained, printable
 
 _logger = logging.getLogger("imp_parallel.ray")
 _ANSWER_S = 5.0
@@ -31,10 +31,11 @@ def join(address: str) -> None:
         ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
     except Exception as problem:  # Ray has many kinds
         why = printable(f"{type(problem).__name__}: {problem}")
-        raise LaunchError(
-            f"the Ray cluster at {printable(address)} can't be joined: {why}. Does it run there? "
+        text = (
+            f"can't join the Ray cluster at {printable(address)}: {why}. Does it run there? "
             "`ray start` says its address, and `ray status` asks it by hand."
-        ) from problem
+        )
+        raise LaunchError(explained(text, "ray-unreachable")) from problem
     finally:
         late.cancel()
 
@@ -55,10 +56,11 @@ def _demand_the_same(address: str) -> None:
     """Raise LaunchError if this process is known to have joined another cluster."""
     joined = str(ray.get_runtime_context().gcs_address)
     if _is_plain(address) and _resolved(address) != _resolved(joined):
-        raise LaunchError(
+        text = (
             f"the script has joined the Ray cluster at {printable(joined)}, and not that at "
             f"{printable(address)}: a process is in one at a time. ray.shutdown() leaves it."
         )
+        raise LaunchError(explained(text, "ray-not-joined"))
 
 
 def _resolved(address: str) -> tuple[str, str]:

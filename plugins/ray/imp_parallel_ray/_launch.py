@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.util import get_node_ip_address
 
-from imp_parallel_core import Sent, SentLaunch
+from imp_parallel_core import Sent, SentLaunch, explained
 
 from ._joining import join
 
@@ -53,10 +53,11 @@ class RayLaunch(SentLaunch):
         """Return why there is no cluster."""
         if ray.is_initialized():
             return ""
-        return (
+        text = (
             "the script has not joined a Ray cluster. Call ray.init(…) before add_slave(), or give "
             'RaySlaveArray its address="…".'
         )
+        return explained(text, "ray-not-joined")
 
     def machines(self) -> Iterable[str]:
         """Return the nodes that the cluster has now."""

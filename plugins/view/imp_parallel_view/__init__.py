@@ -40,6 +40,14 @@ def imp_parallel_commands() -> Sequence[Subcommand]:
     return [Report(), Top()]
 
 
+@hookimpl
+def imp_parallel_explanations() -> str:
+    """Return what explains the errors of this plugin."""
+    from pathlib import Path
+
+    return Path(__file__).with_name("explanations.md").read_text(encoding="utf-8")
+
+
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

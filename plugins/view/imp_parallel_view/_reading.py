@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from imp_parallel_core import Error, Event, printable
+from imp_parallel_core import Error, Event, explained, printable
 
 from ._record_lines import NotARecord, event_of, facts_of
 
@@ -45,7 +45,8 @@ class RecordReader:
         try:
             self.facts = facts_of(next(self._lines, ""))
         except NotARecord as problem:
-            raise RecordError(f"{printable(os.fspath(path))}: {problem}") from None
+            text = f"{printable(os.fspath(path))}: {problem}"
+            raise RecordError(explained(text, "no-record")) from None
 
     def __iter__(self) -> Iterator[Event]:
         for line in self._lines:

@@ -275,6 +275,7 @@ def test_the_command_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
         assert run.returncode == 1
         assert words in run.stderr
         assert "Traceback" not in run.stderr
+        assert ("More: imp-parallel explain no-record" in run.stderr) == (name == "mine")
     record = write_record(tmp_path / "run.html", small_run())
     assert "is the record itself" in command(record, "-o", record).stderr
 

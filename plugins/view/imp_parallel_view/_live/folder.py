@@ -8,7 +8,7 @@ import re
 import stat
 from pathlib import Path
 
-from imp_parallel_core import Error
+from imp_parallel_core import Error, explained
 
 SUFFIX = ".sock"
 _NAME = re.compile(rf"\d+-\d+{re.escape(SUFFIX)}")  # a process and a run of it
@@ -17,6 +17,9 @@ _LONGEST_PATH = 85  # some systems allow 104 bytes for a socket, with its name
 
 class LiveError(Error):
     """A run can't be shown, or seen, while it goes on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(explained(message, "runs-not-seen"))
 
 
 def default_folder(uid: int | None = None) -> Path:
