@@ -9,8 +9,17 @@ from ._light_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import os
+    from typing import TypedDict, Unpack
 
     from ._printed import Attempt
+
+    class _OfTask(TypedDict, total=False):
+        """What each of these errors can be given about its task, as :class:`TaskError` says."""
+
+        task: Any
+        rebuild_task: Callable[[], Any] | None
+        number: int | None
+        args_of_task: Sequence[str]
 
 
 class TaskError(Error):
@@ -137,17 +146,14 @@ class RemoteError(TaskError):
         traceback: str = "",
         slave: str = "",
         host: str = "",
-        task: Any = None,
-        rebuild_task: Callable[[], Any] | None = None,
-        number: int | None = None,
-        args_of_task: Sequence[str] = (),
         exc_type: str = "",
         exc_args: Sequence[str] = (),
         exc_notes: Sequence[str] = (),
         exc_problem: str = "",
         output: str = "",
+        **of_task: Unpack[_OfTask],
     ) -> None:
-        super().__init__(message, task, rebuild_task, number, args_of_task)
+        super().__init__(message, **of_task)
         self.exc = exc
         self.exc_type = exc_type
         self.exc_args = tuple(exc_args)
@@ -200,12 +206,9 @@ class TaskLostError(TaskError):
         message: str,
         *,
         attempts: Sequence[Attempt] = (),
-        task: Any = None,
-        rebuild_task: Callable[[], Any] | None = None,
-        number: int | None = None,
-        args_of_task: Sequence[str] = (),
+        **of_task: Unpack[_OfTask],
     ) -> None:
-        super().__init__(message, task, rebuild_task, number, args_of_task)
+        super().__init__(message, **of_task)
         self.attempts = tuple(attempts)
 
 
@@ -237,12 +240,9 @@ class TaskMemoryError(TaskError):
         output: str = "",
         slave: str = "",
         host: str = "",
-        task: Any = None,
-        rebuild_task: Callable[[], Any] | None = None,
-        number: int | None = None,
-        args_of_task: Sequence[str] = (),
+        **of_task: Unpack[_OfTask],
     ) -> None:
-        super().__init__(message, task, rebuild_task, number, args_of_task)
+        super().__init__(message, **of_task)
         self.peak_memory_bytes = peak_memory_bytes
         self.limit_bytes = limit_bytes
         self.output = output
