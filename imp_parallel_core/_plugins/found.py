@@ -131,7 +131,7 @@ def check(plugin: Any, name: str) -> None:
         hooks = ", ".join(name for name in vars(_hookspecs) if name.startswith("imp_parallel_"))
         raise PluginError(f"{problem} (the hooks are: {hooks})") from problem
     if not registry.get_hookcallers(plugin):
-        raise PluginError("it implements no hook of imp_parallel (see docs/plugins.md)")
+        raise PluginError("it implements no hook of imp_parallel (docs/plugins.md names them)")
 
 
 def given_plugins(more: Any) -> list[Any]:

@@ -29,7 +29,7 @@ def blocks_of(page: str) -> list[tuple[str, str | None]]:
     return blocks
 
 
-WITH_SCRIPTS = ("index.md", "tutorial.md", "observers.md")
+WITH_SCRIPTS = ("index.md", "tutorial.md", "observers.md", "plugin-commands.md")
 PAGES = [*(DOCS / name for name in WITH_SCRIPTS), *sorted((DOCS / "how-to").glob("*.md"))]
 SCRIPTS = {
     str(path.relative_to(DOCS)): blocks

@@ -92,9 +92,11 @@ def test_the_plugin_that_brings_a_class_is_asked_first_to_launch_it() -> None:
 def test_every_hook_is_documented_with_its_arguments(hook: str) -> None:
     specification = getattr(_hookspecs, hook)
     assert inspect.getdoc(specification)
-    page = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
+    docs = Path(__file__).parents[2] / "docs"
+    pages = [*docs.glob("plugin-*.md"), docs / "observers.md"]
     arguments = ", ".join(inspect.signature(specification).parameters)
-    assert f"`{hook}({arguments})" in page
+    assert any(f"`{hook}({arguments})" in page.read_text() for page in pages)
+    assert f"`{hook}`" in (docs / "plugins.md").read_text()
 
 
 @pytest.mark.parametrize(
