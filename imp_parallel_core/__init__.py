@@ -245,7 +245,7 @@ def __getattr__(name: str) -> Any:
     elif name.startswith("_") or not name[0].isupper():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     else:
-        from ._plugins.registry import find_slave_type
+        from ._plugins.slave_types import find_slave_type
 
         value = find_slave_type(name, __all__)
     globals()[name] = value

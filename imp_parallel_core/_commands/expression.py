@@ -16,7 +16,8 @@ import imp_parallel_core
 
 from .._plugins.contract import described
 from .._plugins.found import Plugin
-from .._plugins.registry import Plugins, find_slave_type
+from .._plugins.registry import Plugins
+from .._plugins.slave_types import find_slave_type
 from .._plugins.slaves import Slave
 from .steps import Failed
 

@@ -8,11 +8,13 @@ Read :mod:`.hookspecs` first, then :mod:`.slaves` (descriptions), :mod:`.bootstr
 :mod:`.gateway`, :mod:`.events`, :mod:`.subcommand` (of the command ``imp-parallel``) and
 :mod:`.explanations` (of errors).
 :mod:`.entry_points` and :mod:`.found` find plugins, :mod:`.registry` calls the hooks of those of a
-Manager, :mod:`.contract` checks what these answer, and :mod:`.transports` keeps its transports. The
-rest helps launchers: :mod:`.processes`, :mod:`.output_files`, :mod:`.start_failure`,
-:mod:`.slave_archive`, :mod:`.gpus`, and :mod:`.guardian`, which ends a command that this process
-would leave behind. :mod:`.sent_array`, :mod:`.sent_launch` and its :mod:`.sent_states` are for
-slaves on a system that runs functions, such as Dask; :mod:`.kept_slave` is sent there, as a
-:mod:`.sent` function, with :mod:`.folder_guardian`, which removes what a slave leaves there, and
+Manager, :mod:`.contract` checks what these answer, :mod:`.transports` keeps its transports, and
+:mod:`.slave_types` finds a slave class by its name. The rest helps launchers: :mod:`.processes`,
+:mod:`.output_files`, :mod:`.start_failure`, :mod:`.slave_archive`, :mod:`.gpus`, and
+:mod:`.guardian`, which ends a command that this process would leave behind.
+
+For slaves on a system that runs functions, such as Dask, there are :mod:`.sent_array`,
+:mod:`.sent_launch` and its :mod:`.sent_states`; :mod:`.kept_slave` is sent there, as a :mod:`.sent`
+function, with :mod:`.folder_guardian`, which removes what a slave leaves there, and
 :mod:`.exit_code`, which :mod:`.processes` has a use for, too.
 """

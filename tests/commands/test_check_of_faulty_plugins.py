@@ -10,7 +10,8 @@ import pytest
 from imp_parallel_core import Slave, hookimpl
 from imp_parallel_core._commands.expression import installed_kinds
 from imp_parallel_core._commands.main import main
-from imp_parallel_core._plugins.registry import KNOWN_DISTRIBUTIONS, Plugins
+from imp_parallel_core._plugins.registry import Plugins
+from imp_parallel_core._plugins.slave_types import KNOWN_DISTRIBUTIONS
 
 
 class Faulty(Slave):

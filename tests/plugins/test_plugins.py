@@ -176,18 +176,6 @@ def test_a_plugin_given_by_hand_must_keep_the_contract(install: Any) -> None:
         assert hook in str(caught.value)
 
 
-def test_slave_classes_can_be_imported_from_the_core(
-    install: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install(good=Launcher())
-    monkeypatch.setitem(_plugins.KNOWN_DISTRIBUTIONS, "MissingSlave", "imp-parallel-missing")
-    assert _plugins.find_slave_type("Mine") is Mine
-    with pytest.raises(AttributeError):
-        _plugins.find_slave_type("Yours")
-    with pytest.raises(ImportError, match="pip install imp-parallel-missing"):
-        _plugins.find_slave_type("MissingSlave")
-
-
 class BringsSlaves:
     """A plugin that brings a slave class of its own, by the same name as others."""
 
@@ -351,18 +339,12 @@ def test_a_plugin_can_be_left_out_by_its_name_or_that_of_its_distribution(
     install: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     monkeypatch.setenv(DISABLE, name)
-    monkeypatch.setitem(_plugins.KNOWN_DISTRIBUTIONS, "BadSlave", "dist-bad")
     install(bad=ImportError("never loaded"), good=Launcher())
     plugins = _plugins.Plugins()
     assert plugins.slave_types()["Mine"] is Mine
     assert caplog.text == ""
     with pytest.raises(PluginError, match=r"left out by IMP_PARALLEL_DISABLE_PLUGINS: dist-bad\n"):
         plugins.transport("cable")
-    with pytest.raises(ImportError, match="dist-bad, which IMP_PARALLEL_DISABLE_PLUGINS leaves"):
-        _plugins.find_slave_type("BadSlave")
-    with pytest.raises(AttributeError, match="WorseSlave"):
-        _plugins.find_slave_type("WorseSlave")
-    assert "has no WorseSlave; IMP_PARALLEL_DISABLE_PLUGINS leaves out dist-bad" in caplog.text
 
 
 def test_a_name_that_means_no_plugin_is_told(
