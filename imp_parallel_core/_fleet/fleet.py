@@ -68,11 +68,11 @@ class Fleet:
     """All slaves of a Manager.
 
     Args:
-        scheduler: what to tell about slaves and what they say.
+        scheduler: is told about slaves, and what they say about tasks.
         decide: performs the scheduler's actions.
-        plugins: who launches.
+        plugins: those of the Manager, which launch slaves.
         loop: the engine's.
-        changed: is told a record whose state has changed.
+        changed: called with the record of a slave whose state has changed.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class Launches:
     """Begins launches, and brings what they report into the lives of slaves.
 
     Args:
-        plugins: who launches.
+        plugins: those of the Manager, which launch slaves.
         loop: the engine's.
         perform: performs what a life decides.
         stream_made: called with a slave's index, the stream that its launch made, and the number of

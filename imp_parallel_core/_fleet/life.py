@@ -65,18 +65,18 @@ class SlaveLife(LifeState):
     # ---- events: its launch
 
     def launch_begun(self, launch: int, now: float) -> Actions:
-        """A launch is under way, under this number; what others say has no weight any more."""
+        """A launch has begun under this number: reports of earlier launches are void."""
         self.begin_launch(launch)
         return self.flush(now)
 
     def launched(self, launch: int, now: float) -> Actions:
-        """The plugin has launched it, and will say how it is."""
+        """The plugin has launched the slave, and will report its state."""
         if launch == self.launching.number and not self.has_connected:
             self.launching.launched(now)
         return self.flush(now)
 
     def launch_state(self, launch: int, state: LaunchState, now: float) -> Actions:
-        """The launch has news of it."""
+        """The launch reports the slave's state."""
         if launch == self.launching.number and self.stage is Stage.LAUNCHING:
             if state.phase is LaunchPhase.ENDED:
                 how = "it ended before it had connected"
@@ -86,7 +86,7 @@ class SlaveLife(LifeState):
         return self.flush(now)
 
     def launch_failed(self, launch: int, why: str, now: float) -> Actions:
-        """The plugin could not launch it."""
+        """The plugin could not launch the slave."""
         if launch == self.launching.number and self.stage is not Stage.GONE:
             if self.has_connected:
                 text = f"the launch of {self} failed, which is connected: {why}"
@@ -96,7 +96,7 @@ class SlaveLife(LifeState):
         return self.flush(now)
 
     def withdraw(self, now: float) -> Actions:
-        """It waits in a queue, and is not needed."""
+        """The slave waits in a queue, and is not needed."""
         if self.state is SlaveState.QUEUED and self.stage is Stage.LAUNCHING:
             self.stage = Stage.GONE
             self.how_it_went = "not needed: there are fewer tasks than slaves"
@@ -108,12 +108,12 @@ class SlaveLife(LifeState):
     def stream_made(
         self, stream: int, *, resumable: bool, now: float, launch: int | None = None
     ) -> Actions:
-        """A stream is there whose peer claims to be this slave; perhaps a launch has made it."""
+        """There is a stream whose peer claims to be this slave; a launch may have made it."""
         newcomers.add(self, stream, resumable=resumable, launch=launch)
         return self.flush(now)
 
     def stream_unusable(self, stream: int, why: str, now: float) -> Actions:
-        """A stream can't be read from: a plugin's may fail in any way."""
+        """A stream can't be read: that of a plugin may fail in any way."""
         self.newcomers.pop(stream, None)
         text = f"its stream can't be used: {why}"
         self.warn(f": {text}")
@@ -122,7 +122,7 @@ class SlaveLife(LifeState):
         return self.flush(now)
 
     def not_introduced(self, stream: int, why: str, refusal: str | None, now: float) -> Actions:
-        """A peer's introduction can't be read, or does not fit, for which it gets a refusal."""
+        """A peer's introduction can't be read, or does not fit; then the peer gets the refusal."""
         if self.newcomers.pop(stream, None) is not None:
             self.actions.append(Close(stream) if refusal is None else Refuse(stream, refusal))
             self._lose_unconnected(why, now)
@@ -147,7 +147,7 @@ class SlaveLife(LifeState):
         return self.flush(now)
 
     def resumed(self, stream: int, now: float) -> Actions:
-        """It has come back to its session, and goes on where it was."""
+        """The slave has come back to its session, and goes on where it was."""
         if self.session is not None and self.session.stream == stream:
             sessions.resumed(self, self.session, now)
         return self.flush(now)
@@ -164,22 +164,22 @@ class SlaveLife(LifeState):
         return self.flush(now)
 
     def broken(self, stream: int, how: str, now: float) -> Actions:
-        """It has broken the protocol, or its session can't go on for another reason."""
+        """The slave has broken the protocol, or its session can't go on for another reason."""
         if self.session is not None and self.session.stream == stream:
             ends.lose(self, how, now, is_charged=True)
         return self.flush(now)
 
-    # ---- events: what it says; those of a session that is over are void
+    # ---- events: what the slave says; that of a session that is over is void
 
     def heard(self, now: float) -> Actions:
-        """It is suspected, and a message of it has come."""
+        """A message has come from the slave, which may be suspected."""
         if self.session is not None and self.session.is_suspected:
             self.session.heard_at = max(self.session.heard_at, now)
             silence.hear(self, self.session)
         return self.flush(now)
 
     def runner_ready(self, pid: int, now: float) -> Actions:
-        """Its runner waits for its first item."""
+        """The slave's runner waits for its first item."""
         if self.session is not None:
             self.session.runner_pid = pid
             self.session.runner_end = ""
@@ -190,7 +190,7 @@ class SlaveLife(LifeState):
     def runner_lost(
         self, blamed: int, how: str, cause: str, now: float, *, exceeded_bytes: int = 0
     ) -> Actions:
-        """Its runner has ended.
+        """The slave's runner has ended.
 
         Until the loss has been explained, messages are held: they are the next runner's.
 
@@ -214,7 +214,7 @@ class SlaveLife(LifeState):
         return self.flush(now)
 
     def leaving(self, reason: str, now: float) -> Actions:
-        """It announces that it will be ended."""
+        """The slave announces that it will be ended."""
         if self.session is not None:
             self.session.is_leaving = True
             self.session.leaves_because = reason
@@ -223,7 +223,7 @@ class SlaveLife(LifeState):
         return self.flush(now)
 
     def paused(self, reason: str, now: float) -> Actions:
-        """It announces that it will be stopped."""
+        """The slave announces that it will be stopped."""
         if self.session is not None:
             self.session.is_paused = True
             self.session.paused_because = reason
@@ -232,7 +232,7 @@ class SlaveLife(LifeState):
         return self.flush(now)
 
     def goes_on(self, now: float) -> Actions:
-        """It was stopped, and goes on."""
+        """The slave was stopped, and goes on."""
         if self.session is not None:
             self.session.is_paused = False
             self.warn(" was stopped, and goes on")
@@ -272,25 +272,25 @@ class SlaveLife(LifeState):
     # ---- events: what the scheduler decides
 
     def give_up(self, why: str, *, is_charged: bool, now: float) -> Actions:
-        """It is heard, and the scheduler has no use for it."""
+        """The slave is heard, and the scheduler has no use for it."""
         if self.session is not None:
             ends.lose(self, why, now, is_charged=is_charged)
         return self.flush(now)
 
     def set_aside(self, deaths: int, now: float) -> Actions:
-        """It gets no tasks for a while: so many have died on it, one after the other."""
+        """The slave gets no tasks for a while: so many have died there, one after the other."""
         self.aside = f"{deaths} tasks in a row have died here, while other slaves work"
         self.warn(f" gets no tasks for a while: {self.aside}", "slave-set-aside")
         return self.flush(now)
 
     def take_up(self, now: float) -> Actions:
-        """It was set aside, and is tried again."""
+        """The slave was set aside, and is tried again."""
         self.aside = ""
         self.actions.append(Inform(f"{self} is tried again"))
         return self.flush(now)
 
     def launch_again(self, now: float) -> Actions:
-        """It was lost, and another is to take its place."""
+        """The slave was lost, and is launched again."""
         if self.stage is Stage.GONE:
             self.begin_launch(NO_LAUNCH)
             text = f"{self.name} is launched again"
@@ -298,7 +298,7 @@ class SlaveLife(LifeState):
         return self.flush(now)
 
     def loss_told(self, now: float) -> Actions:
-        """The scheduler knows of the loss: if it wants no other, nothing more will be asked."""
+        """The scheduler knows of the loss: let the slave go, unless it has been launched again."""
         if self.stage is Stage.GONE:
             self.actions.append(LetGo(_LEAVING_S))
         return self.flush(now)
