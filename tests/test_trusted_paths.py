@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from imp_parallel_core import trusted_paths
-from imp_parallel_core._slave.program import _go_to, _paths
+from imp_parallel_core._slave.surroundings import go_to_folder_of, paths_of
 from imp_parallel_core.trusted_paths import SHELL_FUNCTION, why_not
 from tests.support.as_root import can_be_root, changing_users, comment, run_as_root
 
@@ -228,13 +228,13 @@ def test_a_slave_on_another_machine_imports_from_what_is_trusted_there_alone(
     (tmp_path / "everybodys").chmod(0o777)
     entries = [f"{tmp_path}/{name}" for name in ("mine", "everybodys", "missing")]
     document = document_of(sys_path=entries)
-    found = _paths(document)
+    found = paths_of(document)
     assert [entry for entry in entries if entry in found] == entries[:1]
     said = capfd.readouterr().err
     assert f"{tmp_path}/everybodys is not imported from" in said
     assert "everybody can write" in said
     assert "missing" not in said
-    assert entries == [e for e in _paths({**document, "has_own_files": False}) if e in entries]
+    assert entries == [e for e in paths_of({**document, "has_own_files": False}) if e in entries]
 
 
 def document_of(**parts: object) -> dict[str, Any]:
@@ -252,7 +252,7 @@ def test_what_was_sent_to_a_slave_is_imported_whoever_owns_the_folders_around_it
     around.chmod(0o777)
     assert why_not(str(sent)) == f"everybody can write to {around}"
     document = document_of(sys_path=[str(tmp_path)], sent_path=[str(sent)])
-    assert _paths(document)[:2] == [str(tmp_path), str(sent)]
+    assert paths_of(document)[:2] == [str(tmp_path), str(sent)]
     assert "not imported" not in capfd.readouterr().err
 
 
@@ -265,7 +265,7 @@ def test_a_slave_on_another_machine_works_in_a_folder_that_is_trusted_there(
     folder.mkdir()
     folder.chmod(0o777)
     document = document_of(cwd=str(folder))
-    assert _go_to(document) == str(tmp_path) == str(Path.cwd())
+    assert go_to_folder_of(document) == str(tmp_path) == str(Path.cwd())
     words = f"can't work in {folder} (everybody can write to {folder}), so this slave works in"
     assert f"{words} {tmp_path}" in capfd.readouterr().err
-    assert _go_to({**document, "has_own_files": False}) == str(folder) == str(Path.cwd())
+    assert go_to_folder_of({**document, "has_own_files": False}) == str(folder) == str(Path.cwd())

@@ -13,18 +13,16 @@ connection ends, the next one takes its place.
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import signal
 import socket
 import sys
 
-from .._explained import explained
 from .._light_typing import TYPE_CHECKING
 from .._threads import set_threads
 from .outlet import kind_of_outlet
-from .runner_start import StartedRunner, Surroundings
+from .runner_start import StartedRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,14 +87,13 @@ def _supervisor(
     from .._wire.handshake import slave_identity
     from .._wire.stream import SocketStream
     from .supervisor import Supervisor
+    from .surroundings import enter_surroundings
 
     try:
         document = json.loads(text or b"")
     except ValueError:  # it holds keys: nothing of it is shown
         _leave_without_document(arguments)
-    sys.path[:] = _paths(document)
-    folder = _go_to(document)
-    surroundings = Surroundings(folder, sys.path, document["argv"], document["index"])
+    surroundings = enter_surroundings(document)
     dial = _dialler(document)
     stream: Stream
     if connected is None or document["dial"]:
@@ -174,88 +171,6 @@ def _take_over_stdin() -> socket.socket:
     os.dup2(null, 0)
     os.close(null)
     return connected
-
-
-def _paths(document: dict[str, Any]) -> list[str]:
-    """Return the ``sys.path`` for tasks: the master's, but with this Python's own library.
-
-    The folders that the launch has sent follow. They are trusted, since they are in a private
-    folder, as is the code of this slave. If this Python is not the master's, all of its own path
-    comes last.
-    """
-    paths: list[str] = document["sys_path"]
-    if document["has_own_files"]:
-        paths = [path for path in paths if _is_trusted(path)]
-    elif document["folders"]:
-        from .._code.same_files import usable
-
-        paths, refusals = usable(paths, document["folders"], document["cwd"])
-        for path, reason in refusals.items():
-            _say_untrusted(path, reason)
-    paths = paths + document["sent_path"]
-    if document["base_prefix"] == sys.base_prefix:
-        return paths
-    library = set(document["library"])
-    merged = [path for path in paths if path not in library]
-    return merged + [path for path in sys.path if path and path not in merged]
-
-
-def _is_trusted(path: str) -> bool:
-    """Whether a path of the master's exists here, and no other user can have made it."""
-    from ..trusted_paths import why_not
-
-    if not os.path.exists(path):
-        return False
-    reason = why_not(path)
-    if reason:
-        _say_untrusted(path, reason)
-    return not reason
-
-
-def _say_untrusted(path: str, reason: str) -> None:
-    from .output import say
-
-    text = f"{path} is not imported from, since somebody else may be behind it: {reason}"
-    say(explained(text, "untrusted-file", once=True))
-
-
-def _go_to(document: dict[str, Any]) -> str:
-    """Change to the master's folder, or to the user's home if that is not there; return which.
-
-    The launch may have started this process elsewhere, and a login shell's profile may have changed
-    the folder. It must be the very folder of the master's, or one that no other user has made.
-    """
-    folder: str = document["cwd"]
-    try:
-        os.chdir(folder)
-        if refusal := _why_not_work_in(folder, document):
-            raise PermissionError(errno.EPERM, refusal)
-    except OSError as problem:
-        reason = str(problem.strerror)
-    else:
-        return folder
-    home = os.path.expanduser("~")
-    try:
-        os.chdir(home)
-    except OSError:
-        home = "/"
-        os.chdir(home)
-    from .output import say
-
-    say(f"can't work in {folder} ({reason}), so this slave works in {home}")
-    return home
-
-
-def _why_not_work_in(folder: str, document: dict[str, Any]) -> str:
-    if document["has_own_files"]:
-        from ..trusted_paths import why_not
-
-        return why_not(folder)
-    if document["folders"]:
-        from .._code.same_files import usable
-
-        return usable([folder], document["folders"], folder)[1].get(folder, "")
-    return ""
 
 
 def _read_line(connected: socket.socket) -> bytes:

@@ -16,12 +16,13 @@ from .._wire.stream import SocketStream
 from . import process
 from .go_ahead import GoAhead
 from .runner_output import output_of
-from .runner_start import StartedRunner, Surroundings
+from .runner_start import StartedRunner
 from .value_pipe import ValuePipe
 
 if TYPE_CHECKING:
     from .memory import MemoryWatch
     from .output_pipe import Sink
+    from .surroundings import Surroundings
 
 _NEVER = float("inf")
 _LINGER_S = 0.2  # a runner whose wire has ended is killed after this

@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 
-from .._light_typing import Any, NamedTuple
+from .._light_typing import Any
 from .._wire import (
     heads,  # noqa: F401  supervisor and runner need it, so it is loaded before the fork
     session,  # noqa: F401  likewise
@@ -23,18 +23,6 @@ from . import (
     task_signals,
 )
 from .outlet import PIPE, UNKNOWN, Register, memory_to_share
-
-
-class Surroundings(NamedTuple):
-    """The surroundings of tasks, which are like those of the script."""
-
-    folder: str
-    """The working folder."""
-    sys_path: list[str]
-    argv: list[str]
-    """The arguments of the script."""
-    slave_index: int
-    """The number of the slave."""
 
 
 class StartedRunner:

@@ -35,11 +35,12 @@ from .master_link import EXIT_NO_RUNNER, EXIT_OK, MasterLink
 from .outlet import PIPE
 from .output import say
 from .runner_process import Limits, RunnerEnd, RunnerProcess
-from .runner_start import StartedRunner, Surroundings
+from .runner_start import StartedRunner
 from .signals import Signals
 
 if TYPE_CHECKING:
     from .output_pipe import Sink
+    from .surroundings import Surroundings
 
 _START_LIMIT = 2  # so many runners in a row that die before they are ready are the slave's end
 _IDLE_LOSS_LIMIT = 10  # so many runners in a row may die while they have no item

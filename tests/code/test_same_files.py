@@ -14,7 +14,7 @@ import pytest
 import imp_parallel_core
 from imp_parallel_core import Bootstrap
 from imp_parallel_core._code.same_files import facts_of, usable
-from imp_parallel_core._slave.program import _go_to, _paths
+from imp_parallel_core._slave.surroundings import go_to_folder_of, paths_of
 
 DIAL = """
 import sys
@@ -104,8 +104,8 @@ def test_modules_of_others_are_not_imported_from_a_folder_that_each_host_has_of_
     for has_own_files in (True, False):
         facts = {} if has_own_files else facts_of_another_host(shared)
         document = {**common, "folders": facts, "has_own_files": has_own_files}
-        assert shared not in _paths(document)
-        assert _go_to(document) == home
+        assert shared not in paths_of(document)
+        assert go_to_folder_of(document) == home
         said = capfd.readouterr().err
         assert f"{shared} is not imported from, since somebody else may be behind it" in said
         assert f"can't work in {shared} (everybody can write to {shared})" in said

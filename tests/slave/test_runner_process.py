@@ -15,7 +15,8 @@ from struct import Struct
 import pytest
 
 from imp_parallel_core._slave.runner_process import Limits, RunnerProcess
-from imp_parallel_core._slave.runner_start import StartedRunner, Surroundings
+from imp_parallel_core._slave.runner_start import StartedRunner
+from imp_parallel_core._slave.surroundings import Surroundings
 from imp_parallel_core._wire import heads, protocol
 from imp_parallel_core._wire.protocol import Message
 
