@@ -268,6 +268,9 @@ class TasksDone(Event):
     Iterate over it for a :class:`TaskDone` of each; ``len(event)`` is how many there are. An
     observer that must be fast takes the columns as they are, which have an entry for each task.
 
+    A slave runs its tasks one after the other, but its small values come by another way than its
+    other outcomes. So a task that raised may be told of shortly before or after its neighbours.
+
     Attributes:
         context: the context's number.
         slave: the slave's name; "" if the tasks ended on none.

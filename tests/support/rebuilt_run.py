@@ -116,4 +116,4 @@ class RebuiltRun:
             assert key not in self.done
             self.done[key] = one
             if one.outcome in ("value", "raised"):
-                assert self.held[one.slave].pop(0) == key  # one after the other, in order
+                self.held[one.slave].remove(key)  # values and errors come by two ways
