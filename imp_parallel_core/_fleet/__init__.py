@@ -10,9 +10,10 @@ listened to (:mod:`.newcomers`), for who gets a session (:mod:`.sessions`, which
 :mod:`.session_state`), for what is expected of a connected slave (:mod:`.silence`), and for how a
 slave ends (:mod:`.ends`, :mod:`.evidence`).
 
-Then read :mod:`.fleet`, which performs the actions. What happens comes from launches
-(:mod:`.launches`), from streams whose peers claim to be slaves (:mod:`.admission`), and from the
-messages of slaves (:mod:`.inbound`). A :mod:`.record` is what the fleet keeps of one slave.
+Then read :mod:`.fleet`, which the engine calls, and :mod:`.performer`, which performs the actions.
+What happens comes from launches (:mod:`.launches`), from streams whose peers claim to be slaves
+(:mod:`.admission`), and from the messages of slaves (:mod:`.inbound`). A :mod:`.record` is what the
+fleet keeps of one slave.
 
 Beside these, :mod:`.losses` tell people how slaves were lost, :mod:`.stuck` tells of plugins that
 do not answer, :mod:`.withdrawals` take back queued slaves that nobody needs,

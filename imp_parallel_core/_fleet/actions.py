@@ -1,4 +1,4 @@
-"""What the life of a slave decides: the actions that the fleet performs."""
+"""What the life of a slave decides: the actions that :mod:`.performer` performs."""
 
 from __future__ import annotations
 

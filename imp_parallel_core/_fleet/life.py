@@ -1,7 +1,8 @@
 """The life of one slave: a pure state machine. Events in, actions out; no clock, socket or thread.
 
-The fleet calls one method for each thing that happens to a slave, with the time of it, and performs
-the actions that come back. What a slave says about tasks goes straight to the scheduler.
+The fleet calls one method for each thing that happens to a slave, with the time of it, and has
+:mod:`.performer` perform the actions that come back. What a slave says about tasks goes straight to
+the scheduler.
 
 ===================  ==========================================  ===================================
 in the stage …       after the event …                           it enters the stage: and decides on
