@@ -22,6 +22,7 @@ from ._records import BatchTask
 
 _DELETE_S = 3.0  # how long its deletion is waited for, after the grace: a script wants to end
 _SILENCE_SHARE = 2 / 3  # of that: then people are told what does not answer
+_LATE_SHARE = 1 / 6  # likewise: a deletion that was begun later than so long ago may still answer
 _LOOK_S = 0.2  # how often, then
 _RETRY_S = 2.0
 _PATIENCE_S = 1.5
@@ -81,7 +82,7 @@ class ArrayEnd:
         """
         start = time.monotonic()
         due, last = start + grace_s, start + grace_s + _DELETE_S
-        speaks_at = due + _SILENCE_SHARE * _DELETE_S
+        speaks_at, late_s = due + _SILENCE_SHARE * _DELETE_S, _LATE_SHARE * _DELETE_S
         self._watch.expect_change()
         tasks = self._look(0.0, speaks_at)
         first = self._delete_those_that_do_not_run(tasks)
@@ -94,7 +95,8 @@ class ArrayEnd:
                 break
             now = time.monotonic()
             pending = next((each for each in (first, attempt) if each and not each.is_done), None)
-            if not has_spoken and now >= speaks_at and (pending or self._watch.hangs):
+            is_late = pending is not None and now - pending.begun_at >= late_s
+            if not has_spoken and now >= speaks_at and (is_late or self._watch.hangs):
                 has_spoken = True
                 self._tell_of_silence(pending, now)
             if now >= last and pending is None:

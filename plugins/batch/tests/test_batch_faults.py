@@ -84,6 +84,23 @@ def test_a_job_that_a_slow_command_has_deleted_after_all_is_not_left_in_doubt(
     assert list(hanging.folder.glob(".imp_parallel-*")) == []
 
 
+def test_a_deletion_that_is_asked_for_again_is_in_doubt_only_when_it_is_late(
+    host: MadeUpHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    class SlowlyDeleting(MadeUpHost):
+        def run(self, argv: Sequence[str], **more: Any) -> CommandResult:
+            done = super().run(argv, **more)
+            if len(self.asked("drop")) == 2 and argv[0] == "drop":
+                time.sleep(0.3)
+                self.lines = []
+            return done
+
+    launch = SlowlyDeleting(host.folder, host.queue).launch()
+    launch.poll()
+    launch.cancel(0.0)
+    assert caplog.messages == []
+
+
 def test_tasks_that_are_withdrawn_by_a_command_that_hangs_do_not_keep_the_launch(
     hanging: HangingHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
