@@ -21,12 +21,13 @@ from . import trial_tasks
 from .steps import Failed, Status, Step
 from .trial_leftovers import Leftovers, is_of_the_end
 from .trial_report import (
+    connection_text,
     environment_step,
     modules_missing,
     modules_text,
     nothing_has_come,
     states_of,
-    submission_text,
+    submission_step,
     versions_step,
 )
 from .trial_signs import Onlooker, hearing
@@ -223,8 +224,8 @@ class Trial:
             except NoMoreSlavesError as problem:
                 self._look(manager)
                 name = "task" if self._has_come else "started"
-                launched = self._onlooker.is_launched
-                raise Failed(name if launched else "submitted", str(problem)) from problem
+                step = name if self._onlooker.is_submitted else "submitted"
+                raise Failed(step, str(problem)) from problem
             except SetupError as problem:
                 raise Failed("task", f"the set-up failed: {problem}") from problem
             except RemoteError as problem:
@@ -234,6 +235,7 @@ class Trial:
 
     def _look(self, manager: Manager) -> None:
         """Tell what has changed since the last look."""
+        self._tell_submission()
         self._infos = manager.slaves
         self._leftovers.note(self._infos)
         come = next((info for info in self._infos if info.host), None)
@@ -241,19 +243,12 @@ class Trial:
             self._has_come = True
             place = {"slave": come.index, "host": come.host, "pid": come.pid}
             self._ok("started", f"{come.name} on {come.host}, process {come.pid}", place)
-            self._ok("connected", self._how_connected(come), {"address": come.address})
+            how = connection_text(come, self._slaves.via, self._onlooker.addresses)
+            self._ok("connected", how, {"address": come.address})
         states = states_of(self._infos)
         if come is None and states and states != self._states:
             self._states = states
             self._report(Step("waits", Status.NEWS, states))
-
-    def _how_connected(self, info: SlaveInfo) -> str:
-        if not info.address:
-            return "by the connection that its launch has made: no port is open here"
-        via = self._slaves.via
-        way = "" if via is None else f", through {via!r}"
-        tried = ", ".join(self._onlooker.addresses)
-        return f"it has reached this script at {info.address}{way} (it may try {tried})"
 
     def _is_too_late(self) -> bool:
         """Return whether the limit is over; a slave that starts is about to be given up then.
@@ -262,7 +257,7 @@ class Trial:
         a job that waits in a queue is never given up.
         """
         late_s = time.monotonic() - self._begun_at - self._wishes.limit_s
-        waits = self._onlooker.job and not any(info.state in _STARTS for info in self._infos)
+        waits = self._onlooker.has_job and not any(info.state in _STARTS for info in self._infos)
         return late_s > (0.0 if self._has_come or waits else _GRACE_S)
 
     def _too_late(self) -> Failed:
@@ -273,11 +268,16 @@ class Trial:
 
     # ---- telling
 
-    def _note_launch(self, onlooker: Onlooker) -> None:
-        """Tell that the slaves have been launched, in the launch's thread."""
+    def _note_launch(self) -> None:
+        """Take note that the slaves have been launched, in the launch's thread."""
         self._is_checked.wait()  # this thread may be the faster one
-        facts = {"command": onlooker.command, "job": onlooker.job}
-        self._ok("submitted", submission_text(onlooker), {**facts, "tries": onlooker.addresses})
+        self._tell_submission()
+
+    def _tell_submission(self) -> None:
+        """Tell once that the slaves have been launched, and their job submitted, if they have."""
+        onlooker = self._onlooker
+        if onlooker.is_newly_submitted():
+            self._ok("submitted", *submission_step(onlooker))
 
     def _ok(self, name: str, text: str, facts: Mapping[str, Any] | None = None) -> None:
         self._report(Step(name, Status.OK, text, facts=facts or {}))

@@ -21,10 +21,27 @@ if TYPE_CHECKING:
     from .trial_signs import Onlooker
 
 
-def submission_text(onlooker: Onlooker) -> str:
-    """Return what has been launched."""
+def submission_step(onlooker: Onlooker) -> tuple[str, dict[str, Any]]:
+    """Return what has been launched, as text and as data."""
     job = f"job {onlooker.job}: " if onlooker.job else ""
-    return f"{job}{onlooker.command}" if onlooker.command else f"{job}its launcher has started it"
+    text = f"{job}{onlooker.command or 'its launcher has started it'}"
+    facts = {"command": onlooker.command, "job": onlooker.job, "tries": onlooker.addresses}
+    return text, facts
+
+
+def connection_text(info: SlaveInfo, via: object, addresses: Sequence[str]) -> str:
+    """Return how a slave has connected.
+
+    Args:
+        info: the slave.
+        via: what its description says of the way there.
+        addresses: those that it may have tried.
+    """
+    if not info.address:
+        return "by the connection that its launch has made: no port is open here"
+    way = "" if via is None else f", through {via!r}"
+    tried = ", ".join(addresses)
+    return f"it has reached this script at {info.address}{way} (it may try {tried})"
 
 
 def states_of(infos: Sequence[SlaveInfo]) -> str:
@@ -43,8 +60,11 @@ def nothing_has_come(limit_s: float, infos: Sequence[SlaveInfo], onlooker: Onloo
     """Return how far slaves have come of which none has introduced itself within the limit."""
     within = f"within the {limit_s:g} s of --limit"
     states = states_of(infos)
-    if not onlooker.is_launched:
-        text = f"the launch has not come to an end {within}"
+    if not onlooker.is_submitted:
+        what = "launch has not come to an end"
+        if onlooker.is_launched:
+            what = "job has not been submitted"
+        text = f"the {what} {within}"
         known = [words for words in (states, onlooker.last_warning) if words]
         return Failed(
             "submitted",

@@ -25,8 +25,11 @@ class Onlooker:
         tell: is called when they have been launched, in the launch's thread.
     """
 
-    def __init__(self, tell: Callable[[Onlooker], None]) -> None:
+    def __init__(self, tell: Callable[[], None]) -> None:
         self._tell = tell
+        self._launch: Launch | None = None
+        self._lock = threading.Lock()
+        self._was_submitted = False
         self.is_launched = False
         self.thread: threading.Thread | None = None
         """The launch's own, which also ends the slaves."""
@@ -34,10 +37,36 @@ class Onlooker:
         """What the plugin, or something else that knows more than the time, has said last."""
         self.command = ""
         """The command line that was run for the first slave."""
-        self.job = ""
-        """What the batch system calls the job, if the launch tells."""
         self.addresses: Sequence[str] = ()
         """Those that the slaves try."""
+
+    @property
+    def job(self) -> str:
+        """What the batch system calls the job, if the launch tells and it is submitted."""
+        return self._job() or ""
+
+    @property
+    def has_job(self) -> bool:
+        """Whether the launch has a job, or will have one when it can submit that."""
+        return self._job() is not None
+
+    @property
+    def is_submitted(self) -> bool:
+        """Whether the slaves have been launched, and their job, if they have one, is there."""
+        return self.is_launched and self._job() != ""
+
+    def is_newly_submitted(self) -> bool:
+        """Return the same, but True once only. Any thread may ask."""
+        with self._lock:
+            is_new = self.is_submitted and not self._was_submitted
+            self._was_submitted = self._was_submitted or is_new
+        return is_new
+
+    def _job(self) -> str | None:
+        with suppress(Exception):  # the plugin's
+            job = getattr(self._launch, "job", None)
+            return None if job is None else str(job)
+        return None
 
     @hookimpl(wrapper=True)
     def imp_parallel_launch(
@@ -47,15 +76,15 @@ class Onlooker:
         self.thread = threading.current_thread()
         launch = yield
         if launch is not None:
+            self._launch = launch
             with suppress(Exception):  # the plugin's: who only looks on must not lose the launch
                 self._note(launch, bootstraps)
             self.is_launched = True
-            self._tell(self)
+            self._tell()
         return launch
 
     def _note(self, launch: Launch, bootstraps: Sequence[Bootstrap]) -> None:
         self.addresses = bootstraps[0].addresses
-        self.job = str(getattr(launch, "job", ""))
         command = getattr(launch, "command", ())
         if isinstance(command, Mapping):
             command = command.get(bootstraps[0].index, ())

@@ -95,6 +95,16 @@ class Slurm:
         with stopped_as_root(pid):
             yield
 
+    @contextmanager
+    def patient_commands(self) -> Iterator[None]:
+        """Have commands wait long for answers, as with the MessageTimeout of a large cluster."""
+        before = self.environment["SLURM_CONF"]
+        self.environment["SLURM_CONF"] = str(self.base / "patient.conf")
+        try:
+            yield
+        finally:
+            self.environment["SLURM_CONF"] = before
+
     def start_node(self, node: str) -> None:
         """Start a node's slurmd, and wait until the node can take jobs."""
         self._daemon("slurmd", "-N", node)
@@ -157,10 +167,10 @@ class Slurm:
             run_as_root("rm", "-r", "--one-file-system", str(self.base))
 
     def try_run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run one of Slurm's commands."""
+        """Run one of Slurm's commands, whatever stands for it in a test."""
         return subprocess.run(
             command,
-            env={**os.environ, **self.environment},
+            env={**os.environ, **self.environment, "PATH": SYSTEM_PATH},
             cwd="/",
             capture_output=True,
             text=True,
@@ -249,7 +259,9 @@ class Slurm:
             "chmod 700 state",
             "(umask 077; head -c 128 /dev/urandom >munge/key)",
         )
-        for name, content in (("slurm.conf", text), ("cgroup.conf", CGROUP)):
+        patient = text.replace("MessageTimeout=5\n", "MessageTimeout=60\n")
+        files = (("slurm.conf", text), ("patient.conf", patient), ("cgroup.conf", CGROUP))
+        for name, content in files:
             run_as_root("sh", "-c", 'umask 022; cat >"$0"', f"{self.base}/{name}", input=content)
 
 

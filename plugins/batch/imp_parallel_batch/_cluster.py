@@ -52,7 +52,7 @@ class Cluster:
     def tasks(self) -> Jobs:
         """Return all tasks of the user's jobs. Raises UNKNOWN."""
         command = call_for(Command, self.system.question)
-        done = self._run(command, _ASK_S)
+        done = self.run(command, _ASK_S)
         try:
             return _jobs(call(self.system.tasks_in, done), self.system)
         except PluginFault:
@@ -76,7 +76,7 @@ class Cluster:
             jobs = [job] if job else listed
             found = [_description_of(each, listed.get(each, {})) for each in jobs]
             return [each for each in found if each is not None]
-        done = self._run(command, timeout_s)
+        done = self.run(command, timeout_s)
         try:
             described = call_for_all(self.system.descriptions_in, done, job or name)
         except PluginFault:
@@ -142,7 +142,7 @@ class Cluster:
             command = call(self.system.rehearsal, job)
             if command is None:
                 return ""
-            done = self._run(command, _DESCRIBE_S)
+            done = self.run(command, _DESCRIBE_S)
             return call_for(str, self.system.obstacles_in, done)
         except PluginFault as problem:
             self.logger.warning("why job %s waits is not known: %s", job, problem)
@@ -165,7 +165,7 @@ class Cluster:
             command = call(self.system.accounting, job)
             if command is None:
                 return {}
-            runs = call_for_all(self.system.ends_in, self._run(command, _ACCOUNTING_S))
+            runs = call_for_all(self.system.ends_in, self.run(command, _ACCOUNTING_S))
         except PluginFault as problem:
             self.logger.warning("how tasks of job %s ended is not known: %s", job, problem)
             return {}
@@ -201,7 +201,7 @@ class Cluster:
             while part := list(islice(parts, _MOST_RANGES)):
                 commands += call_for_all(self.system.deletion, job, part)
             for command in commands:
-                done = self._run(command, _ASK_S)
+                done = self.run(command, _ASK_S)
                 words.append(done.words)
                 is_accepted = is_accepted and done.exit_code == 0
                 is_gone = is_gone or call(self.system.is_gone, done, job)
@@ -217,8 +217,18 @@ class Cluster:
         except UNKNOWN:
             return ()
 
-    def _run(self, command: Command, timeout_s: float) -> CommandResult:
-        return self.host.run(command.argv, input=command.input.encode(), timeout_s=timeout_s)
+    def run(self, command: Command, timeout_s: float, *, cwd: str | None = None) -> CommandResult:
+        """Run a command. Raises PROBLEMS; TimeoutError names the program that people know."""
+        try:
+            return self.host.run(
+                command.argv, input=command.input.encode(), cwd=cwd, timeout_s=timeout_s
+            )
+        except TimeoutError as problem:
+            first = f"{command.argv[0]} "  # which may only prepare it, such as env
+            if not str(problem).startswith(first):
+                raise
+            words = str(problem).replace(first, f"{command.program} ", 1)
+            raise TimeoutError(words) from problem
 
 
 def _jobs(listed: object, system: BatchSystem) -> Jobs:

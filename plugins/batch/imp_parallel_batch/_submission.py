@@ -154,12 +154,7 @@ class Submission:
 
     def _run(self) -> None:
         try:
-            answer = self._cluster.host.run(
-                self._command.argv,
-                input=self._command.input.encode(),
-                cwd=self._cwd,
-                timeout_s=_SUBMIT_S,
-            )
+            answer = self._cluster.run(self._command, _SUBMIT_S, cwd=self._cwd)
         except Exception as problem:  # after a bug, too, nobody must wait for ever
             self._answers.put(problem)
         else:

@@ -6,11 +6,10 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from imp_parallel_batch import BatchSlaveArray
 from imp_parallel_sge import SGEQsubSlaveArray
 
@@ -18,17 +17,7 @@ from imp_parallel_core import Manager
 from tests.support.as_root import stopped_as_root
 from tests.support.batch_suite.cluster import Refusal
 from tests.support.grid_engine import Cell
-
-# qstat as where it is answered from a cache that is filled too early
-FORGETFUL = """\
-#!/bin/sh
-echo "Welcome to the <cluster>"
-case "$*" in
-    *-xml*) echo asked >>asked
-        echo "<?xml version='1.0'?><job_info><queue_info/><job_info/></job_info>" ;;
-    *) exec /usr/bin/qstat "$@" ;;
-esac
-"""
+from tests.support.waiting import wait_until
 
 
 class GridEngineBatch:
@@ -44,6 +33,15 @@ class GridEngineBatch:
     said_of_nowhere = "nothing-like-it"
     said_of_nobody = "unable to send message to qmaster"
     said_of_silence = "Unable to run job: failed receiving gdi request response for mid=1"
+    forgetful = """\
+#!/bin/sh
+echo "Welcome to the <cluster>"
+case "$*" in
+    *-xml*) echo asked >>asked
+        echo "<?xml version='1.0'?><job_info><queue_info/><job_info/></job_info>" ;;
+    *) exec /usr/bin/qstat "$@" ;;
+esac
+"""
     refusals: Sequence[Refusal] = (
         Refusal("-bogus", 2, "invalid option"),
         Refusal("-q 'no such.q'", 1, "no such.q"),
@@ -65,6 +63,12 @@ class GridEngineBatch:
             self._cell.start_qmaster()
             self._cell.start_execd()
 
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        (pid,) = self._cell.pids("qmaster")
+        with stopped_as_root(pid):
+            yield
+
     def jobs(self) -> list[str]:
         return self._cell.jobs().splitlines()[2:]
 
@@ -83,6 +87,10 @@ class GridEngineBatch:
 
     def end_task(self, job: str, number: int) -> None:
         self._cell.run("qdel", f"{job}.{number}")
+
+    def delete_all(self) -> None:
+        self._cell.try_run("qdel", "-u", "*")
+        wait_until(lambda: not self.jobs(), what="an empty queue")
 
     def description(self, job: str) -> str:
         return self._cell.run("qstat", "-j", job)
@@ -122,20 +130,6 @@ def task_of(pid: int) -> str:
     return next((e.partition("=")[2] for e in entries if e.startswith("SGE_TASK_ID=")), "")
 
 
-def submissions_in(folder: Path) -> list[int]:
-    """Return the pids of the processes in a folder that run qsub, or watch over it."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            is_there = (entry / "cwd").readlink() == folder
-        except OSError:
-            continue
-        if is_there and (words[:1] == [b"qsub"] or b"read -r line" in b" ".join(words)):
-            found.append(int(entry.name))
-    return found
-
-
 def start_in_environment(
     folder: Path, source: str, *arguments: str, slots: int = 3
 ) -> subprocess.Popen[str]:
@@ -150,25 +144,3 @@ def start_in_environment(
     with process.stdin as script:
         script.write(command)
     return process
-
-
-@contextmanager
-def hanging_qmaster(cell: Cell) -> Iterator[None]:
-    """Have the qmaster answer nobody."""
-    (pid,) = cell.pids("qmaster")
-    with stopped_as_root(pid):
-        yield
-
-
-@pytest.fixture
-def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return a function that has a command of Grid Engine's hang from then on."""
-
-    def hang(name: str) -> None:
-        folder = tmp_path / "bin"
-        folder.mkdir(exist_ok=True)
-        (folder / name).write_text("#!/bin/sh\nkill -STOP $$\n")
-        (folder / name).chmod(0o755)
-        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-
-    return hang

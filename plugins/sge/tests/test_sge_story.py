@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness_sge import manager_of, start_in_environment, submissions_in
+from harness_sge import manager_of, start_in_environment
 from imp_parallel_sge import SGEQsubSlaveArray
 
 from imp_parallel_core import Manager
+from tests.support.batch_suite.commands import submissions_in
 from tests.support.batch_suite.slaves import (
     Thrifty,
     read_meanwhile,
@@ -102,10 +103,10 @@ def test_what_a_run_left_that_was_killed_while_qsub_hung_is_removed_by_a_later_o
         before = set(tmp_path.glob(".imp_parallel-*"))
         script = scripts.start(WITH_A_QSUB_THAT_HANGS.format(options=options))
         wait_until((tmp_path / "hangs").exists, what="qsub")
-        wait_until(lambda: submissions_in(tmp_path), what="what ends it")
+        wait_until(lambda: submissions_in(tmp_path, "qsub"), what="what ends it")
         script.kill()
         script.wait(30.0)
-        wait_until(lambda: not submissions_in(tmp_path), what="its end")
+        wait_until(lambda: not submissions_in(tmp_path, "qsub"), what="its end")
         (tmp_path / "hangs").unlink()
         (left,) = set(tmp_path.glob(".imp_parallel-*")) - before
         return left

@@ -12,6 +12,7 @@ from imp_parallel_slurm import SlurmSlaveArray
 from imp_parallel_core import Context, Manager
 from tests.support.batch_suite.cluster import Refusal
 from tests.support.slurm import NODES, SLOTS, Slurm
+from tests.support.waiting import wait_until
 
 
 class SlurmBatch:
@@ -28,6 +29,14 @@ class SlurmBatch:
     said_of_nowhere = "PartitionDown"
     said_of_nobody = "Unable to contact slurm controller"
     said_of_silence = "Batch job submission failed: Socket timed out on send/recv operation"
+    forgetful = """\
+#!/bin/sh
+case "$*" in
+    *--states=all*) exec /usr/bin/squeue "$@" ;;
+    *) echo asked >>asked
+        /usr/bin/squeue "$@" | head -n 1 ;;
+esac
+"""
     refusals: Sequence[Refusal] = (
         Refusal("--bogus", 255, "unrecognized option '--bogus'"),
         Refusal("-p 'no such'", 1, "invalid partition specified: no such"),
@@ -45,6 +54,11 @@ class SlurmBatch:
             yield
         finally:
             self._slurm.start_controller()
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        with self._slurm.patient_commands(), self._slurm.silent_controller():
+            yield
 
     def jobs(self) -> list[str]:
         return self._slurm.jobs()
@@ -64,6 +78,10 @@ class SlurmBatch:
 
     def end_task(self, job: str, number: int) -> None:
         self._slurm.run("scancel", f"{job}_{number}")
+
+    def delete_all(self) -> None:
+        self._slurm.run("scancel", "--me")
+        wait_until(lambda: not self.jobs(), what="an empty queue")
 
     def description(self, job: str) -> str:
         script = self._slurm.run("scontrol", "write", "batch_script", job, "-")

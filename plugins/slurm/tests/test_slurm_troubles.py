@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from imp_parallel_slurm._slurm import Slurm
 
 from imp_parallel_core import Manager
 from tests.support.batch_suite.cluster import BatchCluster
-from tests.support.batch_suite.slaves import squared, squares
-from tests.support.checking import errors_of
+from tests.support.batch_suite.slaves import expression_of, squared, squares
+from tests.support.checking import check, errors_of
 from tests.support.slurm import LARGEST_ARRAY
 from tests.support.slurm import Slurm as Cluster
 from tests.support.waiting import wait_until
@@ -74,6 +75,25 @@ def test_an_array_that_slurmctld_takes_after_sbatch_has_given_up_is_submitted_on
         assert sorted(context.get_results_unordered()) == squared(8)
         assert len({job.partition("_")[0] for job in slurm.jobs()}) == 1
     assert "is deleted" not in caplog.text
+
+
+def test_a_check_whose_sbatch_gives_up_as_slurmctld_is_silent_says_that_nothing_is_submitted(
+    slurm: Cluster, batch: BatchCluster
+) -> None:
+    with slurm.silent_controller():
+        begun = time.monotonic()
+        checked = check(expression_of(batch), "--limit", "12")
+        assert time.monotonic() - begun < 30.0
+    assert checked.names("failed") == ["submitted", "gone"]
+    said = checked.named("submitted")["text"]
+    assert "the job has not been submitted within the 12 s of --limit. " in said
+    assert "sbatch could not reach slurmctld, the controller: exit code 1" in said
+    assert NO_ANSWER in said
+    left = checked.named("gone")["text"]
+    assert "it is not known whether sbatch has submitted job " in left
+    assert "(squeue did not end within 3 s)" in left
+    assert "look for it with squeue --me --name" in left
+    wait_until(lambda: not slurm.jobs(), 60.0, "the end of the job, which finds no run")
 
 
 def test_a_script_that_ends_while_slurmctld_is_silent_names_the_job_that_may_come(

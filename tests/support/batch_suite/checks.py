@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.batch_suite.cluster import BatchCluster
+from tests.support.batch_suite.slaves import expression_of
 from tests.support.checking import CHAIN, check, script_of_check
 from tests.support.printing import check_that_what_a_slave_prints_comes_while_it_works
 from tests.support.scripts import Scripts
@@ -20,11 +21,6 @@ __all__ = [
     "test_a_check_of_jobs_that_never_start_says_the_batch_systems_reason_and_ends_them",
     "test_what_slaves_print_comes_to_the_script_while_they_work",
 ]
-
-
-def expression_of(batch: BatchCluster, options: str = "") -> str:
-    """Return the expression of one slave."""
-    return f"{batch.array.__name__}(1, {options!r})"
 
 
 def test_a_check_of_an_array_goes_through_the_whole_chain(

@@ -44,11 +44,19 @@ class BatchCluster(Protocol):
     """What the command that submits says if it reaches nobody."""
     said_of_silence: str
     """What the command that submits says if it gets no answer in time."""
+    forgetful: str
+    """A program for the place of the command that lists jobs: its list is empty.
+
+    It writes a line into the file ``asked`` then; if it is asked for one job, it answers.
+    """
     spool: Path
     """A folder that holds all that the batch system keeps of jobs."""
 
     def out_of_reach(self) -> AbstractContextManager[None]:
         """Have the batch system reached by nobody, while no job is there."""
+
+    def silent(self) -> AbstractContextManager[None]:
+        """Have the batch system hang: it does later what it is asked meanwhile."""
 
     def jobs(self) -> Sequence[str]:
         """Return a line for each task in the queue."""
@@ -67,6 +75,9 @@ class BatchCluster(Protocol):
 
     def end_task(self, job: str, number: int) -> None:
         """End one task of an array, as a person would."""
+
+    def delete_all(self) -> None:
+        """Delete all jobs, as a person would, and wait until they have gone."""
 
     def description(self, job: str) -> str:
         """Return all that the batch system tells of a job to anybody."""

@@ -12,6 +12,11 @@ from tests.support.batch_suite.cluster import BatchCluster
 from tests.support.waiting import wait_until
 
 
+def expression_of(batch: BatchCluster, options: str = "") -> str:
+    """Return the expression of one slave."""
+    return f"{batch.array.__name__}(1, {options!r})"
+
+
 @contextmanager
 def manager_of(
     batch: BatchCluster, count: int, options: str = "", *, python: str | None = None
