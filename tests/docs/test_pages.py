@@ -13,6 +13,7 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 NOT_RUN = re.compile(r"^<!-- not run: .+ -->$")
 MARK = "\x1e"  # printed behind each block, so that its output can be told from the next one's
+CACHES = ("MPLCONFIGDIR", "XDG_CACHE_HOME")  # where matplotlib, and what it runs, keep things
 
 
 def blocks_of(page: str) -> list[tuple[str, str | None]]:
@@ -66,7 +67,8 @@ def test_the_scripts_of_a_page_print_what_the_page_shows(page: str, tmp_path: Pa
         capture_output=True,
         text=True,
         timeout=55,
-        env={**os.environ, "MPLBACKEND": "agg", "MPLCONFIGDIR": str(folder)},
+        # matplotlib looks for fonts, by fc-list, which keeps a cache
+        env={**os.environ, "MPLBACKEND": "agg", **dict.fromkeys(CACHES, str(folder))},
     )
     assert done.returncode == 0, done.stderr
     outputs = done.stdout.split(MARK)[:-1]
