@@ -282,6 +282,8 @@ class RunnerProcess:
             description = self._killed_because
         elif self._killed_because:
             description = f"{self._killed_because} ({description})"
+        elif self._is_retiring and status == 0:
+            description = "has made room for a new process"
         self.has_ended = True
         self._deadline = _NEVER
         self._memory = None

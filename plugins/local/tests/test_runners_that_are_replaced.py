@@ -44,6 +44,20 @@ def test_a_process_runs_as_many_tasks_as_it_may_and_no_more(manager: Manager, li
     assert [slave.state for slave in manager.slaves] == ["idle"]
 
 
+def test_who_looks_at_a_slave_meanwhile_sees_that_its_process_makes_room() -> None:
+    run = RebuiltRun()
+    with Manager(output=None, plugins=[run]) as manager:
+        manager.add_slave(LocalSlave())
+        context = manager.get_context(max_tasks_per_runner=1)
+        for number in range(3):
+            context.add_task(pid_of, number)
+        assert len(set(context.get_results())) == 3
+    run.check()
+    details = {event.detail for event in run.states["slave 0"] if event.state == "connected"}
+    assert details == {"", "its runner has made room for a new process"}
+    assert run.deaths == []
+
+
 def test_each_process_runs_the_set_up(manager: Manager, tmp_path: Path) -> None:
     def setup() -> tuple[int, int]:
         with (tmp_path / "set-ups").open("a") as file:
