@@ -33,5 +33,6 @@ def test_a_check_by_an_address_where_nothing_is_names_it_at_once(
     assert code == 1
     failure = " ".join(out.partition("FAILED   checked")[2].split())
     assert re.search(r"can't (reach|join) the \w+ cluster at \S*127\.0\.0\.1:1: ", failure)
+    assert "Connection refused" in failure
     assert "run there?" in failure
     assert re.search(r"More: imp-parallel explain (dask|ray)-unreachable", failure)
