@@ -20,6 +20,7 @@ from .._wire.link import Link
 from .._wire.protocol import Message
 from .._wire.segments import DroppedSegments
 from .._wire.shared_memory import open_segment
+from .._wire.value_records import unpack_values
 from .actions import LifeAction
 from .record import SlaveRecord
 
@@ -162,7 +163,7 @@ class Inbound:
 def _read_values(index: int, segments: Sequence[Segment]) -> Ended:
     if any(len(segment) > protocol.FRAME_LIMIT_BYTES for segment in segments):
         raise ProtocolError("VALUES that are too large for it")
-    parts = [heads.unpack_values(bytes(open_segment(segment))) for segment in segments]
+    parts = [unpack_values(bytes(open_segment(segment))) for segment in segments]
     if len(parts) == 1:  # nearly always
         items, durations_s, peaks_kib, pickles = parts[0]
     else:

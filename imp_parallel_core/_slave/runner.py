@@ -43,6 +43,7 @@ from .._code.references import unpickle_task
 from .._code.results import PLAIN, describe_exception, pickle_value
 from .._light_typing import TYPE_CHECKING, Any
 from .._wire import heads, protocol
+from .._wire.value_records import VALUE_RECORD
 from . import current_task, process
 from .assignments import Assignments, RunnerContext
 from .flushing import output_flusher
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 
 _TOKEN = Struct("!Q")
 _MEASURED_S = 0.01  # the memory of shorter items is not measured, which would cost them time
-_now, _pack_record = time.monotonic, heads.VALUE_RECORD.pack  # looked up once, not for each item
+_now, _pack_record = time.monotonic, VALUE_RECORD.pack  # looked up once, not for each item
 SMALL_BYTES = 1 << 15  # larger values go over the wire, which takes them faster than a pipe
 
 

@@ -16,6 +16,7 @@ from .._light_typing import Any
 from .._wire import (
     heads,  # noqa: F401  supervisor and runner need it, so it is loaded before the fork
     session,  # noqa: F401  likewise
+    value_records,  # noqa: F401  likewise
 )
 from . import (
     item_output,  # noqa: F401  likewise

@@ -7,11 +7,12 @@ import selectors
 from collections.abc import Callable
 
 from .._light_typing import Any
-from .._wire import heads, protocol
+from .._wire import protocol
 from .._wire.protocol import Message
+from .._wire.value_records import VALUE_RECORD
 
 _READ_BYTES = 1 << 16  # the pipe never holds more
-_RECORD_BYTES = heads.VALUE_RECORD.size
+_RECORD_BYTES = VALUE_RECORD.size
 _ITEM_S = 1e-5  # the time that a runner needs around an item, at least
 
 
@@ -53,7 +54,7 @@ class ValuePipe:
             self._listen_no_more()  # the runner has ended
             return False
         data = self._begun + data
-        items, unpack, size = self._items, heads.VALUE_RECORD.unpack_from, _RECORD_BYTES
+        items, unpack, size = self._items, VALUE_RECORD.unpack_from, _RECORD_BYTES
         at, end = 0, len(data)
         count, busy_s = 0, 0.0
         while at + size <= end:

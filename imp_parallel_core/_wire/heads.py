@@ -25,7 +25,6 @@ _ITEM = Struct("!Q")
 _CONTEXT = Struct("!I")
 _RUNNER_READY = Struct("!I")  # pid
 _OUTCOME = Struct("!QBdI")  # item, VALUE or RAISED, duration (s), peak memory (KiB)
-VALUE_RECORD = Struct("!QdII")  # item, duration (s), peak memory (KiB), length of the pickle behind
 _RUNNER_LOST = Struct("!QQ??")  # item to blame, peak memory (bytes), whether the master asked,
 # whether the item has exceeded its memory limit
 _KEEP = Struct("!IIB")  # context, number of the part, BUFFER, BYTES or TEXT
@@ -133,16 +132,6 @@ class OutcomeHead(NamedTuple):
     """The most memory that the process has held; 0 if that was not measured."""
 
 
-class Values(NamedTuple):
-    """The records of a VALUES message, in order, as columns: each has an entry for each record."""
-
-    items: list[int]
-    durations_s: list[float]
-    peaks_kib: list[int]
-    """The most memory that the process has held at each; 0 if that was not measured."""
-    pickles: list[bytes]
-
-
 class RunnerLostHead(NamedTuple):
     """The head of a RUNNER_LOST message.
 
@@ -200,31 +189,6 @@ def unpack_tasks(head: bytes) -> TasksHead:
 
 def _counts_layout(count: int) -> Struct:
     return Struct(f"!{count}H")
-
-
-def unpack_values(records: bytes) -> Values:
-    """Return the records of a VALUES. Raises ProtocolError."""
-    items, durations_s, peaks_kib, pickles = values = Values([], [], [], [])
-    unpack, size = VALUE_RECORD.unpack_from, VALUE_RECORD.size
-    at, end = 0, len(records)
-    try:
-        while at < end:
-            item, duration_s, peak_kib, length = unpack(records, at)
-            at += size
-            items.append(item)
-            durations_s.append(duration_s)
-            peaks_kib.append(peak_kib)
-            pickles.append(records[at : at + length])
-            at += length
-    except error as problem:
-        raise ProtocolError("a record of VALUES is not complete") from problem
-    if at != end:
-        raise ProtocolError("the last record of VALUES is not complete")
-    if not -_FOREVER < sum(durations_s) < _FOREVER:  # if the sum is finite, so is each
-        for duration_s in durations_s:
-            if not -_FOREVER < duration_s < _FOREVER:
-                raise ProtocolError(f"a duration of {duration_s} s")
-    return values
 
 
 def pack_setup(head: SetupHead) -> bytes:

@@ -19,6 +19,7 @@ from imp_parallel_core._slave.runner_start import StartedRunner
 from imp_parallel_core._slave.surroundings import Surroundings
 from imp_parallel_core._wire import heads, protocol
 from imp_parallel_core._wire.protocol import Message
+from imp_parallel_core._wire.value_records import VALUE_RECORD
 
 from ..wire.frames import bytes_of
 
@@ -52,7 +53,7 @@ class Ends(StartedRunner):
 
     def write_value(self, item: int) -> None:
         """Write a small value as the runner does."""
-        record = heads.VALUE_RECORD.pack(item, 0.1, 0, 4) + b"some"
+        record = VALUE_RECORD.pack(item, 0.1, 0, 4) + b"some"
         os.write(self._runners_values, record)
 
     def turn(self) -> None:

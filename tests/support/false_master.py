@@ -14,6 +14,7 @@ from imp_parallel_core._wire import heads, protocol
 from imp_parallel_core._wire.protocol import Message
 from imp_parallel_core._wire.session import Session
 from imp_parallel_core._wire.shared_memory import open_segment
+from imp_parallel_core._wire.value_records import unpack_values
 
 from .waiting import wait_until
 
@@ -121,7 +122,7 @@ class GivingMaster(FalseMaster):
     def next_value(self) -> tuple[int, Any]:
         """Return the next item with a value, and the value."""
         (records,) = self.next(protocol.VALUES).segments
-        (item,), _, _, (pickled,) = heads.unpack_values(bytes(open_segment(records)))
+        (item,), _, _, (pickled,) = unpack_values(bytes(open_segment(records)))
         return item, pickle.loads(pickled)
 
     def next_taken_back(self) -> list[int]:

@@ -33,6 +33,7 @@ from imp_parallel_core._wire import heads, protocol
 from imp_parallel_core._wire.handshake import hello_of, slave_identity
 from imp_parallel_core._wire.link import Link
 from imp_parallel_core._wire.protocol import Message
+from imp_parallel_core._wire.value_records import VALUE_RECORD
 
 _AT_ONCE = 32  # handshakes under way
 _PING_S = 10.0  # a third of heartbeat_timeout
@@ -159,7 +160,7 @@ class Peer:
     def _received(self, link: Link, message: Message) -> None:
         kind, head, _ = message
         if kind == protocol.TASKS:
-            pack = heads.VALUE_RECORD.pack
+            pack = VALUE_RECORD.pack
             items = heads.unpack_tasks(head).items
             records = [pack(item, 1e-5, 0, len(_NONE)) + _NONE for item in items]
             link.send(protocol.VALUES, b"", [b"".join(records)])

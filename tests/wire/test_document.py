@@ -7,6 +7,7 @@ from struct import Struct
 import pytest
 
 from imp_parallel_core._wire import heads, protocol
+from imp_parallel_core._wire.value_records import VALUE_RECORD
 
 TEXT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 ROWS = [
@@ -35,7 +36,7 @@ LAYOUTS = {
     "KEEP": heads._KEEP,
     "FORGET": heads._FORGET,
     "reference to a part": heads._PART,
-    "value record": heads.VALUE_RECORD,
+    "value record": VALUE_RECORD,
     "END_ATTEMPT, BEGAN": heads._ITEM,
     "TAKEN_BACK, for each item": heads._ITEM,
     "CLOSE_CONTEXT": heads._CONTEXT,

@@ -110,20 +110,3 @@ def test_a_head_of_tasks_without_any_or_with_half_of_one_is_a_protocol_error(dat
     if len(data) <= 45 or (len(data) - 45) % (16 if has_places else 2):
         with pytest.raises(ProtocolError):
             heads.unpack_tasks(data)
-
-
-@given(st.lists(st.tuples(u64, seconds, u32, st.binary(max_size=9))), st.integers(0, 40))
-def test_value_records_are_read_as_they_were_written_and_refused_if_one_is_cut(
-    values: list[tuple[int, float, int, bytes]], cut: int
-) -> None:
-    records = b"".join(
-        heads.VALUE_RECORD.pack(item, duration_s, peak_kib, len(pickled)) + pickled
-        for item, duration_s, peak_kib, pickled in values
-    )
-    assert list(zip(*heads.unpack_values(records), strict=True)) == values
-    ends = {0}
-    for *_, pickled in values:
-        ends.add(max(ends) + heads.VALUE_RECORD.size + len(pickled))
-    if len(records) - cut not in ends and cut <= len(records):
-        with pytest.raises(ProtocolError, match="not complete"):
-            heads.unpack_values(records[: len(records) - cut])

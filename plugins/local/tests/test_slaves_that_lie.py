@@ -29,6 +29,7 @@ from imp_parallel_core import (
 )
 from imp_parallel_core._wire import heads, memory, protocol
 from imp_parallel_core._wire.handshake import hello_of, slave_identity
+from imp_parallel_core._wire.value_records import VALUE_RECORD
 from tests.support import liar
 from tests.support.harness import Processes
 from tests.support.liar import RUNNING, Liar, Peer
@@ -90,7 +91,7 @@ def ends_its_task_by_values_after(duration_s: float) -> Callable[[Peer], None]:
     def behave(peer: Peer) -> None:
         peer.greet()
         item = peer.begin()
-        peer.send(protocol.VALUES, segments=[heads.VALUE_RECORD.pack(item, duration_s, 0, 0)])
+        peer.send(protocol.VALUES, segments=[VALUE_RECORD.pack(item, duration_s, 0, 0)])
         peer.stay()
 
     return behave
@@ -161,7 +162,7 @@ def test_a_slave_that_breaks_the_protocol_is_lost_and_nothing_else_is(
 ODD_VALUES: dict[str, Callable[[bytes], list[bytes]]] = {
     "none": lambda value: [],
     "an empty segment": lambda value: [b""],
-    "one of another item": lambda value: [heads.VALUE_RECORD.pack(1 << 60, 0.0, 0, 3) + b"K\2."],
+    "one of another item": lambda value: [VALUE_RECORD.pack(1 << 60, 0.0, 0, 3) + b"K\2."],
     "one twice": lambda value: [value + value],
     "one in each of two segments": lambda value: [value, value],
 }
@@ -175,7 +176,7 @@ def test_values_that_end_no_item_change_nothing_and_observers_are_told_of_none(
     def behave(peer: Peer) -> None:
         peer.greet()
         item = peer.begin()
-        value = heads.VALUE_RECORD.pack(item, 0.0, 0, 3) + b"K\1."
+        value = VALUE_RECORD.pack(item, 0.0, 0, 3) + b"K\1."
         peer.send(protocol.VALUES, segments=ODD_VALUES[odd](value))
         peer.send(protocol.VALUES, segments=[value])
         peer.stay()
