@@ -30,9 +30,7 @@ def find(board: Board, context: ContextState, inbox: Any, number: int) -> Task |
 
 def is_begun(board: Board, task: Task) -> bool:
     """Whether a slave is at a task, as far as is known."""
-    return any(
-        next(iter(board.slaves[slave].items.values()), None) is task for slave in task.slaves
-    )
+    return any(board.slaves[slave].running is task for slave in task.slaves)
 
 
 def waiting(board: Board, context: ContextState, inbox: Any) -> list[Task]:

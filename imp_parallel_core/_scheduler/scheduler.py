@@ -59,8 +59,7 @@ class Scheduler:
     def doing(self, slave: int) -> tuple[Task | SetupItem, float] | None:
         """Return the item that a slave is at, and since when; None if it has nothing to do."""
         state = self._slaves[slave]
-        first = next(iter(state.items.values()), None)
-        return None if first is None else (first, state.progress_at)
+        return None if state.running is None else (state.running, state.progress_at)
 
     def unfinished_task(self, context: int, inbox: Any, number: int) -> Task | None:
         """Return the task of this number in its inbox; None if it has its outcome."""
@@ -78,8 +77,8 @@ class Scheduler:
 
     def slaves_at(self, context: int) -> int:
         """Return how many slaves are at a task of a context that the user has not dropped."""
-        firsts = [next(iter(slave.items.values()), None) for slave in self._slaves.values()]
-        tasks = [first for first in firsts if isinstance(first, Task)]
+        running = [slave.running for slave in self._slaves.values()]
+        tasks = [item for item in running if isinstance(item, Task)]
         return sum(task.context == context and not task.is_forgotten for task in tasks)
 
     def failures_in(self, context: int) -> int:
@@ -187,7 +186,8 @@ class Scheduler:
     def tasks_cancelled(self, context: int, tasks: Sequence[Task], now: float) -> list[Action]:
         """The user has cancelled tasks: that is the outcome of those that have none.
 
-        Those that run are ended, and their slaves are kept. Who has begun one meanwhile ends it.
+        Those that run are ended, and their slaves are kept. A slave that has begun one meanwhile
+        ends it, too.
         """
         state = self._contexts.get(context)
         if state is not None:
@@ -262,10 +262,11 @@ class Scheduler:
         return self._decide(now, state)
 
     def slave_present(self, slave: int, patience_s: float, now: float) -> list[Action]:
-        """A slave has been heard since this was last said, and has got all that it was sent.
+        """A slave has been heard since the last call, and has got all that it was sent.
 
-        Said four times in ``patience_s`` at most, so that a slave is given up that owes an answer
-        for longer; not of one that is sending what may be large, since an answer waits behind it.
+        To be called four times in ``patience_s`` at most: a slave that owes an answer for longer is
+        given up. Not to be called while the slave is sending something that may be large, since its
+        answer waits behind that.
         """
         patience.look(self._board, self._slaves[slave], patience_s, now)
         return self._board.flush()

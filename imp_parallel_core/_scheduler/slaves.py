@@ -131,6 +131,11 @@ class ScheduledSlave:
         )
 
     @property
+    def running(self) -> Task | SetupItem | None:
+        """What it runs, as far as is known; None if it has no item."""
+        return next(iter(self.items.values()), None)
+
+    @property
     def is_setting_up(self) -> bool:
         """Whether a set-up is what it runs."""
         # a set-up is sent to an idle slave only, and nothing is sent behind it
