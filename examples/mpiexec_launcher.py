@@ -8,12 +8,20 @@ names. Without that, it starts two slaves on this machine. It needs imp-parallel
 
 import os
 import platform
+import shlex
 import sys
 from pathlib import Path
 
 from imp_parallel_batch.allocation import Documents, Starter, slave_line
 
 from imp_parallel_core import LaunchError, LocalHost, Manager, SlaveArray, hookimpl, start_processes
+
+# Runs mpiexec with a TMPDIR of its own: two of them that start or end together get in each other's
+# way in the folder that Open MPI makes there. A SIGTERM is for mpiexec, whose end is waited for.
+IN_OWN_FOLDER = (
+    'own=$(mktemp -d "${TMPDIR:-/tmp}/mpiexec.XXXXXX") || exit; trap : TERM; '
+    'TMPDIR=$own "$@"; code=$?; rm -rf "$own"; exit $code'
+)
 
 
 class Mpiexec(Starter):
@@ -68,8 +76,11 @@ class MpiexecLaunch:
         """Return the command that starts a slave on its node, and on any core of that."""
         document = f"{self.documents.folder}/{self.tasks[bootstrap.index]}"
         line = slave_line(Mpiexec(), bootstrap, document)
+        given = os.environ.get("TMPDIR")  # the slave's own, not that of its mpiexec
+        back = "unset TMPDIR" if given is None else f"export TMPDIR={shlex.quote(given)}"
         mpiexec = ["mpiexec", "-n", "1", "-host", self.hosts[bootstrap.index], "-bind-to", "none"]
-        return [*mpiexec, "/bin/sh", "-c", line]
+        own = ["/bin/sh", "-c", IN_OWN_FOLDER, "sh"]
+        return [*own, *mpiexec, "/bin/sh", "-c", f"{back}; {line}"]
 
     def note_connections(self, connected, parted):
         """Remove the documents of slaves that have connected."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from imp_parallel_core import testing
+from imp_parallel_core import Manager, testing
 from tests.support.harness import Processes
 from tests.support.packages import need, need_programs
+from tests.support.waiting import wait_until
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "mpiexec_launcher.py"
 
@@ -41,6 +44,24 @@ def test_the_example_runs_as_it_says(
 ) -> None:
     launcher.main()
     assert capsys.readouterr().out == "2 tasks have run behind mpiexec\n"
+
+
+@pytest.mark.timeout(120)
+def test_each_mpiexec_has_a_folder_of_its_own_which_slaves_do_not_see_and_which_is_not_left(
+    processes: Processes, launcher: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # (Open MPI makes sockets in it, whose paths must be short)
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        with Manager(output=str(tmp_path / "%d"), plugins=[launcher]) as manager:
+            manager.add_slave(launcher.MpiexecSlaveArray(["localhost", "localhost"]))
+            context = manager.get_context()
+            context.add_task(os.getenv, "TMPDIR")
+            assert list(context.get_results()) == [folder]
+            wait_until(lambda: [each.state for each in manager.slaves] == ["idle"] * 2, 60.0)
+            assert len([*Path(folder).glob("mpiexec.*/ompi.*")]) == 2
+            assert len([*Path(folder).iterdir()]) == 2
+        assert [*Path(folder).iterdir()] == []
 
 
 def test_a_machine_without_mpiexec_is_told_at_once(
