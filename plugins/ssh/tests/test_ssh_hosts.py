@@ -70,7 +70,8 @@ def test_a_line_that_starts_python_is_run_by_bash_whatever_the_login_shell(
     person: Person, daemons: Daemons, there: Sshd, make_slave: MakeSlave, shell: str
 ) -> None:
     user = daemons.add_user(shell, PROFILES[shell])
-    line = """what="that's it"; echo "$what: \\$5!" >&2; export WHAT="$what"; python3"""
+    python = "python{}.{}".format(*sys.version_info)
+    line = f"""what="that's it"; echo "$what: \\$5!" >&2; export WHAT="$what"; {python}"""
     with Manager() as manager:
         manager.add_slave(make_slave(log_in_as(user, person, there), python=line))
         context = manager.get_context()
