@@ -17,7 +17,7 @@ certificates=/etc/ssl/certs/ca-certificates.crt
 
 # Make the tree, whole or not at all. An archive's copy may be older than it promises to be.
 make_tree() {
-    local suite=$1 tree=$2 packages=python3,python3-venv,ca-certificates,iproute2,procps
+    local suite=$1 tree=$2 packages=python3,python3-venv,git,ca-certificates,iproute2,procps
     command -v mmdebstrap > /dev/null || apt-get install -y --no-install-recommends mmdebstrap
     rm -rf "$tree.new"
     mmdebstrap --quiet --variant=minbase --include="$packages" \
@@ -79,9 +79,12 @@ flock --nonblock 9 || { echo "waiting for another run in $tree" && flock 9; }
 copy_checkout "$tree"
 inside=(unshare --mount --pid --fork --kill-child --propagation private "$this" --inside "$tree")
 "${inside[@]}" bash -euc '
-    command -v "$PYTHON" > /dev/null || {
+    missing=()
+    command -v "$PYTHON" > /dev/null || missing+=("$PYTHON" "$PYTHON-venv")
+    command -v git > /dev/null || missing+=(git)  # in a tree that an earlier version made
+    ((${#missing[@]} == 0)) || {
         apt-get -qq update
-        apt-get -qq install -y --no-install-recommends "$PYTHON" "$PYTHON-venv"
+        apt-get -qq install -y --no-install-recommends "${missing[@]}"
     }
     for user in $(grep -o "^imptests[0-9]*" /etc/passwd); do userdel "$user"; done # of a killed run
     echo "$("$PYTHON" -VV), $(openssl version)"
