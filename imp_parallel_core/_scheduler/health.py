@@ -64,9 +64,18 @@ def take_up(board: Board, slave: ScheduledSlave) -> None:
 
 
 def take_up_if_needed(board: Board) -> None:
-    """A slave is set aside only while others work."""
-    if not _has_healthy(board):
-        for slave in list(board.aside.values()):
+    """A slave is set aside only while others do its work: that of each context.
+
+    Where a context's set-up has failed on all others, its tasks would only wait.
+    """
+    needing = [
+        context.id
+        for context in board.contexts.values()
+        if context.has_startable(board.policy) and not _has_healthy(board, context.id)
+    ]
+    is_needed = not _has_healthy(board)
+    for slave in list(board.aside.values()):
+        if is_needed or any(id not in slave.excluded for id in needing):
             take_up(board, slave)
 
 
@@ -126,8 +135,12 @@ def next_retry(
     return None
 
 
-def _has_healthy(board: Board) -> bool:
-    return any(_is_there(slave) and not slave.killed for slave in board.slaves.values())
+def _has_healthy(board: Board, context: int = 0) -> bool:
+    """Whether a slave works on which nothing has died, and a context's set-up, if one is given."""
+    return any(
+        _is_there(slave) and not slave.killed and context not in slave.excluded
+        for slave in board.slaves.values()
+    )
 
 
 def _is_tested(slave: ScheduledSlave) -> bool:

@@ -432,6 +432,13 @@ class Ledger:
                 "slaves are set aside, and no other works"
             )
         for id, slave in slaves:
+            for context, its in self.contexts.items() if slave.is_aside else ():
+                if context not in slave.failed and self._may_start(id, its, held):
+                    assert any(
+                        known.is_there and not known.killed and context not in known.failed
+                        for _, known in slaves
+                    ), "tasks wait for slaves that are set aside, and no other may run them"
+        for id, slave in slaves:
             if slave.may_be_sent_work and not slave.items:
                 startable = {
                     context

@@ -845,6 +845,22 @@ def test_no_slave_is_set_aside_if_tasks_die_on_all() -> None:
     assert not any(cluster.ledger.slaves[slave.id].is_aside for slave in slaves)
 
 
+def test_a_slave_is_not_aside_for_a_context_whose_set_up_has_failed_on_all_others() -> None:
+    cluster, _, (bad, good) = cluster_with_setup(2, tasks=20)
+    deaths_in_a_row(cluster, bad, 3)
+    assert cluster.ledger.slaves[bad.id].is_aside
+    while good.items:
+        cluster.finish_item(good)
+    another = cluster.open_context()
+    (task,) = cluster.add_tasks(another, 1)
+    cluster.exchange()
+    cluster.finish_item(good, fails=True)  # its set-up
+    assert not cluster.ledger.slaves[bad.id].is_aside
+    cluster.exchange()
+    cluster.finish_item(bad, fails=True)
+    assert cluster.ledger.outcomes[task.id].kind is OutcomeKind.SETUP_FAILED
+
+
 def test_slaves_that_were_set_aside_work_when_no_other_is_left() -> None:
     cluster, _, (bad, good) = cluster_with_setup(2, tasks=20)
     deaths_in_a_row(cluster, bad, 3)
