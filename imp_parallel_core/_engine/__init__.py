@@ -9,7 +9,7 @@ Read :mod:`.engine` first, with :mod:`.ending`, then :mod:`.context_requests` (w
 threads ask of it for one context), :mod:`.performer` (how each action is performed), :mod:`.inbox`
 (where outcomes wait for the user's threads), :mod:`.waiter` (how a thread waits for one),
 :mod:`.readers` (what the engine does for such threads), :mod:`.served_context` (what the engine
-knows of a context), :mod:`.observers` (the thread that calls observers) and :mod:`.witness` (what
+knows of a context), :mod:`.observers` (which calls each :mod:`.observer`) and :mod:`.witness` (what
 these are told; :mod:`.telling` tells it, with :mod:`.first_lines` of errors). :mod:`.progress` is
 what the ``repr`` of a context shows, :mod:`.slave_list` what ``Manager.slaves`` returns, and
 :mod:`.vain_waits` tells those who wait in vain why.

@@ -1,22 +1,25 @@
-"""Tells observers what happens, in a thread of their own: they never delay or disturb a run."""
+"""Tells observers what happens, each in a thread of its own: they never delay or disturb a run.
+
+Nor do they delay each other: one that is slow or hangs misses events itself, and no other does.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from .._errors import Error
-from .._printable import printable
+from .observer import Observer
 
 if TYPE_CHECKING:
     from .._plugins.events import Event
 
 _logger = logging.getLogger("imp_parallel.observers")
 _QUEUE_LIMIT = 100_000  # events, and tasks in them
-_PAUSE_S = 0.05  # between two calls: to wake another thread for each event costs more than the rest
+_HANGING_S = 10.0
 _CLOSE_S = 2.0
 
 
@@ -28,18 +31,16 @@ class Observers:
     """
 
     def __init__(self, observers: Iterable[tuple[str, Callable[..., None]]]) -> None:
-        self._observers = list(observers)
-        self._events: list[Event] = []
-        self._queued = 0  # how many events these are, and tasks in them
-        self._missed = self._missed_tasks = 0
-        self._changed = threading.Condition()
-        self._is_closing = False
-        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._is_closing = threading.Event()
+        self._observers = [
+            Observer(name, observe, self._lock, self._is_closing) for name, observe in observers
+        ]
+        self._told = self._observers  # those that have not failed
+        for observer in self._observers:
+            self._start(partial(self._run, observer), f" {observer.name}")
         if self._observers:
-            self._thread = threading.Thread(
-                target=self._deliver, name="imp_parallel observers", daemon=True
-            )
-            self._thread.start()
+            self._start(self._watch, "s")
 
     def __bool__(self) -> bool:
         """Whether anybody listens; if not, events need not even be made."""
@@ -53,56 +54,82 @@ class Observers:
             tasks: for how many tasks it has entries.
             outcomes: how many tasks' outcomes are in it.
         """
-        with self._changed:
-            if self._queued >= _QUEUE_LIMIT:
-                self._missed += 1
-                self._missed_tasks += outcomes
-                return
-            if self._missed:
-                self._events.append(self._say_missed(event.at))
-            if not self._events:
-                self._changed.notify()
-            self._events.append(event)
-            self._queued += 1 + tasks
+        with self._lock:
+            for observer in self._told:
+                if observer.queued >= _QUEUE_LIMIT and not _is_last(event):
+                    observer.miss(outcomes)
+                    continue
+                if observer.missed:
+                    observer.say_missed(event.at)
+                if not observer.events:
+                    observer.changed.notify()
+                observer.events.append(event)
+                observer.queued += 1 + tasks
 
     def close(self) -> None:
-        """Deliver what is queued, within two seconds, and end the thread."""
-        with self._changed:
-            self._is_closing = True
-            self._changed.notify()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(_CLOSE_S)
+        """Let all observers take what is left, within two seconds in all; name those that do not.
 
-    def _deliver(self) -> None:
-        while True:
-            with self._changed:
-                while not self._events and not self._is_closing:
-                    self._changed.wait()
-                events, self._events = self._events, []
-                self._queued = 0
-                if self._missed:
-                    events.append(self._say_missed(time.monotonic()))
-            if not events:
-                return
-            self._call(events)
-            with self._changed:
-                self._changed.wait_for(lambda: self._is_closing, _PAUSE_S)
+        A KeyboardInterrupt is raised only afterwards, unless a second one comes.
+        """
+        self._is_closing.set()
+        with self._lock:
+            for observer in self._observers:
+                observer.changed.notify()
+        deadline = time.monotonic() + _CLOSE_S
+        try:
+            self._join(deadline)
+        except KeyboardInterrupt:
+            self._join(deadline)
+            raise
 
-    def _say_missed(self, at: float) -> Event:
-        from .._plugins.events import EventsMissed
+    def _start(self, run: Callable[[], None], name: str) -> None:
+        threading.Thread(target=run, name=f"imp_parallel observer{name}", daemon=True).start()
 
-        missed, self._missed = self._missed, 0
-        tasks, self._missed_tasks = self._missed_tasks, 0
-        return EventsMissed(at, missed, tasks)
+    def _run(self, observer: Observer) -> None:
+        observer.run()
+        observer.has_ended.set()
+        with self._lock:
+            self._told = [one for one in self._told if one is not observer]
+            observer.events = []
 
-    def _call(self, events: Sequence[Event]) -> None:
-        for name, observe in list(self._observers):
-            try:
-                observe(events=events)
-            except (OSError, Error) as problem:  # such as a full disk; a traceback says no more
-                text = "observer %s failed, and is not called again; the run goes on: %s"
-                _logger.error(text, name, printable(str(problem)))  # noqa: TRY400 - as said above
-                self._observers.remove((name, observe))
-            except BaseException:  # a plugin's
-                _logger.exception("observer %s failed, and is not called again", name)
-                self._observers.remove((name, observe))
+    def _join(self, deadline: float) -> None:
+        late = []
+        for observer in self._observers:
+            if observer.thread == threading.get_ident():
+                continue  # it closes the Manager
+            # a KeyboardInterrupt in Thread.join makes Python 3.11 take the thread for ended
+            if not observer.has_ended.wait(max(deadline - time.monotonic(), 0.0)):
+                late.append(observer.name)
+        if late:
+            text = "observers that may lack the end of the run, as they did not take it in %g s: %s"
+            _logger.warning(text, _CLOSE_S, ", ".join(late))
+
+    def _watch(self) -> None:
+        """Name each observer that is in a call for too long, once."""
+        named: set[Observer] = set()
+        pause_s = _HANGING_S
+        while not self._is_closing.wait(pause_s):
+            now = time.monotonic()
+            pause_s = _HANGING_S
+            for observer in self._observers:
+                called_at = observer.called_at
+                if called_at is None or observer in named:
+                    continue
+                left_s = called_at + _HANGING_S - now
+                if left_s > 0:
+                    pause_s = min(pause_s, left_s)
+                    continue
+                named.add(observer)
+                _logger.warning(
+                    "observer %s has been in a call for %g s: it is told nothing more until that "
+                    "returns, and misses events if that takes long. The run and other observers "
+                    "go on.",
+                    *(observer.name, _HANGING_S),
+                )
+
+
+def _is_last(event: Event) -> bool:
+    """Whether this is the event that each observer is to get, however slow it is."""
+    from .._plugins.events import RunEnded
+
+    return isinstance(event, RunEnded)

@@ -47,7 +47,7 @@ class RunEnded(Event):
 
 @dataclass(frozen=True)
 class EventsMissed(Event):
-    """The observers were too slow: events were left out here.
+    """This observer was too slow: events were left out here, for this observer alone.
 
     Attributes:
         count: how many.

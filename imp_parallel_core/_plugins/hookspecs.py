@@ -63,7 +63,8 @@ def imp_parallel_observe(events: Sequence[Event]) -> None:
 
     Called in a thread of its own, 20 times in a second at most, and never at the same time twice;
     for the last time while the Manager is closed. An observer that raises is reported
-    once and not called again. An observer that is slow misses events, and is told how many.
+    once and not called again. An observer that is slow misses events, and is told how many; other
+    observers do not notice.
     """
 
 
