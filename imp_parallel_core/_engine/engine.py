@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .._wire.stream import Stream
     from .context_requests import ContextRequests
     from .served_context import ServedContext
+    from .telling import Telling
     from .witness import Witness
 
 _logger = logging.getLogger("imp_parallel.engine")
@@ -169,14 +170,22 @@ class Engine:
         self._loop.stop()
         if threading.current_thread() is self._loop:
             return
-        deadline = time.monotonic() + _CLOSE_S
-        self._loop.join(_CLOSE_S)
-        busy = self._fleet.join(deadline)
-        if busy:
-            _logger.warning("still ending after %g s: %s", _CLOSE_S, ", ".join(busy))
-        if self._witness is not None:
-            self._witness.telling.run_ended()
-        self._observers.close()
+        try:
+            deadline = time.monotonic() + _CLOSE_S
+            self._loop.join(_CLOSE_S)
+            busy = self._fleet.join(deadline)
+            if busy:
+                _logger.warning("still ending after %g s: %s", _CLOSE_S, ", ".join(busy))
+        finally:  # a Ctrl-C may have cut that short, and observers may hold the terminal
+            if self._witness is not None:
+                self._tell_end(self._witness.telling)
+
+    def _tell_end(self, telling: Telling) -> None:
+        try:
+            self._loop.join(_CLOSE_GRACE_S)  # what it tells comes before the last event
+        finally:
+            telling.run_ended()
+            self._observers.close()
 
     def forked(self) -> None:
         """Give everything up: this process is a forked child, and the parent goes on."""

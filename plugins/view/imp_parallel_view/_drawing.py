@@ -123,7 +123,8 @@ def tasks_line(model: RunModel, now: float) -> Text:
     if running:
         parts.append(Text(f"{running:,} running"))
     if waiting := max(total.left - running, 0):
-        parts.append(Text(f"{waiting:,} waiting", "dim"))
+        words = "waiting" if model.ended_at is None else "without an outcome"
+        parts.append(Text(f"{waiting:,} {words}", "dim"))
     per_s, left_s = model.rate_per_s(now), model.left_s(now)
     if per_s is not None:
         parts.append(Text(rate(per_s), "dim"))

@@ -135,10 +135,12 @@ class RunModel:
     def left_s(self, now: float) -> float | None:
         """Return how long the tasks take that have been added so far; None: it can't be said.
 
-        Tasks of different contexts may take very different times, so it can't be said as long as
-        one that has tasks left has not got on.
+        Nothing comes any more once the run has ended. Tasks of different contexts may take very
+        different times, so it can't be said as long as one that has tasks left has not got on.
         """
         longest = None
+        if self.ended_at is not None:
+            return None
         for each in self.contexts.values():
             if each.left:
                 per_s = each.pace.per_s(now)

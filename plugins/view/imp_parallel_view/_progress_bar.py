@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, TextIO, TypeVar
@@ -14,6 +16,7 @@ from imp_parallel_core import Event, RunBegan, RunEnded, hookimpl
 from ._model import RunModel
 from ._streams import is_terminal
 
+_STOP_S = 2.0  # for a terminal that takes no text
 _Drawn = TypeVar("_Drawn")
 
 
@@ -46,7 +49,9 @@ class ProgressBar:
         self._lock = threading.Lock()
         self._one_run = threading.Lock()
         self._model = RunModel()
-        self._shown: _Display | None = None
+        self._shown = _Shown()
+        # made before any Manager has the bar, and so called after that Manager is closed
+        weakref.finalize(self, self._shown.stop_at_exit)
 
     @hookimpl
     def imp_parallel_observe(self, events: Sequence[Event]) -> None:
@@ -62,13 +67,10 @@ class ProgressBar:
         if not self._one_run.acquire(blocking=False):  # each Manager calls this in its own thread
             raise RuntimeError("a ProgressBar shows one run at a time: give each Manager its own")
         self._model = RunModel()
-        self._shown = self._new_display()
-        self._shown.start()
+        self._shown.start(self._new_display())
 
     def _end(self) -> None:
-        shown, self._shown = self._shown, None
-        if shown is not None:
-            shown.stop()
+        if self._shown.stop():
             self._one_run.release()
 
     def _new_display(self) -> _Display:
@@ -97,6 +99,39 @@ class _Display(Protocol):
 
     def stop(self) -> None:
         """Draw it for the last time."""
+
+
+class _Shown:
+    """What shows the run that goes on: it is stopped at the end of the run, which may come late.
+
+    A Ctrl-C can end the closing of a Manager, and another the waiting for its observers. Then the
+    interpreter may end first, and must not leave text of the script unseen.
+    """
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._display: _Display | None = None
+        self._changing = threading.Lock()
+
+    def start(self, display: _Display) -> None:
+        """Begin to show a run."""
+        with self._changing:
+            display.start()
+            self._display = display
+
+    def stop(self) -> bool:
+        """Show it no more; return whether it was shown."""
+        with self._changing:
+            display, self._display = self._display, None
+            if display is not None:
+                display.stop()
+            return display is not None
+
+    def stop_at_exit(self) -> None:
+        """Stop, or wait for another thread to do so; not in a fork, which has no such thread."""
+        if os.getpid() == self._process and self._changing.acquire(timeout=_STOP_S):
+            self._changing.release()
+            self.stop()
 
 
 class _LastLine:

@@ -103,7 +103,9 @@ class _Block:
 
     def start(self) -> None:
         """Draw the block for the first time."""
-        self._live.start()
+        with self._console:
+            self._live.start()
+            self._console.show_cursor()  # whatever ends the script, the cursor is there
         self._undo.enter_context(printed_above(self._text))
         self._thread.start()
 
@@ -116,15 +118,23 @@ class _Block:
             self._live.refresh()
 
     def stop(self) -> None:
-        """Draw the block for the last time, and leave it there."""
+        """Draw the block for the last time, and leave it there.
+
+        The script gets its streams back whatever happens, such as that the terminal is gone.
+        """
         self._is_stopping.set()
-        self._thread.join()
-        self._undo.close()
-        self._show_text()
-        self._live.refresh()
-        self._live.stop()
-        self._console.file.write(self._text.end())
-        self._console.file.flush()
+        try:
+            self._thread.join()
+            self._undo.close()
+            self._show_text()
+            self._live.refresh()
+        finally:
+            self._undo.close()
+            try:
+                self._live.stop()
+            finally:
+                self._console.file.write(self._text.end())
+                self._console.file.flush()
 
     def _redraw(self) -> None:
         """Show what is printed ten times a second, and how things are then half as often."""
@@ -134,7 +144,9 @@ class _Block:
             with self._console:  # one write for both
                 self._show_text()
                 if is_due:
+                    self._console.show_cursor(False)  # which the drawing would show all over
                     self._live.refresh()
+                    self._console.show_cursor()
 
     def _show_text(self) -> None:
         with self._showing:  # the script's thread shows text as well, if it writes much

@@ -76,6 +76,11 @@ class Terminal:
             shown = [*above, *self._screen.display]
         return [line.rstrip() for line in shown]
 
+    def shows_cursor(self) -> bool:
+        """Return whether the cursor can be seen."""
+        with self._lock:
+            return not self._screen.cursor.hidden
+
     def wait_for(self, is_there: Callable[[str], bool], limit_s: float = 40.0) -> str:
         """Return the text of the terminal as soon as something is there."""
         deadline = time.monotonic() + limit_s

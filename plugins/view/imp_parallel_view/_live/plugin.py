@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import json
@@ -68,6 +69,7 @@ class Live:
         unready.chmod(0o600)  # (nobody else can enter the folder meanwhile)
         self._listener.listen(8)
         unready.replace(self._path)
+        atexit.register(self._remove)  # if the end is never told
         self._thread = threading.Thread(
             target=self._answer, args=[self._listener], name="imp_parallel live", daemon=True
         )
@@ -77,11 +79,17 @@ class Live:
         listener, self._listener = self._listener, None
         if listener is None or self._path is None or self._thread is None:
             return
-        self._path.unlink(missing_ok=True)
+        self._remove()
+        atexit.unregister(self._remove)
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)  # which wakes the thread
         self._thread.join(_SEND_S)
         listener.close()
+
+    def _remove(self) -> None:
+        """Remove the socket, unless this process is a fork of the script."""
+        if self._path is not None and self._path.name.startswith(f"{os.getpid()}-"):
+            self._path.unlink(missing_ok=True)
 
     def _answer(self, listener: socket.socket) -> None:
         facts = {
