@@ -11,8 +11,8 @@ and :mod:`.unpicklable` tells what can't travel). :mod:`.results` takes outcomes
 :mod:`.opening` and :mod:`.failed_tasks` turn them into values and errors;
 :mod:`.failed_call` makes a call that has failed again, also for the command ``imp-parallel``, with
 :mod:`.saving`.
-:mod:`.live_output` shows what slaves print, as :mod:`.output_lines`, and :mod:`.calls` takes apart
-what travels in the place of a task.
+:mod:`.live_output` shows what slaves print, as :mod:`.output_lines`, by way of a
+:mod:`.live_folder`, and :mod:`.calls` takes apart what travels in the place of a task.
 :mod:`.executor` is the interface of ``concurrent.futures``, with :mod:`.pending_futures` and
 :mod:`.interrupts`.
 :mod:`.nesting` refuses a Manager that a slave would make by importing the user's script, or that

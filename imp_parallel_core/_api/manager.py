@@ -288,6 +288,9 @@ class Manager:
     def close(self) -> None:
         """End all slaves, and wait until they have gone (some seconds at most).
 
+        With ``output="-"`` or a function, this also waits for what slaves have printed to be shown:
+        up to 30 s, and no longer than 2 s for one line. A warning says how much is not shown then.
+
         May be called twice, and from any thread; whoever waits for results gets a ClosedError.
         """
         finalizer = self._finalizer.detach()

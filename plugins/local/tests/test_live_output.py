@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from jupyter_client.manager import start_new_kernel
 
 from imp_parallel_core import LaunchError, Manager, OutputLine, TaskLostError
 from imp_parallel_core._api import live_output
+from imp_parallel_core.private_folders import MARK
 from tests.support.harness import RunScript
 from tests.support.waiting import wait_until
 
@@ -144,6 +146,153 @@ def test_in_a_notebook_lines_come_in_the_cell_that_runs_and_slaves_are_a_table(
     (context,) = run_cell("context")
     assert context["data"]["text/plain"] == "<Context notes: 2 of 2 done>"
     run_cell("manager.close()")
+
+
+def print_lines(count: int) -> None:
+    """Print lines of 10 bytes."""
+    for number in range(count):
+        print(f"{number:09}")
+
+
+def test_what_is_left_at_the_end_is_shown_as_long_as_lines_are_taken(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_output, "_STUCK_S", 1.0)
+    heard = Heard()
+
+    def take(line: OutputLine) -> None:
+        time.sleep(0.03)
+        heard(line)
+
+    with Manager(output=take) as manager:
+        manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        context.add_task(print_lines, 100)
+        list(context.get_results())
+    assert heard.of(0) == [f"{number:09}" for number in range(100)]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+def test_a_warning_says_how_much_is_not_shown_in_the_time_that_there_is(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, hangs: bool
+) -> None:
+    monkeypatch.setattr(live_output, "_STUCK_S", 1.0 if hangs else 60.0)
+    monkeypatch.setattr(live_output, "_LAST_S", 60.0 if hangs else 1.0)
+    came, may_go = threading.Event(), threading.Event()
+
+    def take(line: OutputLine) -> None:
+        came.set()
+        may_go.wait(60.0 if hangs else 0.5)
+
+    try:
+        with Manager(output=take) as manager:
+            manager.add_slave(LocalSlave())
+            context = manager.get_context()
+            context.add_task(print_lines, 200)
+            list(context.get_results())
+            assert came.wait(30)
+            began_at = time.monotonic()
+        assert time.monotonic() - began_at < 20
+    finally:
+        may_go.set()
+    (record,) = caplog.records
+    found = re.search(r"not shown: about ([\d,]+) bytes of slave 0\.", record.getMessage())
+    assert found is not None, record.getMessage()
+    assert 1800 < int(found[1].replace(",", "")) <= 2100
+    assert "close waited 1 s for the rest" in record.getMessage()
+
+
+def test_after_an_interrupt_of_the_script_nobody_waits_long_for_lines(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_output, "_STUCK_S", 0.5)
+
+    def interrupt() -> None:
+        with Manager(output=lambda line: time.sleep(0.1)) as manager:
+            manager.add_slave(LocalSlave())
+            context = manager.get_context()
+            context.add_task(print_lines, 2000)
+            list(context.get_results())
+            raise KeyboardInterrupt
+
+    began_at = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert time.monotonic() - began_at < 20
+    (record,) = caplog.records
+    assert "not shown" in record.getMessage()
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_a_function_that_would_end_its_thread_is_reported_once_and_not_called_again(
+    kind: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[OutputLine] = []
+
+    def leave(line: OutputLine) -> None:
+        calls.append(line)
+        raise kind
+
+    with Manager(output=leave) as manager:
+        manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        context.add_task(print_lines, 20)
+        list(context.get_results())
+    assert len(calls) == 1
+    (record,) = caplog.records
+    assert "is not called again" in record.getMessage()
+    assert record.exc_info is not None
+    assert record.exc_info[0] is kind
+
+
+NEVER_CLOSED = """
+import os
+from imp_parallel_core import Manager
+from imp_parallel_local import LocalSlave
+
+manager = Manager(output="-")
+manager.add_slave(LocalSlave())
+context = manager.get_context()
+context.add_task(int)
+list(context.get_results())
+print("here", flush=True)
+input()
+"""
+
+
+def folders_in(folder: Path) -> set[str]:
+    """Return the names of the private folders for output."""
+    return {path.name for path in folder.iterdir() if path.name.startswith(".imp_parallel-output")}
+
+
+def test_the_folder_that_a_killed_script_leaves_is_removed_by_a_later_run_there(
+    tmp_path: Path, start_script: RunScript
+) -> None:
+    scripts, folders = [], list[set[str]]()
+    for _ in range(3):
+        before = folders_in(tmp_path)
+        script = start_script(NEVER_CLOSED, stdin=subprocess.PIPE)
+        assert script.stdout is not None
+        assert script.stdout.readline() == "here\n"
+        scripts.append(script)
+        folders.append(folders_in(tmp_path) - before)
+    in_use, killed, elsewhere = folders
+    for script in scripts[1:]:
+        script.kill()
+        script.communicate()
+    (name,) = elsewhere
+    mark = tmp_path / name / MARK
+    mark.write_text(f"{name}\nanother-machine\n")
+    assert folders_in(tmp_path) == in_use | killed | elsewhere
+    with Manager(output=Heard()) as manager:
+        manager.add_slave(LocalSlave())
+        context = manager.get_context()
+        context.add_task(int)
+        list(context.get_results())
+    assert folders_in(tmp_path) == in_use | elsewhere
+    scripts[0].communicate("go on\n", timeout=50)
+    assert folders_in(tmp_path) == elsewhere
 
 
 def test_a_function_that_hangs_or_fails_costs_nothing_but_lines(
