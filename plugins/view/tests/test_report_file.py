@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_report import command, small_run, write_record
+from test_report import command, write_record
+from view_runs import small_run
 
 
 def without_room(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -5,5 +5,6 @@ of each task what a report needs, in columns; :mod:`.idleness` finds out why sla
 :mod:`.timeline` makes of that what the page draws, of bounded size however many tasks there were,
 and :mod:`.statistics` what it says in numbers. :mod:`.charts` draws the charts that never change,
 as SVG, and :mod:`.tables` writes the tables. :mod:`.page` puts all into one file, with ``page.css``
-and ``page.js``. :mod:`.perfetto` writes a trace instead. All of them but the command are pure.
+and ``page.js``. :mod:`.perfetto` writes a trace instead, whose slices :mod:`.rows` keeps apart. All
+of them but the command are pure.
 """

@@ -24,7 +24,10 @@ from imp_parallel_core import (
 from .._model import RunModel
 from .._slaves import Doing
 
-OUTCOMES = ("value", "raised", "lost", "set-up failed", "cancelled", "another")
+OUTCOMES = (
+    *("value", "raised", "lost", "memory exceeded", "set-up failed", "cancelled"),
+    "another",
+)
 VALUE, CANCELLED = OUTCOMES.index("value"), OUTCOMES.index("cancelled")
 
 
