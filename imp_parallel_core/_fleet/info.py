@@ -32,7 +32,7 @@ class SlaveInfo:
         name: what messages call it.
         description: the repr of what was given to ``add_slave``.
         state: one of launching, queued, connected, idle, setting up, working, suspected,
-            reconnecting, paused (a batch system will stop it, or has), set aside (task after task
+            reconnecting, paused (it is stopped, or will be), set aside (task after task
             has died on it), leaving, gone.
         state_s: for how long it has been in this state, in seconds.
         detail: more about the state: a batch system's reason, how it was lost.

@@ -175,6 +175,15 @@ class _Reports(LaunchReports):
 
         self._post(tell)
 
+    def poll_failed(self, indices: Sequence[int], trouble: str) -> None:
+        def tell() -> None:
+            now = time.monotonic()
+            for index in indices:
+                record = self._records[index]
+                self._perform(record, record.life.poll_failed(self._launch, trouble, now))
+
+        self._post(tell)
+
     def explained(
         self,
         index: int,

@@ -9,6 +9,9 @@ from .._explained import explained
 from .._light_typing import NamedTuple
 from .._plugins.launch import LaunchPhase, LaunchState
 
+SUSPENDED = "suspended"
+"""What the detail of a slave begins with whose process is stopped."""
+
 _NEVER = float("inf")
 
 
@@ -28,12 +31,13 @@ class Launching:
         connect_s: how long the launch may say nothing, and then the slave run without connecting.
     """
 
-    __slots__ = ("_connect_by", "_connect_s", "_states_by", "detail", "is_queued", "number")
+    __slots__ = ("_connect_by", "_connect_s", "_detail", "_states_by", "number", "phase", "trouble")
 
     def __init__(self, number: int, connect_s: float) -> None:
         self.number = number
-        self.is_queued = False
-        self.detail = ""  # what it says of the slave
+        self.phase: LaunchPhase | None = None  # how far the slave has come, as the launch says
+        self.trouble = ""  # why the launch can't say how the slave is now
+        self._detail = ""  # what it says of the slave
         self._connect_s = connect_s
         self._states_by = _NEVER  # when it must have said how the slave is
         self._connect_by = _NEVER  # when the slave, which runs, must have connected
@@ -45,12 +49,19 @@ class Launching:
     def note(self, state: LaunchState, now: float) -> None:
         """The launch has said that the slave waits, runs, or is suspended."""
         self._states_by = _NEVER
-        self.is_queued = state.phase is LaunchPhase.QUEUED
-        self.detail = state.detail
+        self.phase = state.phase
+        self._detail = state.detail
+        if state.phase is LaunchPhase.SUSPENDED and not state.detail.startswith(SUSPENDED):
+            self._detail = f"{SUSPENDED}: {state.detail}" if state.detail else SUSPENDED
         if state.phase is not LaunchPhase.RUNNING:
             self._connect_by = _NEVER
         elif self._connect_by == _NEVER:
             self._connect_by = now + self._connect_s
+
+    @property
+    def detail(self) -> str:
+        """What the launch says of the slave, and why it can't say more."""
+        return "; ".join(text for text in (self._detail, self.trouble) if text)
 
     @property
     def look_at(self) -> float:

@@ -86,6 +86,12 @@ class SlaveLife(LifeState):
                 self.launching.note(state, now)
         return self.flush(now)
 
+    def poll_failed(self, launch: int, trouble: str, now: float) -> Actions:
+        """The launch can't be asked for the slave's state; "" when it can be again."""
+        if launch == self.launching.number:
+            self.launching.trouble = trouble
+        return self.flush(now)
+
     def launch_failed(self, launch: int, why: str, now: float) -> Actions:
         """The plugin could not launch the slave."""
         if launch == self.launching.number and self.stage is not Stage.GONE:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 
 from .._light_typing import NamedTuple
+from .._plugins.launch import LaunchPhase
 from .actions import Changed, EndSession, LifeAction, LookAt, Release, Warn
 from .launching import Launching
 from .session_state import NEVER, SessionState
@@ -31,6 +32,12 @@ class SlaveState(enum.Enum):
     PAUSED = "paused"
     LEAVING = "leaving"
     GONE = "gone"
+
+
+_LAUNCHING_STATES: dict[LaunchPhase | None, SlaveState] = {
+    LaunchPhase.QUEUED: SlaveState.QUEUED,
+    LaunchPhase.SUSPENDED: SlaveState.PAUSED,
+}
 
 
 class Stage(enum.Enum):
@@ -179,8 +186,8 @@ class LifeState:
         if self.stage is Stage.GONE:
             return SlaveState.GONE, self.how_it_went
         if self.stage is Stage.LAUNCHING:
-            is_queued = self.launching.is_queued
-            state = SlaveState.QUEUED if is_queued else SlaveState.LAUNCHING
+            phase = self.launching.phase
+            state = _LAUNCHING_STATES.get(phase, SlaveState.LAUNCHING)
             return state, self.launching.detail
         if session is None:
             return self.state, self.detail  # as they were when it ended

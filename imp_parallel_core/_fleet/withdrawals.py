@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._light_typing import NamedTuple
-from .state import SlaveState
+from .state import Stage
 
 if TYPE_CHECKING:
     from .fleet import Fleet
@@ -93,8 +93,8 @@ class Withdrawals:
             count = self._surplus.look(len(waiting), self._demand(), now, timeout_s)
             if count:  # the last ones: they start last
                 self._fleet.withdraw(waiting[-count:])
-        not_started = (SlaveState.LAUNCHING, SlaveState.QUEUED)
+        not_started = (Stage.LAUNCHING, Stage.ENDING)
         records = self._fleet.records.values()
-        self._is_looking = any(record.life.state in not_started for record in records)
+        self._is_looking = any(record.life.stage in not_started for record in records)
         if self._is_looking:
             self._call_at(now + _LOOK_S, self._look)

@@ -44,6 +44,8 @@ class Answers:
         self._reminders: dict[str, Reminder] = {}
         self.trouble = ""
         """Why it does not say how a slave is, if it does not."""
+        self.poll_failure = ""
+        """Why it could not be asked how slaves are, the last time; "" if it could."""
 
     def poll(self, launch: Launch) -> Mapping[int, LaunchState]:
         """Return the state of each slave, as it was last known."""
@@ -70,7 +72,7 @@ class Answers:
             words, _ = without_keys(described(problem, package_of(type(launch).__module__)))
             text = printable(words)
             if question == "poll":
-                self.trouble = f"poll failed: {text}"
+                self.trouble = self.poll_failure = f"poll failed: {text}"
             if self._reminders.setdefault(question, Reminder()).remind(failures):
                 _logger.warning(
                     "%s: %s failed: %s (%d in a row; it is asked again)",
@@ -80,7 +82,7 @@ class Answers:
         self._failures.pop(question, None)
         self._reminders.pop(question, None)
         if question == "poll":
-            self.trouble = "poll() does not say how this slave is"
+            self.trouble, self.poll_failure = "poll() does not say how this slave is", ""
         return answer
 
 

@@ -26,6 +26,9 @@ class LaunchReports:
     def launch_state(self, index: int, state: LaunchState) -> None:
         """What the launch knows of a slave that has not connected has changed."""
 
+    def poll_failed(self, indices: Sequence[int], trouble: str) -> None:
+        """The launch can't say how these slaves are, and why; "" when it can again."""
+
     def explained(
         self,
         index: int,

@@ -71,6 +71,7 @@ class LaunchWatch(threading.Thread):
         self._requests: queue.SimpleQueue[Callable[[Launch], None] | None] = queue.SimpleQueue()
         self._unconnected = {bootstrap.index for bootstrap in bootstraps}
         self._states: dict[int, LaunchState] = {}  # as they were last reported
+        self._poll_failure = ""  # likewise
         self._calls = Calls()
         self._answers = Answers(self.what, self._calls)
         self._delays = Delays(bootstraps)
@@ -248,6 +249,9 @@ class LaunchWatch(threading.Thread):
                 self._delays.note(index, time.monotonic(), is_running=is_running)
                 self._reports.launch_state(index, state)
         answers = self._answers
+        if answers.poll_failure != self._poll_failure:
+            self._poll_failure = answers.poll_failure
+            self._reports.poll_failed(sorted(self._unconnected), self._poll_failure)
         self._delays.tell(time.monotonic(), lambda index: answers.log_tail(launch, index))
         awaited = () if self._connected else self._unconnected
         is_told = bool(getattr(launch, "reminds_of_queue", False))

@@ -40,6 +40,13 @@ class QueuedLaunch(QuietLaunch):
         return {0: LaunchState(LaunchPhase.QUEUED, "no host is free")}
 
 
+class MuteLaunch(QuietLaunch):
+    """A launch that can't say how its slave is."""
+
+    def poll(self) -> Mapping[int, LaunchState]:
+        raise OSError("no route")
+
+
 class InformedQuietLaunch(QuietLaunch):
     """One that is told which slaves are connected; its first call lasts until it may end."""
 
@@ -185,6 +192,15 @@ def test_what_a_launch_reports_comes_into_the_life_of_its_slave(scene: Scene) ->
     life.question = None
     scene.take_report()
     assert life.stage is Stage.LAUNCHING  # nobody has asked that question
+
+
+def test_that_a_launch_can_not_be_asked_is_the_detail_of_its_slave(scene: Scene) -> None:
+    scene.launch_made = MuteLaunch()
+    scene.begin()
+    for _ in range(2):  # it has launched, and can't be asked
+        scene.take_report()
+    life = scene.record.life
+    assert (life.state, life.detail) == (SlaveState.LAUNCHING, "poll failed: OSError: no route")
 
 
 def test_the_reports_of_an_earlier_launch_say_nothing_about_a_later_one(scene: Scene) -> None:

@@ -68,6 +68,38 @@ def test_a_slave_that_waits_in_a_queue_waits_as_long_as_it_takes(slave: Performe
     assert (slave.state(), slave.life.detail) == (SlaveState.QUEUED, "no host is free")
 
 
+def test_a_slave_that_is_suspended_before_it_has_connected_is_shown_as_paused(
+    slave: PerformedLife,
+) -> None:
+    slave.launch_state(RUNNING)
+    slave.launch_state(SUSPENDED)
+    assert (slave.state(), slave.life.detail) == (SlaveState.PAUSED, "suspended")
+    slave.launch_state(SUSPENDED._replace(detail="by an administrator"))
+    assert slave.life.detail == "suspended: by an administrator"
+    slave.pass_time(FOR_LONG_S)
+    assert slave.stage() is Stage.LAUNCHING
+    slave.launch_state(RUNNING)
+    assert (slave.state(), slave.life.detail) == (SlaveState.LAUNCHING, "")
+    slave.connect()
+    assert slave.state() is SlaveState.IDLE
+
+
+@pytest.mark.parametrize("known", [None, QUEUED._replace(detail="no host is free")])
+def test_the_detail_of_a_slave_says_that_its_launch_can_not_be_asked(
+    slave: PerformedLife, known: LaunchState | None
+) -> None:
+    before = ""
+    if known is not None:
+        slave.launch_state(known)
+        before = known.detail
+    slave.perform(slave.life.poll_failed(slave.launch, "poll failed: no route", slave.now))
+    assert slave.life.detail == "; ".join(filter(None, [before, "poll failed: no route"]))
+    slave.perform(slave.life.poll_failed(slave.launch, "", slave.now))
+    assert slave.life.detail == before
+    slave.perform(slave.life.poll_failed(slave.launch - 1, "poll failed: late", slave.now))
+    assert slave.life.detail == before
+
+
 @pytest.mark.parametrize("state", [QUEUED, SUSPENDED])
 def test_a_slave_that_is_stopped_or_queued_again_gets_its_whole_time_when_it_runs(
     slave: PerformedLife, state: LaunchState

@@ -47,6 +47,9 @@ class Told(LaunchReports):
     def launch_state(self, index: int, state: LaunchState) -> None:
         self.reports.put(("launch_state", index, state))
 
+    def poll_failed(self, indices: Sequence[int], trouble: str) -> None:
+        self.reports.put(("poll_failed", list(indices), trouble))
+
     def explained(self, index: int, question: int, *answer: Any) -> None:
         self.reports.put(("explained", index, question, *answer))
 
@@ -199,6 +202,18 @@ def test_what_was_known_holds_on_while_a_launch_can_not_be_asked(
     *known, trouble = scene.told.next("explained")
     assert known == ["explained", 0, 7, RUNNING, "its last words", "true"]
     assert trouble.startswith(f"poll failed: {kind.__name__}: no route")
+
+
+def test_that_a_launch_can_not_be_asked_is_reported_for_those_not_connected_until_it_can(
+    scene: Scene,
+) -> None:
+    scene.watch.note_connection(1, is_connected=True)
+    wait_until(lambda: scene.watch._unconnected == {0}, what="the note")
+    scene.plugin.problem = OSError("no route")
+    assert scene.told.next("poll_failed") == ("poll_failed", [0], "poll failed: OSError: no route")
+    wait_until(partial(scene.plugin.has_been_polled, scene.plugin.polls + 3), what="polls")
+    scene.plugin.problem = None
+    assert scene.told.next("poll_failed") == ("poll_failed", [0], "")
 
 
 def test_a_slave_of_which_the_launch_does_not_speak_has_no_state_and_a_reason(
