@@ -155,11 +155,8 @@ def last_line(model: RunModel) -> str:
     parts = [f"{total.done:,} done"]
     if total.failed:
         parts.append(f"{total.failed:,} failed")
-    dropped = total.cancelled + sum(
-        max(each.added - each.ended, 0) for each in model.contexts.values()
-    )
-    if dropped:
-        parts.append(f"{dropped:,} without an outcome")
+    if without := model.without_outcome():
+        parts.append(f"{without:,} without an outcome")
     tasks = counted(sum(each.added for each in model.contexts.values()), "task")
     took = ""
     if model.began_at is not None:

@@ -113,6 +113,12 @@ class RunModel:
         total.done += unseen
         return total
 
+    def without_outcome(self) -> int:
+        """Return how many tasks have neither a value nor an error: they wait, or get none."""
+        total = self.total()
+        added = sum(each.added for each in self.contexts.values())
+        return max(added - total.done - total.failed, 0)
+
     @property
     def running(self) -> int:
         """How many tasks run now: one for each slave that works."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _STEPS = ((86400.0, "d", 3600.0, "h"), (3600.0, "h", 60.0, "min"), (60.0, "min", 1.0, "s"))
-_SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
-_KIB = 1024.0
+_SIZES = ("bytes", "kB", "MB", "GB", "TB")
+_KB = 1000.0  # as in what the core says of memory
 
 
 def duration(seconds: float) -> str:
@@ -47,13 +47,13 @@ def rate(per_s: float) -> str:
 def size(count: float) -> str:
     """Return a size in bytes with a unit.
 
-    >>> size(0), size(1536), size(300 * 1024**2)
-    ('0 bytes', '1.5 KiB', '300 MiB')
+    >>> size(0), size(1536), size(300 * 1000**2)
+    ('0 bytes', '1.5 kB', '300 MB')
     """
     power = 0
-    while round(count / _KIB**power) >= _KIB and power < len(_SIZES) - 1:
+    while round(count / _KB**power) >= _KB and power < len(_SIZES) - 1:
         power += 1
-    number = count / _KIB**power
+    number = count / _KB**power
     return (
         f"{number:.0f} {_SIZES[power]}"
         if power == 0 or number >= 9.95

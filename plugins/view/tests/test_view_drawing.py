@@ -170,5 +170,5 @@ def test_a_rate_and_a_size_are_near_the_number(number: float) -> None:
     per_s = float(text.replace(",", "")) / {"s": 1, "min": 60, "h": 3600}[unit]
     assert per_s == pytest.approx(number, rel=0.006)
     text, unit = _words.size(number * 1e6).split()
-    factor = 1024 ** ("bytes", "KiB", "MiB", "GiB", "TiB").index(unit)
+    factor = 1000 ** ("bytes", "kB", "MB", "GB", "TB").index(unit)
     assert float(text) * factor == pytest.approx(number * 1e6, rel=0.06, abs=0.5)

@@ -13,6 +13,7 @@ from .statistics import BINS_PER_DECADE, Bin, SlaveTimes
 
 WIDTH = 960
 _STEPS = 240
+_DIGIT = 7.0  # how wide one is, or a little less
 _AT_WORK = (Doing.WORKING, Doing.SETTING_UP, Doing.IDLE, Doing.STARTING, Doing.QUEUED)
 OTHERS = "others"
 """The class of what a slave may be at besides."""
@@ -34,14 +35,15 @@ def slaves_over_time(history: History, height: int = 150) -> str:
                 begin, end = each.begin - history.began_at, each.end - history.began_at
                 _spread(layers[css_class(each.doing)], begin, end, step)
     below = [0.0] * _STEPS
-    highest = max((sum(column) for column in zip(*layers.values(), strict=True)), default=0) or 1
+    most = max(sum(column) for column in zip(*layers.values(), strict=True))
+    highest = most or 1.0
     areas = []
     for name, heights in layers.items():
         above = [low + more for low, more in zip(below, heights, strict=True)]
         if any(heights):
             areas.append(_area(below, above, name, WIDTH / _STEPS, height / highest, height))
         below = above
-    label = counted(round(highest), "slave")
+    label = counted(round(most), "slave")
     return (
         f'<div class="over-time"><span>{label}</span>'
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" preserveAspectRatio="none" '
@@ -96,8 +98,8 @@ def histogram(bins: Sequence[Bin], height: int = 190) -> str:
         count = each.done + each.failed
         if count and (len(bins) <= 32 or count == highest):
             parts.append(
-                f'<text x="{at + wide / 2:.1f}" y="{up - 5:.1f}" text-anchor="middle">'
-                f"{count:,}</text>"
+                f'<text x="{_middle(at + wide / 2, f"{count:,}"):.1f}" y="{up - 5:.1f}" '
+                f'text-anchor="middle">{count:,}</text>'
             )
         bars.append(f"<g><title>{escape(title)}</title>{''.join(parts)}</g>")
     marks = [
@@ -111,6 +113,12 @@ def histogram(bins: Sequence[Bin], height: int = 190) -> str:
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="how long tasks took">'
         f"{''.join(bars)}{line}{''.join(marks)}</svg>"
     )
+
+
+def _middle(at: float, label: str) -> float:
+    """Return where the middle of a label is, of which nothing may be cut off."""
+    half = len(label) * _DIGIT / 2
+    return min(max(at, half), WIDTH - half)
 
 
 def _is_marked(seconds: float, bins: int) -> bool:

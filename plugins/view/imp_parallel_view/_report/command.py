@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,7 +31,10 @@ class Report:
         parser.add_argument("record", type=Path, help="what Record has written, such as run.jsonl")
         target = parser.add_mutually_exclusive_group()
         target.add_argument(
-            "-o", "--output", type=Path, help="the HTML file; by default RECORD with .html"
+            "-o",
+            "--output",
+            type=Path,
+            help="the HTML file; by default RECORD with .html; - for the standard output",
         )
         target.add_argument(
             "--perfetto",
@@ -47,14 +51,17 @@ class Report:
             from .perfetto import START, trace
 
             path = arguments.perfetto
-            _check(path, arguments.record, START)
-            _write(path, trace(history))
+            pieces = trace(history)
         else:
             from .page import START, page
 
             path = arguments.output or _beside(arguments.record)
-            _check(path, arguments.record, START)
-            _write(path, [page(history, reader.facts, _notes(history, reader))])
+            pieces = iter([page(history, reader.facts, _notes(history, reader))])
+        if str(path) == "-":
+            sys.stdout.buffer.writelines(piece.encode() for piece in pieces)
+            return 0
+        _check(path, arguments.record, START)
+        _write(path, pieces)
         print(printable(str(path)))
         return 0
 

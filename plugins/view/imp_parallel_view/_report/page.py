@@ -96,16 +96,15 @@ def _tiles(history: History, times: Sequence[SlaveTimes], took: Durations | None
     model = history.model
     run_s = history.ended_at - history.began_at
     total = model.total()
-    without = statistics.without_outcome(history)
-    tiles = [("took", duration(run_s), "from the Manager to its end")]
+    end = "its end" if model.ended_at is not None else "the end of the record"
+    tiles = [("took", duration(run_s), f"from the Manager to {end}")]
     added = sum(each.added for each in model.contexts.values())
     tiles.append(("tasks done", f"{total.done:,}", f"of {added:,}"))
     if total.failed:
         tiles.append(("tasks failed", f"{total.failed:,}", "see below"))
-    if without:
+    if without := model.without_outcome():
         tiles.append(("without an outcome", f"{without:,}", "not run, or dropped"))
-    lost = model.slave_counts().get(Doing.LOST, 0)
-    tiles.append(("slaves", f"{len(times):,}", f"{lost:,} lost" if lost else "none lost"))
+    tiles.append(("slaves", f"{len(times):,}", _losses(history)))
     ready = _spent(times, Doing.WORKING, Doing.SETTING_UP, Doing.IDLE)
     if ready:
         share = 100 * _spent(times, Doing.WORKING) / ready
@@ -123,6 +122,17 @@ def _tiles(history: History, times: Sequence[SlaveTimes], took: Durations | None
     return f'<div class="tiles">{"".join(shown)}</div>'
 
 
+def _losses(history: History) -> str:
+    """Return how many slaves were lost; one that is launched again may be lost several times."""
+    lost = history.model.slave_counts().get(Doing.LOST, 0)
+    losses = sum(each.what == "slave" for each in history.failures)
+    if not losses:
+        return f"{lost:,} lost" if lost else "none lost"
+    if not lost:
+        return f"{counted(losses, 'loss', 'losses')}, launched again"
+    return f"{lost:,} lost" if losses == lost else f"{lost:,} lost, {losses:,} losses in all"
+
+
 def _spent(times: Sequence[SlaveTimes], *doings: Doing) -> float:
     return sum(each.by_doing.get(doing, 0.0) for each in times for doing in doings)
 
@@ -138,7 +148,7 @@ def _timeline_section(history: History) -> str:
     ]
     contexts = list(history.model.contexts.items())[:_CONTEXTS]
     tasks = [
-        f'<span><i class="swatch" data-context="{number}"></i>{tables.text(each.name)}</span>'
+        f'<span><i class="swatch" data-context="{number}"></i>{tables.name(each.name)}</span>'
         for number, each in contexts
     ]
     states = [f'<span><i class="swatch {name}"></i>{text}</span>' for name, text in kinds]

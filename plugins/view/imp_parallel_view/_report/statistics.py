@@ -138,10 +138,3 @@ def slave_times(history: History) -> list[SlaveTimes]:
             SlaveTimes(name, slave.host, slave.tasks_done, deaths, by_doing, by_reason, last)
         )
     return times
-
-
-def without_outcome(history: History) -> int:
-    """Return how many tasks were added and have no outcome."""
-    total = sum(each.added for each in history.model.contexts.values())
-    forgotten = sum(each.ended for each in history.model.contexts.values())
-    return max(total - forgotten, 0)

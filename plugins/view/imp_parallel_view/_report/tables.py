@@ -9,7 +9,7 @@ from html import escape
 from imp_parallel_core import printable
 
 from .._slaves import Doing
-from .._words import counted, duration, size
+from .._words import counted, duration, shortened, size
 from .charts import css_class
 from .history import OUTCOMES, History
 from .idleness import Reason
@@ -18,6 +18,7 @@ from .statistics import Cause, SlaveTimes, slowest
 SLAVES = 500
 CONTEXTS = 200
 _LONGEST_TEXT = 400
+_LONGEST_NAME = 48
 
 
 def text(anything: object) -> str:
@@ -26,6 +27,11 @@ def text(anything: object) -> str:
     if len(shown) > _LONGEST_TEXT:
         shown = f"{shown[:_LONGEST_TEXT]}…"
     return escape(shown)
+
+
+def name(anything: object) -> str:
+    """Return a name as HTML, which leaves room beside it."""
+    return escape(shortened(printable(str(anything)), _LONGEST_NAME))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: str = "") -> str:
@@ -55,7 +61,7 @@ def failures_table(causes: Sequence[Cause], left_out: int) -> str:
             f"{each.times:,}",
             each.what,
             f"<code>{text(each.cause)}</code>",
-            text(each.context),
+            name(each.context),
             text(", ".join(each.examples)),
             f"{each.slaves:,}",
         )
@@ -77,10 +83,10 @@ def slowest_table(history: History) -> str:
         rows.append(
             (
                 f"{tasks.number[row]}",
-                text(context.name if context else ""),
+                name(context.name if context else ""),
                 duration(tasks.duration[row]),
                 duration(tasks.began[row] - history.began_at),
-                text(names[tasks.slave[row]]),
+                name(names[tasks.slave[row]]),
                 f"{tasks.attempt[row]}",
                 size(tasks.result_bytes[row]),
                 *([size(tasks.peak_bytes[row])] if measured else []),
@@ -100,7 +106,7 @@ def contexts_table(history: History) -> str:
         seconds[context] += spent
     rows = [
         (
-            f'<i class="swatch" data-context="{number}"></i>{text(each.name)}',
+            f'<i class="swatch" data-context="{number}"></i>{name(each.name)}',
             f"{each.added:,}",
             f"{each.done:,}",
             f"{each.failed:,}",
@@ -144,8 +150,8 @@ def slaves_table(times: Sequence[SlaveTimes]) -> str:
         ]
         rows.append(
             (
-                text(each.name),
-                text(each.host),
+                name(each.name),
+                name(each.host),
                 f"{each.tasks:,}",
                 *spent,
                 reason.value if reason else "",

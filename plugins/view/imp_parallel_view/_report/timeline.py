@@ -11,11 +11,13 @@ from collections import defaultdict
 from typing import Any
 
 from .._slaves import Doing
+from .._words import shortened
 from .history import VALUE, History, Span
 from .idleness import Idleness
 
 UNIT = 1_000_000
 _CELLS = 150_000  # in all rows together
+_LONGEST_NAME = 200
 _FEWEST, _MOST = 50, 1500  # in a row
 _DRAWN = (
     Doing.QUEUED,
@@ -70,7 +72,10 @@ class _Timeline:
                 why = self._detail(death.cause)
                 began = self._place(death.began_at)
                 rows[death.slave]["deaths"].append([self._place(death.at), why, began])
-        contexts = {number: each.name for number, each in history.model.contexts.items()}
+        contexts = {
+            number: shortened(each.name, _LONGEST_NAME)
+            for number, each in history.model.contexts.items()
+        }
         return {
             "span_s": self._span,
             "doing": [doing.value for doing in _DRAWN],
