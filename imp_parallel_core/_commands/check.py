@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .._printable import printable_lines
-
 if TYPE_CHECKING:
     import argparse
 
-    from .steps import Step
-
-_INDENT = " " * 34
-_COLOURS = {"ok": "\x1b[32m", "FAILED": "\x1b[1;31m", "...": "\x1b[33m"}
-_PLAIN = "\x1b[0m"
+    from .interruptions import Interruptions
+    from .step_printer import StepPrinter
 
 
 class Check:
@@ -32,7 +28,8 @@ class Check:
             "Launch the slaves that an expression describes, as a script in this folder would, put "
             "one of them through the whole chain, and end them. A line is printed for each step as "
             "it happens. Where a step fails, the evidence and the next step follow, and the exit "
-            "code is 1. An array is launched as it is written, and one slave of it must come. "
+            "code is 1. An array is launched as it is written: one slave of it must come, and "
+            "none that starts may fail. "
             "Nothing of the expression is evaluated but calls of slaves' classes with literals."
         )
         add = parser.add_argument
@@ -63,69 +60,61 @@ class Check:
         add("--json", action="store_true", help="print the steps as JSON, at the end")
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Check; return 1 if a step has failed."""
-        from .._plugins.registry import Plugins
-        from .expression import class_of, installed_kinds, read_expression
-        from .inventory import version_of
-        from .steps import Failed, Status, Step
-        from .trial import Trial, Wishes
+        """Check; return 1 if a step has failed, or what a signal says that has ended the check."""
+        from .interruptions import Interruptions
+        from .step_printer import StepPrinter
+        from .steps import Failed
 
-        steps: list[Step] = []
-
-        def tell(step: Step) -> None:
-            steps.append(step)
-            if not arguments.json:
-                print(_line(step, is_coloured=_is_terminal()), flush=True)
-
-        works = False
-        try:
-            with _as_a_script_here():
-                kinds = installed_kinds(Plugins())
-                slaves = read_expression(arguments.expression, kinds)
-                name = class_of(arguments.expression, kinds)
-                label = kinds[name].plugin.label
-                version = version_of(label)
-                facts = {"class": name, "plugin": label, "version": version}
-                tell(Step("plugin", Status.OK, f"{name} is of {label} {version}", facts=facts))
-                wishes = Wishes(
-                    arguments.limit,
-                    arguments.python,
-                    arguments.host,
-                    arguments.port,
-                    arguments.module,
-                )
-                works = Trial(slaves, wishes, tell).run()
-        except Failed as failed:
-            tell(failed.step)
-        failures = [step.name for step in steps if step.status is Status.FAILED]
-        if arguments.json:
-            import json
-
-            listed = [{**step._asdict(), "status": step.status.name.lower()} for step in steps]
-            print(json.dumps({"works": works, "failed": failures, "steps": listed}, indent=2))
-        elif works:
-            print(f"All of it works: {arguments.expression}")
-        else:
-            print(f"It does not work: {', '.join(failures)} FAILED, see above.")
+        interruptions, works = Interruptions(), False
+        printer = StepPrinter(arguments.expression, interruptions.fail, is_json=arguments.json)
+        with interruptions.taken():
+            try:
+                with _as_a_script_here():
+                    works = _try(arguments, printer, interruptions)
+            except Failed as failed:
+                printer.tell(failed.step)
+            except KeyboardInterrupt:
+                pass  # what has been launched has ended
+            except OSError:
+                if interruptions.failure is None:
+                    raise
+            interruptions.is_ending = True
+            printer.finish(works=works, interruption=interruptions.cause)
+        if interruptions.cause:
+            if interruptions.failure is not None:  # as of a terminal that has been closed
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return interruptions.exit_code
+        if interruptions.failure is not None:
+            raise interruptions.failure
         return 0 if works else 1
 
 
-def _line(step: Step, *, is_coloured: bool) -> str:
-    """Return a step as it is printed."""
-    status = f"{step.status.value:<7}"
-    if is_coloured:
-        status = f"{_COLOURS[step.status.value]}{status}{_PLAIN}"
-    text = printable_lines(step.text)
-    if step.advice:
-        text += f"\nnext: {printable_lines(step.advice)}"
-    first, *more = text.splitlines()
-    begin = f"{step.at_s:8.2f} s  {status}  {step.name:<13}{first}"
-    return "\n".join([begin, *((_INDENT + line).rstrip() for line in more)])
+def _try(arguments: argparse.Namespace, printer: StepPrinter, interruptions: Interruptions) -> bool:
+    """Read the expression, and try its slaves; return whether all of it works. Raises Failed."""
+    from .._plugins.registry import Plugins
+    from .expression import class_of, installed_kinds, read_expression
+    from .inventory import version_of
+    from .plugin_calls import Limit
+    from .steps import Failed, Status, Step
+    from .trial import Trial
+    from .wishes import Wishes
 
+    def leave(failed: Failed) -> None:
+        printer.tell(failed.step)
+        printer.finish(works=False, interruption="")
+        os._exit(1)  # a plugin holds the main thread, and nothing has been launched
 
-def _is_terminal() -> bool:
-    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return sys.stdout.isatty() and not is_plain
+    limit = Limit(arguments.limit, time.monotonic() + arguments.limit, leave)
+    with limit.over("plugin"):
+        kinds = installed_kinds(Plugins())
+        slaves = read_expression(arguments.expression, kinds)
+    name = class_of(arguments.expression, kinds)
+    label = kinds[name].plugin.label
+    version = version_of(label)
+    facts = {"class": name, "plugin": label, "version": version}
+    printer.tell(Step("plugin", Status.OK, f"{name} is of {label} {version}", facts=facts))
+    wishes = Wishes(arguments.python, arguments.host, arguments.port, arguments.module)
+    return Trial(slaves, wishes, limit, interruptions, printer.tell, label).run()
 
 
 @contextmanager

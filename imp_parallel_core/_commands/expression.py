@@ -19,6 +19,7 @@ from .._plugins.found import Plugin
 from .._plugins.registry import Plugins
 from .._plugins.slave_types import find_slave_type
 from .._plugins.slaves import Slave
+from .plugin_calls import mistake_of
 from .steps import Failed
 
 NAME = "expression"
@@ -132,7 +133,13 @@ class _Reader:
         except KeyboardInterrupt:
             raise
         except BaseException as problem:  # a plugin's code
-            raise Failed(NAME, f"{_shown(node)} failed: {described(problem)}") from problem
+            words = self._mistake(function, problem) or described(problem)
+            raise Failed(NAME, f"{_shown(node)} failed: {words}") from problem
+
+    def _mistake(self, function: Any, problem: BaseException) -> str:
+        kind = getattr(function, "__self__", function)
+        labels = [each.plugin.label for each in self._kinds.values() if each.kind is kind]
+        return mistake_of(problem, kind, labels[0]) if labels else ""
 
     def _function(self, node: ast.expr) -> Callable[..., Any]:
         """Return a class, or a class method of one that makes such an object."""

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from .._api.manager import Manager
 from .._errors import Error, NoMoreSlavesError, ResultTimeoutError
 from .._plugins.contract import described
+from .._plugins.output_files import OUTPUT_ADVICE
 from .._plugins.slaves import describe
 from .._task_errors import RemoteError, SetupError
 from .._threads import VARIABLES
-from . import trial_tasks
+from . import trial_links, trial_tasks
+from .plugin_calls import mistake_of, where_in
 from .steps import Failed, Status, Step
 from .trial_leftovers import Leftovers, is_of_the_end
+from .trial_others import Others, is_awaited, is_starting, others_of, others_step
 from .trial_report import (
     connection_text,
     environment_step,
-    modules_missing,
-    modules_text,
+    launch_hangs,
     nothing_has_come,
     states_of,
     submission_step,
@@ -34,54 +35,48 @@ from .trial_signs import Onlooker, hearing
 
 if TYPE_CHECKING:
     from .._api.context import Context
+    from .._api.manager import Manager
     from .._fleet.info import SlaveInfo
     from .._plugins.slaves import Slave
+    from .interruptions import Interruptions
+    from .plugin_calls import Limit
+    from .wishes import Wishes
 
-_OUTPUT = "imp-parallel-check%d.output"
+_OUTPUT_ADVICE = (
+    "Check in a folder that can be written to (cd), since a script in this one can't run."
+)
 _LOOK_S = 0.1
 _GRACE_S = 5.0
-_MARGIN_S = 3.0  # a launch is asked once in a second how its slaves are
-_STARTS = ("launching", "connected")
-_ROUND_TRIPS = 20
-_ROUND_TRIPS_S = 2.0
-_PAYLOAD_BYTES = 1 << 20
-_LARGE_PAYLOAD_BYTES = 1 << 24
-_FAST_S = 0.2  # a payload that takes less is measured again, with a larger one
 _VARIABLES = (*VARIABLES, "PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX")
 
 
-class Wishes(NamedTuple):
-    """What the user wants of a check.
-
-    Attributes:
-        limit_s: how long all of it may take, but for the end.
-        python: as for Manager.
-        host: as for Manager.
-        port: as for Manager.
-        modules: the names of modules to import in a task.
-    """
-
-    limit_s: float = 60.0
-    python: str | None = None
-    host: str | None = None
-    port: int | range | None = None
-    modules: Sequence[str] = ()
-
-
 class Trial:
-    """Tries one description of slaves. Of an array, one slave must come.
+    """Tries one description of slaves. Of an array, one slave must come, and none may fail.
 
     Args:
         slaves: the description.
         wishes: what the user wants.
+        limit: how long it may take, but for the end.
+        interruptions: the signals that end it before.
         tell: is told each step as it happens, by one thread at a time.
+        label: what messages call the plugin that brings the slaves.
     """
 
-    def __init__(self, slaves: Slave, wishes: Wishes, tell: Callable[[Step], None]) -> None:
+    def __init__(
+        self,
+        slaves: Slave,
+        wishes: Wishes,
+        limit: Limit,
+        interruptions: Interruptions,
+        tell: Callable[[Step], None],
+        label: str,
+    ) -> None:
         self._slaves = slaves
         self._wishes = wishes
+        self._limit = limit
+        self._interruptions = interruptions
         self._tell = tell
-        self._begun_at = time.monotonic()
+        self._label = label
         self._lock = threading.Lock()  # of what is told
         self._is_checked = threading.Event()
         self._onlooker = Onlooker(self._note_launch)
@@ -92,7 +87,10 @@ class Trial:
         self._lost: list[str] = []
 
     def run(self) -> bool:
-        """Put the slaves through the chain, and end them; return whether all of it works."""
+        """Put the slaves through the chain, and end them; return whether all of it works.
+
+        Raises Interrupted, when all has ended.
+        """
         cloudpickle.register_pickle_by_value(trial_tasks)
         try:
             with hearing(self._hear):
@@ -101,110 +99,95 @@ class Trial:
             cloudpickle.unregister_pickle_by_value(trial_tasks)
 
     def _run(self) -> bool:
-        wishes, succeeded = self._wishes, False
         try:
-            manager = Manager(
-                wishes.python,
-                wishes.host,
-                _OUTPUT,
-                port=wishes.port,
-                max_relaunches=0,
-                plugins=[self._onlooker],
-            )
+            manager = self._wishes.manager(self._limit.limit_s, self._onlooker)
         except (Error, ValueError, OSError) as problem:
             self._report(Failed("checked", str(problem)).step)
             return False
-        # the error of a slave that is given up has evidence, so it must come before the limit does
-        margin_s = max(1.0, min(_MARGIN_S, wishes.limit_s / 4))
-        manager.connect_timeout = max(1.0, wishes.limit_s - margin_s)
-        manager.surplus_timeout = float("inf")
+        others: Others | None = None
+        interrupted: BaseException | None = None
         try:
             self._go_through(manager)
-            succeeded = True
+            others = self._await_others(manager)
         except Failed as failed:
             self._report(failed.step)
-        finally:
-            self._leftovers.begin_end()
-            manager.close()
-        self._leftovers.wait_for(self._onlooker.thread, self._report)  # not after a Ctrl-C
-        for text in self._lost if succeeded else ():  # others of an array than the one that came
-            self._report(Step("lost", Status.NEWS, text))
+        except (KeyboardInterrupt, OSError) as problem:  # or nobody can be told of anything
+            interrupted = problem
+        self._interruptions.is_ending = True
+        if isinstance(interrupted, KeyboardInterrupt):
+            text = f"by {self._interruptions.cause or 'Ctrl-C'}; the slaves are ended now"
+            self._report(Step("interrupted", Status.NEWS, text))
+        self._end(manager)
+        succeeded = others is not None and not others.problems
+        if others is not None and len(self._infos) > 1:
+            # what has been lost last is told when all ends
+            self._report(others_step(others, self._lost))
         step = self._leftovers.step(removes_output=succeeded)
         self._report(step)
+        if interrupted is not None:
+            raise interrupted
         return succeeded and step.status is Status.OK
+
+    def _end(self, manager: Manager) -> None:
+        self._leftovers.begin_end()
+        try:
+            manager.close()
+            self._leftovers.wait_for(self._onlooker.thread, self._report)
+        except KeyboardInterrupt:  # a second one: there is no waiting for the end
+            job = f": job {self._onlooker.job}" if self._onlooker.job else ""
+            self._leftovers.hear(
+                f"Ctrl-C has interrupted the end, too, so something may be left{job}"
+            )
 
     def _go_through(self, manager: Manager) -> None:
         """Go through the chain up to the last task. Raises Failed."""
         self._add(manager)
         with manager.get_context(trial_tasks.set_up) as context:
-            found = self._result_of(manager, context, trial_tasks.look_around, _VARIABLES)
+            run = partial(self._result_of, manager, context)
+            found = run(trial_tasks.look_around, _VARIABLES)
             self._look(manager)
             self._ok("versions", *versions_step(found))
             if not found["ran_setup"]:
                 raise Failed("task", "the task has not run in the process of its set-up")
             self._ok("task", "a set-up and a task have run, in one process")
-            trip_s = self._measure_round_trip(manager, context)
-            self._measure_payload(manager, context, trip_s)
+            text, facts = trial_links.round_trip(run)
+            self._ok("round trip", text, facts)
+            self._ok("payload", *trial_links.payload(run, facts["median_s"]))
             self._ok("environment", *environment_step(found))
             if self._wishes.modules:
-                self._import_modules(manager, context, found)
+                self._ok("modules", *trial_links.modules(run, self._wishes.modules, found))
 
     def _add(self, manager: Manager) -> None:
+        kind = type(self._slaves)
         try:
-            manager.add_slave(self._slaves)
-            count = len(self._slaves)
-            slaves = "one slave" if count == 1 else f"{count} slaves, of which one must come"
-            self._ok("checked", f"{describe(self._slaves)}: {slaves}", {"slaves": count})
-        except (Error, TypeError, ValueError, OSError) as problem:
-            raise Failed("checked", str(problem)) from problem
-        except Exception as problem:  # a fault of a plugin's
-            raise Failed("checked", described(problem)) from problem
+            with self._limit.over("checked"):
+                manager.add_slave(self._slaves)
+                count, text = len(self._slaves), describe(self._slaves)
+            slaves = "one slave"
+            if count > 1:
+                slaves = f"{count} slaves, of which one must come, and none may fail"
+            self._ok("checked", f"{text}: {slaves}", {"slaves": count})
+        except Failed:
+            raise
+        except Exception as problem:
+            words = mistake_of(problem, kind, self._label)
+            if not words and isinstance(problem, (Error, TypeError, ValueError, OSError)):
+                words = str(problem).replace(OUTPUT_ADVICE, _OUTPUT_ADVICE)
+            raise Failed("checked", words or described(problem)) from problem
         finally:
             self._is_checked.set()
 
-    # ---- the links of the chain
-
-    def _measure_round_trip(self, manager: Manager, context: Context) -> float:
-        times: list[float] = []
-        while len(times) < _ROUND_TRIPS and sum(times) < _ROUND_TRIPS_S:
-            begun = time.monotonic()
-            self._result_of(manager, context, trial_tasks.do_nothing)
-            times.append(time.monotonic() - begun)
-        median_s = statistics.median(times)
-        text = f"{median_s * 1000:.2f} ms for a task that does nothing (median of {len(times)})"
-        self._ok("round trip", text, {"median_s": median_s})
-        return median_s
-
-    def _measure_payload(self, manager: Manager, context: Context, trip_s: float) -> None:
-        for size in (_PAYLOAD_BYTES, _LARGE_PAYLOAD_BYTES):
-            data = os.urandom(size)
-            begun = time.monotonic()
-            if self._result_of(manager, context, trial_tasks.measure, data) != size:
-                raise Failed("payload", "the slave has not got what it was sent")
-            turned = time.monotonic()
-            if len(self._result_of(manager, context, trial_tasks.make, size)) != size:
-                raise Failed("payload", "the master has not got what the slave has sent")
-            ended = time.monotonic()
-            if ended - begun > _FAST_S:
+    def _await_others(self, manager: Manager) -> Others:
+        """Wait for those slaves of an array that have been started, too, until the limit."""
+        self._look(manager)
+        while any(map(is_awaited, self._infos)):
+            self._interruptions.check()
+            grace_s = _GRACE_S if any(map(is_starting, self._infos)) else 0.0
+            if time.monotonic() - self._limit.at > grace_s:
                 break
-        there, back = (
-            size / 1e6 / max(spent_s - trip_s, 1e-6) for spent_s in (turned - begun, ended - turned)
-        )
-        text = f"{there:.3g} MB/s there, {back:.3g} MB/s back ({size >> 20} MiB each way)"
-        facts = {"bytes": size, "there_bytes_per_s": there * 1e6, "back_bytes_per_s": back * 1e6}
-        self._ok("payload", text, facts)
-
-    def _import_modules(self, manager: Manager, context: Context, found: Mapping[str, Any]) -> None:
-        imported: dict[str, Any] = {}
-        missing: list[str] = []
-        for name in self._wishes.modules:
-            try:
-                imported[name] = self._result_of(manager, context, trial_tasks.import_there, name)
-            except Failed as failed:
-                missing.append(f"{name}: {failed.step.text}")
-        if missing:
-            raise modules_missing(missing, found)
-        self._ok("modules", modules_text(imported), imported)
+            time.sleep(_LOOK_S)
+            self._look(manager)
+        return others_of(self._infos, self._limit.limit_s)
 
     # ---- waiting
 
@@ -214,6 +197,7 @@ class Trial:
         """Run a task; tell what happens to the slaves meanwhile. Raises Failed."""
         context.add_task(task, *arguments)
         while True:
+            self._interruptions.check()
             try:
                 for result in context.get_results_unordered(timeout_s=_LOOK_S):
                     return result
@@ -253,18 +237,22 @@ class Trial:
     def _is_too_late(self) -> bool:
         """Return whether the limit is over; a slave that starts is about to be given up then.
 
-        The error of that has evidence which the check has not, so it may come a little later. Only
-        a job that waits in a queue is never given up.
+        The error of that has evidence which the check has not, so it may come a little later. A
+        slave that waits in a queue, or is suspended, is never given up, nor is a launch that lasts.
         """
-        late_s = time.monotonic() - self._begun_at - self._wishes.limit_s
-        waits = self._onlooker.has_job and not any(info.state in _STARTS for info in self._infos)
-        return late_s > (0.0 if self._has_come or waits else _GRACE_S)
+        starts = self._onlooker.is_launched and any(map(is_starting, self._infos))
+        grace_s = _GRACE_S if starts and not self._has_come else 0.0
+        return time.monotonic() - self._limit.at > grace_s
 
     def _too_late(self) -> Failed:
+        limit_s = self._limit.limit_s
         if self._has_come:
-            limit_s = self._wishes.limit_s
             return Failed("task", f"a task has not ended within the {limit_s:g} s of --limit")
-        return nothing_has_come(self._wishes.limit_s, self._infos, self._onlooker)
+        if not self._onlooker.is_launched:
+            thread = self._onlooker.thread
+            frame = None if thread is None else sys._current_frames().get(thread.ident or 0)
+            return launch_hangs(limit_s, self._label, where_in(frame, type(self._slaves)))
+        return nothing_has_come(limit_s, self._infos, self._onlooker)
 
     # ---- telling
 
@@ -284,7 +272,7 @@ class Trial:
 
     def _report(self, step: Step) -> None:
         with self._lock:
-            self._tell(step._replace(at_s=time.monotonic() - self._begun_at))
+            self._tell(step)
 
     def _hear(self, logger: str, message: str) -> None:
         """Tell a warning of the library's, in whichever thread that comes."""

@@ -56,21 +56,39 @@ def states_of(infos: Sequence[SlaveInfo]) -> str:
     return f"{counted}: {details[0]}"
 
 
+def is_suspended(info: SlaveInfo) -> bool:
+    """Whether a slave that has not connected is stopped, as its launch says."""
+    return info.state == "paused" and not info.host
+
+
+def launch_hangs(limit_s: float, label: str, place: str) -> Failed:
+    """Return that a plugin has not come to the end of a launch.
+
+    Args:
+        limit_s: what the user has given it.
+        label: what messages call the plugin.
+        place: which line of it is being run; "" if that is not known.
+    """
+    text = f"plugin {label}: the launch has not come to an end within the {limit_s:g} s of --limit"
+    return Failed(
+        "submitted",
+        f"{text} ({place})" if place else text,
+        "If the launch is only slow, wait longer, by --limit. Otherwise run by hand what it "
+        "waits for, and see what that says.",
+    )
+
+
 def nothing_has_come(limit_s: float, infos: Sequence[SlaveInfo], onlooker: Onlooker) -> Failed:
-    """Return how far slaves have come of which none has introduced itself within the limit."""
+    """Return how far slaves have come that were launched, of which none has introduced itself."""
     within = f"within the {limit_s:g} s of --limit"
     states = states_of(infos)
     if not onlooker.is_submitted:
-        what = "launch has not come to an end"
-        if onlooker.is_launched:
-            what = "job has not been submitted"
-        text = f"the {what} {within}"
         known = [words for words in (states, onlooker.last_warning) if words]
         return Failed(
             "submitted",
-            ". ".join([text, *known]),
-            "If the launch is only slow, wait longer, by --limit. Otherwise run by hand what it "
-            "waits for, and see what that says.",
+            ". ".join([f"the job has not been submitted {within}", *known]),
+            "Do first what is said above about the batch system. A longer --limit helps only if "
+            "the batch system answers meanwhile.",
         )
     if any(info.state == "queued" for info in infos):
         return Failed(
@@ -78,6 +96,13 @@ def nothing_has_come(limit_s: float, infos: Sequence[SlaveInfo], onlooker: Onloo
             f"nothing has started {within}. {states}",
             "If the batch system gives a reason above, ask for less, or for what is free. "
             "Otherwise wait longer, by --limit.",
+        )
+    if any(map(is_suspended, infos)):
+        return Failed(
+            "connected",
+            f"a slave has been started, and is suspended: it has not connected {within}. {states}",
+            "Find out who has suspended it, such as a batch system that prefers other jobs, or its "
+            "owner, and have it resumed. A longer --limit helps only if that happens meanwhile.",
         )
     output = infos[0].output_path or None if infos else None
     return Failed(

@@ -22,6 +22,9 @@ from typing import BinaryIO
 
 from .._errors import LaunchError
 
+OUTPUT_ADVICE = "Give Manager an output= in a folder that exists and can be written to, or None."
+"""What to do about an output that can't be written, for scripts."""
+
 _logger = logging.getLogger("imp_parallel")
 
 _FOR_SURE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # no link, and no waiting
@@ -243,9 +246,8 @@ def _remove_if_empty(path: str, made: os.stat_result) -> None:
 def _failure(path: str, problem: OSError) -> LaunchError:
     from .start_failure import advice_for
 
-    otherwise = "Give Manager an output= in a folder that exists and can be written to, or None."
     words = _A_LINK if problem.errno in _LINK_ERRORS else problem.strerror
     return LaunchError(
         f"the output of a slave can't be written to {path}: {words}. "
-        f"{advice_for(problem, otherwise)}"
+        f"{advice_for(problem, OUTPUT_ADVICE)}"
     )

@@ -122,6 +122,8 @@ class BatchSlaveArray(SlaveArray):
             words.append(f"threads={self.threads!r}")
         if self.environment:
             words.append(f"environment={self.environment!r}")
+        if self.via is not None:
+            words.append(f"via={self.via!r}")
         return f"{type(self).__name__}({', '.join(words)})"
 
 

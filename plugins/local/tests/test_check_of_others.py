@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.harness import Processes
+from tests.support.strangers import install_stranger
 
 PLUGIN = r'''
 import sys
@@ -75,11 +76,7 @@ def imp_parallel_slave_types():
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: Processes) -> Path:
     """Have a distribution installed, for one test; work in a folder of one's own."""
     place = tmp_path / "place"
-    metadata = place / "odd-0.1.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 0.1\n")
-    (metadata / "entry_points.txt").write_text("[imp_parallel]\nodd = odd_plugin\n")
-    (place / "odd_plugin.py").write_text(PLUGIN)
+    install_stranger(place, PLUGIN)
     monkeypatch.setenv("PYTHONPATH", str(place))
     monkeypatch.chdir(tmp_path)
     return tmp_path
