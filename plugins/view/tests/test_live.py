@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import signal
 import socket
 import stat
@@ -192,6 +193,10 @@ def test_a_script_that_does_not_answer_delays_the_others_once(
     stopped: list[int], tmp_path: Path
 ) -> None:
     with Manager(output=None, plugins=[Live(tmp_path / "runs")]):
+        deadline = time.monotonic() + 20.0
+        while not list((tmp_path / "runs").glob(f"{os.getpid()}-*.sock")):
+            assert time.monotonic() < deadline  # observers hear of the run in their own time
+            time.sleep(0.02)
         scripts = Scripts(tmp_path / "runs")
         assert scripts.ask().silent == stopped
         begun_at = time.monotonic()
@@ -236,6 +241,49 @@ def test_top_on_a_terminal_follows_a_run_to_its_end(
         terminal.end()
     assert terminal.process.returncode == 0
     assert text.endswith("The last run has ended.")
+
+
+@pytest.mark.parametrize(
+    ("end_it", "code"),
+    [
+        (lambda terminal: terminal.type("q"), 0),
+        (lambda terminal: terminal.process.send_signal(signal.SIGINT), 130),
+        (lambda terminal: terminal.process.send_signal(signal.SIGTERM), 143),
+        (lambda terminal: terminal.process.send_signal(signal.SIGHUP), 129),
+    ],
+    ids=["q", "Ctrl-C", "SIGTERM", "SIGHUP"],
+)
+def test_top_leaves_the_terminal_as_it_was_however_it_is_ended(
+    end_it: Callable[[Terminal], None],
+    code: int,
+    script: subprocess.Popen[str],
+    tmp_path: Path,
+) -> None:
+    terminal = Terminal([*TOP, str(tmp_path / "runs"), "--interval", "3600"])
+    try:
+        before = terminal.modes
+        terminal.wait_for(lambda text: "20 of 20" in text)
+        assert terminal.modes != before
+        end_it(terminal)
+        terminal.finish()
+        assert terminal.process.returncode == code
+        assert terminal.modes == before
+        assert terminal.shows_cursor()
+        assert terminal.raw.rfind(b"\x1b[?1049l") > terminal.raw.rfind(b"\x1b[?1049h")
+    finally:
+        terminal.end()
+    end(script)
+
+
+def test_top_goes_on_where_nobody_can_type(script: subprocess.Popen[str], tmp_path: Path) -> None:
+    shell = f"{shlex.join([*TOP, str(tmp_path / 'runs')])} --interval 0.1 < /dev/null"
+    terminal = Terminal(["sh", "-c", shell])
+    try:
+        terminal.wait_for(lambda text: "20 of 20" in text)
+        end(script)
+        assert terminal.finish().endswith("The last run has ended.")
+    finally:
+        terminal.end()
 
 
 def test_several_runs_are_listed_and_one_can_be_chosen(tmp_path: Path) -> None:

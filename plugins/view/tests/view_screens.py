@@ -76,6 +76,11 @@ class Terminal:
             shown = [*above, *self._screen.display]
         return [line.rstrip() for line in shown]
 
+    @property
+    def modes(self) -> list[object]:
+        """How the terminal treats what is typed."""
+        return termios.tcgetattr(self._end)
+
     def shows_cursor(self) -> bool:
         """Return whether the cursor can be seen."""
         with self._lock:

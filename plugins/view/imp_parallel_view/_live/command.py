@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +34,7 @@ class Top:
         parser.description = (
             "Show the runs of your scripts on this machine whose Manager has the plugin "
             "imp_parallel_view.Live: contexts, slaves, the last errors. Several runs are listed; "
-            "name the process of one to see it whole. Ctrl-C ends this."
+            "name the process of one to see it whole. q or Ctrl-C ends this."
         )
         parser.add_argument("pid", type=int, nargs="?", help="the process of one script")
         parser.add_argument("--once", action="store_true", help="print how things are, and end")
@@ -109,14 +108,17 @@ def _follow(scripts: Scripts, interval_s: float, answers: Answers, pid: int | No
     from rich.console import Console
     from rich.live import Live
 
+    from .keys import typed_keys
+
     console = Console()
     shown = answers
-    with Live(console=console, screen=True, auto_refresh=False) as live:
+    with typed_keys() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
         while answers.runs:
             shown = answers
             drawn = _drawn(shown, console.width, console.height - 1)
             live.update(drawn, refresh=True)
-            time.sleep(interval_s)
+            if keys.is_quit_within(interval_s):
+                return 0
             with suppress(NoAnswer):  # then all are shown as they were
                 answers = scripts.ask()
     console.print(_drawn(shown, console.width, height=10**6))
