@@ -132,7 +132,9 @@ class Trial:
         self._leftovers.begin_end()
         try:
             manager.close()
-            self._leftovers.wait_for(self._onlooker.thread, self._report)
+            may_have_job = self._onlooker.has_job or bool(self._slaves.transport)
+            thread = self._onlooker.thread
+            self._leftovers.wait_for(thread, self._report, may_have_job=may_have_job)
         except KeyboardInterrupt:  # a second one: there is no waiting for the end
             job = f": job {self._onlooker.job}" if self._onlooker.job else ""
             self._leftovers.hear(
@@ -251,7 +253,8 @@ class Trial:
         if not self._onlooker.is_launched:
             thread = self._onlooker.thread
             frame = None if thread is None else sys._current_frames().get(thread.ident or 0)
-            return launch_hangs(limit_s, self._label, where_in(frame, type(self._slaves)))
+            place = where_in(frame, type(self._slaves))
+            return launch_hangs(limit_s, self._infos, self._onlooker, self._label, place)
         return nothing_has_come(limit_s, self._infos, self._onlooker)
 
     # ---- telling

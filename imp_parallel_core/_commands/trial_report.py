@@ -61,18 +61,25 @@ def is_suspended(info: SlaveInfo) -> bool:
     return info.state == "paused" and not info.host
 
 
-def launch_hangs(limit_s: float, label: str, place: str) -> Failed:
+def launch_hangs(
+    limit_s: float, infos: Sequence[SlaveInfo], onlooker: Onlooker, label: str, place: str
+) -> Failed:
     """Return that a plugin has not come to the end of a launch.
 
     Args:
         limit_s: what the user has given it.
+        infos: the slaves.
+        onlooker: what has been seen of the launch.
         label: what messages call the plugin.
         place: which line of it is being run; "" if that is not known.
     """
     text = f"plugin {label}: the launch has not come to an end within the {limit_s:g} s of --limit"
+    known = _known(infos, onlooker)
+    if place and not known:  # else the plugin itself says what it waits for
+        text += f" ({place})"
     return Failed(
         "submitted",
-        f"{text} ({place})" if place else text,
+        ". ".join([text, *known]),
         "If the launch is only slow, wait longer, by --limit. Otherwise run by hand what it "
         "waits for, and see what that says.",
     )
@@ -83,12 +90,14 @@ def nothing_has_come(limit_s: float, infos: Sequence[SlaveInfo], onlooker: Onloo
     within = f"within the {limit_s:g} s of --limit"
     states = states_of(infos)
     if not onlooker.is_submitted:
-        known = [words for words in (states, onlooker.last_warning) if words]
+        known = _known(infos, onlooker)
+        first = (
+            "Do first what is said above about" if known else "Find out by hand whether there is"
+        )
         return Failed(
             "submitted",
             ". ".join([f"the job has not been submitted {within}", *known]),
-            "Do first what is said above about the batch system. A longer --limit helps only if "
-            "the batch system answers meanwhile.",
+            f"{first} the batch system: a longer --limit helps only if it answers meanwhile.",
         )
     if any(info.state == "queued" for info in infos):
         return Failed(
@@ -111,6 +120,11 @@ def nothing_has_come(limit_s: float, infos: Sequence[SlaveInfo], onlooker: Onloo
         f"{quoted_output(output, read_tail(output))}",
         "If a slow start is the reason, wait longer, by --limit.",
     )
+
+
+def _known(infos: Sequence[SlaveInfo], onlooker: Onlooker) -> list[str]:
+    """Return what is known of slaves whose job is not submitted, in words."""
+    return [words for words in (states_of(infos), onlooker.last_warning) if words]
 
 
 def versions_step(found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -46,6 +46,11 @@ class Onlooker:
         return self._job() or ""
 
     @property
+    def has_job(self) -> bool:
+        """Whether the launch has a job, or will have one when it can submit that."""
+        return self._job() is not None
+
+    @property
     def is_submitted(self) -> bool:
         """Whether the slaves have been launched, and their job, if they have one, is there."""
         return self.is_launched and self._job() != ""

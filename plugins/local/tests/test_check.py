@@ -137,6 +137,17 @@ def test_a_slave_that_never_connects_fails_at_the_limit_with_what_it_has_printed
     assert str(kept) in checked.named("gone")["text"]
 
 
+def test_a_folder_that_can_not_be_written_to_is_told_with_what_a_check_can_do(
+    folder: Path,
+) -> None:
+    (folder / "locked").mkdir(mode=0o555)
+    os.chdir(folder / "locked")
+    text = check("LocalSlave()").failure("checked")
+    assert "can't be written" in text
+    assert "Check in a folder that can be written to (cd)" in text
+    assert "Give Manager" not in text
+
+
 def test_what_is_known_at_once_to_be_wrong_fails_before_anything_is_launched() -> None:
     text = check('LocalSlave(environment={"A B": "x"})').failure("checked")
     assert "no shell can set a variable 'A B'" in text

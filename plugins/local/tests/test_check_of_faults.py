@@ -195,6 +195,8 @@ def test_a_launch_that_hangs_is_named_with_its_plugin_and_line() -> None:
     said = "plugin odd: the launch has not come to an end within the 2 s of --limit"
     assert f"FAILED   submitted    {said} (odd_plugin.py, line " in done.out
     assert "in wait_for_ever)" in done.out
+    assert "is given 3 s for its last words" in done.out  # no job can be left
+    assert "has not come to its end for " in done.out.partition("FAILED   gone")[2]
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,9 @@ def test_a_check_while_nobody_reaches_the_qmaster_says_so_and_that_the_options_m
     text = checked.failure("submitted")
     assert "the job has not been submitted within the 3 s of --limit. " in text
     assert "qsub could not reach" in text
+    assert "Try again when qstat answers" in text
+    assert "Do first what is said above about the batch system" in text
+    assert "only slow" not in text
     assert batch.said_of_nobody in checked.said
     assert "This says nothing about the options. Try again when" in checked.said
 

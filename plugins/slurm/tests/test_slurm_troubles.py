@@ -89,6 +89,9 @@ def test_a_check_whose_sbatch_gives_up_as_slurmctld_is_silent_says_that_nothing_
     assert "the job has not been submitted within the 12 s of --limit. " in said
     assert "sbatch could not reach slurmctld, the controller: exit code 1" in said
     assert NO_ANSWER in said
+    assert "Try again when scontrol ping says" in said
+    advice = checked.named("submitted")["advice"]
+    assert "Do first what is said above about the batch system" in advice
     left = checked.named("gone")["text"]
     assert "it is not known whether sbatch has submitted job " in left
     assert "(squeue did not end within 3 s)" in left

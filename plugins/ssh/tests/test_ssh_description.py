@@ -12,7 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from imp_parallel_ssh import SSHSlave, SSHSlaveArray
+from imp_parallel_slurm import SlurmSlaveArray
+from imp_parallel_ssh import SSHHost, SSHSlave, SSHSlaveArray
 from imp_parallel_ssh import _shipped_modules as ship
 
 from imp_parallel_core import GPU, LaunchError
@@ -26,6 +27,11 @@ def test_a_description_says_what_it_was_made_of() -> None:
     assert repr(SSHSlaveArray(["a"])) == "SSHSlaveArray(['a'])"
     made = SSHSlave("h", threads=None, environment={"A": "1"})
     assert repr(made) == "SSHSlave('h', threads=None, environment={'A': '1'})"
+
+
+def test_an_array_whose_commands_run_on_a_login_node_says_so() -> None:
+    made = SlurmSlaveArray(2, "-t 5", via=SSHHost("login"))
+    assert repr(made) == "SlurmSlaveArray(2, '-t 5', via=SSHHost('login'))"
 
 
 def test_an_array_has_as_many_slaves_as_its_hosts_have() -> None:
