@@ -47,6 +47,8 @@ _OUTPUT_ADVICE = (
 )
 _LOOK_S = 0.1
 _GRACE_S = 5.0
+_JOB_END_S = 20.0  # a command that deletes jobs, and hangs, is killed by then: it has words
+_LAUNCH_END_S = 3.0  # nothing is known to be left that outlives this process
 _VARIABLES = (*VARIABLES, "PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX")
 
 
@@ -117,7 +119,7 @@ class Trial:
         if isinstance(interrupted, KeyboardInterrupt):
             text = f"by {self._interruptions.cause or 'Ctrl-C'}; the slaves are ended now"
             self._report(Step("interrupted", Status.NEWS, text))
-        self._end(manager)
+        self._end(manager, is_interrupted=interrupted is not None)
         succeeded = others is not None and not others.problems
         if others is not None and len(self._infos) > 1:
             # what has been lost last is told when all ends
@@ -128,18 +130,24 @@ class Trial:
             raise interrupted
         return succeeded and step.status is Status.OK
 
-    def _end(self, manager: Manager) -> None:
+    def _end(self, manager: Manager, *, is_interrupted: bool) -> None:
         self._leftovers.begin_end()
         try:
             manager.close()
-            may_have_job = self._onlooker.has_job or bool(self._slaves.transport)
-            thread = self._onlooker.thread
-            self._leftovers.wait_for(thread, self._report, may_have_job=may_have_job)
+            limit_s = self._longest_end_s(is_interrupted=is_interrupted)
+            self._leftovers.wait_for(self._onlooker.thread, self._report, limit_s)
         except KeyboardInterrupt:  # a second one: there is no waiting for the end
             job = f": job {self._onlooker.job}" if self._onlooker.job else ""
             self._leftovers.hear(
                 f"Ctrl-C has interrupted the end, too, so something may be left{job}"
             )
+
+    def _longest_end_s(self, *, is_interrupted: bool) -> float:
+        """Return how long to wait for the end of a launch that takes longer than a Manager's."""
+        onlooker = self._onlooker
+        if onlooker.is_launched and (onlooker.has_job or self._slaves.transport):
+            return _JOB_END_S
+        return 0.0 if is_interrupted else _LAUNCH_END_S
 
     def _go_through(self, manager: Manager) -> None:
         """Go through the chain up to the last task. Raises Failed."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from .._fleet.info import SlaveInfo
 
 _NAME = "gone"
-_LAUNCH_END_S = 20.0  # a command that ends slaves, and hangs, is killed by then: it has words
-_LAUNCH_END_HERE_S = 3.0  # beside those that a Manager's end takes
 _OF_WAITING = re.compile(r"^still ending after | still \w+ after | has not connected")
 _OF_THE_END = re.compile(r"^could not end | may still be there ")
 _AFTER_ALL = re.compile(r"^(job \S+ )is deleted after all$")
@@ -70,22 +68,21 @@ class Leftovers:
             self._said.append(message)
 
     def wait_for(
-        self, launch: threading.Thread | None, tell: Callable[[Step], None], *, may_have_job: bool
+        self, launch: threading.Thread | None, tell: Callable[[Step], None], limit_s: float
     ) -> None:
         """Wait for the end of the launch longer than a script would: it may say what is left.
 
         Args:
             launch: its thread.
             tell: is told that this takes long.
-            may_have_job: whether something may be left that outlives this process, such as a job;
-                slaves whose streams the launch has made do not.
+            limit_s: for how long to wait; 0 for not at all.
         """
         if launch is None or not launch.is_alive():
             return
-        limit_s = _LAUNCH_END_S if may_have_job else _LAUNCH_END_HERE_S
-        text = f"its launch takes long to end, and is given {limit_s:g} s for its last words"
-        tell(Step("waits", Status.NEWS, text))
-        launch.join(limit_s)
+        if limit_s:
+            text = f"its launch takes long to end, and is given {limit_s:g} s for its last words"
+            tell(Step("waits", Status.NEWS, text))
+            launch.join(limit_s)
         if launch.is_alive():
             waited_s = time.monotonic() - self._began_at
             self._said.append(f"{launch.name} has not come to its end for {waited_s:.0f} s")

@@ -93,25 +93,21 @@ def test_a_launch_is_waited_for_which_says_what_is_left_when_its_command_has_bee
     launch = threading.Timer(0.3, leftovers.hear, ["job 5 may be left"])
     launch.start()
     told: list[Step] = []
-    leftovers.wait_for(launch, told.append, may_have_job=True)
+    leftovers.wait_for(launch, told.append, 20.0)
     assert "takes long to end" in told[0].text
     assert after(leftovers) == (Status.FAILED, "job 5 may be left")
 
 
-@pytest.mark.parametrize(("name", "may_have_job"), [("_HERE", False), ("", True)])
-def test_a_launch_that_does_not_end_is_named(
-    monkeypatch: pytest.MonkeyPatch, name: str, may_have_job: bool
-) -> None:
-    module = "imp_parallel_core._commands.trial_leftovers"
-    monkeypatch.setattr(f"{module}._LAUNCH_END{name}_S", 0.1)
+@pytest.mark.parametrize("limit_s", [0.0, 0.1])
+def test_a_launch_that_does_not_end_is_named(limit_s: float) -> None:
     leftovers = Leftovers()
     leftovers.begin_end()
     ends = threading.Event()
     launch = threading.Thread(target=ends.wait, name="imp_parallel launch of MySlave()")
     launch.start()
     told: list[Step] = []
-    leftovers.wait_for(launch, told.append, may_have_job=may_have_job)
-    assert "takes long to end" in told[0].text
+    leftovers.wait_for(launch, told.append, limit_s)
+    assert ["takes long to end" in step.text for step in told] == [True] * (limit_s > 0.0)
     ends.set()
     launch.join()
     status, text = after(leftovers)

@@ -37,6 +37,8 @@ __all__ = [
     "test_a_list_that_hangs_hinders_neither_the_tasks_nor_the_end",
 ]
 
+_LOOKS = 5
+_LOOK_S = 0.5
 _SQUARES = """
     from imp_parallel_core import Manager, {array}
 
@@ -76,8 +78,19 @@ def unknown(batch: BatchCluster) -> str:
 
 
 def none_is_left(batch: BatchCluster) -> None:
-    """Wait until no job is there: one that is taken late finds that nobody needs it."""
-    wait_until(lambda: not batch.jobs(), 60.0, "an empty queue")
+    """Wait until no job is there: one that is taken late finds that nobody needs it.
+
+    It may be taken a moment after the batch system answers again, which nobody can ask for.
+    """
+
+    def stays_empty() -> bool:
+        for _ in range(_LOOKS):
+            if batch.jobs():
+                return False
+            time.sleep(_LOOK_S)
+        return True
+
+    wait_until(stays_empty, 60.0, "an empty queue")
 
 
 def test_a_check_tells_of_a_batch_system_that_hangs_and_goes_on_when_it_answers(
