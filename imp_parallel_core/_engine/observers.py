@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .observer import Observer
-
 if TYPE_CHECKING:
     from .._plugins.events import Event
+    from .observer import Observer
 
 _logger = logging.getLogger("imp_parallel.observers")
 _QUEUE_LIMIT = 100_000  # events, and tasks in them
@@ -34,7 +33,7 @@ class Observers:
         self._lock = threading.Lock()
         self._is_closing = threading.Event()
         self._observers = [
-            Observer(name, observe, self._lock, self._is_closing) for name, observe in observers
+            _observer(name, observe, self._lock, self._is_closing) for name, observe in observers
         ]
         self._told = self._observers  # those that have not failed
         for observer in self._observers:
@@ -126,6 +125,14 @@ class Observers:
                     "go on.",
                     *(observer.name, _HANGING_S),
                 )
+
+
+def _observer(
+    name: str, observe: Callable[..., None], lock: threading.Lock, is_closing: threading.Event
+) -> Observer:
+    from .observer import Observer  # most runs have none
+
+    return Observer(name, observe, lock, is_closing)
 
 
 def _is_last(event: Event) -> bool:

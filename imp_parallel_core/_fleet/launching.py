@@ -9,10 +9,8 @@ from .._explained import explained
 from .._light_typing import NamedTuple
 from .._plugins.launch import LaunchPhase, LaunchState
 
-SUSPENDED = "suspended"
-"""What the detail of a slave begins with whose process is stopped."""
-
 _NEVER = float("inf")
+_SUSPENDED = "suspended"  # what the detail of a slave begins with whose process is stopped
 
 
 class Overdue(NamedTuple):
@@ -51,8 +49,8 @@ class Launching:
         self._states_by = _NEVER
         self.phase = state.phase
         self._detail = state.detail
-        if state.phase is LaunchPhase.SUSPENDED and not state.detail.startswith(SUSPENDED):
-            self._detail = f"{SUSPENDED}: {state.detail}" if state.detail else SUSPENDED
+        if state.phase is LaunchPhase.SUSPENDED and not state.detail.startswith(_SUSPENDED):
+            self._detail = f"{_SUSPENDED}: {state.detail}" if state.detail else _SUSPENDED
         if state.phase is not LaunchPhase.RUNNING:
             self._connect_by = _NEVER
         elif self._connect_by == _NEVER:

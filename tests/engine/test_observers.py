@@ -31,6 +31,11 @@ class Hanging:
         self.seen.extend(events)
 
 
+@pytest.fixture(autouse=True)
+def _patient_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CLOSE_S", 60.0)  # on a busy machine, too
+
+
 @pytest.fixture
 def hanging() -> Iterator[Hanging]:
     """Yield an observer that hangs until the end of the test."""
@@ -133,9 +138,8 @@ def test_the_close_waits_for_all_that_hang_together_and_names_them(
 
 
 def test_after_an_interrupt_of_the_close_each_is_still_told_of_the_end(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(module, "_CLOSE_S", 60.0)
     seen: dict[str, list[Event]] = {"first": [], "second": []}
     is_ending = threading.Event()
 
