@@ -32,6 +32,7 @@ from rich.console import Console
 from view_screens import Terminal
 
 from imp_parallel_core import ContextOpened, Manager, RunBegan, SlaveChanged, TasksAdded, TasksDone
+from tests.support.waiting import wait_until
 
 TOP = [sys.executable, "-m", "imp_parallel_core", "top", "--folder"]
 SCRIPT = """
@@ -75,6 +76,11 @@ def end(script: subprocess.Popen[str]) -> None:
     """Let the script end."""
     script.communicate("\n", timeout=30)
     assert script.returncode == 0
+
+
+def wait_until_seen(folder: Path, runs: int = 1) -> None:
+    """Wait until so many runs of this process can be asked: observers have threads of their own."""
+    wait_until(lambda: len(list(folder.glob(f"{os.getpid()}-*.sock"))) == runs)
 
 
 def top(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -223,6 +229,7 @@ def test_a_script_of_another_version_hides_no_other(tmp_path: Path) -> None:
         answering = threading.Thread(target=answer)
         answering.start()
         with Manager(output=None, plugins=[Live(tmp_path / "runs")]):
+            wait_until_seen(tmp_path / "runs")
             assert [run["pid"] for run in snapshots(tmp_path / "runs")] == [os.getpid()]
         with pytest.raises(LiveError, match="another version of imp-parallel-view"):
             snapshots(tmp_path / "runs")
