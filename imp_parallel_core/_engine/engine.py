@@ -166,19 +166,23 @@ class Engine:
         """End all slaves and the thread. Bounded; may be called twice, from any thread."""
         if self.ending.is_forked:
             return
-        self.ending.close()
-        self._loop.stop()
-        if threading.current_thread() is self._loop:
-            return
+        is_elsewhere = threading.current_thread() is not self._loop
         try:
-            deadline = time.monotonic() + _CLOSE_S
-            self._loop.join(_CLOSE_S)
-            busy = self._fleet.join(deadline)
-            if busy:
-                _logger.warning("still ending after %g s: %s", _CLOSE_S, ", ".join(busy))
+            self.ending.close()
+            self._loop.stop()
+            if is_elsewhere:
+                self._wait_for_end()
         finally:  # a Ctrl-C may have cut that short, and observers may hold the terminal
-            if self._witness is not None:
+            self._loop.stop()
+            if is_elsewhere and self._witness is not None:
                 self._tell_end(self._witness.telling)
+
+    def _wait_for_end(self) -> None:
+        deadline = time.monotonic() + _CLOSE_S
+        self._loop.join(_CLOSE_S)
+        busy = self._fleet.join(deadline)
+        if busy:
+            _logger.warning("still ending after %g s: %s", _CLOSE_S, ", ".join(busy))
 
     def _tell_end(self, telling: Telling) -> None:
         try:

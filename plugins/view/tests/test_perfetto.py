@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from imp_parallel_view._report.history import History
 from imp_parallel_view._report.perfetto import trace
@@ -103,6 +103,7 @@ def columns_of(columns: Sequence[Sequence[Any]], row: int) -> Any:
 
 
 @given(PIECES, PIECES, st.booleans())
+@example([(0, 2)], [(1, 1)], True)
 def test_no_piece_overlaps_another(
     work: list[tuple[int, int]], states: list[tuple[int, int]], also_within: bool
 ) -> None:

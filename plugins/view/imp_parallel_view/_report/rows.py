@@ -40,6 +40,8 @@ def between(
         begins, ends: of the others, as :func:`one_by_one` places them.
         also_within: whether to yield the pieces that others hold, too.
     """
+    if begin >= end:
+        return
     index = bisect_right(ends, begin)
     while index < len(begins) and begins[index] < end:
         if begin < begins[index]:
