@@ -79,6 +79,7 @@ class Engine:
         self._performer.fleet = self._fleet
         if self._witness is not None:
             self._witness.telling.records = self._fleet.records
+            self._witness.telling.call_at = self._loop.call_at
         self._readers = Readers(self._scheduler, self._performer, self._fleet)
         self._withdrawals = Withdrawals(self._fleet, self._loop.call_at, self._readers.demand)
         self.released_parts: deque[tuple[int, int]] = deque()

@@ -6,7 +6,7 @@ The engine's thread alone calls this, but for the first event and the last.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from .served_context import ServedContext
 
 _context_of = attrgetter("context")
-_NEVER = float("inf")
 _ADDED_S = 0.02  # for so long, tasks that are added one by one are told together
 
 
@@ -45,6 +44,7 @@ class Telling:
     """
 
     records: Mapping[int, SlaveRecord]  # the fleet's, which is made later
+    call_at: Callable[[float, Callable[[], None]], None]  # the loop's, likewise
 
     def __init__(self, observers: Observers) -> None:
         self._tell = observers.tell
@@ -52,8 +52,7 @@ class Telling:
         """For each context that was told: how many of its tasks have no outcome that was told."""
         self._added: tuple[int, int, int] | None = None
         """Tasks that were added and have not been told: context, count and total."""
-        self.say_added_at = _NEVER
-        """When to call :meth:`say_added`."""
+        self._will_say_added = False
         self._tell(RunBegan(time.monotonic(), time.time()))
 
     def say(self, event: Event, tasks: int = 0, outcomes: int = 0) -> None:
@@ -92,13 +91,18 @@ class Telling:
                 count += self._added[1]
             else:
                 self.say_added()
-        if self._added is None:
-            self.say_added_at = time.monotonic() + _ADDED_S
         self._added = context.id, count, context.tasks
+        if not self._will_say_added:
+            self._will_say_added = True
+            self.call_at(time.monotonic() + _ADDED_S, self._added_due)
+
+    def _added_due(self) -> None:
+        self._will_say_added = False
+        self.say_added()
 
     def say_added(self) -> None:
         """Tell of the tasks that were added."""
-        added, self._added, self.say_added_at = self._added, None, _NEVER
+        added, self._added = self._added, None
         if added is not None:
             self._tell(TasksAdded(time.monotonic(), *added))
 

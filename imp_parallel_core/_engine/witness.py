@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from .._scheduler.policy import Policy
     from .telling import Telling
 
-_NEVER = float("inf")
 _first_of = itemgetter(0)  # of an action: a Deliver's task, or the number of a slave or context
 _RAN = frozenset({OutcomeKind.VALUE, OutcomeKind.RAISED})
 _DIED = frozenset({OutcomeKind.LOST, OutcomeKind.MEMORY_EXCEEDED})
@@ -118,19 +117,6 @@ class Witness(Scheduler):
         actions = super().context_closed(context, now)
         self.telling.closed(context, now)
         return actions
-
-    def next_tick(self) -> float | None:
-        """See Scheduler."""
-        due, at = super().next_tick(), self.telling.say_added_at
-        if at == _NEVER:
-            return due
-        return at if due is None else min(due, at)
-
-    def tick(self, now: float) -> list[Action]:
-        """See Scheduler."""
-        if self.telling.say_added_at <= now:
-            self.telling.say_added()
-        return super().tick(now)
 
     # ---- what the engine does
 
