@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .._plugins.events import Event
 
 _logger = logging.getLogger("imp_parallel.observers")
-_PAUSE_S = 0.05  # between two calls: to wake another thread for each event costs more than the rest
+_PAUSE_S = 0.2  # between two calls: waking a thread for each event would cost more than all else
 
 
 class Observer:

@@ -61,7 +61,7 @@ def imp_parallel_slave_types() -> Mapping[str, type]:
 def imp_parallel_observe(events: Sequence[Event]) -> None:
     """Take note of events, in order.
 
-    Called in a thread of its own, 20 times in a second at most, and never at the same time twice;
+    Called in a thread of its own, five times in a second at most, and never at the same time twice;
     for the last time while the Manager is closed. An observer that raises is reported
     once and not called again. An observer that is slow misses events, and is told how many; other
     observers do not notice.

@@ -127,11 +127,10 @@ class _Block:
             self._thread.join()
             self._undo.close()
             self._show_text()
-            self._live.refresh()
         finally:
             self._undo.close()
             try:
-                self._live.stop()
+                self._live.stop()  # which draws once more
             finally:
                 self._console.file.write(self._text.end())
                 self._console.file.flush()

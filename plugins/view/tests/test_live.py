@@ -50,6 +50,7 @@ SCRIPT = """
         print("read", flush=True)
         sys.stdin.readline()
 """
+ALL_TASKS = {"added": 20, "done": 19, "failed": 1, "dropped": 0, "running": 0, "left": 0}
 
 
 @pytest.fixture
@@ -65,10 +66,7 @@ def script(
     started.append(process)
     assert process.stdout is not None
     assert process.stdout.readline() == "read\n"
-    deadline = time.monotonic() + 20.0
-    while sum(run["tasks"]["left"] for run in snapshots(tmp_path / "runs")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: [run["tasks"] for run in snapshots(tmp_path / "runs")] == [ALL_TASKS])
     return process
 
 
@@ -96,10 +94,7 @@ def test_top_shows_a_run_of_another_process_until_that_ends(
     done = top(tmp_path / "runs", "--json")
     (run,) = json.loads(done.stdout)
     assert (run["pid"], run["script"]) == (script.pid, str(tmp_path / "script.py"))
-    assert run["tasks"] == {
-        **{"added": 20, "done": 19, "failed": 1},
-        **{"dropped": 0, "running": 0, "left": 0},
-    }
+    assert run["tasks"] == ALL_TASKS
     assert [each["name"] for each in run["contexts"]] == ["scoring"]
     assert [(each["slave"], each["doing"]) for each in run["slaves"]] == [("slave 0", "idle")]
     assert "ZeroDivisionError" in run["errors"][-1]["error"]
