@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
-from rich.table import Table
 from rich.text import Text
 
 from imp_parallel_core import printable
@@ -20,6 +19,7 @@ from ._words import counted, duration, most_of, rate, shortened
 CONTEXTS = 6
 """How many contexts have a line of their own."""
 _NAME_WIDTH = 24
+_BAR_WIDTHS = 8, 60  # at least, unless the terminal is narrower, and at most
 _DETAIL_WIDTH = 60
 STYLES = {
     Doing.WORKING: "green",
@@ -64,31 +64,91 @@ class Bar:
         yield Segment(empty * (width - done - failed - dropped), Style(color="bright_black"))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(8, 60)
+        return Measurement(*_BAR_WIDTHS)
 
 
-def block(model: RunModel, now: float) -> Table:
+class BarLine:
+    """The bar of a context, its counts and how many per cent these are.
+
+    Args:
+        counts: what to draw.
+    """
+
+    def __init__(self, counts: ContextCounts) -> None:
+        total = counts.ended + counts.left
+        percent = 100 * counts.ended // total if total else 0
+        self.bar = Bar(counts)
+        self.text = Text(f" {counts.ended:,} of {total:,} {percent:3d} %")
+
+    @property
+    def least_width(self) -> int:
+        """How wide it is with the shortest bar."""
+        return _BAR_WIDTHS[0] + self.text.cell_len
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = min(options.max_width - self.text.cell_len, _BAR_WIDTHS[1])
+        if width > 0:
+            yield from self.bar.__rich_console__(console, options.update(width=width))
+        yield from _cut(self.text, options.max_width).render(console)
+
+
+class Block:
+    """Lines with a label each, which are no wider than the terminal.
+
+    rich's tables can do the same, but take six times as long, and a block is drawn while tasks want
+    the processors.
+
+    Args:
+        lines: the label of each line, and what it labels.
+    """
+
+    def __init__(self, lines: Sequence[tuple[Text, BarLine | Text]]) -> None:
+        self.lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        bars = [line.least_width for _, line in self.lines if isinstance(line, BarLine)]
+        room = max(bars, default=width // 2)
+        # both give way on a narrow terminal
+        label_width = min(
+            max(label.cell_len for label, _ in self.lines), max(width - 2 - room, width // 3)
+        )
+        rest = options.update(width=max(width - label_width - 2, 0))
+        for label, line in self.lines:
+            yield from _cut(label, label_width, pad=True).render(console)
+            yield Segment("  "[: width - label_width])
+            if isinstance(line, Text):
+                yield from _cut(line, rest.max_width).render(console)
+            else:
+                yield from line.__rich_console__(console, rest)
+            yield Segment.line()
+
+
+def _cut(text: Text, width: int, *, pad: bool = False) -> Text:
+    cut = text.copy()
+    cut.truncate(width, overflow="ellipsis", pad=pad)
+    cut.end = ""
+    return cut
+
+
+def block(model: RunModel, now: float) -> Block:
     """Return the whole block: a line for each context, one for the tasks, one for the slaves.
 
     Args:
         model: of the run.
         now: the time, in the events' seconds.
     """
-    table = Table.grid(padding=(0, 2), expand=False)
-    # without no_wrap, which their texts have, so that both give way on a narrow terminal
-    table.add_column(max_width=_NAME_WIDTH, style="bold", overflow="ellipsis")
-    table.add_column(overflow="ellipsis")
     shown, folded = shown_contexts(model)
-    for counts in shown:
-        label = Text(shortened(printable(counts.name), _NAME_WIDTH))
-        label.no_wrap, label.overflow = True, "ellipsis"
-        table.add_row(label, _bar_line(counts))
+    lines: list[tuple[Text, BarLine | Text]] = [
+        (Text(shortened(printable(counts.name), _NAME_WIDTH), "bold"), BarLine(counts))
+        for counts in shown
+    ]
     if folded:
-        table.add_row(Text(f"{folded} more" if shown else "tasks"), Text("contexts", "dim"))
+        label = f"{folded} more" if shown else "tasks"
+        lines.append((Text(label, "bold"), Text("contexts", "dim")))
     for name, line in (("tasks", tasks_line(model, now)), ("slaves", slaves_line(model))):
-        line.no_wrap = True
-        table.add_row(Text(name, "dim"), line)
-    return table
+        lines.append((Text(name, "bold dim"), line))
+    return Block(lines)
 
 
 def shown_contexts(model: RunModel) -> tuple[list[ContextCounts], int]:
@@ -99,17 +159,6 @@ def shown_contexts(model: RunModel) -> tuple[list[ContextCounts], int]:
     open_ones = [each for each in used if each.is_open and each.left]
     shown = (open_ones or used)[-CONTEXTS:]
     return shown, len(used) - len(shown)
-
-
-def _bar_line(counts: ContextCounts) -> Table:
-    line = Table.grid(padding=(0, 1))
-    line.add_column(ratio=1, min_width=8)
-    line.add_column(no_wrap=True, justify="right")
-    line.add_column(no_wrap=True, justify="right")
-    total = counts.ended + counts.left
-    percent = 100 * counts.ended // total if total else 0
-    line.add_row(Bar(counts), Text(f"{counts.ended:,} of {total:,}"), Text(f"{percent:3d} %"))
-    return line
 
 
 def tasks_line(model: RunModel, now: float) -> Text:

@@ -107,7 +107,7 @@ def test_a_bar_is_as_wide_as_it_should_be_and_shows_a_single_failure(
         assert lengths[1] >= 1
 
 
-@pytest.mark.parametrize("width", [20, 40, 60, 200])
+@pytest.mark.parametrize("width", [1, 3, 8, 20, 40, 60, 200])
 def test_a_block_fits_a_terminal_of_any_width(width: int) -> None:
     lines = shown(some_run(), 10.0, width)
     assert len(lines) == 3
