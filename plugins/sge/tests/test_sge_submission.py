@@ -219,13 +219,14 @@ def test_a_parallel_environment_that_does_not_control_its_slaves_is_named_as_the
         f"""
         import subprocess
         options = "-sync y -pe loose 2 -cwd -j y -o out -S /bin/bash -v PYTHONPATH".split()
-        text = "{sys.executable} inside.py && {sys.executable} check.py"
+        text = "{sys.executable} inside.py && ! {sys.executable} check.py"
         subprocess.run(["qsub", *options], input=text, text=True, check=True, stdout=-3)
         """
     )
     code, _, err = finish(script)
     said = (tmp_path / "out").read_text()
     assert (code, err) == (0, ""), said
+    assert "FAILED   others       1 of 2 slaves was lost" in said
     for text in (said, said.partition(" plugin ")[2]):  # the script's and the check's, and this
         assert "didn't accept task" in text
         assert "must have control_slaves TRUE (qconf -sp loose shows it" in text
