@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
@@ -89,7 +89,7 @@ class BarLine:
         width = min(options.max_width - self.text.cell_len, _BAR_WIDTHS[1])
         if width > 0:
             yield from self.bar.__rich_console__(console, options.update(width=width))
-        yield from _cut(self.text, options.max_width).render(console)
+        yield from _cut(console, self.text, options.max_width)
 
 
 class Block:
@@ -115,20 +115,21 @@ class Block:
         )
         rest = options.update(width=max(width - label_width - 2, 0))
         for label, line in self.lines:
-            yield from _cut(label, label_width, pad=True).render(console)
+            yield from _cut(console, label, label_width, pad=True)
             yield Segment("  "[: width - label_width])
             if isinstance(line, Text):
-                yield from _cut(line, rest.max_width).render(console)
+                yield from _cut(console, line, rest.max_width)
             else:
                 yield from line.__rich_console__(console, rest)
             yield Segment.line()
 
 
-def _cut(text: Text, width: int, *, pad: bool = False) -> Text:
+def _cut(console: Console, text: Text, width: int, *, pad: bool = False) -> Iterable[Segment]:
+    """Return the segments of a text, cut to a width."""
     cut = text.copy()
     cut.truncate(width, overflow="ellipsis", pad=pad)
-    cut.end = ""
-    return cut
+    # render leaves the style of the whole text out, if no part has one of its own
+    return Segment.apply_style(cut.render(console), console.get_style(cut.style))
 
 
 def block(model: RunModel, now: float) -> Block:

@@ -200,7 +200,8 @@ def test_what_holds_a_stream_for_longer_than_the_bar_loses_no_text(
             held = sys.stdout
             logging.basicConfig()  # its handler holds what is sys.stderr now
             if not (child := os.fork()):
-                print("of a fork", flush=True)
+                # lines around it, since the block may be drawn over what is where it was
+                print(*[""] * 6, "of a fork", *[""] * 6, sep="\\n", flush=True)
                 os._exit(0)
             os.waitpid(child, 0)
         print("of a held stream", file=held)

@@ -60,6 +60,14 @@ def test_a_block_says_how_many_tasks_and_slaves_are_at_what() -> None:
     ]
 
 
+def test_labels_stand_out_and_what_matters_less_stands_back() -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=100, color_system="standard", force_terminal=True)
+    console.print(block(some_run(), 10.0))
+    for styled in ("\x1b[1mscoring", "\x1b[1;2mtasks", "\x1b[1;31m2 failed", "\x1b[2m290 waiting"):
+        assert styled in file.getvalue()
+
+
 def test_each_context_has_a_line_of_its_own_and_many_are_folded() -> None:
     model = RunModel()
     for number in range(1, 30):
