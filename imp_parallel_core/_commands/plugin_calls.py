@@ -104,11 +104,9 @@ class Limit(NamedTuple):
         theirs = [each for each in frames if _package(each) in labels]
         if not theirs:
             return Failed(step, f"a call of a plugin has not returned {inside}", _HANGS)
-        innermost, outermost = theirs[0].f_code, theirs[-1].f_code
-        who = f"plugin {labels[_package(theirs[0])]}: {_called(outermost)}"
-        file = os.path.basename(innermost.co_filename)
-        place = f"({file}, line {theirs[0].f_lineno}, in {innermost.co_name})"
-        text = f"{who} has not returned {inside} {place}"
+        innermost, outermost = theirs[0], theirs[-1]
+        who = f"plugin {labels[_package(innermost)]}: {_called(outermost.f_code)}"
+        text = f"{who} has not returned {inside} ({_place(innermost)})"
         return Failed(step, explained(text, "plugin-hangs"), _HANGS)
 
 
@@ -122,7 +120,7 @@ def mistake_of(problem: BaseException, kind: type, label: str) -> str:
     """
     if isinstance(problem, (Error, OSError)):
         return ""
-    packages = {package_of(each.__module__) for each in kind.__mro__} - {_CORE, "builtins"}
+    packages = _packages_of(kind)
     frames: list[tuple[FrameType, int]] = []
     step = problem.__traceback__
     while step is not None:
@@ -144,11 +142,18 @@ def mistake_of(problem: BaseException, kind: type, label: str) -> str:
 
 def where_in(frame: FrameType | None, kind: type) -> str:
     """Return which line of a plugin a thread is in; "" if it is in none."""
-    packages = {package_of(each.__module__) for each in kind.__mro__} - {_CORE, "builtins"}
+    packages = _packages_of(kind)
     while frame is not None and _package(frame) not in packages:
         frame = frame.f_back
-    if frame is None:
-        return ""
+    return "" if frame is None else _place(frame)
+
+
+def _packages_of(kind: type) -> set[str]:
+    """Return the packages that bring a class of slaves, beside the core."""
+    return {package_of(each.__module__) for each in kind.__mro__} - {_CORE, "builtins"}
+
+
+def _place(frame: FrameType) -> str:
     code = frame.f_code
     return f"{os.path.basename(code.co_filename)}, line {frame.f_lineno}, in {code.co_name}"
 

@@ -15,7 +15,7 @@ from .._errors import Error, NoMoreSlavesError, ResultTimeoutError
 from .._plugins.contract import described
 from .._plugins.output_files import OUTPUT_ADVICE
 from .._plugins.slaves import describe
-from .._task_errors import RemoteError, SetupError
+from .._task_errors import SetupError
 from .._threads import VARIABLES
 from . import trial_links, trial_tasks
 from .plugin_calls import mistake_of, where_in
@@ -222,8 +222,6 @@ class Trial:
                 raise Failed(step, str(problem)) from problem
             except SetupError as problem:
                 raise Failed("task", f"the set-up failed: {problem}") from problem
-            except RemoteError as problem:
-                raise Failed("task", str(problem)) from problem
             except Error as problem:
                 raise Failed("task", str(problem)) from problem
 
